@@ -1,0 +1,57 @@
+# `make serve` and `make test` need only Python 3.11 to 3.13 and make; each sets up what it needs in .venv.
+.PHONY: serve test check format lint types imports schema constraints clean help
+.DEFAULT_GOAL := help
+
+PYTHON ?= $(shell sh .ci/find-python)
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+SOURCES := pyproject.toml constraints.txt hatch_build.py $(wildcard graphiql/*.* graphiql/src/*)
+
+serve: .venv/serve.stamp ## start the service on its embedded database
+	@exec $(BIN)/gql-identity serve
+
+test: .venv/dev.stamp ## run the tests on a real database, with branch coverage
+	$(BIN)/python -m pytest -n 2 --dist loadgroup --cov --cov-branch --cov-report=term --cov-fail-under=90 -m "not slow"
+
+check: format lint types imports schema test ## everything that must hold before a commit
+
+format: .venv/dev.stamp ## is the code formatted
+	$(BIN)/ruff format --check .
+
+lint: .venv/dev.stamp ## does ruff find anything
+	$(BIN)/ruff check .
+
+types: .venv/dev.stamp ## does mypy --strict find anything
+	$(BIN)/mypy
+
+imports: .venv/dev.stamp ## do imports point down the list of files
+	$(BIN)/lint-imports
+
+schema: .venv/dev.stamp ## is schema.graphql the schema
+	$(BIN)/gql-identity schema --check schema.graphql
+
+constraints: ## pin today's versions of all dependencies anew
+	rm -rf .venv/fresh && $(PYTHON) -m venv .venv/fresh
+	.venv/fresh/bin/python -m pip --disable-pip-version-check --quiet install ".[embedded,dev]"
+	.venv/fresh/bin/python -m pip freeze --exclude gql-identity > constraints.txt
+	rm -rf .venv/fresh
+
+clean: ## remove what make made, but not the data
+	rm -rf .venv gql_identity/graphiql graphiql/node_modules dist .coverage* htmlcov
+
+help: ## this list
+	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## (.*)/  make \1  \2/' | sort
+
+.venv/bin/python:
+	@test -n "$(PYTHON)" || { echo "No Python 3.11, 3.12 or 3.13 found: install one, or name it with PYTHON=..." >&2; exit 1; }
+	@$(PYTHON) -m venv .venv || { echo "Python's venv module does not work; on Debian: apt install python3-venv" >&2; rm -rf .venv; exit 1; }
+
+.venv/serve.stamp: .venv/bin/python $(SOURCES)
+	@echo "Setting up (once) ..."
+	@$(PIP) install --constraint constraints.txt --editable ".[embedded]"
+	@touch $@
+
+.venv/dev.stamp: .venv/bin/python $(SOURCES)
+	@echo "Setting up for development (once) ..."
+	@$(PIP) install --constraint constraints.txt --editable ".[embedded,dev]"
+	@touch $@ .venv/serve.stamp

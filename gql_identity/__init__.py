@@ -1,0 +1,1 @@
+"""API keys as a GraphQL service over MongoDB."""

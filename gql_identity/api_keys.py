@@ -1,0 +1,415 @@
+"""`ApiKeys`: every read and write of a key.
+
+Each operation checks what the caller may do and asks for no key outside its reach, so that no interface can forget it.
+"""
+
+import asyncio
+import time
+import unicodedata
+from base64 import urlsafe_b64encode
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import structlog
+import uuid_utils
+from pymongo import UpdateOne
+from strawberry import ID
+
+from . import query, secret
+from .access import Caller, check_create, may_name, reach
+from .database import Database, Document
+from .errors import DeadlineExceeded, InvalidArgument, NotFound, PermissionDenied, ServiceError, Unavailable
+from .settings import Settings
+from .types import (
+    APIKeyInfo,
+    APIKeyQuery,
+    APIKeyRequest,
+    APIKeyRole,
+    APIKeysInfo,
+    APIKeyState,
+    APIKeyStatQuery,
+    CreateAPIKeyRequest,
+    DateTime,
+    DeletedAPIKey,
+    Domain,
+    GetAPIKeyRequest,
+    User,
+)
+
+KNOWN_SECONDS = 0.5  # how long a key once read is believed, counted from before its read
+KNOWN_KEYS = 10_000
+FLUSH_SECONDS = 2.0  # how often uses are written
+ACCESS_SECONDS = 60.0  # the least time between two writes of one key's last use, for a worker
+ID_CHARACTERS = 255
+
+log = structlog.get_logger()
+
+# What must be read for a field that is not stored under its own name.
+_STORED: dict[str, tuple[str, ...]] = {
+    "id": ("_id", "domain_id"),
+    "api_key_id": ("_id",),
+    "api_key": (),
+    "user": ("domain_id", "user_id"),
+    "domain": ("domain_id",),
+}
+ALL_FIELDS = frozenset(field.name for field in APIKeyInfo.__dataclass_fields__.values())
+
+
+class ApiKeys:
+    """The keys of a database."""
+
+    def __init__(self, database: Database, settings: Settings) -> None:
+        self._database = database
+        self._collection = database.api_keys
+        self._settings = settings
+        self._pepper, *self._peppers_retired = settings.peppers
+        self._known: dict[bytes, tuple[float, APIKeyInfo]] = {}
+        self._uses: dict[str, tuple[str, datetime]] = {}  # key id: its domain and its last use, not yet written
+        self._written: dict[str, float] = {}  # key id: when its use was written, by time.monotonic()
+        self._moves: dict[str, tuple[str, bytes]] = {}  # key id: its domain and its digest under today's pepper
+
+    async def create(self, request: CreateAPIKeyRequest, caller: Caller | None) -> APIKeyInfo:
+        """Make a key, and answer it with its secret, which is in no later answer.
+
+        Without a caller (from the command line) any key may be made. Raises PermissionDenied. Where the outcome is
+        unknown, the error's `extensions.apiKeyId` names the key that may have been made.
+        """
+        _check_text("user_id", request.user_id)
+        _check_text("domain_id", request.domain_id)
+        if request.name is not None:
+            _check_text("name", request.name)
+        if caller is not None:
+            check_create(caller, request)
+        key_id = f"api-key-{uuid_utils.uuid7().hex}"
+        text = secret.make_secret()
+        document = {
+            "_id": key_id,
+            "domain_id": str(request.domain_id),
+            "user_id": str(request.user_id),
+            "state": APIKeyState.ENABLED.name,
+            "role": request.role.name,
+            "name": request.name,
+            "digest": secret.digest(text, self._pepper),
+            "hint": secret.hint(text),
+            "created_at": _now(),
+            "created_by": caller and caller.key_id,
+            "last_accessed_at": None,
+        }
+        try:
+            await self._database.run(lambda: self._collection.insert_one(document))
+        except (Unavailable, DeadlineExceeded) as error:
+            error.extensions["apiKeyId"] = key_id
+            raise
+        key = _key(document)
+        key.api_key = text
+        return key
+
+    async def enable(self, request: APIKeyRequest, caller: Caller) -> APIKeyInfo:
+        """Let a key open things again; a key already enabled stays so.
+
+        Raises NotFound for a key that is missing or outside the caller's reach, PermissionDenied for one that was
+        disabled at a rank above the caller's.
+        """
+        within = _reach_of_one(request, caller)
+        # The rank stands in the write's own condition: a disable that comes in between is not undone.
+        below = {} if caller.role is APIKeyRole.SYSTEM else {"disabled_rank": {"$not": {"$gt": caller.role.rank}}}
+        change = {"$set": {"state": APIKeyState.ENABLED.name}, "$unset": {"disabled_rank": ""}}
+        enabled = await self._database.run(lambda: self._collection.update_one({**within, **below}, change))
+        key = await self._get(within)
+        if not enabled.matched_count:
+            raise PermissionDenied("This key was disabled by a higher role, and only that role may enable it.")
+        return key
+
+    async def disable(self, request: APIKeyRequest, caller: Caller) -> APIKeyInfo:
+        """Stop a key from opening anything; a key already disabled stays so.
+
+        Raises NotFound for a key that is missing or outside the caller's reach.
+        """
+        within = _reach_of_one(request, caller)
+        # One conditional write, no read before it: a delete that comes first leaves nothing to revive.
+        change = {"$set": {"state": APIKeyState.DISABLED.name}, "$max": {"disabled_rank": caller.role.rank}}
+        await self._database.run(lambda: self._collection.update_one(within, change))
+        self._forget(request.api_key_id)
+        return await self._get(within)
+
+    async def delete(self, request: APIKeyRequest, caller: Caller) -> DeletedAPIKey:
+        """Remove a key for good.
+
+        Raises NotFound for a key that is missing or outside the caller's reach.
+        """
+        within = _reach_of_one(request, caller)
+        deleted = await self._database.run(lambda: self._collection.delete_one(within))
+        self._forget(request.api_key_id)
+        if not deleted.deleted_count:
+            raise _not_found()
+        return DeletedAPIKey(
+            id=opaque_id(request.domain_id, request.api_key_id),
+            api_key_id=request.api_key_id,
+            domain_id=request.domain_id,
+        )
+
+    async def find(self, request: GetAPIKeyRequest, caller: Caller, fields: frozenset[str]) -> APIKeyInfo | None:
+        """The fields of one key, None where there is none that the caller may see."""
+        _check_text("api_key_id", request.api_key_id)
+        _check_text("domain_id", request.domain_id)
+        _check_selected(fields, query.wanted_fields(request.only, "only"))
+        (key,) = await self.find_many([(request.domain_id, request.api_key_id)], caller, fields, named_outright=True)
+        return key
+
+    async def get(self, request: GetAPIKeyRequest, caller: Caller, fields: frozenset[str]) -> APIKeyInfo:
+        """As `find`, but raises NotFound."""
+        if (key := await self.find(request, caller, fields)) is None:
+            raise _not_found()
+        return key
+
+    async def find_many(
+        self,
+        references: Sequence[tuple[str, str]],
+        caller: Caller,
+        fields: frozenset[str],
+        *,
+        named_outright: bool = False,
+    ) -> list[APIKeyInfo | None]:
+        """The keys of these domain and key ids, each None where there is none that the caller may see; one read.
+
+        `named_outright` makes a domain that is not the caller's PermissionDenied instead.
+        """
+        domains = {domain for domain, _ in references if named_outright or may_name(caller, domain)}
+        if not domains:
+            return [None] * len(references)
+        withins = {domain: reach(caller, domain) for domain in domains}
+        ids = {key_id for domain, key_id in references if domain in domains}
+        # Role and, across domains, user are compared here: a point read by the index's own fields is the fastest.
+        where = {"domain_id": _one_or_in(domains), "_id": _one_or_in(ids)}
+        projection = _projection(fields | {"user_id", "role"})
+        if len(ids) == 1:
+            document = await self._database.run(lambda: self._collection.find_one(where, projection))
+            documents = [] if document is None else [document]
+        else:
+            documents = await self._database.run(lambda: self._collection.find(where, projection).to_list(None))
+        found = {
+            (document["domain_id"], document["_id"]): _key(document)
+            for document in documents
+            if withins[document["domain_id"]].covers(document["user_id"], APIKeyRole[document["role"]])
+        }
+        return [found.get(reference) for reference in references]
+
+    async def page(self, request: APIKeyQuery, caller: Caller, fields: frozenset[str], *, count: bool) -> APIKeysInfo:
+        """A page of the keys within the caller's reach that match, and how many match where `count` asks for it.
+
+        `fields` empty means that no key is wanted. Raises InvalidArgument, naming the part of the query.
+        """
+        _check_text("domain_id", request.domain_id)
+        plan = query.list_plan(request, self._settings, _now())
+        _check_selected(fields, plan.wanted)
+        matches = _matches(request.domain_id, request.user_id, plan.filter, caller)
+        read = [
+            *matches,
+            {"$sort": plan.sort},
+            *([{"$skip": plan.skip}] if plan.skip else []),
+            {"$limit": plan.limit},
+            {"$project": _projection(fields)},
+        ]
+        none: list[Document] = []
+        documents, total = await asyncio.gather(
+            self._aggregate(read) if fields and not plan.count_only else _answer(none),
+            self._count(matches) if count else _answer(None),
+        )
+        return APIKeysInfo(results=[_key(document) for document in documents], total_count=total)
+
+    async def stats(self, request: APIKeyStatQuery, caller: Caller) -> Document:
+        """A statistic of the keys within the caller's reach: `{"results": [...]}`, with `total_count` when paged.
+
+        Raises InvalidArgument, naming the part of the query.
+        """
+        _check_text("domain_id", request.domain_id)
+        plan = query.stat_plan(request, self._settings, _now())
+        rows = await self._aggregate([*_matches(request.domain_id, None, plan.filter, caller), *plan.pipeline])
+        return query.stat_answer(plan, rows)
+
+    async def find_by_secret(self, text: str) -> APIKeyInfo | None:
+        """The key that a secret belongs to, in any state; None where there is none.
+
+        An enabled key is believed for half a second from before it was read, so that one key's requests share a read.
+        """
+        if not secret.is_well_formed(text):
+            return None
+        digest = secret.digest(text, self._pepper)
+        asked = time.monotonic()
+        if (known := self._known.get(digest)) is not None and asked - known[0] < KNOWN_SECONDS:
+            return known[1]
+        digests = {digest, *(secret.digest(text, pepper) for pepper in self._peppers_retired)}
+        fields = _projection(
+            {"user_id", "role", "state", "created_at", "name", "hint", "created_by", "last_accessed_at"}
+        )
+        document = await self._database.run(
+            lambda: self._collection.find_one({"digest": _one_or_in(digests)}, {**fields, "digest": 1})
+        )
+        if document is None:
+            return None
+        key = _key(document)
+        if document["digest"] != digest:
+            self._moves[key.api_key_id] = (key.domain_id, digest)
+        if key.state is APIKeyState.ENABLED:
+            if len(self._known) >= KNOWN_KEYS:
+                self._known = {d: k for d, k in self._known.items() if asked - k[0] < KNOWN_SECONDS}
+            if len(self._known) < KNOWN_KEYS:
+                self._known[digest] = (asked, key)
+        return key
+
+    def used(self, key: APIKeyInfo) -> None:
+        """Remember that a key was used now; `write_uses` writes it."""
+        self._uses[key.api_key_id] = (key.domain_id, _now())
+
+    async def write_uses(self, *, everything: bool = False) -> None:
+        """Write the uses gathered, at most one a minute for a key unless `everything`; what fails is kept.
+
+        The first use of a key by a retired pepper's digest also moves it to today's pepper here.
+        """
+        now = time.monotonic()
+        self._written = {key_id: at for key_id, at in self._written.items() if now - at < ACCESS_SECONDS}
+        due = {key_id: use for key_id, use in self._uses.items() if everything or key_id not in self._written}
+        moves, self._moves = self._moves, {}
+        for key_id in due:
+            del self._uses[key_id]
+        writes = [
+            UpdateOne({"domain_id": domain, "_id": key_id}, {"$max": {"last_accessed_at": at}})
+            for key_id, (domain, at) in due.items()
+        ] + [
+            UpdateOne({"domain_id": domain, "_id": key_id}, {"$set": {"digest": digest}})
+            for key_id, (domain, digest) in moves.items()
+        ]
+        if not writes:
+            return
+        try:
+            await self._database.run(lambda: self._collection.bulk_write(writes, ordered=False))
+        except BaseException:
+            self._uses = due | self._uses
+            self._moves = moves | self._moves
+            raise
+        self._written.update(dict.fromkeys(due, now))
+
+    async def keep_writing_uses(self) -> None:
+        """Write uses every two seconds until cancelled."""
+        while True:
+            await asyncio.sleep(FLUSH_SECONDS)
+            try:
+                await self.write_uses()
+            except ServiceError as error:
+                log.warning("uses not written, kept for later", reason=error.message)
+            except Exception:
+                log.exception("uses not written, kept for later")
+
+    def _forget(self, key_id: str) -> None:
+        self._known = {digest: known for digest, known in self._known.items() if known[1].api_key_id != key_id}
+
+    async def _get(self, within: Document) -> APIKeyInfo:
+        document = await self._database.run(lambda: self._collection.find_one(within, {"digest": 0}))
+        if document is None:
+            raise _not_found()
+        return _key(document)
+
+    async def _aggregate(self, pipeline: list[Document]) -> list[Document]:
+        # One batch holds the largest page: a page is one round trip.
+        cursor = self._collection.aggregate(pipeline, batchSize=self._settings.max_page_size + 1)
+        documents: list[Document] = await self._database.run(lambda: cursor.to_list(None))
+        return documents
+
+    async def _count(self, matches: list[Document]) -> int:
+        rows = await self._aggregate([*matches, {"$count": "total"}])
+        return rows[0]["total"] if rows else 0
+
+
+def opaque_id(domain_id: str, key_id: str) -> ID:
+    """The id of a key among all objects of this service, for clients to compare and hand back."""
+    return ID(urlsafe_b64encode(f"APIKeyInfo:{key_id}:{domain_id}".encode()).decode())
+
+
+def _matches(domain_id: str, user_id: str | None, conditions: Document, caller: Caller) -> list[Document]:
+    """The stages that every read of many keys starts with.
+
+    The first picks the index, and nothing in the second can widen it: MongoDB merges the two, and an engine that
+    does not still takes the index.
+    """
+    within = reach(caller, domain_id)
+    first = within.first
+    if user_id is not None:
+        first.setdefault("user_id", user_id)
+    rest = [part for part in (within.rest, conditions) if part]
+    return [{"$match": first}, *([{"$match": {"$and": rest}}] if rest else [])]
+
+
+def _reach_of_one(request: APIKeyRequest, caller: Caller) -> Document:
+    _check_text("api_key_id", request.api_key_id)
+    _check_text("domain_id", request.domain_id)
+    within = reach(caller, request.domain_id)
+    return {**within.first, "_id": request.api_key_id, **within.rest}
+
+
+def _projection(fields: Iterable[str]) -> Document:
+    stored = {name for field in fields for name in _STORED.get(field, (field,))}
+    # Both are always read: they cost nothing, and an engine may take `_id` alone for the whole document.
+    return dict.fromkeys(sorted(stored | {"_id", "domain_id"}), 1)
+
+
+def _key(document: Document) -> APIKeyInfo:
+    """The record of what was read; None for what was not."""
+    get = document.get
+    key_id, domain_id, user_id, state, role = (
+        document["_id"],
+        document["domain_id"],
+        get("user_id"),
+        get("state"),
+        get("role"),
+    )
+    fields: dict[str, Any] = {
+        "id": opaque_id(domain_id, key_id),
+        "api_key_id": key_id,
+        "state": state and APIKeyState[state],
+        "user_id": user_id,
+        "domain_id": domain_id,
+        "last_accessed_at": get("last_accessed_at"),
+        "created_at": get("created_at"),
+        "name": get("name"),
+        "role": role and APIKeyRole[role],
+        "hint": get("hint"),
+        "created_by": get("created_by"),
+        "user": user_id and User(domain_id=domain_id, user_id=user_id),
+        "domain": Domain(domain_id=domain_id),
+    }
+    return APIKeyInfo(**fields)
+
+
+def _check_selected(fields: frozenset[str], wanted: frozenset[str] | None) -> None:
+    if wanted is not None and (left_out := sorted(fields - wanted)):
+        raise InvalidArgument(
+            f"only: leaves out {', '.join(left_out)}, which is selected. Add it, or do not select it."
+        )
+
+
+def _check_text(field: str, text: str) -> None:
+    if not 1 <= len(text) <= ID_CHARACTERS:
+        raise InvalidArgument(f"{field}: give 1 to {ID_CHARACTERS} characters, not {len(text)}.")
+    if text != text.strip():
+        raise InvalidArgument(f"{field}: white space at either end is not allowed.")
+    if any(unicodedata.category(character) in {"Cc", "Cs"} for character in text):
+        raise InvalidArgument(f"{field}: control characters are not allowed.")
+
+
+def _one_or_in(values: set[Any]) -> Any:
+    return next(iter(values)) if len(values) == 1 else {"$in": sorted(values)}
+
+
+def _not_found() -> NotFound:
+    return NotFound("There is no such key.")
+
+
+def _now() -> DateTime:
+    """Now, as MongoDB stores it: in whole milliseconds."""
+    now = datetime.now(UTC)
+    return DateTime(now.replace(microsecond=now.microsecond // 1000 * 1000))
+
+
+async def _answer(value: Any) -> Any:
+    return value

@@ -1,0 +1,173 @@
+"""`create_app`: routes, middleware and life span."""
+
+import asyncio
+import os
+import re
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import structlog
+import uuid_utils
+from starlette.applications import Starlette
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from .api_keys import ApiKeys
+from .database import DEADLINE, Database
+from .errors import BadRequest, ServiceError, StartError
+from .executor import Executor
+from .graphql_http import GRAPHIQL, GraphQLEndpoint
+from .logs import configure_logs
+from .rest import rest_routes
+from .schema import schema
+from .settings import RESOLVED, Settings, load_settings
+
+log = structlog.get_logger()
+
+PREPARE_SECONDS = 1.0  # between two attempts to prepare a database that does not answer
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+
+
+def create_app(settings: Settings | None = None) -> Starlette:
+    """The ASGI application; without settings, those that `serve` handed to its workers, else the environment's.
+
+    Raises StartError where they are wrong.
+    """
+    if settings is None:
+        resolved = os.environ.get(RESOLVED)
+        settings = load_settings() if resolved is None else Settings.model_validate_json(resolved)
+        configure_logs(settings.log_level, settings.log_format)
+    database = Database(settings)
+    api_keys = ApiKeys(database, settings)
+
+    async def livez(_: Request) -> JSONResponse:
+        return JSONResponse({"status": "ok"})
+
+    async def readyz(_: Request) -> JSONResponse:
+        try:
+            await database.check_ready()
+        except ServiceError as error:
+            return JSONResponse({"status": "unavailable", "reason": error.message}, 503)
+        return JSONResponse({"status": "ok"})
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        async with database:
+            with suppress(ServiceError):
+                await database.prepare()
+            async with _background(_prepare(database)), _background(api_keys.keep_writing_uses()):
+                yield
+            with suppress(ServiceError):
+                await api_keys.write_uses(everything=True)
+
+    routes: list[BaseRoute] = [
+        Route("/graphql", GraphQLEndpoint(Executor(schema), api_keys, settings)),
+        Route("/livez", livez),
+        Route("/readyz", readyz),
+        *rest_routes(api_keys, settings),
+    ]
+    if settings.shows_graphiql and GRAPHIQL.exists():
+        routes.append(Mount("/graphiql", StaticFiles(directory=GRAPHIQL.parent)))
+    return Starlette(routes=routes, middleware=[Middleware(Envelope, settings=settings)], lifespan=lifespan)
+
+
+async def _prepare(database: Database) -> None:
+    """Prepare the database as soon as it answers; until then the service is not ready."""
+    told = None
+    while not database.prepared:
+        try:
+            await database.prepare()
+            return
+        except (ServiceError, StartError) as error:
+            if told != str(error):
+                told = str(error)
+                log.warning("the database is not ready", reason=told)
+        await asyncio.sleep(PREPARE_SECONDS)
+
+
+@asynccontextmanager
+async def _background(work: Any) -> AsyncIterator[None]:
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+class Envelope:
+    """What every request has: an id, a bounded body, a deadline, a line in the log."""
+
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+        self._app = app
+        self._settings = settings
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = time.monotonic()
+        given = Headers(scope=scope).get("x-request-id", "")
+        request_id = given if _REQUEST_ID.fullmatch(given) else uuid_utils.uuid7().hex
+        structlog.contextvars.bind_contextvars(request_id=request_id)
+        DEADLINE.set(started + self._settings.operation_timeout_seconds)
+        status = 0
+
+        async def answer(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                MutableHeaders(scope=message)["X-Request-ID"] = request_id
+            await send(message)
+
+        try:
+            await self._app(scope, self._bounded(receive), answer)
+        except Exception as error:
+            log.error("unexpected error", exc_info=error)
+            if status:
+                raise
+            await JSONResponse(_internal(request_id), 500)(scope, receive, answer)
+        finally:
+            log.info(
+                "request",
+                method=scope["method"],
+                path=scope["path"],
+                operation=scope.get("operation_name"),
+                status=status,
+                duration_ms=round((time.monotonic() - started) * 1000, 1),
+            )
+            structlog.contextvars.unbind_contextvars("request_id")
+
+    def _bounded(self, receive: Receive) -> Receive:
+        """`receive`, raising BadRequest for a body that is too large or comes too slowly."""
+        read = 0
+        limit = self._settings.max_body_bytes
+        deadline = time.monotonic() + self._settings.body_timeout_seconds
+
+        async def receive_bounded() -> Message:
+            nonlocal read
+            try:
+                async with asyncio.timeout(max(0, deadline - time.monotonic())):
+                    message = await receive()
+            except TimeoutError:
+                raise BadRequest("The body came too slowly.", 408, {"Connection": "close"}) from None
+            read += len(message.get("body", b""))
+            if read > limit:
+                raise BadRequest(f"The body is larger than {limit} bytes.", 413, {"Connection": "close"})
+            return message
+
+        return receive_bounded
+
+
+def _internal(request_id: str) -> dict[str, Any]:
+    message = "Something went wrong on our side. The id names it in our log."
+    return {"errors": [{"message": message, "extensions": {"code": "INTERNAL", "id": request_id}}]}

@@ -1,0 +1,80 @@
+"""What a resolver is given."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from graphql import FieldNode, FragmentSpreadNode, InlineFragmentNode, SelectionNode, SelectionSetNode
+from graphql.language import BooleanValueNode, VariableNode
+from strawberry.types import Info as StrawberryInfo
+from strawberry.utils.str_converters import to_snake_case
+
+from .access import Caller
+from .api_keys import ApiKeys
+from .errors import Unauthenticated
+
+
+@dataclass(slots=True)
+class Context:
+    """One request: who asks, and what answers."""
+
+    api_keys: ApiKeys
+    caller_if_any: Caller | None
+
+    @property
+    def caller(self) -> Caller:
+        """Who asks; raises Unauthenticated where no credential was sent."""
+        if self.caller_if_any is None:
+            raise Unauthenticated("Send the header `Authorization: Bearer SECRET`.")
+        return self.caller_if_any
+
+
+if TYPE_CHECKING:
+    Info = StrawberryInfo[Context, None]
+else:
+    Info = StrawberryInfo
+
+
+def selected(info: Info, *path: str) -> frozenset[str]:
+    """The names, in snake_case, of the fields selected below a field, or below `path` in it.
+
+    Merges all of its nodes, follows each fragment once, and leaves out what `@skip` and `@include` leave out.
+    """
+    raw = info._raw_info
+    sets = [node.selection_set for node in raw.field_nodes]
+    for name in path:
+        below = [node for node in _fields(sets, raw) if node.name.value == name]
+        sets = [node.selection_set for node in below]
+    return frozenset(to_snake_case(node.name.value) for node in _fields(sets, raw) if node.name.value != "__typename")
+
+
+def _fields(sets: list[SelectionSetNode | None], raw: Any) -> list[FieldNode]:
+    fields: list[FieldNode] = []
+    seen: set[str] = set()
+    waiting: list[SelectionNode] = [node for selections in sets if selections for node in selections.selections]
+    while waiting:
+        node = waiting.pop()
+        if not _is_included(node, raw.variable_values):
+            continue
+        if isinstance(node, FieldNode):
+            fields.append(node)
+        elif isinstance(node, InlineFragmentNode):
+            waiting.extend(node.selection_set.selections)
+        elif isinstance(node, FragmentSpreadNode) and node.name.value not in seen:
+            seen.add(node.name.value)
+            fragment = raw.fragments[node.name.value]
+            waiting.extend(getattr(fragment, "definition", fragment).selection_set.selections)
+    return fields
+
+
+def _is_included(node: SelectionNode, variables: dict[str, Any]) -> bool:
+    for directive in node.directives or ():
+        if directive.name.value in ("skip", "include"):
+            (argument,) = directive.arguments or ()
+            value = argument.value
+            if isinstance(value, VariableNode):
+                holds = bool(variables.get(value.name.value))
+            else:
+                holds = isinstance(value, BooleanValueNode) and value.value
+            if holds == (directive.name.value == "skip"):
+                return False
+    return True

@@ -1,0 +1,185 @@
+"""Connect to MongoDB, make its indexes, keep the `meta` document, tell whether it is ready.
+
+Reads go to the primary and writes wait for a majority, whatever the URI says: the bound on how long a disabled key
+may still be accepted rests on it.
+"""
+
+import asyncio
+import os
+import time
+from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
+from typing import Any, Self, TypeVar
+
+# Motor's pool is 5 threads a CPU, and a change stream holds one: with few CPUs reads would wait for a thread.
+os.environ.setdefault("MOTOR_MAX_WORKERS", "64")
+
+import pymongo
+import pymongo.errors as driver
+from bson.codec_options import CodecOptions
+from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorCollection
+from pymongo import ASCENDING, IndexModel, ReadPreference, ReturnDocument, WriteConcern
+from pymongo.read_concern import ReadConcern
+
+from .errors import DeadlineExceeded, InvalidArgument, StartError, Unavailable
+from .logs import redact
+from .secret import pepper_fingerprint
+from .settings import Settings
+
+SCHEMA = 1  # the number of the schema that this code reads and writes; `meta` has the database's
+DEFAULT_NAME = "identity"
+DEADLINE: ContextVar[float | None] = ContextVar("deadline", default=None)  # of the request, by time.monotonic()
+
+Document = dict[str, Any]
+T = TypeVar("T")
+
+# Every read and write but the look-up by digest names `domain_id`; (domain_id, _id) is the shard key too.
+INDEXES = {
+    "domain_id_1__id_1": IndexModel([("domain_id", ASCENDING), ("_id", ASCENDING)], unique=True),
+    "domain_id_1_user_id_1__id_1": IndexModel([("domain_id", ASCENDING), ("user_id", ASCENDING), ("_id", ASCENDING)]),
+    "domain_id_1_state_1__id_1": IndexModel([("domain_id", ASCENDING), ("state", ASCENDING), ("_id", ASCENDING)]),
+    "domain_id_1_created_at_1__id_1": IndexModel(
+        [("domain_id", ASCENDING), ("created_at", ASCENDING), ("_id", ASCENDING)]
+    ),
+    "digest_1": IndexModel([("digest", ASCENDING)]),
+}
+
+
+class Database:
+    """A connection to the database; an async context manager."""
+
+    def __init__(self, settings: Settings) -> None:
+        if settings.mongo_uri is None:
+            raise StartError("No database: give --mongo-uri, or run `gql-identity serve`, which starts one.")
+        self._settings = settings
+        self._timeout_seconds = settings.database_timeout_seconds
+        try:
+            self._client: AsyncIOMotorClient[Document] = AsyncIOMotorClient(
+                settings.mongo_uri.get_secret_value(),
+                tz_aware=True,
+                timeoutMS=int(settings.database_timeout_seconds * 1000),
+                serverSelectionTimeoutMS=1000,
+                appname="gql-identity",
+            )
+            database = self._client.get_default_database(DEFAULT_NAME)
+        except (driver.PyMongoError, ValueError) as error:
+            raise StartError(f"The database's address is wrong: {redact(str(error))}") from None
+        strict: dict[str, Any] = {
+            "codec_options": CodecOptions(tz_aware=True),
+            "read_preference": ReadPreference.PRIMARY,
+            "write_concern": WriteConcern("majority"),
+            "read_concern": ReadConcern(),
+        }
+        self.name: str = database.name
+        self.api_keys: AsyncIOMotorCollection[Document] = database.get_collection("api_keys", **strict)
+        self._meta: AsyncIOMotorCollection[Document] = database.get_collection("meta", **strict)
+        self.prepared = False
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._client.close()
+
+    async def run(self, call: Callable[[], Awaitable[T]]) -> T:
+        """What a driver's call answers, within its deadline and what remains of the request's.
+
+        Raises Unavailable, DeadlineExceeded, or InvalidArgument for a pattern that the database cannot read.
+        """
+        if not self.prepared:
+            raise Unavailable("The database is not ready yet. Try again.")
+        return await self._run(call)
+
+    async def _run(self, call: Callable[[], Awaitable[T]]) -> T:
+        remaining = self._timeout_seconds
+        if (deadline := DEADLINE.get()) is not None:
+            remaining = max(0.001, min(remaining, deadline - time.monotonic()))
+        try:
+            # The driver's own deadline starts when one of its threads is free; this one starts now.
+            with pymongo.timeout(remaining):
+                async with asyncio.timeout(remaining + 0.05):
+                    return await call()
+        except TimeoutError:
+            raise DeadlineExceeded("The database did not answer in time. Try again.") from None
+        except driver.PyMongoError as error:
+            if translated := _translate(error):
+                raise translated from error
+            raise
+
+    async def prepare(self, *, own_indexes: bool = False) -> None:
+        """Check the schema's number and the peppers, and make the indexes of a database that is empty or our own.
+
+        Idempotent, and safe beside other processes that do the same. Raises StartError where this code must not use
+        the database, Unavailable or DeadlineExceeded where it does not answer.
+        """
+        await self._check_meta()
+        if own_indexes or await self._run(lambda: self.api_keys.find_one({}, {"_id": 1})) is None:
+            await self.create_indexes()
+        elif missing := await self.missing_indexes():
+            raise StartError(
+                f"The collection api_keys lacks the indexes {', '.join(missing)}. "
+                "Run `gql-identity create-indexes` at a quiet time, then start again."
+            )
+        self.prepared = True
+
+    async def create_indexes(self) -> None:
+        """Make the indexes that are missing."""
+        await self._run(lambda: self.api_keys.create_indexes(list(INDEXES.values())))
+
+    async def missing_indexes(self) -> list[str]:
+        """The names of the indexes that the collection lacks."""
+        there = await self._run(self.api_keys.index_information)
+        return [name for name in INDEXES if name not in there]
+
+    async def check_ready(self) -> None:
+        """Raise Unavailable or DeadlineExceeded unless the database answers and has been prepared."""
+        await self.run(lambda: self._client.admin.command("ping"))
+
+    async def _check_meta(self) -> None:
+        fingerprints = [pepper_fingerprint(pepper) for pepper in self._settings.peppers]
+        # An upsert, so that two services that start at once on an empty database agree.
+        meta = await self._run(
+            lambda: self._meta.find_one_and_update(
+                {"_id": "meta"},
+                {"$setOnInsert": {"schema": SCHEMA, "peppers": fingerprints[:1]}},
+                upsert=True,
+                return_document=ReturnDocument.AFTER,
+            )
+        )
+        if meta["schema"] > SCHEMA:
+            raise StartError(
+                f"The database has schema {meta['schema']}, and this version of gql-identity knows {SCHEMA}. "
+                "Start a newer version."
+            )
+        if missing := [known for known in meta["peppers"] if known not in fingerprints]:
+            raise StartError(
+                f"Keys of this database were made with the pepper of fingerprint {', '.join(missing)}, which is not "
+                f"among those given (GQL_IDENTITY_PEPPER is {fingerprints[0]}). Set GQL_IDENTITY_PEPPER to it, or to "
+                "a new one with the old one in GQL_IDENTITY_PEPPERS_RETIRED."
+            )
+        if fingerprints[0] not in meta["peppers"]:
+            await self._run(lambda: self._meta.update_one({"_id": "meta"}, {"$addToSet": {"peppers": fingerprints[0]}}))
+
+    async def forget_pepper(self, fingerprint: str) -> bool:
+        """Stop asking for a retired pepper; keys that were never used since it was retired are lost with it.
+
+        Answers whether the database knew it.
+        """
+        update = await self._run(lambda: self._meta.update_one({"_id": "meta"}, {"$pull": {"peppers": fingerprint}}))
+        return bool(update.modified_count)
+
+
+def _translate(error: driver.PyMongoError) -> Exception | None:
+    """Our error for one of the driver's, None where it is a fault of ours."""
+    if isinstance(error, driver.NetworkTimeout | driver.ExecutionTimeout | driver.WaitQueueTimeoutError):
+        return DeadlineExceeded("The database did not answer in time. Try again.")
+    if isinstance(error, driver.ConnectionFailure):
+        return Unavailable("The database cannot be reached now. Try again.")
+    if isinstance(error, driver.OperationFailure) and error.code in _BAD_PATTERN:
+        return InvalidArgument("The database cannot read a pattern of the query. Simplify it.")
+    if error.timeout:
+        return DeadlineExceeded("The database did not answer in time. Try again.")
+    return None
+
+
+_BAD_PATTERN = {51091, 51108}

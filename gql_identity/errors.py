@@ -1,0 +1,102 @@
+"""The whole error tree.
+
+    ServiceError                       has a code, an HTTP status and extensions
+    ├── InvalidArgument                INVALID_ARGUMENT     400
+    ├── Unauthenticated                UNAUTHENTICATED      401
+    ├── PermissionDenied               PERMISSION_DENIED    403
+    ├── NotFound                       NOT_FOUND            404
+    ├── ResourceExhausted              RESOURCE_EXHAUSTED   429
+    ├── Internal                       INTERNAL             500
+    ├── Unavailable                    UNAVAILABLE          503
+    ├── DeadlineExceeded               DEADLINE_EXCEEDED    504
+    └── BadRequest                     BAD_REQUEST          400, 405, 406, 408, 413, 415
+    StartError                         the process cannot start; the command line prints it and exits 1
+
+The codes are gRPC's names, as in the system that the seed comes from, and GraphQL's own for what fails before a
+resolver runs. graphql-core copies an exception's `extensions` into the answer, so no layer maps errors to codes.
+"""
+
+from typing import Any, ClassVar
+
+
+class ServiceError(Exception):
+    """An expected failure: its message is for the person who sent the request, and tells nothing of our insides."""
+
+    code: ClassVar[str]
+    status: int
+
+    def __init__(self, message: str, **extensions: Any) -> None:
+        super().__init__(message)
+        self.message = message
+        self.extensions: dict[str, Any] = {"code": self.code, **extensions}
+
+
+class InvalidArgument(ServiceError):
+    """The request asks for something that cannot be; the message says what to change."""
+
+    code = "INVALID_ARGUMENT"
+    status = 400
+
+
+class Unauthenticated(ServiceError):
+    """No credential, or one that opens nothing."""
+
+    code = "UNAUTHENTICATED"
+    status = 401
+
+
+class PermissionDenied(ServiceError):
+    """The caller is known and may not do this."""
+
+    code = "PERMISSION_DENIED"
+    status = 403
+
+
+class NotFound(ServiceError):
+    """There is no such key, or none that the caller may see: the two answer alike."""
+
+    code = "NOT_FOUND"
+    status = 404
+
+
+class ResourceExhausted(ServiceError):
+    """Too many requests, or one that asks for too much."""
+
+    code = "RESOURCE_EXHAUSTED"
+    status = 429
+
+
+class Internal(ServiceError):
+    """A fault of ours: the answer has an id that stands in the log beside the cause."""
+
+    code = "INTERNAL"
+    status = 500
+
+
+class Unavailable(ServiceError):
+    """The database cannot be reached; the same request may succeed later."""
+
+    code = "UNAVAILABLE"
+    status = 503
+
+
+class DeadlineExceeded(ServiceError):
+    """The work took longer than it may; whether a write took place is unknown."""
+
+    code = "DEADLINE_EXCEEDED"
+    status = 504
+
+
+class BadRequest(ServiceError):
+    """HTTP itself was misused: method, media type, body or length."""
+
+    code = "BAD_REQUEST"
+
+    def __init__(self, message: str, status: int = 400, headers: dict[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.headers = headers or {}
+
+
+class StartError(Exception):
+    """The service cannot start; the message says what to change."""

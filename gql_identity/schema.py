@@ -1,0 +1,140 @@
+"""Query, Mutation, the entities and the federated schema; each resolver a line or two."""
+
+from typing import Any
+
+import strawberry
+from graphql import GraphQLInputObjectType, Undefined
+from strawberry.federation import Schema
+from strawberry.federation.schema import FederationAny
+from strawberry.scalars import JSON
+from strawberry.schema.config import StrawberryConfig
+
+from .context import Info, selected
+from .errors import InvalidArgument
+from .types import (
+    DATE_TIME,
+    APIKeyInfo,
+    APIKeyQuery,
+    APIKeyRequest,
+    APIKeysInfo,
+    APIKeyStatQuery,
+    CreateAPIKeyRequest,
+    DateTime,
+    DeletedAPIKey,
+    Domain,
+    GetAPIKeyRequest,
+    User,
+)
+
+
+@strawberry.type(description="What can be read.")
+class Query:
+    """The seed's get, list and stat."""
+
+    @strawberry.field(description="One key; null where there is none that you may see.")
+    async def api_key(self, info: Info, input: GetAPIKeyRequest) -> APIKeyInfo | None:
+        """The seed's `get`."""
+        return await info.context.api_keys.find(input, info.context.caller, selected(info))
+
+    @strawberry.field(description="A page of a domain's keys.")
+    async def api_keys(self, info: Info, input: APIKeyQuery) -> APIKeysInfo | None:
+        """The seed's `list`."""
+        count = "total_count" in selected(info)
+        fields = selected(info, "results")
+        return await info.context.api_keys.page(input, info.context.caller, fields, count=count)
+
+    @strawberry.field(
+        description="A statistic of a domain's keys: `{results: [...]}`, with `total_count` when paged. "
+        'Keys per state: `aggregate: [{group: {keys: [{key: "state", name: "state"}], '
+        'fields: [{operator: COUNT, name: "count"}]}}]`.'
+    )
+    async def api_key_stats(self, info: Info, input: APIKeyStatQuery) -> JSON | None:
+        """The seed's `stat`."""
+        return JSON(await info.context.api_keys.stats(input, info.context.caller))
+
+
+@strawberry.type(description="What can be changed.")
+class Mutation:
+    """The seed's create, enable, disable and delete."""
+
+    @strawberry.mutation(description="Make a key. Its secret, `apiKey`, is in this answer alone: keep it now.")
+    async def create_api_key(self, info: Info, input: CreateAPIKeyRequest) -> APIKeyInfo | None:
+        """The seed's `create`."""
+        return await info.context.api_keys.create(input, info.context.caller)
+
+    @strawberry.mutation(description="Let a disabled key open things again.")
+    async def enable_api_key(self, info: Info, input: APIKeyRequest) -> APIKeyInfo | None:
+        """The seed's `enable`."""
+        return await info.context.api_keys.enable(input, info.context.caller)
+
+    @strawberry.mutation(description="Stop a key from opening anything, until it is enabled.")
+    async def disable_api_key(self, info: Info, input: APIKeyRequest) -> APIKeyInfo | None:
+        """The seed's `disable`."""
+        return await info.context.api_keys.disable(input, info.context.caller)
+
+    @strawberry.mutation(description="Remove a key for good.")
+    async def delete_api_key(self, info: Info, input: APIKeyRequest) -> DeletedAPIKey | None:
+        """The seed's `delete`."""
+        return await info.context.api_keys.delete(input, info.context.caller)
+
+
+class FederatedSchema(Schema):
+    """Strawberry's federated schema, with references resolved as one list."""
+
+    async def entities_resolver(  # type: ignore[override]
+        self, info: Info, representations: list[FederationAny]
+    ) -> list[FederationAny]:
+        """The entities that a gateway names, each null where there is none that the caller may see.
+
+        Keys are read at once. Raises InvalidArgument for a representation that names no entity.
+        """
+        caller = info.context.caller
+        found: list[Any] = [None] * len(representations)
+        keys: dict[int, tuple[str, str]] = {}
+        for index, representation in enumerate(representations):
+            kind = representation.get("__typename") if isinstance(representation, dict) else None
+            match kind:
+                case "APIKeyInfo":
+                    keys[index] = _reference(index, representation, "domainId", "apiKeyId")
+                case "User":
+                    domain_id, user_id = _reference(index, representation, "domainId", "userId")
+                    found[index] = User(domain_id=domain_id, user_id=user_id)
+                case "Domain":
+                    (domain_id,) = _reference(index, representation, "domainId")
+                    found[index] = Domain(domain_id=domain_id)
+                case _:
+                    raise InvalidArgument(f"representations[{index}].__typename: give APIKeyInfo, User or Domain.")
+        if keys:
+            fields = selected(info)
+            read = await info.context.api_keys.find_many(list(keys.values()), caller, fields)
+            for index, key in zip(keys, read, strict=True):
+                found[index] = key
+        return found
+
+
+def _reference(index: int, representation: Any, *fields: str) -> Any:
+    values = tuple(representation.get(field) for field in fields)
+    for field, value in zip(fields, values, strict=True):
+        if not isinstance(value, str):
+            raise InvalidArgument(f"representations[{index}].{field}: give a string.")
+    return values
+
+
+def _make_schema() -> FederatedSchema:
+    made = FederatedSchema(
+        query=Query,
+        mutation=Mutation,
+        types=[APIKeyInfo, User, Domain],
+        federation_version="2.9",  # a later one is refused by some composers
+        config=StrawberryConfig(scalar_map={DateTime: DATE_TIME}),
+    )
+    # A Python default of None says that a field may be left out, not that leaving it out means null.
+    for type_ in made._schema.type_map.values():
+        if isinstance(type_, GraphQLInputObjectType):
+            for field in type_.fields.values():
+                if field.default_value is None:
+                    field.default_value = Undefined
+    return made
+
+
+schema = _make_schema()

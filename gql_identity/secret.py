@@ -1,0 +1,53 @@
+"""Make, check and digest a secret; pure.
+
+A secret is `gqlid_`, 43 base62 characters (256 random bits), and 6 base62 characters of a CRC-32 over what stands
+before, so that a scanner can tell a leaked key from other text and a typo costs no look-up.
+"""
+
+import hmac
+import secrets
+import string
+import zlib
+
+PREFIX = "gqlid_"
+ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
+RANDOM_CHARACTERS = 43
+CHECKSUM_CHARACTERS = 6
+LENGTH = len(PREFIX) + RANDOM_CHARACTERS + CHECKSUM_CHARACTERS
+_ALPHABET = frozenset(ALPHABET)
+
+
+def make_secret() -> str:
+    """A new secret, of 256 random bits."""
+    body = PREFIX + "".join(secrets.choice(ALPHABET) for _ in range(RANDOM_CHARACTERS))
+    return body + _checksum(body)
+
+
+def is_well_formed(secret: str) -> bool:
+    """Whether a text can be a secret at all: prefix, length, alphabet and checksum."""
+    if len(secret) != LENGTH or not secret.startswith(PREFIX) or not _ALPHABET.issuperset(secret[len(PREFIX) :]):
+        return False
+    return hmac.compare_digest(_checksum(secret[:-CHECKSUM_CHARACTERS]), secret[-CHECKSUM_CHARACTERS:])
+
+
+def digest(secret: str, pepper: str) -> bytes:
+    """What is stored of a secret: the 32 bytes of its HMAC-SHA256 (RFC 2104) under a pepper."""
+    return hmac.digest(pepper.encode(), secret.encode(), "sha256")
+
+
+def hint(secret: str) -> str:
+    """The prefix and the last four characters, to tell keys apart; they open nothing."""
+    return f"{PREFIX}...{secret[-4:]}"
+
+
+def pepper_fingerprint(pepper: str) -> str:
+    """What may be known of a pepper: 16 hex digits that tell it from another and give nothing of it away."""
+    return digest("the fingerprint of a pepper", pepper).hex()[:16]
+
+
+def _checksum(body: str) -> str:
+    number, characters = zlib.crc32(body.encode()), ""
+    for _ in range(CHECKSUM_CHARACTERS):
+        number, digit = divmod(number, len(ALPHABET))
+        characters = ALPHABET[digit] + characters
+    return characters

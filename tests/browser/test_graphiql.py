@@ -1,0 +1,206 @@
+"""GraphiQL in Chromium, against the running service, with every other address out of reach."""
+
+import json
+import os
+import re
+import shutil
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+ARGUMENTS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+]
+EDITOR = ".graphiql-query-editor"
+
+
+@pytest.fixture
+async def page(served: Any) -> AsyncIterator[Any]:
+    """A page of a fresh browser, in which nothing may go wrong: no error on its console, no request elsewhere."""
+    chromium = shutil.which("chromium")
+    try:
+        from playwright.async_api import async_playwright
+    except ImportError:
+        missing("playwright is not installed")
+    if chromium is None:
+        missing("chromium is not installed")
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
+        page = await (await browser.new_context()).new_page()
+        page.set_default_timeout(20_000)
+        errors: list[str] = []
+        page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.requests = []
+        page.on("request", lambda request: page.requests.append(request))
+        yield page
+        await browser.close()
+    assert errors == []
+    allowed = (served.url, "data:", f"blob:{served.url}")
+    assert [request.url for request in page.requests if not request.url.startswith(allowed)] == []
+
+
+def missing(reason: str) -> None:
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+async def open_page(page: Any, served: Any, secret: str | None = None) -> Any:
+    response = await page.goto(f"{served.url}/graphql" + (f"#key={secret}" if secret else ""))
+    await expect_ready(page)
+    return response
+
+
+async def expect_ready(page: Any) -> None:
+    """Wait for the editor, and for the schema: the button that reads it again is enabled afterwards."""
+    await page.wait_for_selector(f"{EDITOR} .view-line")
+    await page.wait_for_selector("[aria-label^='Re-fetch GraphQL schema']:enabled")
+
+
+def model(editor: str) -> str:
+    """JavaScript for all of an editor's text, of which the page holds only the lines that are in sight."""
+    return f"__MONACO.editor.getModels().find((model) => model.uri.path.endsWith('{editor}')).getValue()"
+
+
+async def headers_shown(page: Any) -> Any:
+    return json.loads(await page.evaluate(model("request-headers.json")))
+
+
+async def run(page: Any, operation: str) -> Any:
+    """Run one of the example operations; its answer, as the page shows it."""
+    async with page.expect_response(lambda response: response.request.method == "POST"):
+        await page.click(".graphiql-execute-button")
+        await page.get_by_role("menuitem", name=operation).click()
+    await page.wait_for_function(model("response.json"))  # emptied when the operation starts
+    return json.loads(await page.evaluate(model("response.json")))
+
+
+def posts(page: Any) -> list[Any]:
+    return [request for request in page.requests if request.method == "POST"]
+
+
+async def second_key(page: Any, served: Any) -> str:
+    mutation = 'mutation { createApiKey(input: {domainId: "default", userId: "admin", role: SYSTEM}) { apiKey } }'
+    headers = {"Authorization": f"Bearer {served.admin_key}"}
+    response = await page.request.post(f"{served.url}/graphql", data={"query": mutation}, headers=headers)
+    return (await response.json())["data"]["createApiKey"]["apiKey"]
+
+
+async def test_it_loads_under_a_strict_policy(page: Any, served: Any) -> None:
+    response = await open_page(page, served)
+
+    assert await page.title() == "gql_identity"
+    policy = response.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "script-src 'self';" in policy
+    assert "frame-ancestors 'none'" in policy
+
+
+async def test_without_a_key_it_says_how_to_give_one_and_sends_none(page: Any, served: Any) -> None:
+    await open_page(page, served)
+
+    assert "No API key yet" in await page.inner_text(".graphiql-footer")
+    assert await headers_shown(page) == {"Authorization": "Bearer "}
+    assert posts(page)
+    assert not any("authorization" in request.headers for request in posts(page))
+
+
+async def test_the_key_of_a_link_moves_out_of_the_address_into_the_header(page: Any, served: Any) -> None:
+    await open_page(page, served, served.admin_key)
+
+    assert page.url == f"{served.url}/graphql"
+    assert "key=" not in await page.evaluate("navigation.entries().map((entry) => entry.url).join()")
+    assert await headers_shown(page) == {"Authorization": f"Bearer {served.admin_key}"}
+    assert (await run(page, "ListKeys"))["data"]["apiKeys"]["results"]
+    assert {request.headers.get("authorization") for request in posts(page)} == {f"Bearer {served.admin_key}"}
+    assert not any(served.admin_key in request.url.partition("#")[0] for request in page.requests)
+
+
+async def test_the_key_stays_in_its_browser_tab(page: Any, served: Any) -> None:
+    await open_page(page, served, served.admin_key)
+    await page.reload()
+    await expect_ready(page)
+
+    assert served.admin_key[-4:] in await page.inner_text(".graphiql-footer")
+    assert await page.evaluate("JSON.stringify(localStorage)") == "{}"
+    assert await page.evaluate("document.cookie") == ""
+    other_tab = await page.context.new_page()
+    await open_page(other_tab, served)
+    assert "No API key yet" in await other_tab.inner_text(".graphiql-footer")
+
+
+@pytest.mark.parametrize("agrees", [False, True])
+async def test_another_key_in_the_tab_is_replaced_only_with_consent(page: Any, served: Any, agrees: bool) -> None:
+    other = await second_key(page, served)
+    await open_page(page, served, served.admin_key)
+    questions: list[str] = []
+
+    async def answer(dialog: Any) -> None:
+        questions.append(dialog.message)
+        await (dialog.accept() if agrees else dialog.dismiss())
+
+    page.on("dialog", answer)
+    await page.goto("about:blank")
+    await open_page(page, served, other)
+
+    [question] = questions
+    assert served.admin_key not in question
+    assert other not in question
+    assert page.url == f"{served.url}/graphql"
+    await run(page, "ListKeys")
+    assert posts(page)[-1].headers["authorization"] == f"Bearer {other if agrees else served.admin_key}"
+
+
+async def test_a_link_followed_in_an_open_page_is_heeded_too(page: Any, served: Any) -> None:
+    await open_page(page, served)
+    async with page.expect_event("load"):  # the page's own reload: a change of the fragment loads nothing
+        await page.evaluate("(secret) => { location.hash = `key=${secret}`; }", served.admin_key)
+    await expect_ready(page)
+
+    assert page.url == f"{served.url}/graphql"
+    assert served.admin_key[-4:] in await page.inner_text(".graphiql-footer")
+
+
+async def test_the_example_operations_fit_the_schema_and_run(page: Any, served: Any) -> None:
+    await open_page(page, served, served.admin_key)
+
+    made = (await run(page, "CreateKey"))["data"]["createApiKey"]
+    assert made["apiKey"].startswith("gqlid_")
+    listed = (await run(page, "ListKeys"))["data"]["apiKeys"]["results"]
+    assert made["apiKeyId"] in [key["apiKeyId"] for key in listed]
+    assert {row["state"] for row in (await run(page, "KeysPerState"))["data"]["apiKeyStats"]["results"]} == {"ENABLED"}
+    # The service refuses this one, not the schema: an `apiKeyId` is yet to be put in.
+    assert (await run(page, "DisableKey"))["data"] == {"disableApiKey": None}
+    assert await page.evaluate("__MONACO.editor.getModelMarkers({}).map((marker) => marker.message)") == []
+
+
+async def test_a_field_name_is_completed(page: Any, served: Any) -> None:
+    await open_page(page, served, served.admin_key)
+
+    await page.locator(f"{EDITOR} .view-line", has_text="totalCount").click()
+    await page.keyboard.press("End")
+    await page.keyboard.press("Enter")
+    await page.keyboard.type("resu")
+    await page.locator(".suggest-widget.visible .monaco-list-row", has_text="results").click()
+
+    assert await page.locator(f"{EDITOR} .view-line", has_text=re.compile(r"^\s*results$")).count() == 1
+
+
+async def test_it_shows_the_documentation_and_the_explorer(page: Any, served: Any) -> None:
+    await open_page(page, served)
+
+    await page.get_by_label("Show Documentation Explorer").click()
+    await page.locator(".graphiql-plugin").get_by_text("Mutation", exact=True).click()
+    await page.locator(".graphiql-plugin").get_by_text("createApiKey", exact=True).wait_for()
+    await page.get_by_label("Show GraphiQL Explorer").click()
+    await page.locator(".graphiql-plugin input[value=ListKeys]").wait_for()

@@ -1,0 +1,32 @@
+"""The README's table of settings, held against the code."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+from pydantic_core import PydanticUndefined
+
+from gql_identity.settings import PREFIX, Settings
+
+README = Path(__file__).parents[2] / "README.md"
+
+
+def row(name: str, field: Any) -> str:
+    bounds = {type(part).__name__.lower(): getattr(part, type(part).__name__.lower(), None) for part in field.metadata}
+    choices = [choice for choice in re.findall(r"'([a-z]+)'", str(field.annotation)) if choice != "str"]
+    if "ge" in bounds:
+        allowed = f"{bounds['ge']:,} to {bounds['le']:,}"
+    elif choices:
+        allowed = ", ".join(f"`{choice}`" for choice in choices)
+    elif "bool" in str(field.annotation):
+        allowed = "`true`, `false`"
+    else:
+        allowed = ""
+    default = "" if field.default in (None, (), PydanticUndefined) else f"`{field.default}`"
+    return f"| `{PREFIX}{name.upper()}` | {default} | {allowed} | {field.description} |"
+
+
+def test_the_readme_has_every_setting_as_it_is() -> None:
+    expected = [row(name, field) for name, field in Settings.model_fields.items()]
+    there = [line for line in README.read_text().splitlines() if line.startswith(f"| `{PREFIX}")]
+    assert there == expected, "\n".join(expected)

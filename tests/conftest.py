@@ -1,0 +1,143 @@
+"""What tests share: a real database, the application in this process, and people with keys."""
+
+import os
+import secrets
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import httpx
+import pymongo
+import pytest
+from pydantic import SecretStr
+from starlette.applications import Starlette
+from strawberry import ID
+
+from gql_identity.api_keys import ApiKeys
+from gql_identity.app import create_app
+from gql_identity.database import Database
+from gql_identity.embedded import EmbeddedDatabase
+from gql_identity.settings import Settings
+from gql_identity.types import APIKeyRole, CreateAPIKeyRequest
+
+PEPPER = "a pepper for tests, long enough to be one"
+KEY_FIELDS = "apiKeyId apiKey state userId domainId lastAccessedAt createdAt name role hint createdBy"
+
+
+def missing_tool(name: str) -> None:
+    """Skip the test that needs a tool, or fail where every tool must be there."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(f"{name} is missing")
+    pytest.skip(f"{name} is missing")
+
+
+@pytest.fixture(scope="session")
+def database_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URI of a database server: the one that GQL_IDENTITY_TEST_MONGO_URI names, else an embedded one."""
+    if uri := os.environ.get("GQL_IDENTITY_TEST_MONGO_URI"):
+        yield uri
+        return
+    with EmbeddedDatabase(tmp_path_factory.mktemp("database")) as database:
+        yield database.uri
+
+
+@pytest.fixture
+def mongo_uri(database_server: str) -> Iterator[str]:
+    """The URI of a fresh database, dropped at the end."""
+    name = f"test_{secrets.token_hex(8)}"
+    parts = urlsplit(database_server)
+    yield urlunsplit(parts._replace(path=f"/{name}", query=parts.query or "authSource=admin"))
+    with pymongo.MongoClient(database_server) as client:
+        client.drop_database(name)
+
+
+@pytest.fixture
+def settings(mongo_uri: str) -> Settings:
+    return Settings(mongo_uri=SecretStr(mongo_uri), pepper=SecretStr(PEPPER), log_level="error")
+
+
+@dataclass
+class Person:
+    """A key and its secret."""
+
+    key_id: str
+    secret: str
+    domain_id: str
+    user_id: str
+
+
+class Api:
+    """The application, as its clients see it, and a way to make any key."""
+
+    def __init__(self, app: Starlette, client: httpx.AsyncClient, settings: Settings) -> None:
+        self.app = app
+        self.client = client
+        self.settings = settings
+
+    async def make(
+        self, role: str = "SYSTEM", domain_id: str = "d1", user_id: str = "u1", name: str | None = None
+    ) -> Person:
+        """Make a key as the command line does, by nobody."""
+        request = CreateAPIKeyRequest(domain_id=ID(domain_id), user_id=ID(user_id), role=APIKeyRole[role], name=name)
+        async with Database(self.settings) as database:
+            await database.prepare()
+            key = await ApiKeys(database, self.settings).create(request, None)
+        assert key.api_key is not None
+        return Person(key.api_key_id, key.api_key, domain_id, user_id)
+
+    async def send(
+        self, query: str, variables: dict[str, Any] | None = None, by: Person | str | None = None, **headers: str
+    ) -> httpx.Response:
+        secret = by.secret if isinstance(by, Person) else by
+        if secret is not None:
+            headers["Authorization"] = f"Bearer {secret}"
+        return await self.client.post("/graphql", json={"query": query, "variables": variables}, headers=headers)
+
+    async def run(self, query: str, variables: dict[str, Any] | None = None, by: Person | str | None = None) -> Any:
+        """The answer's JSON."""
+        return (await self.send(query, variables, by)).json()
+
+    async def data(self, query: str, variables: dict[str, Any] | None = None, by: Person | str | None = None) -> Any:
+        """The answer's data; fails where there are errors."""
+        answer = await self.run(query, variables, by)
+        assert "errors" not in answer, answer
+        return answer["data"]
+
+    async def code(self, query: str, variables: dict[str, Any] | None = None, by: Person | str | None = None) -> str:
+        """The code of the answer's errors, which have but one."""
+        answer = await self.run(query, variables, by)
+        (code,) = {error["extensions"]["code"] for error in answer.get("errors", ())}
+        return str(code)
+
+
+@pytest.fixture
+async def api(settings: Settings) -> AsyncIterator[Api]:
+    """The application in this process, on a fresh database."""
+    async with running(settings) as api:
+        yield api
+
+
+class running:
+    """The application with these settings, for as long as the block lasts."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    async def __aenter__(self) -> Api:
+        app = create_app(self._settings)
+        self._lifespan = app.router.lifespan_context(app)
+        await self._lifespan.__aenter__()
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        self._client = httpx.AsyncClient(transport=transport, base_url="http://service")
+        return Api(app, self._client, self._settings)
+
+    async def __aexit__(self, *error: Any) -> None:
+        await self._client.aclose()
+        await self._lifespan.__aexit__(*error)
+
+
+@pytest.fixture
+def data_dir(tmp_path: Path) -> Path:
+    return tmp_path / "data"
