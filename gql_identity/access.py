@@ -4,6 +4,7 @@
 |---|---|---|---|---|
 | create | for itself, role USER | as USER | for any user of its domain, USER or DOMAIN_OWNER | any |
 | get, list, stat, enable, disable, delete | its own user's keys | as USER | its domain's keys | any |
+| verify | its own user's keys | any key | its domain's keys | any key |
 
 A caller's reach ends at its own rank: a key of a higher role is, for it, one that does not exist.
 """
@@ -68,6 +69,16 @@ def reach(caller: Caller, domain_id: str) -> Reach:
     of_one_user = caller.role.rank < APIKeyRole.DOMAIN_OWNER.rank
     roles = frozenset(role for role in APIKeyRole if role.rank <= caller.role.rank)
     return Reach(domain_id, caller.user_id if of_one_user else None, roles)
+
+
+def may_verify(caller: Caller, domain_id: str, user_id: str, role: APIKeyRole) -> bool:
+    """Whether a caller may ask about a key of this domain, user and role, whose secret it has.
+
+    VERIFIER may ask about any key, since that is what the role is for; for the others their reach bounds it.
+    """
+    if caller.role is APIKeyRole.VERIFIER:
+        return True
+    return may_name(caller, domain_id) and reach(caller, domain_id).covers(user_id, role)
 
 
 def check_create(caller: Caller, request: CreateAPIKeyRequest) -> None:

@@ -17,9 +17,11 @@ from pymongo import UpdateOne
 from strawberry import ID
 
 from . import query, secret
-from .access import Caller, check_create, may_name, reach
+from .access import Caller, check_create, may_name, may_verify, reach
 from .database import Database, Document
 from .errors import DeadlineExceeded, InvalidArgument, NotFound, PermissionDenied, ServiceError, Unavailable
+from .rates import Rates
+from .records import opaque_id, projection, read_key
 from .settings import Settings
 from .types import (
     APIKeyInfo,
@@ -29,31 +31,24 @@ from .types import (
     APIKeysInfo,
     APIKeyState,
     APIKeyStatQuery,
+    APIKeyVerification,
+    APIKeyVerificationCode,
     CreateAPIKeyRequest,
     DateTime,
     DeletedAPIKey,
     Domain,
     GetAPIKeyRequest,
     User,
+    VerifyAPIKeyRequest,
 )
+from .uses import Uses
 
 KNOWN_SECONDS = 0.5  # how long a key once read is believed, counted from before its read
 KNOWN_KEYS = 10_000
-FLUSH_SECONDS = 2.0  # how often uses are written
-ACCESS_SECONDS = 60.0  # the least time between two writes of one key's last use, for a worker
+MAX_VERIFIED = 100
 ID_CHARACTERS = 255
 
 log = structlog.get_logger()
-
-# What must be read for a field that is not stored under its own name.
-_STORED: dict[str, tuple[str, ...]] = {
-    "id": ("_id", "domain_id"),
-    "api_key_id": ("_id",),
-    "api_key": (),
-    "user": ("domain_id", "user_id"),
-    "domain": ("domain_id",),
-}
-ALL_FIELDS = frozenset(field.name for field in APIKeyInfo.__dataclass_fields__.values())
 
 
 class ApiKeys:
@@ -63,11 +58,10 @@ class ApiKeys:
         self._database = database
         self._collection = database.api_keys
         self._settings = settings
+        self.rates = Rates(settings)
         self._pepper, *self._peppers_retired = settings.peppers
         self._known: dict[bytes, tuple[float, APIKeyInfo]] = {}
-        self._uses: dict[str, tuple[str, datetime]] = {}  # key id: its domain and its last use, not yet written
-        self._written: dict[str, float] = {}  # key id: when its use was written, by time.monotonic()
-        self._moves: dict[str, tuple[str, bytes]] = {}  # key id: its domain and its digest under today's pepper
+        self.uses = Uses(database)
 
     async def create(self, request: CreateAPIKeyRequest, caller: Caller | None) -> APIKeyInfo:
         """Make a key, and answer it with its secret, which is in no later answer.
@@ -81,6 +75,7 @@ class ApiKeys:
             _check_text("name", request.name)
         if caller is not None:
             check_create(caller, request)
+            await self.rates.create(caller)
         key_id = f"api-key-{uuid_utils.uuid7().hex}"
         text = secret.make_secret()
         document = {
@@ -101,7 +96,7 @@ class ApiKeys:
         except (Unavailable, DeadlineExceeded) as error:
             error.extensions["apiKeyId"] = key_id
             raise
-        key = _key(document)
+        key = read_key(document)
         key.api_key = text
         return key
 
@@ -182,14 +177,14 @@ class ApiKeys:
         ids = {key_id for domain, key_id in references if domain in domains}
         # Role and, across domains, user are compared here: a point read by the index's own fields is the fastest.
         where = {"domain_id": _one_or_in(domains), "_id": _one_or_in(ids)}
-        projection = _projection(fields | {"user_id", "role"})
+        wanted = projection(fields | {"user_id", "role"})
         if len(ids) == 1:
-            document = await self._database.run(lambda: self._collection.find_one(where, projection))
+            document = await self._database.run(lambda: self._collection.find_one(where, wanted))
             documents = [] if document is None else [document]
         else:
-            documents = await self._database.run(lambda: self._collection.find(where, projection).to_list(None))
+            documents = await self._database.run(lambda: self._collection.find(where, wanted).to_list(None))
         found = {
-            (document["domain_id"], document["_id"]): _key(document)
+            (document["domain_id"], document["_id"]): read_key(document)
             for document in documents
             if withins[document["domain_id"]].covers(document["user_id"], APIKeyRole[document["role"]])
         }
@@ -209,14 +204,14 @@ class ApiKeys:
             {"$sort": plan.sort},
             *([{"$skip": plan.skip}] if plan.skip else []),
             {"$limit": plan.limit},
-            {"$project": _projection(fields)},
+            {"$project": projection(fields)},
         ]
         none: list[Document] = []
         documents, total = await asyncio.gather(
             self._aggregate(read) if fields and not plan.count_only else _answer(none),
             self._count(matches) if count else _answer(None),
         )
-        return APIKeysInfo(results=[_key(document) for document in documents], total_count=total)
+        return APIKeysInfo(results=[read_key(document) for document in documents], total_count=total)
 
     async def stats(self, request: APIKeyStatQuery, caller: Caller) -> Document:
         """A statistic of the keys within the caller's reach: `{"results": [...]}`, with `total_count` when paged.
@@ -228,78 +223,78 @@ class ApiKeys:
         rows = await self._aggregate([*_matches(request.domain_id, None, plan.filter, caller), *plan.pipeline])
         return query.stat_answer(plan, rows)
 
+    async def verify(self, requests: Sequence[VerifyAPIKeyRequest], caller: Caller) -> list[APIKeyVerification]:
+        """Whether each secret is good; one read for all. A valid one counts as used.
+
+        Raises InvalidArgument for more than a hundred at once.
+        """
+        if len(requests) > MAX_VERIFIED:
+            raise InvalidArgument(f"input: give at most {MAX_VERIFIED} secrets at once, not {len(requests)}.")
+        keys = await self._find_by_secrets([request.api_key for request in requests])
+        return [self._verification(request.api_key, key, caller) for request, key in zip(requests, keys, strict=True)]
+
+    def _verification(self, text: str, key: APIKeyInfo | None, caller: Caller) -> APIKeyVerification:
+        if not secret.is_well_formed(text):
+            return APIKeyVerification(valid=False, code=APIKeyVerificationCode.MALFORMED)
+        if key is None or not may_verify(caller, key.domain_id, key.user_id, key.role):
+            return APIKeyVerification(valid=False, code=APIKeyVerificationCode.NOT_FOUND)
+        if key.state is not APIKeyState.ENABLED:
+            return APIKeyVerification(valid=False, code=APIKeyVerificationCode.DISABLED)
+        self.uses.used(key.api_key_id, key.domain_id)
+        return APIKeyVerification(valid=True, code=APIKeyVerificationCode.VALID, api_key_info=key)
+
     async def find_by_secret(self, text: str) -> APIKeyInfo | None:
         """The key that a secret belongs to, in any state; None where there is none.
 
         An enabled key is believed for half a second from before it was read, so that one key's requests share a read.
         """
-        if not secret.is_well_formed(text):
-            return None
-        digest = secret.digest(text, self._pepper)
-        asked = time.monotonic()
-        if (known := self._known.get(digest)) is not None and asked - known[0] < KNOWN_SECONDS:
-            return known[1]
-        digests = {digest, *(secret.digest(text, pepper) for pepper in self._peppers_retired)}
-        fields = _projection(
-            {"user_id", "role", "state", "created_at", "name", "hint", "created_by", "last_accessed_at"}
-        )
-        document = await self._database.run(
-            lambda: self._collection.find_one({"digest": _one_or_in(digests)}, {**fields, "digest": 1})
-        )
-        if document is None:
-            return None
-        key = _key(document)
-        if document["digest"] != digest:
-            self._moves[key.api_key_id] = (key.domain_id, digest)
-        if key.state is APIKeyState.ENABLED:
-            if len(self._known) >= KNOWN_KEYS:
-                self._known = {d: k for d, k in self._known.items() if asked - k[0] < KNOWN_SECONDS}
-            if len(self._known) < KNOWN_KEYS:
-                self._known[digest] = (asked, key)
+        (key,) = await self._find_by_secrets([text])
         return key
 
-    def used(self, key: APIKeyInfo) -> None:
-        """Remember that a key was used now; `write_uses` writes it."""
-        self._uses[key.api_key_id] = (key.domain_id, _now())
+    async def _find_by_secrets(self, texts: Sequence[str]) -> list[APIKeyInfo | None]:
+        asked = time.monotonic()
+        digests = [secret.digest(text, self._pepper) if secret.is_well_formed(text) else None for text in texts]
+        found = {
+            digest: known[1]
+            for digest in digests
+            if digest is not None
+            and (known := self._known.get(digest)) is not None
+            and asked - known[0] < KNOWN_SECONDS
+        }
+        # Each digest that may stand in the database, and the one under today's pepper.
+        unknown = {digest: digest for digest in digests if digest is not None and digest not in found}
+        for pepper in self._peppers_retired:
+            unknown |= {
+                secret.digest(text, pepper): digest
+                for text, digest in zip(texts, digests, strict=True)
+                if digest is not None and digest not in found
+            }
+        if unknown:
+            found |= await self._read_digests(unknown, asked)
+        return [None if digest is None else found.get(digest) for digest in digests]
 
-    async def write_uses(self, *, everything: bool = False) -> None:
-        """Write the uses gathered, at most one a minute for a key unless `everything`; what fails is kept.
+    async def _read_digests(self, digests: dict[bytes, bytes], asked: float) -> dict[bytes, APIKeyInfo]:
+        where = {"digest": _one_or_in(set(digests))}
+        if len(digests) == 1:
+            document = await self._database.run(lambda: self._collection.find_one(where))
+            documents = [] if document is None else [document]
+        else:
+            documents = await self._database.run(lambda: self._collection.find(where).to_list(None))
+        found: dict[bytes, APIKeyInfo] = {}
+        for document in documents:
+            key, digest = read_key(document), digests[document["digest"]]
+            found[digest] = key
+            if document["digest"] != digest:
+                self.uses.moves(key.api_key_id, key.domain_id, digest)
+            if key.state is APIKeyState.ENABLED:
+                self._believe(digest, key, asked)
+        return found
 
-        The first use of a key by a retired pepper's digest also moves it to today's pepper here.
-        """
-        now = time.monotonic()
-        self._written = {key_id: at for key_id, at in self._written.items() if now - at < ACCESS_SECONDS}
-        due = {key_id: use for key_id, use in self._uses.items() if everything or key_id not in self._written}
-        moves, self._moves = self._moves, {}
-        for key_id in due:
-            del self._uses[key_id]
-        writes = [
-            UpdateOne({"domain_id": domain, "_id": key_id}, {"$max": {"last_accessed_at": at}})
-            for key_id, (domain, at) in due.items()
-        ] + [
-            UpdateOne({"domain_id": domain, "_id": key_id}, {"$set": {"digest": digest}})
-            for key_id, (domain, digest) in moves.items()
-        ]
-        if not writes:
-            return
-        try:
-            await self._database.run(lambda: self._collection.bulk_write(writes, ordered=False))
-        except BaseException:
-            self._uses = due | self._uses
-            self._moves = moves | self._moves
-            raise
-        self._written.update(dict.fromkeys(due, now))
-
-    async def keep_writing_uses(self) -> None:
-        """Write uses every two seconds until cancelled."""
-        while True:
-            await asyncio.sleep(FLUSH_SECONDS)
-            try:
-                await self.write_uses()
-            except ServiceError as error:
-                log.warning("uses not written, kept for later", reason=error.message)
-            except Exception:
-                log.exception("uses not written, kept for later")
+    def _believe(self, digest: bytes, key: APIKeyInfo, asked: float) -> None:
+        if len(self._known) >= KNOWN_KEYS:
+            self._known = {d: known for d, known in self._known.items() if asked - known[0] < KNOWN_SECONDS}
+        if len(self._known) < KNOWN_KEYS:
+            self._known[digest] = (asked, key)
 
     def _forget(self, key_id: str) -> None:
         self._known = {digest: known for digest, known in self._known.items() if known[1].api_key_id != key_id}
@@ -308,7 +303,7 @@ class ApiKeys:
         document = await self._database.run(lambda: self._collection.find_one(within, {"digest": 0}))
         if document is None:
             raise _not_found()
-        return _key(document)
+        return read_key(document)
 
     async def _aggregate(self, pipeline: list[Document]) -> list[Document]:
         # One batch holds the largest page: a page is one round trip.
@@ -319,11 +314,6 @@ class ApiKeys:
     async def _count(self, matches: list[Document]) -> int:
         rows = await self._aggregate([*matches, {"$count": "total"}])
         return rows[0]["total"] if rows else 0
-
-
-def opaque_id(domain_id: str, key_id: str) -> ID:
-    """The id of a key among all objects of this service, for clients to compare and hand back."""
-    return ID(urlsafe_b64encode(f"APIKeyInfo:{key_id}:{domain_id}".encode()).decode())
 
 
 def _matches(domain_id: str, user_id: str | None, conditions: Document, caller: Caller) -> list[Document]:
@@ -345,40 +335,6 @@ def _reach_of_one(request: APIKeyRequest, caller: Caller) -> Document:
     _check_text("domain_id", request.domain_id)
     within = reach(caller, request.domain_id)
     return {**within.first, "_id": request.api_key_id, **within.rest}
-
-
-def _projection(fields: Iterable[str]) -> Document:
-    stored = {name for field in fields for name in _STORED.get(field, (field,))}
-    # Both are always read: they cost nothing, and an engine may take `_id` alone for the whole document.
-    return dict.fromkeys(sorted(stored | {"_id", "domain_id"}), 1)
-
-
-def _key(document: Document) -> APIKeyInfo:
-    """The record of what was read; None for what was not."""
-    get = document.get
-    key_id, domain_id, user_id, state, role = (
-        document["_id"],
-        document["domain_id"],
-        get("user_id"),
-        get("state"),
-        get("role"),
-    )
-    fields: dict[str, Any] = {
-        "id": opaque_id(domain_id, key_id),
-        "api_key_id": key_id,
-        "state": state and APIKeyState[state],
-        "user_id": user_id,
-        "domain_id": domain_id,
-        "last_accessed_at": get("last_accessed_at"),
-        "created_at": get("created_at"),
-        "name": get("name"),
-        "role": role and APIKeyRole[role],
-        "hint": get("hint"),
-        "created_by": get("created_by"),
-        "user": user_id and User(domain_id=domain_id, user_id=user_id),
-        "domain": Domain(domain_id=domain_id),
-    }
-    return APIKeyInfo(**fields)
 
 
 def _check_selected(fields: frozenset[str], wanted: frozenset[str] | None) -> None:

@@ -3,9 +3,12 @@
 import asyncio
 import os
 import re
+import signal
+import threading
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from types import FrameType
 from typing import Any
 
 import structlog
@@ -13,25 +16,40 @@ import uuid_utils
 from starlette.applications import Starlette
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse
-from starlette.routing import BaseRoute, Mount, Route
+from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .api_keys import ApiKeys
+from .auth import Authenticator
+from .changes import Changes
 from .database import DEADLINE, Database
 from .errors import BadRequest, ServiceError, StartError
 from .executor import Executor
 from .graphql_http import GRAPHIQL, GraphQLEndpoint
 from .logs import configure_logs
+from .oauth import introspect
 from .rest import rest_routes
 from .schema import schema
 from .settings import RESOLVED, Settings, load_settings
 
 log = structlog.get_logger()
 
+LAST_WRITE_SECONDS = 1.5  # what the last uses of keys get to be written when the service stops
 PREPARE_SECONDS = 1.0  # between two attempts to prepare a database that does not answer
+# On every answer; the page and its scripts, which need more, say so themselves.
+SAFE_HEADERS = {
+    "Cache-Control": "private, no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "Vary": "Accept, Authorization",
+    "X-Content-Type-Options": "nosniff",
+}
+LINGER_SECONDS = 2.0  # for a client to read why its body is refused
+_BODY_REFUSED = {408, 413}
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
@@ -46,6 +64,9 @@ def create_app(settings: Settings | None = None) -> Starlette:
         configure_logs(settings.log_level, settings.log_format)
     database = Database(settings)
     api_keys = ApiKeys(database, settings)
+    authenticator = Authenticator(api_keys, settings)
+    changes = Changes(database)
+    endpoint = GraphQLEndpoint(Executor(schema, settings), authenticator, changes, settings)
 
     async def livez(_: Request) -> JSONResponse:
         return JSONResponse({"status": "ok"})
@@ -62,20 +83,39 @@ def create_app(settings: Settings | None = None) -> Starlette:
         async with database:
             with suppress(ServiceError):
                 await database.prepare()
-            async with _background(_prepare(database)), _background(api_keys.keep_writing_uses()):
-                yield
+            with _on_stop_signal(changes.end_soon):
+                async with _background(_prepare(database)), _background(api_keys.uses.keep_writing()):
+                    yield
+            await changes.stop()
+            # The time is short: a database that does not answer now must not hold the stop up.
+            DEADLINE.set(time.monotonic() + LAST_WRITE_SECONDS)
             with suppress(ServiceError):
-                await api_keys.write_uses(everything=True)
+                await api_keys.uses.write(everything=True)
 
     routes: list[BaseRoute] = [
-        Route("/graphql", GraphQLEndpoint(Executor(schema), api_keys, settings)),
+        Route("/graphql", endpoint),
+        WebSocketRoute("/graphql", endpoint),
+        Route("/introspect", introspect, methods=["POST"]),
         Route("/livez", livez),
         Route("/readyz", readyz),
         *rest_routes(api_keys, settings),
     ]
     if settings.shows_graphiql and GRAPHIQL.exists():
         routes.append(Mount("/graphiql", StaticFiles(directory=GRAPHIQL.parent)))
-    return Starlette(routes=routes, middleware=[Middleware(Envelope, settings=settings)], lifespan=lifespan)
+    middleware = [Middleware(Envelope, settings=settings)]
+    if settings.cors_origins:
+        middleware.append(
+            Middleware(
+                CORSMiddleware,
+                allow_origins=settings.cors_origins,
+                allow_methods=["GET", "POST"],
+                allow_headers=["Authorization", "Content-Type", "X-Request-ID"],
+                expose_headers=["Retry-After", "X-Request-ID"],
+            )
+        )
+    app = Starlette(routes=routes, middleware=middleware, lifespan=lifespan)
+    app.state.authenticator = authenticator
+    return app
 
 
 async def _prepare(database: Database) -> None:
@@ -103,6 +143,29 @@ async def _background(work: Any) -> AsyncIterator[None]:
             await task
 
 
+@contextmanager
+def _on_stop_signal(do: Callable[[], None]) -> Iterator[None]:
+    """Do something as soon as the server is told to stop: it waits for open streams, so they must end by then."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    loop = asyncio.get_running_loop()
+    before: dict[int, Any] = {}
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        loop.call_soon_threadsafe(do)
+        if callable(before[number]):
+            before[number](number, frame)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        before[number] = signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for stopping, handler in before.items():
+            signal.signal(stopping, handler)
+
+
 class Envelope:
     """What every request has: an id, a bounded body, a deadline, a line in the log."""
 
@@ -126,7 +189,16 @@ class Envelope:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message)["X-Request-ID"] = request_id
+                headers = MutableHeaders(scope=message)
+                headers["X-Request-ID"] = request_id
+                for name, value in SAFE_HEADERS.items():
+                    headers.setdefault(name, value)
+            elif status in _BODY_REFUSED:
+                # With what the client still sends unread, the close would reset the connection and take the answer
+                # with it: so the answer goes out whole, and its end waits for the client.
+                await send({**message, "more_body": True})
+                await _discard(receive)
+                message = {"type": "http.response.body"}
             await send(message)
 
         try:
@@ -150,22 +222,33 @@ class Envelope:
     def _bounded(self, receive: Receive) -> Receive:
         """`receive`, raising BadRequest for a body that is too large or comes too slowly."""
         read = 0
+        complete = False
         limit = self._settings.max_body_bytes
         deadline = time.monotonic() + self._settings.body_timeout_seconds
 
         async def receive_bounded() -> Message:
-            nonlocal read
+            nonlocal read, complete
+            if complete:  # what comes now is that the client goes away
+                return await receive()
             try:
                 async with asyncio.timeout(max(0, deadline - time.monotonic())):
                     message = await receive()
             except TimeoutError:
                 raise BadRequest("The body came too slowly.", 408, {"Connection": "close"}) from None
+            complete = not message.get("more_body", False)
             read += len(message.get("body", b""))
             if read > limit:
                 raise BadRequest(f"The body is larger than {limit} bytes.", 413, {"Connection": "close"})
             return message
 
         return receive_bounded
+
+
+async def _discard(receive: Receive) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(LINGER_SECONDS):
+            while (await receive()).get("more_body", False):
+                pass
 
 
 def _internal(request_id: str) -> dict[str, Any]:

@@ -1,20 +1,23 @@
 """A credential becomes a `Caller`."""
 
+from starlette.datastructures import Headers
+from starlette.types import Scope
+
 from .access import Caller
 from .api_keys import ApiKeys
 from .errors import Unauthenticated
+from .rates import client_address
+from .settings import Settings
 from .types import APIKeyState
 
-CHALLENGE = 'Bearer realm="gql_identity"'
+_SEND_ONE = "Send the header `Authorization: Bearer SECRET`."
 _REFUSED = "This key opens nothing: it is wrong, disabled or deleted."
 
 
-async def authenticate(authorization: str | None, api_keys: ApiKeys) -> Caller | None:
-    """Who sends an `Authorization` header (RFC 6750, section 2.1); None where none was sent.
+CHALLENGE = 'Bearer realm="gql_identity"'
 
-    Raises Unauthenticated for a header that is not `Bearer SECRET` and for a key that is wrong, disabled or deleted:
-    the three answer alike.
-    """
+
+async def authenticate(authorization: str | None, api_keys: ApiKeys) -> Caller | None:
     if authorization is None:
         return None
     scheme, _, text = authorization.strip().partition(" ")
@@ -23,5 +26,45 @@ async def authenticate(authorization: str | None, api_keys: ApiKeys) -> Caller |
     key = await api_keys.find_by_secret(text.strip())
     if key is None or key.state is not APIKeyState.ENABLED:
         raise Unauthenticated(_REFUSED)
-    api_keys.used(key)
+    api_keys.uses.used(key.api_key_id, key.domain_id)
     return Caller(key.api_key_id, key.domain_id, key.user_id, key.role)
+
+
+class Authenticator:
+    """Tells who sends a request."""
+
+    def __init__(self, api_keys: ApiKeys, settings: Settings) -> None:
+        self.api_keys = api_keys
+        self._rates = api_keys.rates
+        self._settings = settings
+
+    async def authenticate(self, scope: Scope) -> Caller | None:
+        """Who sends a request (RFC 6750, section 2.1); None where it has no Authorization header.
+
+        Raises Unauthenticated for a header that is not `Bearer SECRET` and for a key that is wrong, disabled or
+        deleted, these three alike; ResourceExhausted for a caller, or an address of wrong keys, over its rate.
+        """
+        return await self.identify(Headers(scope=scope).get("authorization"), scope)
+
+    async def identify(self, authorization: str | None, scope: Scope) -> Caller | None:
+        """As `authenticate`, for a credential that came another way than in the request's headers."""
+        if authorization is None:
+            return None
+        scheme, _, secret = authorization.strip().partition(" ")
+        key = await self.api_keys.find_by_secret(secret.strip()) if scheme.lower() == "bearer" else None
+        if key is None or key.state is not APIKeyState.ENABLED:
+            # Only now is the address asked about: a good key passes whatever came from there.
+            peer = scope["client"][0] if scope.get("client") else ""
+            forwarded_for = Headers(scope=scope).get("x-forwarded-for")
+            await self._rates.failed_credential(client_address(peer, forwarded_for, self._settings))
+            raise Unauthenticated(_REFUSED if scheme.lower() == "bearer" else _SEND_ONE)
+        caller = Caller(key.api_key_id, key.domain_id, key.user_id, key.role)
+        await self._rates.request(caller)
+        self.api_keys.uses.used(key.api_key_id, key.domain_id)
+        return caller
+
+    async def require(self, scope: Scope) -> Caller:
+        """As `authenticate`, but raises Unauthenticated where there is no Authorization header too."""
+        if (caller := await self.authenticate(scope)) is None:
+            raise Unauthenticated(_SEND_ONE)
+        return caller

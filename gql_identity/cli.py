@@ -13,11 +13,8 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import uvicorn
 from pydantic import SecretStr
 from strawberry import ID
-from uvicorn.config import STARTUP_FAILURE
-from uvicorn.supervisors import Multiprocess
 
 from .api_keys import ApiKeys
 from .app import create_app
@@ -26,10 +23,11 @@ from .embedded import EmbeddedDatabase, end_with_parent, running_uri
 from .errors import DeadlineExceeded, ServiceError, StartError, Unavailable
 from .logs import configure_logs
 from .schema import schema
+from .server import serve
 from .settings import RESOLVED, Settings, load_settings
 from .types import APIKeyInfo, APIKeyRole, CreateAPIKeyRequest, instant_text
 
-GRACE_SECONDS = 5  # what requests in flight get when the service stops
+INDEXES_SECONDS = 24 * 3600.0
 _PARENT = "GQL_IDENTITY_PARENT"
 
 
@@ -48,9 +46,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="gql-identity", description="API keys as a GraphQL service.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    serve = commands.add_parser("serve", help="serve the API; without --mongo-uri on an embedded database")
-    _add_flags(serve, "host", "port", "workers", "mongo_uri", "data_dir")
-    serve.set_defaults(run=_serve)
+    serving = commands.add_parser("serve", help="serve the API; without --mongo-uri on an embedded database")
+    _add_flags(serving, "host", "port", "workers", "mongo_uri", "data_dir")
+    serving.set_defaults(run=_serve)
 
     exported = commands.add_parser("schema", help="print the schema")
     exported.add_argument("--check", type=Path, metavar="FILE", help="only tell whether FILE holds it")
@@ -113,27 +111,8 @@ def _stop_before_serving(*_: object) -> None:
 def _run(settings: Settings, listener: socket.socket) -> int:
     os.environ[RESOLVED] = settings.to_json()
     os.environ[_PARENT] = str(os.getpid())
-    config = uvicorn.Config(
-        "gql_identity.cli:create_worker_app" if settings.workers > 1 else create_app,
-        factory=True,
-        workers=settings.workers,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        date_header=True,
-        proxy_headers=False,
-        timeout_graceful_shutdown=GRACE_SECONDS,
-    )
-    if settings.workers == 1:
-        server = uvicorn.Server(config)
-        try:
-            server.run(sockets=[listener])
-        except SystemExit as stop:
-            return int(stop.code or 0)
-        return 0 if server.started else STARTUP_FAILURE
-    supervisor = Multiprocess(config, [listener])
-    supervisor.run()
-    return max((STARTUP_FAILURE for worker in supervisor.processes if worker.exitcode == STARTUP_FAILURE), default=0)
+    app = create_app if settings.workers == 1 else "gql_identity.cli:create_worker_app"
+    return serve(app, listener, settings.workers)
 
 
 def create_worker_app() -> Any:
@@ -156,6 +135,8 @@ def _listen(settings: Settings) -> Iterator[socket.socket]:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind(address)
+            # From here on the port is ours beyond doubt, and whoever connects waits for the first worker.
+            listener.listen(2048)
         except OSError as error:
             raise StartError(
                 f"Cannot listen on {settings.host} port {settings.port}: {error.strerror}. Choose another with --port."
@@ -291,7 +272,8 @@ def _create_indexes(options: argparse.Namespace) -> int:
             await database.create_indexes()
 
     with _database(_settings(options), join=True) as resolved:
-        asyncio.run(create(resolved))
+        # On a large collection they take as long as they take.
+        asyncio.run(create(resolved.model_copy(update={"database_timeout_seconds": INDEXES_SECONDS})))
     print("The indexes stand.")
     return 0
 

@@ -209,7 +209,8 @@ def _search(path: str, operator: str, value: Any, at: str, settings: Settings) -
         patterns = [_pattern(text, text_at, settings) for text, text_at in texts]
     else:
         patterns = _alternatives([_escaped(text, text_at, settings) for text, text_at in texts])
-    found = [_matching(path, pattern) for pattern in patterns] or [{path: {"$in": []}}]  # of no texts none is found
+    found = [_matching(path, pattern) for pattern in dict.fromkeys(patterns)]
+    found = found or [{path: {"$in": []}}]  # of no texts none is found
     if operator.startswith("not_"):
         return {"$nor": found}
     return found[0] if len(found) == 1 else {"$or": found}
@@ -273,12 +274,15 @@ def _from_now(value: Any, path: str, now: datetime) -> datetime:
 _META = re.compile(r"[\\^$.|?*+()\[\]{}]")
 # What every database we run on reads alike; then, refused, what else Python reads, and what needs backtracking.
 _TOKEN = re.compile(
-    r"\[\^?\]?(?:\\[dDwWsSnrtfv]|\\x[0-9a-fA-F]{2}|\\[^a-zA-Z0-9]|[^\]\\\[])*\]"
-    r"|\\[dDwWsSbBAnrtfv]|\\x[0-9a-fA-F]{2}|\\[^a-zA-Z0-9]"
+    r"\[\^?\]?(?:\\[dwsnrtf]|\\x[0-9a-fA-F]{2}|\\[^a-zA-Z0-9]|[^\]\\\[])*\]"
+    r"|\\[dDwWsSbBAnrtf]|\\x[0-9a-fA-F]{2}|\\[^a-zA-Z0-9]"
     r"|\(\?:|\(\?P<|\(\?(?:[ims]+|[ims]*-[ims]+:|[ims]+:)"
     r"|(?P<refused>\\.|\(\?.|\[|[*+?}]\+|\{,)",
     re.DOTALL,
 )
+_ALLOWED = r"classes (of no \D, \W or \S), groups, alternatives, repetition, anchors, \d \w \s \b and escaped signs"
+# MongoDB means ASCII by these; the embedded engine means Unicode, and takes a millisecond a document for each.
+_CLASSES = {r"\d": "0-9", r"\w": "0-9A-Za-z_", r"\s": r"\t\n\x0b\f\r "}
 
 
 def _matching(path: str, pattern: str) -> Document:
@@ -302,7 +306,7 @@ def _escaped(value: Any, path: str, settings: Settings) -> str:
 def _alternatives(patterns: list[str]) -> list[str]:
     """Escaped texts joined to few patterns: each costs a walk through the text, however many texts it holds."""
     joined: list[str] = []
-    for pattern in patterns:
+    for pattern in dict.fromkeys(patterns):
         if joined and len(joined[-1].encode()) + len(pattern.encode()) < PATTERN_BYTES:
             joined[-1] += "|" + pattern
         else:
@@ -313,7 +317,6 @@ def _alternatives(patterns: list[str]) -> list[str]:
 def _pattern(value: Any, path: str, settings: Settings) -> str:
     """A client's pattern, in the syntax that all databases read alike and the embedded one without backtracking."""
     pattern = _bounded(value, path, settings)
-    check_count(path, len(pattern.encode()), PATTERN_BYTES, "bytes in a pattern")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # Python warns of what other engines read differently.
@@ -322,6 +325,16 @@ def _pattern(value: Any, path: str, settings: Settings) -> str:
         raise refusal(path, f"{echo(pattern)} is not a pattern: {echo(str(error))}") from None
     refused = [token[0] for token in _TOKEN.finditer(pattern) if token["refused"]]
     if refused:
-        allowed = "classes, groups, alternatives, repetition, anchors, \\d \\w \\s \\b and escaped signs"
-        raise refusal(path, f"{echo(refused[0])} is not read in a pattern; use {allowed}")
+        raise refusal(path, f"{echo(refused[0])} is not read in a pattern; use {_ALLOWED}")
+    pattern = _TOKEN.sub(_written_out, pattern)
+    check_count(path, len(pattern.encode()), PATTERN_BYTES, r"bytes in a pattern, its \d, \w and \s written out")
     return pattern
+
+
+def _written_out(token: re.Match[str]) -> str:
+    """A token with its `\\d`, `\\w` and `\\s` as ranges."""
+    text = token[0]
+    if text.startswith("["):
+        return re.sub(r"\\.", lambda escape: _CLASSES.get(escape[0], escape[0]), text, flags=re.DOTALL)
+    ranges = _CLASSES.get(text.lower())
+    return text if ranges is None else f"[{ranges}]" if text.islower() else f"[^{ranges}]"

@@ -10,6 +10,7 @@ from strawberry.utils.str_converters import to_snake_case
 
 from .access import Caller
 from .api_keys import ApiKeys
+from .changes import Changes
 from .errors import Unauthenticated
 
 
@@ -18,6 +19,7 @@ class Context:
     """One request: who asks, and what answers."""
 
     api_keys: ApiKeys
+    changes: Changes
     caller_if_any: Caller | None
 
     @property
@@ -39,7 +41,14 @@ def selected(info: Info, *path: str) -> frozenset[str]:
 
     Merges all of its nodes, follows each fragment once, and leaves out what `@skip` and `@include` leave out.
     """
-    raw = info._raw_info
+    # A compiled plan keeps what was found in its earlier runs.
+    known: dict[tuple[str, ...], frozenset[str]] = getattr(info, "selections", {})
+    if path not in known:
+        known[path] = _selected(info._raw_info, path)
+    return known[path]
+
+
+def _selected(raw: Any, path: tuple[str, ...]) -> frozenset[str]:
     sets = [node.selection_set for node in raw.field_nodes]
     for name in path:
         below = [node for node in _fields(sets, raw) if node.name.value == name]

@@ -16,6 +16,7 @@ os.environ.setdefault("MOTOR_MAX_WORKERS", "64")
 
 import pymongo
 import pymongo.errors as driver
+import structlog
 from bson.codec_options import CodecOptions
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorCollection
 from pymongo import ASCENDING, IndexModel, ReadPreference, ReturnDocument, WriteConcern
@@ -29,6 +30,8 @@ from .settings import Settings
 SCHEMA = 1  # the number of the schema that this code reads and writes; `meta` has the database's
 DEFAULT_NAME = "identity"
 DEADLINE: ContextVar[float | None] = ContextVar("deadline", default=None)  # of the request, by time.monotonic()
+
+log = structlog.get_logger()
 
 Document = dict[str, Any]
 T = TypeVar("T")
@@ -104,6 +107,8 @@ class Database:
         except driver.PyMongoError as error:
             if translated := _translate(error):
                 raise translated from error
+            if not self.prepared:
+                raise StartError(f"{_REFUSES} It said: {redact(_reason(error))}") from None
             raise
 
     async def prepare(self, *, own_indexes: bool = False) -> None:
@@ -123,8 +128,16 @@ class Database:
         self.prepared = True
 
     async def create_indexes(self) -> None:
-        """Make the indexes that are missing."""
+        """Make the indexes that are missing, and have the database keep what a deleted key was, for subscribers."""
         await self._run(lambda: self.api_keys.create_indexes(list(INDEXES.values())))
+        images = {"collMod": self.api_keys.name, "changeStreamPreAndPostImages": {"enabled": True}}
+        try:
+            await self._run(lambda: self.api_keys.database.command(images))
+        except driver.OperationFailure as error:
+            # Older than MongoDB 6, not a replica set, or not allowed: then deletes are told to nobody.
+            log.warning(
+                "the database keeps no images of deleted keys", reason=error.details and error.details.get("codeName")
+            )
 
     async def missing_indexes(self) -> list[str]:
         """The names of the indexes that the collection lacks."""
@@ -163,10 +176,17 @@ class Database:
     async def forget_pepper(self, fingerprint: str) -> bool:
         """Stop asking for a retired pepper; keys that were never used since it was retired are lost with it.
 
-        Answers whether the database knew it.
+        Answers whether the database knew it. Raises StartError for the pepper that digests are made with.
         """
+        if fingerprint == pepper_fingerprint(self._settings.peppers[0]):
+            raise StartError("This is the fingerprint of GQL_IDENTITY_PEPPER itself, which is in use: retire it first.")
         update = await self._run(lambda: self._meta.update_one({"_id": "meta"}, {"$pull": {"peppers": fingerprint}}))
         return bool(update.modified_count)
+
+
+def _reason(error: driver.PyMongoError) -> str:
+    details = error.details if isinstance(error, driver.OperationFailure) else None
+    return str((details or {}).get("errmsg") or error)
 
 
 def _translate(error: driver.PyMongoError) -> Exception | None:
@@ -182,4 +202,5 @@ def _translate(error: driver.PyMongoError) -> Exception | None:
     return None
 
 
+_REFUSES = "The database refuses what the service needs: check the user, its password and its rights (--mongo-uri)."
 _BAD_PATTERN = {51091, 51108}

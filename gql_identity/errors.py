@@ -24,10 +24,12 @@ class ServiceError(Exception):
 
     code: ClassVar[str]
     status: int
+    headers: dict[str, str]  # of the HTTP answer
 
     def __init__(self, message: str, **extensions: Any) -> None:
         super().__init__(message)
         self.message = message
+        self.headers = {}
         self.extensions: dict[str, Any] = {"code": self.code, **extensions}
 
 
@@ -43,6 +45,10 @@ class Unauthenticated(ServiceError):
 
     code = "UNAUTHENTICATED"
     status = 401
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.headers = {"WWW-Authenticate": 'Bearer realm="gql_identity"'}
 
 
 class PermissionDenied(ServiceError):
@@ -64,6 +70,12 @@ class ResourceExhausted(ServiceError):
 
     code = "RESOURCE_EXHAUSTED"
     status = 429
+
+    def __init__(self, message: str, retry_after_seconds: int | None = None) -> None:
+        super().__init__(message)
+        if retry_after_seconds is not None:
+            self.headers = {"Retry-After": str(retry_after_seconds)}
+            self.extensions["retryAfterSeconds"] = retry_after_seconds
 
 
 class Internal(ServiceError):

@@ -1,12 +1,15 @@
 """Executing documents."""
 
+import asyncio
 from collections import OrderedDict
+from collections.abc import AsyncGenerator
 from inspect import isawaitable
 from typing import Any, NamedTuple
 
 import structlog
 from graphql import (
     DocumentNode,
+    ExecutionResult,
     FieldNode,
     GraphQLError,
     GraphQLSyntaxError,
@@ -15,14 +18,19 @@ from graphql import (
     Visitor,
     execute,
     parse,
+    subscribe,
     validate,
     visit,
 )
 from strawberry.schema.schema import Schema, StrawberryGraphQLCoreExecutionContext
 
+from .access import Caller
 from .context import Context
-from .errors import InvalidArgument, ServiceError
+from .documents import Documents
+from .errors import BadRequest, InvalidArgument, ServiceError
 from .logs import redact
+from .plans import Plan, PlanCompiler
+from .settings import Settings
 
 log = structlog.get_logger()
 
@@ -47,9 +55,37 @@ class Answer(NamedTuple):
 class Request(NamedTuple):
     """A GraphQL request (GraphQL over HTTP, section 5), read and checked for its form."""
 
-    query: str
+    query: str | None
+    document_id: str | None  # of a persisted document: its SHA-256, or its id in the manifest
     operation_name: str | None
     variables: dict[str, Any]
+    wants_cost: bool = False
+
+
+def read_request(fields: Any) -> Request:
+    """The request that a JSON object has; raises BadRequest."""
+    if not isinstance(fields, dict):
+        raise BadRequest("Send one JSON object: {query, variables, operationName}.")
+    query, name, document_id = fields.get("query"), fields.get("operationName"), fields.get("documentId")
+    variables, extensions = fields.get("variables"), fields.get("extensions")
+    for part, value, kind in (
+        ("query", query, str),
+        ("operationName", name, str),
+        ("documentId", document_id, str),
+        ("variables", variables, dict),
+        ("extensions", extensions, dict),
+    ):
+        if not isinstance(value, kind | None):
+            raise BadRequest(f"`{part}` is {'a string' if kind is str else 'an object'} or null.")
+    if persisted := (extensions or {}).get("persistedQuery"):
+        match persisted:
+            case {"version": 1, "sha256Hash": str(document_id)}:
+                pass
+            case _:
+                raise BadRequest("`extensions.persistedQuery` is {version: 1, sha256Hash: ...}.")
+    if query is None and document_id is None:
+        raise BadRequest("`query` is missing: give the document as a string.")
+    return Request(query, document_id, name or None, variables or {}, (extensions or {}).get("cost") is True)
 
 
 class Prepared(NamedTuple):
@@ -58,6 +94,8 @@ class Prepared(NamedTuple):
     document: DocumentNode
     operations: dict[str | None, OperationDefinitionNode]
     introspects: bool
+    tells_schema: bool  # asks for `_service`
+    plans: dict[str | None, Plan | None]  # those compiled so far, by the operation's name
 
 
 class RequestError(Exception):
@@ -71,16 +109,26 @@ class RequestError(Exception):
 class Executor:
     """Runs requests against a schema."""
 
-    def __init__(self, schema: Schema) -> None:
+    def __init__(self, schema: Schema, settings: Settings) -> None:
         self._schema = schema._schema
+        self._settings = settings
+        self._documents = Documents(settings.trusted_documents)
         self._prepared: OrderedDict[str, Prepared] = OrderedDict()
+        self._compiler = PlanCompiler(schema, MAX_ERRORS) if settings.compiled_execution else None
 
-    def operation(self, request: Request) -> tuple[Prepared, OperationDefinitionNode]:
-        """The operation that a request names, parsed and validated.
+    def operation(self, request: Request, caller: Caller | None) -> tuple[Prepared, OperationDefinitionNode]:
+        """The operation that a request names, parsed, validated and open to the caller.
 
         Raises RequestError.
         """
-        prepared = self._prepare(request.query)
+        try:
+            text = self._documents.find(request.document_id, request.query)
+        except GraphQLError as error:
+            raise RequestError(error) from None
+        prepared = self._prepare(text)
+        if caller is not None and request.document_id is not None and request.query is not None:
+            self._documents.store(request.document_id, text)
+        self._check_introspection(prepared, caller)
         if request.operation_name is None and len(prepared.operations) == 1:
             return prepared, next(iter(prepared.operations.values()))
         if (operation := prepared.operations.get(request.operation_name)) is None:
@@ -92,8 +140,56 @@ class Executor:
             raise RequestError(GraphQLError(message, extensions={"code": "OPERATION_RESOLUTION_FAILURE"}))
         return prepared, operation
 
+    def _check_introspection(self, prepared: Prepared, caller: Caller | None) -> None:
+        to = self._settings.introspection_for
+        open_to_caller = to == "public" or (to == "authenticated" and caller is not None)
+        # A gateway with a credential composes, whatever others may see.
+        if (prepared.introspects and not open_to_caller) or (
+            prepared.tells_schema and not open_to_caller and caller is None
+        ):
+            raise RequestError(
+                GraphQLError(
+                    "The schema is not open to this request.", extensions={"code": "GRAPHQL_VALIDATION_FAILED"}
+                )
+            )
+
+    async def stream(
+        self, request: Request, prepared: Prepared, operation: OperationDefinitionNode, context: Context
+    ) -> AsyncGenerator[Answer, None]:
+        """The answers of an operation: one of a query or mutation, as many as there are of a subscription."""
+        if operation.operation is not OperationType.SUBSCRIPTION:
+            async with asyncio.timeout(self._settings.operation_timeout_seconds):
+                answer = await self.execute(request, prepared, context)
+            yield answer
+            return
+        source: Any = subscribe(
+            self._schema,
+            prepared.document,
+            context_value=context,
+            variable_values=request.variables,
+            operation_name=request.operation_name,
+            executor_class=StrawberryGraphQLCoreExecutionContext,
+            max_coercion_errors=MAX_ERRORS,
+            hide_suggestions=True,
+        )
+        if isawaitable(source):
+            source = await source
+        if isinstance(source, ExecutionResult):
+            yield self._answer(source)
+            return
+        try:
+            async for result in source:
+                yield self._answer(result)
+        except ServiceError as error:
+            # What ends a subscription that had begun.
+            yield refusal(GraphQLError(error.message, extensions=error.extensions))
+        except GraphQLError as error:
+            yield refusal(error)
+
     async def execute(self, request: Request, prepared: Prepared, context: Context) -> Answer:
         """Run the operation that a request names; `prepared` is what `operation` answered."""
+        if (plan := self._plan(prepared, request.operation_name)) is not None:
+            return self._answer(await plan.run(context, request.variables))
         result: Any = execute(
             self._schema,
             prepared.document,
@@ -106,6 +202,17 @@ class Executor:
         )
         if isawaitable(result):
             result = await result
+        return self._answer(result)
+
+    def _plan(self, prepared: Prepared, name: str | None) -> Plan | None:
+        if self._compiler is None:
+            return None
+        if name not in prepared.plans:
+            operation = prepared.operations.get(name) or next(iter(prepared.operations.values()))
+            prepared.plans[name] = self._compiler.compile(prepared.document, operation)
+        return prepared.plans[name]
+
+    def _answer(self, result: ExecutionResult) -> Answer:
         # Errors without a path come before the first resolver: a variable could not be read.
         if result.data is None and result.errors and all(error.path is None for error in result.errors):
             return refusal(*(_with_code(error, "BAD_USER_INPUT") for error in result.errors))
@@ -136,17 +243,20 @@ class Executor:
             for node in document.definitions
             if isinstance(node, OperationDefinitionNode)
         }
-        finder = _IntrospectionFinder()
-        visit(document, finder)
-        return Prepared(document, operations, finder.found)
+        names = _FieldNames()
+        visit(document, names)
+        return Prepared(
+            document, operations, not names.seen.isdisjoint({"__schema", "__type"}), "_service" in names.seen, {}
+        )
 
 
-class _IntrospectionFinder(Visitor):
-    found = False
+class _FieldNames(Visitor):
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: set[str] = set()
 
     def enter_field(self, node: FieldNode, *_: Any) -> None:
-        if node.name.value in ("__schema", "__type"):
-            self.found = True
+        self.seen.add(node.name.value)
 
 
 def refusal(*errors: GraphQLError) -> Answer:

@@ -1,27 +1,32 @@
 """GraphQL over HTTP: what is read, refused and answered (graphql.github.io/graphql-over-http)."""
 
 import asyncio
+from collections.abc import AsyncGenerator
 from http import HTTPMethod
 from pathlib import Path
 from typing import Any
 
 import orjson
 import structlog
-from graphql import GraphQLError
+from graphql import GraphQLError, OperationDefinitionNode, OperationType
 from starlette.datastructures import Headers, QueryParams
 from starlette.requests import Request as HTTPRequest
-from starlette.responses import FileResponse, Response
+from starlette.responses import FileResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
+from starlette.websockets import WebSocket
 
-from .api_keys import ApiKeys
-from .auth import CHALLENGE, authenticate
+from .auth import Authenticator
+from .changes import Changes
 from .context import Context
-from .errors import BadRequest, DeadlineExceeded, ServiceError, Unauthenticated
-from .executor import Answer, Executor, Request, RequestError, is_query, refusal
+from .errors import BadRequest, DeadlineExceeded, ServiceError
+from .executor import Answer, Executor, Request, RequestError, is_query, read_request, refusal
+from .graphql_ws import Connection
 from .settings import Settings
 
 JSON = "application/json"
 GRAPHQL_JSON = "application/graphql-response+json"
+EVENTS = "text/event-stream"
+KEEP_ALIVE_SECONDS = 12.0  # between two signs of life on a stream
 GRAPHIQL = Path(__file__).parent / "graphiql" / "index.html"
 
 log = structlog.get_logger()
@@ -30,13 +35,18 @@ log = structlog.get_logger()
 class GraphQLEndpoint:
     """The ASGI application at `/graphql`."""
 
-    def __init__(self, executor: Executor, api_keys: ApiKeys, settings: Settings) -> None:
+    def __init__(self, executor: Executor, authenticator: Authenticator, changes: Changes, settings: Settings) -> None:
         self._executor = executor
-        self._api_keys = api_keys
+        self._authenticator = authenticator
+        self._changes = changes
         self._settings = settings
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; an expected failure is a GraphQL-shaped JSON answer."""
+        if scope["type"] == "websocket":
+            websocket = WebSocket(scope, receive, send)
+            await Connection(websocket, self._executor, self._authenticator, self._changes, self._settings).serve()
+            return
         headers = Headers(scope=scope)
         method = scope["method"]
         media_type = preferred_media_type(headers.get("accept"))
@@ -45,44 +55,33 @@ class GraphQLEndpoint:
             response = FileResponse(GRAPHIQL, media_type="text/html")
         else:
             try:
-                answer = await self._answer(scope, receive, headers)
-                # Under the older media type, clients expect 200 whatever became of the request.
-                status = 400 if media_type == GRAPHQL_JSON and not answer.executed else 200
-                response = _json(answer, status, media_type)
+                response = await self._respond(scope, receive, headers, media_type)
             except ServiceError as error:
-                extra = {"WWW-Authenticate": CHALLENGE} if isinstance(error, Unauthenticated) else {}
-                extra |= error.headers if isinstance(error, BadRequest) else {}
                 response = _json(
                     refusal(GraphQLError(error.message, extensions=error.extensions)), error.status, media_type
                 )
-                response.headers.update(extra)
+                response.headers.update(error.headers)
         await response(scope, receive, send)
 
-    async def _answer(self, scope: Scope, receive: Receive, headers: Headers) -> Answer:
+    async def _respond(self, scope: Scope, receive: Receive, headers: Headers, media_type: str) -> Response:
         request = await _read(scope, receive, headers)
-        caller = await authenticate(headers.get("authorization"), self._api_keys)
+        caller = await self._authenticator.authenticate(scope)
+        context = Context(self._authenticator.api_keys, self._changes, caller)
         try:
-            prepared, operation = self._executor.operation(request)
-        except RequestError as error:
-            return refusal(*error.errors)
-        scope["operation_name"] = operation.name.value if operation.name else None
-        if scope["method"] == HTTPMethod.GET and not is_query(operation):
-            raise BadRequest("GET runs queries only: send a mutation by POST.", 405, {"Allow": "POST"})
-        if prepared.introspects and not self._may_introspect(signed_in=caller is not None):
-            return refusal(
-                GraphQLError(
-                    "Introspection is not open to this request.", extensions={"code": "GRAPHQL_VALIDATION_FAILED"}
-                )
-            )
-        try:
+            prepared, operation = self._executor.operation(request, caller)
+            scope["operation_name"] = operation.name.value if operation.name else None
+            if scope["method"] == HTTPMethod.GET and not is_query(operation):
+                raise BadRequest("GET runs queries only: send a mutation by POST.", 405, {"Allow": "POST"})
+            if _wants_stream(headers.get("accept"), operation):
+                return _streamed(self._executor.stream(request, prepared, operation, context))
             async with asyncio.timeout(self._settings.operation_timeout_seconds):
-                return await self._executor.execute(request, prepared, Context(self._api_keys, caller))
+                answer = await self._executor.execute(request, prepared, context)
+        except RequestError as error:
+            answer = refusal(*error.errors)
         except TimeoutError:
             raise DeadlineExceeded("The request took too long. Ask for less, or try again.") from None
-
-    def _may_introspect(self, *, signed_in: bool) -> bool:
-        to = self._settings.introspection_for
-        return to == "public" or (to == "authenticated" and signed_in)
+        # Under the older media type, clients expect 200 whatever became of the request.
+        return _json(answer, 400 if media_type == GRAPHQL_JSON and not answer.executed else 200, media_type)
 
 
 def preferred_media_type(accept: str | None) -> str:
@@ -101,6 +100,53 @@ def wants_html(accept: str | None) -> bool:
     """Whether a browser asks for a page: `text/html` is named, and no JSON is liked better."""
     qualities = dict(_accepted(accept))
     return qualities.get("text/html", 0) > max(qualities.get(JSON, 0), qualities.get(GRAPHQL_JSON, 0))
+
+
+def _wants_stream(accept: str | None, operation: OperationDefinitionNode) -> bool:
+    """Whether to answer as a stream of events: only for subscriptions, or where nothing else is accepted.
+
+    Some clients name `text/event-stream` for every request, after JSON.
+    """
+    qualities = dict(_accepted(accept))
+    if operation.operation is OperationType.SUBSCRIPTION:
+        if EVENTS not in qualities:
+            raise BadRequest(f"Send a subscription over WebSocket, or with `Accept: {EVENTS}`.")
+        return True
+    return set(qualities) == {EVENTS}
+
+
+def _streamed(answers: AsyncGenerator[Answer, None]) -> Response:
+    """Server-sent events, one a connection (github.com/enisdenjo/graphql-sse, PROTOCOL.md, distinct connections)."""
+
+    async def events() -> AsyncGenerator[bytes, None]:
+        waiting: asyncio.Queue[bytes | None] = asyncio.Queue(1)
+
+        async def fill() -> None:
+            try:
+                async for answer in answers:
+                    await waiting.put(b"event: next\ndata: " + orjson.dumps(answer.to_json()) + b"\n\n")
+            finally:
+                await waiting.put(None)
+
+        filling = asyncio.create_task(fill())
+        try:
+            while True:
+                try:
+                    async with asyncio.timeout(KEEP_ALIVE_SECONDS):
+                        event = await waiting.get()
+                except TimeoutError:
+                    yield b":\n\n"
+                    continue
+                if event is None:
+                    break
+                yield event
+            yield b"event: complete\ndata:\n\n"
+        finally:
+            filling.cancel()
+
+    return StreamingResponse(
+        events(), media_type=EVENTS, headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    )
 
 
 def _accepted(accept: str | None) -> list[tuple[str, float]]:
@@ -135,19 +181,7 @@ async def _read(scope: Scope, receive: Receive, headers: Headers) -> Request:
             fields = _from_json(await HTTPRequest(scope, receive).body(), "The body")
         case _:
             raise BadRequest("Send GraphQL requests by GET or POST.", 405, {"Allow": "GET, POST"})
-    if not isinstance(fields, dict):
-        raise BadRequest("Send one JSON object: {query, variables, operationName}.")
-    document, name = fields.get("query"), fields.get("operationName")
-    variables, extensions = fields.get("variables"), fields.get("extensions")
-    if not isinstance(document, str):
-        raise BadRequest("`query` is missing: give the document as a string.")
-    if not isinstance(name, str | None):
-        raise BadRequest("`operationName` is a string or null.")
-    if not isinstance(variables, dict | None):
-        raise BadRequest("`variables` is an object or null.")
-    if not isinstance(extensions, dict | None):
-        raise BadRequest("`extensions` is an object or null.")
-    return Request(document, name or None, variables or {})
+    return read_request(fields)
 
 
 def _from_json(text: bytes, what: str) -> Any:

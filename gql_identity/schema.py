@@ -1,5 +1,6 @@
 """Query, Mutation, the entities and the federated schema; each resolver a line or two."""
 
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import strawberry
@@ -13,17 +14,21 @@ from .context import Info, selected
 from .errors import InvalidArgument
 from .types import (
     DATE_TIME,
+    APIKeyChange,
+    APIKeyChangedRequest,
     APIKeyInfo,
     APIKeyQuery,
     APIKeyRequest,
     APIKeysInfo,
     APIKeyStatQuery,
+    APIKeyVerification,
     CreateAPIKeyRequest,
     DateTime,
     DeletedAPIKey,
     Domain,
     GetAPIKeyRequest,
     User,
+    VerifyAPIKeyRequest,
 )
 
 
@@ -72,10 +77,36 @@ class Mutation:
         """The seed's `disable`."""
         return await info.context.api_keys.disable(input, info.context.caller)
 
+    @strawberry.mutation(
+        description="Whether a secret is good; a valid one counts as used. A mutation, so that no secret is in a URL."
+    )
+    async def verify_api_key(self, info: Info, input: VerifyAPIKeyRequest) -> APIKeyVerification | None:
+        """One gateway's question."""
+        (verification,) = await info.context.api_keys.verify([input], info.context.caller)
+        return verification
+
+    @strawberry.mutation(description="Whether each of up to 100 secrets is good, in their order.")
+    async def verify_api_keys(self, info: Info, input: list[VerifyAPIKeyRequest]) -> list[APIKeyVerification] | None:
+        """Many questions at once."""
+        return await info.context.api_keys.verify(input, info.context.caller)
+
     @strawberry.mutation(description="Remove a key for good.")
     async def delete_api_key(self, info: Info, input: APIKeyRequest) -> DeletedAPIKey | None:
         """The seed's `delete`."""
         return await info.context.api_keys.delete(input, info.context.caller)
+
+
+@strawberry.type(description="What can be followed.")
+class Subscription:
+    """Not in the seed: changes as they happen."""
+
+    @strawberry.subscription(
+        description="Keys within your reach as they are created, enabled, disabled and deleted, from now on."
+    )
+    async def api_key_changed(self, info: Info, input: APIKeyChangedRequest) -> AsyncGenerator[APIKeyChange, None]:
+        """Ends when the service stops, or with an error that says why."""
+        async for change in info.context.changes.subscribe(input, info.context.caller):
+            yield change
 
 
 class FederatedSchema(Schema):
@@ -124,6 +155,7 @@ def _make_schema() -> FederatedSchema:
     made = FederatedSchema(
         query=Query,
         mutation=Mutation,
+        subscription=Subscription,
         types=[APIKeyInfo, User, Domain],
         federation_version="2.9",  # a later one is refused by some composers
         config=StrawberryConfig(scalar_map={DateTime: DATE_TIME}),

@@ -5,6 +5,7 @@ A flag of the command line beats an environment variable `GQL_IDENTITY_...`, whi
 
 import json
 import os
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -49,6 +50,30 @@ class Settings(BaseSettings):
         (),
         description="Earlier peppers, separated by commas: their keys still work, and are moved to the new one by use.",
     )
+    failed_credentials_per_minute: int = Field(
+        60, ge=0, le=1_000_000, description="How many wrong keys one address may send in a minute; 0 is no limit."
+    )
+    requests_per_minute: int = Field(
+        0, ge=0, le=10_000_000, description="How many requests one key may make in a minute; 0 is no limit."
+    )
+    creates_per_minute: int = Field(
+        60, ge=0, le=1_000_000, description="How many keys one key below SYSTEM may make in a minute; 0 is no limit."
+    )
+    rates_store: SecretStr = Field(
+        SecretStr("memory://"),
+        description="Where rates are counted, as a URI of the library `limits`. In memory each worker counts alone.",
+    )
+    trusted_proxies: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = Field(
+        (),
+        description="Addresses or networks, separated by commas, whose `X-Forwarded-For` is believed.",
+    )
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Origins, separated by commas, whose pages may call the API; by default none."
+    )
+    trusted_documents: Path | None = Field(
+        None,
+        description="A manifest of operations (Apollo's, or an object of ids and texts): then no others run.",
+    )
     introspection: PublicTo | None = Field(
         None,
         description="Who may read the schema. By default everyone on a loopback address, elsewhere who has a key.",
@@ -66,6 +91,9 @@ class Settings(BaseSettings):
     database_timeout_seconds: float = Field(
         5.0, ge=0.1, le=300, description="How long one operation of the database may take."
     )
+    compiled_execution: bool = Field(
+        True, description="Whether documents are compiled; switch off to have graphql-core do all of it."
+    )
     operation_timeout_seconds: float = Field(10.0, ge=0.1, le=300, description="How long one request may take in all.")
     body_timeout_seconds: float = Field(
         10.0, ge=0.1, le=300, description="How long the body of a request may take to arrive."
@@ -80,8 +108,26 @@ class Settings(BaseSettings):
         256, ge=1, le=10_000, description="The longest pattern or text to look for, in characters."
     )
     max_stages: int = Field(20, ge=1, le=1_000, description="The most stages in one statistic.")
+    max_tokens: int = Field(
+        2_000, ge=100, le=100_000, description="The most tokens in one document; also the most comments."
+    )
+    max_depth: int = Field(
+        12, ge=1, le=50, description="How deep fields may be nested in a document, except in introspection."
+    )
+    max_introspection_depth: int = Field(
+        3, ge=1, le=10, description="How many of introspection's lists may be nested; what clients ask nests three."
+    )
+    max_aliases: int = Field(30, ge=0, le=10_000, description="The most aliases in one operation.")
+    max_root_fields: int = Field(20, ge=1, le=1_000, description="The most fields at the top of one operation.")
+    max_directives: int = Field(50, ge=0, le=10_000, description="The most directives in one operation.")
+    max_repeated_fields: int = Field(
+        50, ge=1, le=1_000, description="How often one field of the answer may be asked for, in all its fragments."
+    )
+    max_cost: int = Field(
+        100_000, ge=1, le=100_000_000, description="The most values that an answer may hold, reckoned before it runs."
+    )
 
-    @field_validator("peppers_retired", mode="before")
+    @field_validator("peppers_retired", "trusted_proxies", "cors_origins", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
@@ -90,6 +136,11 @@ class Settings(BaseSettings):
     @classmethod
     def _long_enough(cls, value: Any) -> Any:
         peppers = value if isinstance(value, tuple) else (value,)
+        for pepper in peppers:
+            text = "" if pepper is None else pepper.get_secret_value()
+            if "," in text or text != text.strip():
+                # Else it could never be retired.
+                raise ValueError("a pepper has no comma, and no white space at either end")
         if any(pepper is not None and len(pepper.get_secret_value()) < PEPPER_CHARACTERS for pepper in peppers):
             raise ValueError(
                 f"a pepper has at least {PEPPER_CHARACTERS} characters; make one with `openssl rand -hex 32`"
@@ -139,7 +190,7 @@ class Settings(BaseSettings):
                 return value.get_secret_value()
             if isinstance(value, tuple):
                 return [reveal(item) for item in value]
-            return str(value) if isinstance(value, Path) else value
+            return str(value) if isinstance(value, Path | IPv4Network | IPv6Network) else value
 
         return json.dumps({name: reveal(value) for name, value in self if value is not None})
 

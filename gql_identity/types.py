@@ -130,6 +130,32 @@ class DeletedAPIKey:
     domain_id: ID = strawberry.field(description="The domain that the key belonged to.")
 
 
+@strawberry.input(name="APIKeyChangedRequest", description="Whose keys to follow.")
+class APIKeyChangedRequest:
+    """Not in the seed: a subscriber's question."""
+
+    domain_id: ID = strawberry.field(description="The domain whose keys are followed.")
+    user_id: ID | None = strawberry.field(default=None, description="Only keys of this user.")
+
+
+@strawberry.enum(description="What became of a key.")
+class APIKeyChangeType(Enum):
+    """The four changes that are told; a use is not one."""
+
+    CREATED = strawberry.enum_value("CREATED", description="The key was made.")
+    ENABLED = strawberry.enum_value("ENABLED", description="The key opens things again.")
+    DISABLED = strawberry.enum_value("DISABLED", description="The key opens nothing any more.")
+    DELETED = strawberry.enum_value("DELETED", description="The key is no more.")
+
+
+@strawberry.type(name="APIKeyChange", description="A change of a key.")
+class APIKeyChange:
+    """What a subscriber is told."""
+
+    type: APIKeyChangeType = strawberry.field(description="What became of the key.")
+    api_key_info: APIKeyInfo = strawberry.field(description="The key as it then was; a deleted one as it last was.")
+
+
 @strawberry.input(name="CreateAPIKeyRequest", description="What a new key is to be.")
 class CreateAPIKeyRequest:
     """The seed's `CreateAPIKeyRequest`, with a name and a role."""
@@ -148,6 +174,34 @@ class APIKeyRequest:
 
     api_key_id: ID = strawberry.field(description="The key's public id.")
     domain_id: ID = strawberry.field(description="The domain that it belongs to.")
+
+
+@strawberry.input(name="VerifyAPIKeyRequest", description="A secret to ask about.")
+class VerifyAPIKeyRequest:
+    """Not in the seed: a gateway's question."""
+
+    api_key: str = strawberry.field(description="The secret that somebody sent.")
+
+
+@strawberry.enum(description="What became of a verification.")
+class APIKeyVerificationCode(Enum):
+    """Why a secret is good, or is not."""
+
+    VALID = strawberry.enum_value("VALID", description="The key is good.")
+    NOT_FOUND = strawberry.enum_value("NOT_FOUND", description="There is no such key, or none that you may ask about.")
+    DISABLED = strawberry.enum_value("DISABLED", description="The key is disabled.")
+    MALFORMED = strawberry.enum_value("MALFORMED", description="The text cannot be a key: a typo, or something else.")
+
+
+@strawberry.type(
+    name="APIKeyVerification", description="Whether a secret is good. A bad one is an answer, not an error."
+)
+class APIKeyVerification:
+    """The answer to a gateway's question."""
+
+    valid: bool = strawberry.field(description="Whether the key is good.")
+    code: APIKeyVerificationCode = strawberry.field(description="Why.")
+    api_key_info: APIKeyInfo | None = strawberry.field(default=None, description="The key, when it is valid.")
 
 
 @strawberry.input(name="GetAPIKeyRequest", description="Which key to read.")

@@ -22,7 +22,9 @@ from gql_identity.embedded import EmbeddedDatabase
 from gql_identity.settings import Settings
 from gql_identity.types import APIKeyRole, CreateAPIKeyRequest
 
-PEPPER = "a pepper for tests, long enough to be one"
+from .processes import Service, serving
+
+PEPPER = "a pepper for tests that is long enough to be one"
 KEY_FIELDS = "apiKeyId apiKey state userId domainId lastAccessedAt createdAt name role hint createdBy"
 
 
@@ -95,6 +97,10 @@ class Api:
             headers["Authorization"] = f"Bearer {secret}"
         return await self.client.post("/graphql", json={"query": query, "variables": variables}, headers=headers)
 
+    async def uses_written(self) -> None:
+        """Have the uses of keys so far written now."""
+        await self.app.state.authenticator.api_keys.uses.write(everything=True)
+
     async def run(self, query: str, variables: dict[str, Any] | None = None, by: Person | str | None = None) -> Any:
         """The answer's JSON."""
         return (await self.send(query, variables, by)).json()
@@ -141,3 +147,10 @@ class running:
 @pytest.fixture
 def data_dir(tmp_path: Path) -> Path:
     return tmp_path / "data"
+
+
+@pytest.fixture(scope="session")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A real `gql-identity serve` on a fresh data directory: its `url` and its `admin_key`."""
+    with serving(tmp_path_factory.mktemp("served") / "data") as service:
+        yield service

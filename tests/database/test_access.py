@@ -60,6 +60,30 @@ async def _entities(api: Api, caller: Person, domain_id: str, key_id: str) -> tu
 
 DOORS["_entities"] = _entities
 
+
+def rest_door(operation: str, message: dict[str, Any], reached: Callable[[Any], bool]) -> Door:
+    async def door(api: Api, caller: Person, domain_id: str, key_id: str) -> tuple[bool, Any]:
+        text = json.dumps(message).replace("DOMAIN", domain_id).replace("KEY", key_id)
+        headers = {"Authorization": f"Bearer {caller.secret}", "Content-Type": "application/json"}
+        answer = await api.client.post(f"/identity/v1/api-key/{operation}", content=text, headers=headers)
+        return answer.status_code == 200 and reached(answer.json()), [answer.status_code, answer.json()]
+
+    return door
+
+
+ONE = {"domain_id": "DOMAIN", "api_key_id": "KEY"}
+ONE_BY_FILTER = {"filter": [{"k": "api_key_id", "v": "KEY", "o": "eq"}], "distinct": "api_key_id"}
+DOORS |= {
+    "POST get": rest_door("get", ONE, bool),
+    "POST list": rest_door("list", ONE, lambda answer: bool(answer["results"]) or bool(answer["total_count"])),
+    "POST stat": rest_door(
+        "stat", {"domain_id": "DOMAIN", "query": ONE_BY_FILTER}, lambda answer: bool(answer["results"])
+    ),
+    "POST enable": rest_door("enable", ONE, bool),
+    "POST disable": rest_door("disable", ONE, bool),
+    "POST delete": rest_door("delete", ONE, lambda answer: answer == {}),
+}
+
 # Whose key, as (domain, user, role), and who reaches it.
 ALL = {"USER", "VERIFIER", "DOMAIN_OWNER", "SYSTEM"}
 TARGETS = {
@@ -144,10 +168,15 @@ async def test_each_role_makes_the_keys_that_it_may_and_no_others(api: Api, role
         for user_id in ("u1", "u2"):
             for made_role in sorted(ALL):
                 answer = await api.run(CREATE, {"d": domain_id, "u": user_id, "r": made_role}, caller)
+                message = {"domain_id": domain_id, "user_id": user_id, "role": made_role}
+                headers = {"Authorization": f"Bearer {caller.secret}"}
+                over_rest = await api.client.post("/identity/v1/api-key/create", json=message, headers=headers)
                 if (domain_id, user_id, made_role) in MAY_CREATE[role]:
                     assert answer["data"]["createApiKey"]["createdBy"] == caller.key_id
+                    assert over_rest.json()["created_by"] == caller.key_id
                 else:
                     assert answer["errors"][0]["extensions"]["code"] == "PERMISSION_DENIED", answer
+                    assert over_rest.json()["error"]["code"] == "PERMISSION_DENIED"
 
 
 async def test_without_a_credential_only_the_public_parts_answer(api: Api) -> None:

@@ -9,7 +9,7 @@ import pymongo
 import pytest
 from pydantic import SecretStr
 
-from gql_identity import api_keys, secret
+from gql_identity import secret, uses
 from tests.conftest import KEY_FIELDS, PEPPER, Api, Person, running
 
 CREATE = f"mutation($input: CreateAPIKeyRequest!) {{ createApiKey(input: $input) {{ {KEY_FIELDS} }} }}"
@@ -162,7 +162,7 @@ async def test_keys_are_counted_per_state_user_and_day(api: Api) -> None:
 async def test_the_first_use_of_a_key_shows_soon_and_all_uses_at_the_end(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(api_keys, "FLUSH_SECONDS", 0.05)
+    monkeypatch.setattr(uses, "FLUSH_SECONDS", 0.05)
     async with running(api.settings) as other:
         user = await other.make("USER")
         await other.send("{ __typename }", by=user)

@@ -1,0 +1,56 @@
+"""A stored document becomes an `APIKeyInfo`."""
+
+from base64 import urlsafe_b64encode
+from collections.abc import Iterable
+from typing import Any
+
+from strawberry import ID
+
+from .types import APIKeyInfo, APIKeyRole, APIKeyState, Domain, User
+
+# Every stored field that may be in an answer.
+STORED = tuple("_id domain_id user_id state role name hint created_at created_by last_accessed_at".split())
+
+# What must be read for a field that is not stored under its own name.
+_STORED: dict[str, tuple[str, ...]] = {
+    "id": ("_id", "domain_id"),
+    "api_key_id": ("_id",),
+    "api_key": (),
+    "user": ("domain_id", "user_id"),
+    "domain": ("domain_id",),
+}
+
+
+def projection(fields: Iterable[str]) -> dict[str, Any]:
+    """What the database must read for these fields of `APIKeyInfo`."""
+    stored = {name for field in fields for name in _STORED.get(field, (field,))}
+    # Both are always read: they cost nothing, and an engine may take `_id` alone for the whole document.
+    return dict.fromkeys(sorted(stored | {"_id", "domain_id"}), 1)
+
+
+def read_key(document: dict[str, Any]) -> APIKeyInfo:
+    """The record of what was read; None for what was not."""
+    get = document.get
+    key_id, domain_id, user_id = document["_id"], document["domain_id"], get("user_id")
+    state, role = get("state"), get("role")
+    fields: dict[str, Any] = {
+        "id": opaque_id(domain_id, key_id),
+        "api_key_id": key_id,
+        "state": state and APIKeyState[state],
+        "user_id": user_id,
+        "domain_id": domain_id,
+        "last_accessed_at": get("last_accessed_at"),
+        "created_at": get("created_at"),
+        "name": get("name"),
+        "role": role and APIKeyRole[role],
+        "hint": get("hint"),
+        "created_by": get("created_by"),
+        "user": user_id and User(domain_id=domain_id, user_id=user_id),
+        "domain": Domain(domain_id=domain_id),
+    }
+    return APIKeyInfo(**fields)
+
+
+def opaque_id(domain_id: str, key_id: str) -> ID:
+    """The id of a key among all objects of this service, for clients to compare and hand back."""
+    return ID(urlsafe_b64encode(f"APIKeyInfo:{key_id}:{domain_id}".encode()).decode())

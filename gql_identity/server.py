@@ -1,0 +1,106 @@
+"""uvicorn, stopped without cutting anyone off: a request that was sent is answered, not reset.
+
+uvicorn alone closes the listening socket and idle connections at once. Connections that the kernel has accepted but
+the process hasn't, and requests that arrive in that instant, would be reset.
+"""
+
+import asyncio
+import socket
+from typing import Any
+
+import uvicorn
+from uvicorn.config import STARTUP_FAILURE
+from uvicorn.supervisors import Multiprocess, multiprocess
+
+GRACE_SECONDS = 5  # what requests in flight get when the service stops
+LEAVE_SECONDS = 0.25  # what clients get to send what they have begun to send, and to be told to leave
+
+
+def serve(app: Any, listener: socket.socket, workers: int) -> int:
+    """Serve until SIGINT or SIGTERM, and answer the process's exit code.
+
+    `app` makes the application; with several workers it is an import string, "module:function".
+    """
+    config = uvicorn.Config(
+        app,
+        factory=True,
+        workers=workers,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=True,
+        proxy_headers=False,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+    )
+    if workers == 1:
+        server = Server(config)
+        try:
+            server.run(sockets=[listener])
+        except SystemExit as stop:
+            return int(stop.code or 0)
+        return 0 if server.started else STARTUP_FAILURE
+    # uvicorn makes its workers, and makes them anew, by this name.
+    multiprocess.Process = Worker  # type: ignore[misc]
+    supervisor = Supervisor(config, [listener])
+    supervisor.run()
+    return max((STARTUP_FAILURE for worker in supervisor.processes if worker.exitcode == STARTUP_FAILURE), default=0)
+
+
+class Server(uvicorn.Server):
+    """A server whose stop answers all that has been sent to it."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Tell clients to leave, stop listening, serve who had come by then, and let uvicorn finish."""
+        # In place: requests in flight hold the list too.
+        self.server_state.default_headers.append((b"connection", b"close"))
+        await self._wait()
+        for listener in sockets or []:
+            waiting = listener.dup()
+            with waiting:
+                waiting.setblocking(False)
+                for server in self.servers:
+                    server.close()
+                listener.close()
+                await self._accept_all(waiting)
+        await self._wait()
+        await super().shutdown(sockets)
+
+    async def _accept_all(self, waiting: socket.socket) -> None:
+        while True:
+            try:
+                connection, _ = waiting.accept()
+            except OSError:
+                return
+            await asyncio.get_running_loop().connect_accepted_socket(self._protocol, connection)
+
+    def _protocol(self) -> asyncio.Protocol:
+        make: Any = self.config.http_protocol_class
+        protocol: asyncio.Protocol = make(
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+        return protocol
+
+    async def _wait(self) -> None:
+        if not self.force_exit:
+            await asyncio.sleep(LEAVE_SECONDS)
+
+
+class Worker(multiprocess.Process):
+    """A worker process that runs our server."""
+
+    @property
+    def server(self) -> uvicorn.Server:
+        """The server, made once, in the worker's own process."""
+        if self._server is None:
+            self._server = Server(self.config)
+        return self._server
+
+
+class Supervisor(Multiprocess):
+    """The parent of the workers; it never accepts a connection itself."""
+
+    def terminate_all(self) -> None:
+        """Stop the workers, and leave the listening socket to them: the last one closes it."""
+        for listener in self.sockets:
+            listener.close()
+        super().terminate_all()

@@ -1,0 +1,544 @@
+"""The commands as their users run them: real processes, real signals."""
+
+import json
+import os
+import pty
+import re
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pymongo
+import pytest
+
+from gql_identity.embedded import EmbeddedDatabase
+from gql_identity.secret import PREFIX, is_well_formed, pepper_fingerprint
+
+from ..processes import COMMAND, ROOT, WHO, Service, refused, run, serving, surroundings, wait_until
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks at processes as Linux shows them")
+
+PEPPER = "a pepper of the person who runs it that is long enough"
+NEWER = "the pepper that came after it and is long enough"
+
+
+def on(uri: str, pepper: str = PEPPER, **more: str) -> dict[str, str]:
+    """The environment of a service on a database of the user's own."""
+    return {"GQL_IDENTITY_MONGO_URI": uri, "GQL_IDENTITY_PEPPER": pepper, **more}
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """One that many tests look at and none stops."""
+    with serving(tmp_path_factory.mktemp("service") / "data", GQL_IDENTITY_LOG_LEVEL="debug") as service:
+        yield service
+
+
+class TestTheStart:
+    def test_it_says_where_everything_is_and_off_a_terminal_not_the_key(self, service: Service) -> None:
+        assert service.out.splitlines() == [
+            f"API       {service.url}/graphql",
+            f"GraphiQL  {service.url}/graphql in a browser",
+            f"Database  embedded, its data in {service.data_dir}",
+            f"Key       {service.data_dir / 'admin-key'}",
+        ]
+        assert PREFIX not in service.out + service.err
+
+    def test_on_a_terminal_it_prints_the_first_key_once(self, tmp_path: Path) -> None:
+        for number in range(2):
+            out = on_a_terminal(tmp_path / "data")
+            key = (tmp_path / "data" / "admin-key").read_text().strip()
+            assert is_well_formed(key)
+            assert (key in out) == (number == 0)
+            assert str(tmp_path / "data" / "admin-key") in out
+
+    def test_what_it_keeps_is_for_its_owner_alone(self, service: Service) -> None:
+        assert mode(service.data_dir) == 0o700
+        assert mode(service.data_dir / "admin-key") == 0o600
+        files = [path for path in service.data_dir.rglob("*") if path.is_file()]
+        assert len(files) > 10
+        assert {path.name for path in files if mode(path) & 0o077} == set()
+
+    def test_the_first_key_may_do_everything(self, service: Service) -> None:
+        made = service.create("ann", "elsewhere", role="SYSTEM")
+        assert service.get(made["apiKeyId"], "elsewhere", made["apiKey"])["userId"] == "ann"
+
+    def test_it_leaves_nothing_outside_its_data_directory(self, tmp_path: Path) -> None:
+        for name in ("work", "home", "tmp"):
+            (tmp_path / name).mkdir()
+        places = {"HOME": str(tmp_path / "home"), "TMPDIR": str(tmp_path / "tmp")}
+        with serving(tmp_path / "data", cwd=tmp_path / "work", **places) as service:
+            service.create()
+            assert service.stop() == 0
+        assert sorted(path.name for path in tmp_path.rglob("*") if tmp_path / "data" not in path.parents) == [
+            "data",
+            "home",
+            "tmp",
+            "work",
+        ]
+
+
+class TestTheStop:
+    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+    def test_it_finishes_what_it_began_writes_the_last_use_and_takes_its_database_along(
+        self, tmp_path: Path, number: int
+    ) -> None:
+        with serving(tmp_path / "data") as service, ThreadPoolExecutor() as threads:
+            used = service.create(role="USER")
+            service.get(used["apiKeyId"], by=used["apiKey"])
+            database = service.database
+            # A request that is under way for as long as its database stands still.
+            database.signal(signal.SIGSTOP)
+            answer = threads.submit(service.create, "late")
+            time.sleep(0.3)
+            service.process.send_signal(number)
+            time.sleep(0.5)
+            assert service.process.poll() is None
+            database.signal(signal.SIGCONT)
+            late = answer.result(10)
+            assert service.process.wait(10) == 0
+            assert not database.is_running
+            assert "Traceback" not in service.err
+            assert "error" not in service.err
+        with serving(tmp_path / "data") as service:
+            assert service.get(late["apiKeyId"])["userId"] == "late"
+            assert service.get(used["apiKeyId"])["lastAccessedAt"] is not None
+
+    def test_a_request_whose_body_is_still_on_its_way_is_answered(self, tmp_path: Path) -> None:
+        with serving(tmp_path / "data") as service:
+            body = json.dumps({"query": "{ __typename }"}).encode()
+            with connect(service) as connection:
+                connection.sendall(head(service, len(body)) + body[:5])
+                time.sleep(0.2)
+                service.process.terminate()
+                time.sleep(0.5)
+                connection.sendall(body[5:])
+                assert answer_of(connection).startswith(b"HTTP/1.1 200")
+            assert service.process.wait(10) == 0
+
+    def test_with_the_database_standing_still_it_stops_within_10_seconds_all_the_same(self, tmp_path: Path) -> None:
+        with serving(tmp_path / "data") as service, ThreadPoolExecutor() as threads:
+            service.create()
+            service.database.signal(signal.SIGSTOP)
+            answer = threads.submit(service.send, WHO)
+            time.sleep(0.2)
+            assert service.stop() == 0
+            # Who waits is told before the end.
+            (error,) = answer.result(10).json()["errors"]
+            assert error["extensions"]["code"] in ("DEADLINE_EXCEEDED", "UNAVAILABLE")
+
+    def test_a_stop_while_it_starts_is_clean_too(self, tmp_path: Path) -> None:
+        for seconds in (0.7, 1.0, 1.4):
+            process = subprocess.Popen(
+                [*COMMAND, "serve", "--port", "0", "--data-dir", str(tmp_path / "data")],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env=surroundings(),
+            )
+            time.sleep(seconds)
+            process.terminate()
+            _, err = process.communicate(timeout=10)
+            # Before its first line runs the signal ends it; from then on the stop is its own.
+            assert process.returncode in (0, -signal.SIGTERM), err
+            assert b"Traceback" not in err
+
+
+class TestWorkers:
+    @pytest.fixture(scope="class")
+    def two(self, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+        with serving(tmp_path_factory.mktemp("two") / "data", "--workers", "2") as service:
+            wait_until(lambda: len(service.workers) == 2, 30)
+            yield service
+
+    def test_both_serve_from_one_database_and_stop_with_0(self, tmp_path: Path) -> None:
+        with serving(tmp_path / "data", "--workers", "2") as service:
+            made = service.create()
+            answers_of_each = {worker: False for worker in service.workers}
+            assert len(answers_of_each) == 2
+            # With one of the two standing still, the other answers all.
+            for worker in answers_of_each:
+                worker.signal(signal.SIGSTOP)
+                wait_until(lambda: answers(service, made["apiKey"]), 20)
+                worker.signal(signal.SIGCONT)
+            assert service.database.is_running
+            assert service.stop() == 0
+            assert "Traceback" not in service.err
+
+    def test_they_and_the_database_end_with_a_killed_parent(self, tmp_path: Path) -> None:
+        with serving(tmp_path / "data", "--workers", "2") as service:
+            assert len(service.workers) == 2
+            assert service.database.is_running
+            service.process.kill()
+            service.process.wait()
+            service.assert_nothing_is_left()
+
+    def test_a_killed_worker_is_replaced(self, tmp_path: Path) -> None:
+        with serving(tmp_path / "data", "--workers", "2") as service:
+            before = service.workers
+            for worker in before:
+                worker.signal(signal.SIGKILL)
+            wait_until(lambda: len(service.workers - before) == 2, 20)
+            service.wait_until_ready()
+            service.create()
+            assert service.stop() == 0
+
+
+class TestRefusals:
+    """Each with one worker and with two: `refused` runs both."""
+
+    def test_a_port_in_use(self, tmp_path: Path) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = str(taken.getsockname()[1])
+            said = refused("--port", port, "--data-dir", str(tmp_path / "data"))
+        assert said == (
+            f"gql-identity: Cannot listen on 127.0.0.1 port {port}: Address already in use. "
+            "Choose another with --port.\n"
+        )
+        assert not (tmp_path / "data").exists()
+
+    def test_a_host_that_does_not_exist(self, tmp_path: Path) -> None:
+        assert "--host no.such.host.invalid: " in refused("--host", "no.such.host.invalid", "--port", "0")
+        assert "Cannot listen on 192.0.2.1 port 0" in refused("--host", "192.0.2.1", "--port", "0")
+
+    def test_all_mistakes_of_the_settings_are_told_at_once_and_no_secret(self, tmp_path: Path) -> None:
+        said = refused(
+            "--port",
+            "123456",
+            "--data-dir",
+            str(tmp_path / "data"),
+            GQL_IDENTITY_LOG_LEVEL="loud",
+            GQL_IDENTITY_MONGO_URI="mongo://ann:hunter2@db.example",
+            GQL_IDENTITY_PEPPER="sesame",
+            GQL_IDENTITY_LOG_LEVLE="info",
+        )
+        for name in ("--port", "LOG_LEVEL:", "MONGO_URI", "PEPPER", "LOG_LEVLE is not a setting"):
+            assert name in said
+        assert "hunter2" not in said
+        assert "sesame" not in said
+
+    def test_a_wrong_password_of_the_database_is_told_but_not_printed(
+        self, database_server: str, tmp_path: Path
+    ) -> None:
+        uri = re.sub(r"//([^:]+):[^@]+@", r"//\1:hunter2@", database_server)
+        said = refused("--port", "0", **on(uri))
+        assert "MongoDB" in said or "database" in said
+        assert "hunter2" not in said
+        for uri in ("mongodb://ann:hunter2@[bad", "mongodb://ann:hun:ter2@a"):
+            said = refused("--port", "0", **on(uri))
+            assert "The database's address is wrong" in said
+            assert "ter2" not in said
+
+    def test_a_data_directory_in_use(self, service: Service) -> None:
+        said = refused("--port", "0", "--data-dir", str(service.data_dir))
+        assert f"in use by a running service, process {service.process.pid}." in said
+
+    def test_a_data_directory_that_cannot_be(self, tmp_path: Path) -> None:
+        (tmp_path / "file").touch()
+        assert "Choose another with --data-dir." in refused("--port", "0", "--data-dir", str(tmp_path / "file" / "x"))
+
+    def test_a_misspelled_command_shows_its_usage(self) -> None:
+        misspelled = run("serve", "--prot", "1")
+        assert misspelled.returncode == 2
+        assert "usage: gql-identity" in misspelled.stderr
+
+
+class TestRestart:
+    def test_keys_are_kept_and_no_second_first_key_is_made(self, tmp_path: Path) -> None:
+        with serving(tmp_path / "data") as service:
+            first = service.admin_key
+            made = service.create()
+            assert service.stop() == 0
+        with serving(tmp_path / "data") as service:
+            assert service.admin_key == first
+            assert service.get(made["apiKeyId"])["userId"] == "u"
+            assert service.data(WHO)["apiKeys"]["totalCount"] == 1
+
+    def test_after_a_sigkill_amid_200_creates_by_8_clients_every_answered_key_is_there(self, tmp_path: Path) -> None:
+        answered: list[dict[str, str]] = []
+        with serving(tmp_path / "data") as service:
+            numbers = iter(range(200))
+            lock = threading.Lock()
+            admin_key = service.admin_key
+
+            def create() -> None:
+                while True:
+                    with lock:
+                        number = next(numbers, None)
+                    if number is None:
+                        return
+                    try:
+                        made = service.create(f"u{number}", by=admin_key)
+                    except (httpx.TransportError, AssertionError):
+                        return
+                    answered.append({**made, "userId": f"u{number}"})
+                    if len(answered) == 100:
+                        service.process.kill()
+
+            with ThreadPoolExecutor(8) as clients:
+                for done in [clients.submit(create) for _ in range(8)]:
+                    done.result()
+            service.process.wait()
+            service.assert_nothing_is_left()
+        assert 100 <= len(answered) < 200
+        with serving(tmp_path / "data") as service:
+            listed = service.data("""{ apiKeys(input: {domainId: "d", query: {page: {limit: 1000}}}) {
+                results { apiKeyId userId } } }""")["apiKeys"]["results"]
+            there = {key["apiKeyId"]: key["userId"] for key in listed}
+            assert {made["apiKeyId"]: made["userId"] for made in answered}.items() <= there.items()
+            last = answered[-1]
+            assert service.get(last["apiKeyId"], by=last["apiKey"])["userId"] == last["userId"]
+
+
+class TestCreateKey:
+    FIELDS = frozenset(
+        ("api_key_id", "api_key", "state", "user_id", "domain_id", "last_accessed_at")
+        + ("created_at", "name", "role", "hint", "created_by")
+    )
+
+    def test_while_the_service_runs_the_key_works_at_once(self, service: Service) -> None:
+        made = service.command(
+            "create-key", "--domain-id", "d", "--user-id", "bea", "--role", "DOMAIN_OWNER", "--name", "n", "--json"
+        )
+        assert (made.returncode, made.stderr) == (0, "")
+        key = json.loads(made.stdout)
+        assert key.keys() == self.FIELDS
+        assert (key["role"], key["name"], key["user_id"], key["state"]) == ("DOMAIN_OWNER", "n", "bea", "ENABLED")
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", key["created_at"])
+        assert service.get(key["api_key_id"], by=key["api_key"])["userId"] == "bea"
+
+    def test_without_a_service_it_starts_the_database_itself(self, tmp_path: Path) -> None:
+        made = run("create-key", "--domain-id", "d", "--user-id", "bea", "--data-dir", str(tmp_path / "data"))
+        assert (made.returncode, made.stderr) == (0, "")
+        described, _, secret = made.stdout.splitlines()
+        assert is_well_formed(secret)
+        assert described.endswith(", role USER, for user bea of domain d.")
+        with serving(tmp_path / "data") as service:
+            # A database that has a key isn't given another unasked.
+            assert not (tmp_path / "data" / "admin-key").exists()
+            assert service.get(described.partition(",")[0], by=secret)["userId"] == "bea"
+
+    def test_what_cannot_be_is_told_and_nothing_made(self, service: Service) -> None:
+        refusal = service.command("create-key", "--domain-id", " d", "--user-id", "bea")
+        assert refusal.returncode == 1
+        assert refusal.stderr == "gql-identity: domain_id: white space at either end is not allowed.\n"
+        assert refusal.stdout == ""
+
+
+class TestADatabaseOfTheUsersOwn:
+    def test_nothing_is_made_unasked_and_create_key_makes_the_first(self, mongo_uri: str, tmp_path: Path) -> None:
+        with serving(tmp_path / "data", **on(mongo_uri)) as service:
+            assert "Key " not in service.out
+            assert f"Database  {mongo_uri.rpartition('/')[2].partition('?')[0]} on your MongoDB" in service.out
+            assert not (tmp_path / "data").exists()
+            with pymongo.MongoClient[dict[str, Any]](mongo_uri) as client:
+                assert client.get_default_database().api_keys.count_documents({}) == 0
+            key = json.loads(
+                service.command("create-key", "--domain-id", "d", "--user-id", "u", "--role", "SYSTEM", "--json").stdout
+            )
+            assert service.create(by=key["api_key"])
+            assert service.family() == set()
+            assert service.stop() == 0
+            assert not (tmp_path / "data").exists()
+
+    def test_a_pepper_is_asked_for(self, mongo_uri: str) -> None:
+        assert "GQL_IDENTITY_PEPPER: is required" in refused("--port", "0", GQL_IDENTITY_MONGO_URI=mongo_uri)
+
+    def test_a_pepper_can_be_changed_without_losing_a_key(self, mongo_uri: str, tmp_path: Path) -> None:
+        create = ["create-key", "--domain-id", "d", "--user-id", "u", "--json"]
+        first, second = (json.loads(run(*create, **on(mongo_uri)).stdout) for _ in range(2))
+        old, new = pepper_fingerprint(PEPPER), pepper_fingerprint(NEWER)
+
+        # The wrong pepper alone stops both commands, which say whose keys would be lost.
+        for said in (refused("--port", "0", **on(mongo_uri, NEWER)), run(*create, **on(mongo_uri, NEWER)).stderr):
+            assert old in said
+            assert new in said
+            assert "GQL_IDENTITY_PEPPERS_RETIRED" in said
+            assert PEPPER not in said
+            assert NEWER not in said
+
+        # With the old one retired its keys work, and use moves them to the new one.
+        both = on(mongo_uri, NEWER, GQL_IDENTITY_PEPPERS_RETIRED=PEPPER)
+        with serving(tmp_path / "data", **both) as service:
+            assert service.get(first["api_key_id"], by=first["api_key"])["userId"] == "u"
+            assert service.stop() == 0
+        assert old in refused("--port", "0", **on(mongo_uri, NEWER))
+        forgotten = run("forget-pepper", old, **both)
+        assert (forgotten.returncode, forgotten.stderr) == (0, "")
+        with serving(tmp_path / "data", **on(mongo_uri, NEWER)) as service:
+            assert service.send(WHO, by=first["api_key"]).status_code == 200
+            assert service.send(WHO, by=second["api_key"]).status_code == 401
+        assert run("forget-pepper", old, **on(mongo_uri, NEWER)).returncode == 1
+
+    def test_the_pepper_in_use_is_not_forgotten(self, mongo_uri: str) -> None:
+        assert run("create-key", "--domain-id", "d", "--user-id", "u", **on(mongo_uri)).returncode == 0
+        refusal = run("forget-pepper", pepper_fingerprint(PEPPER), **on(mongo_uri))
+        assert refusal.returncode == 1
+        assert "in use" in refusal.stderr
+
+    def test_missing_indexes_of_a_database_with_keys_are_named_and_can_be_made(
+        self, mongo_uri: str, tmp_path: Path
+    ) -> None:
+        create = ["create-key", "--domain-id", "d", "--user-id", "u"]
+        assert run(*create, **on(mongo_uri)).returncode == 0
+        with pymongo.MongoClient[dict[str, Any]](mongo_uri) as client:
+            client.get_default_database().api_keys.drop_index("digest_1")
+        said = refused("--port", "0", **on(mongo_uri))
+        assert "lacks the indexes digest_1" in said
+        assert "gql-identity create-indexes" in said
+        made = run("create-indexes", **on(mongo_uri))
+        assert (made.returncode, made.stderr) == (0, "")
+        assert run(*create, **on(mongo_uri)).returncode == 0
+
+    def test_a_newer_schema_is_refused(self, mongo_uri: str) -> None:
+        with pymongo.MongoClient[dict[str, Any]](mongo_uri) as client:
+            client.get_default_database().meta.insert_one({"_id": "meta", "schema": 2, "peppers": []})
+        assert "Start a newer version." in refused("--port", "0", **on(mongo_uri))
+
+    def test_the_data_directory_of_an_embedded_one_serves_as_well(self, tmp_path: Path) -> None:
+        with EmbeddedDatabase(tmp_path / "theirs") as database:
+            made = run("create-key", "--domain-id", "d", "--user-id", "u", "--json", **on(database.uri))
+            with serving(tmp_path / "data", **on(database.uri)) as service:
+                key = json.loads(made.stdout)
+                assert service.get(key["api_key_id"], by=key["api_key"])["userId"] == "u"
+
+
+class TestLogs:
+    def test_a_request_is_one_line_of_json(self, service: Service) -> None:
+        query = 'query WhoAmI { apiKeys(input: {domainId: "default"}) { totalCount } }'
+        before = len(service.err)
+        answer = service.send(query)
+        given = service.send(query, **{"X-Request-ID": "mine-1"})
+        assert given.headers["X-Request-ID"] == "mine-1"
+        lines = [json.loads(line) for line in service.err[before:].splitlines()]
+        for line, request_id in zip(lines, [answer.headers["X-Request-ID"], "mine-1"], strict=True):
+            assert line.pop("duration_ms") > 0
+            assert line.pop("timestamp").endswith("Z")
+            assert line == {
+                "event": "request",
+                "level": "info",
+                "method": "POST",
+                "path": "/graphql",
+                "operation": "WhoAmI",
+                "status": 200,
+                "request_id": request_id,
+            }
+
+    def test_no_request_id_of_a_client_can_forge_a_line(self, service: Service) -> None:
+        for given in ("a b", "x" * 129, '"', "a\tb"):
+            answer = service.send("{ __typename }", **{"X-Request-ID": given})
+            assert re.fullmatch(r"[0-9a-f]{32}", answer.headers["X-Request-ID"])
+
+    def test_neither_a_secret_nor_a_variable_is_logged_at_the_finest_level(self, service: Service) -> None:
+        made = service.create("user-in-a-variable", "domain-in-a-variable", name="name-in-a-variable")
+        wrong = made["apiKey"][:-1] + ("0" if made["apiKey"][-1] != "0" else "1")
+        for secret in (made["apiKey"], wrong, "not a secret but sent as one"):
+            service.send(WHO, by=secret)
+        service.send("{ apiKeys(input: {domainId: 1}) { nothing } }", {"x": "unused-variable"})
+        service.send("query($x: Int!) { __typename }", {"x": "wrong-variable"})
+        said = service.err + service.out
+        assert '"status": 401' in said
+        for text in (made["apiKey"], wrong, service.admin_key, "in-a-variable", "sent as one", "unused", "wrong-var"):
+            assert text not in said
+        assert made["apiKey"][len(PREFIX) : -6] not in said
+
+    def test_no_process_shows_a_secret_in_its_arguments(self, service: Service) -> None:
+        password = json.loads((service.data_dir / "embedded.json").read_text())["password"]
+        pepper = (service.data_dir / "pepper").read_text().strip()
+        for process in service.family():
+            assert password not in process.command
+            assert pepper not in process.command
+        environment = Path(f"/proc/{service.database.pid}/environ").read_bytes().decode()
+        assert pepper not in environment
+
+
+class TestSchema:
+    def test_it_is_printed_and_checked(self, tmp_path: Path) -> None:
+        printed = run("schema")
+        assert (printed.returncode, printed.stderr) == (0, "")
+        assert "type APIKeyInfo" in printed.stdout
+        (tmp_path / "schema.graphql").write_text(printed.stdout)
+        assert run("schema", "--check", str(tmp_path / "schema.graphql")).returncode == 0
+        (tmp_path / "schema.graphql").write_text(printed.stdout + "type More { x: Int }\n")
+        stale = run("schema", "--check", str(tmp_path / "schema.graphql"))
+        assert stale.returncode == 1
+        assert "write it anew" in stale.stderr
+
+
+def on_a_terminal(data_dir: Path) -> str:
+    """What `serve` prints on a terminal, from its start to a Ctrl-C; it ends with 0."""
+    ours, its = pty.openpty()
+    process = subprocess.Popen(
+        [*COMMAND, "serve", "--port", "0", "--data-dir", str(data_dir)],
+        stdin=its,
+        stdout=its,
+        stderr=its,
+        env=surroundings(),
+        start_new_session=True,
+        cwd=ROOT,
+    )
+    os.close(its)
+    said = b""
+    try:
+        while b"Key  " not in said or not said.endswith(b"\n"):
+            said += os.read(ours, 65536)
+        time.sleep(1)
+        # A terminal sends Ctrl-C to the whole group of processes.
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.wait(10) == 0
+        while True:
+            try:
+                said += os.read(ours, 65536)
+            except OSError:
+                break
+    finally:
+        process.kill()
+        process.wait()
+        os.close(ours)
+    assert b"Traceback" not in said
+    return said.decode()
+
+
+def answers(service: Service, by: str) -> bool:
+    try:
+        answer = httpx.post(
+            f"{service.url}/graphql",
+            json={"query": "{ __typename }"},
+            headers={"Authorization": f"Bearer {by}"},
+            timeout=0.5,
+            trust_env=False,
+        )
+    except httpx.TransportError:
+        return False
+    return answer.status_code == 200
+
+
+def connect(service: Service) -> socket.socket:
+    host, _, port = service.url.removeprefix("http://").partition(":")
+    return socket.create_connection((host, int(port)), timeout=20)
+
+
+def head(service: Service, length: int) -> bytes:
+    return (
+        f"POST /graphql HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {service.admin_key}\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
+    ).encode()
+
+
+def answer_of(connection: socket.socket) -> bytes:
+    said = b""
+    while more := connection.recv(65536):
+        said += more
+    return said
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)

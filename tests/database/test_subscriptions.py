@@ -1,0 +1,204 @@
+"""`apiKeyChanged`: over WebSocket and as server-sent events, against a real server."""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+import pytest
+import uvicorn
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+
+from gql_identity import graphql_ws
+from tests.conftest import Api, Person, running
+
+CHANGED = "subscription($i: APIKeyChangedRequest!) { apiKeyChanged(input: $i) { type apiKeyInfo { apiKeyId state userId apiKey } } }"
+
+
+@asynccontextmanager
+async def listening(app: Any) -> AsyncIterator[str]:
+    """The application on a port; its life span is the fixture's own affair."""
+    server = uvicorn.Server(uvicorn.Config(app, port=0, lifespan="off", log_config=None, timeout_graceful_shutdown=1))
+    server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
+    task = asyncio.create_task(server._serve())
+    while not server.started:
+        await asyncio.sleep(0.01)
+    try:
+        yield f"127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        await task
+
+
+@pytest.fixture
+async def address(api: Api) -> AsyncIterator[str]:
+    async with listening(api.app) as address:
+        yield address
+
+
+@asynccontextmanager
+async def connected(address: str, by: Person | None) -> AsyncIterator[ClientConnection]:
+    async with connect(f"ws://{address}/graphql", subprotocols=[graphql_ws.PROTOCOL]) as websocket:  # type: ignore[list-item]
+        payload = {"Authorization": f"Bearer {by.secret}"} if by else {}
+        await websocket.send(json.dumps({"type": "connection_init", "payload": payload}))
+        assert json.loads(await websocket.recv()) == {"type": "connection_ack"}
+        yield websocket
+
+
+async def subscribe(websocket: ClientConnection, number: str = "1", query: str = CHANGED, **input: Any) -> None:
+    payload = {"query": query, "variables": {"i": {"domainId": "d1"} | input}}
+    await websocket.send(json.dumps({"type": "subscribe", "id": number, "payload": payload}))
+    await asyncio.sleep(0.3)  # there is no word that a subscription has begun
+
+
+async def told(websocket: ClientConnection) -> Any:
+    message = json.loads(await asyncio.wait_for(websocket.recv(), 5))
+    if message["type"] != "next":
+        return message
+    change = message["payload"]["data"]["apiKeyChanged"]
+    return change["type"], change["apiKeyInfo"]
+
+
+async def change(api: Api, name: str, by: Person, target: Person) -> None:
+    query = f"mutation($i: APIKeyRequest!) {{ {name}(input: $i) {{ apiKeyId }} }}"
+    await api.data(query, {"i": {"domainId": target.domain_id, "apiKeyId": target.key_id}}, by)
+
+
+async def test_each_change_is_told_with_the_key_and_a_use_is_not(api: Api, address: str) -> None:
+    system = await api.make(domain_id="d9")
+    async with running(api.settings) as another_worker, connected(address, system) as websocket:
+        await subscribe(websocket)
+        user = await another_worker.make("USER", "d1", "ann")
+        await another_worker.send("{ __typename }", by=user)
+        await another_worker.uses_written()
+        for name in ("disableApiKey", "enableApiKey", "deleteApiKey"):
+            await change(another_worker, name, system, user)
+        key = {"apiKeyId": user.key_id, "userId": "ann", "apiKey": None}
+        assert [await told(websocket) for _ in range(4)] == [
+            ("CREATED", key | {"state": "ENABLED"}),
+            ("DISABLED", key | {"state": "DISABLED"}),
+            ("ENABLED", key | {"state": "ENABLED"}),
+            ("DELETED", key | {"state": "ENABLED"}),
+        ]
+
+
+async def test_a_subscriber_is_told_of_keys_within_reach_alone(api: Api, address: str) -> None:
+    user, owner = await api.make("USER", "d1", "u1"), await api.make("DOMAIN_OWNER", "d1", "boss")
+    async with connected(address, user) as by_user, connected(address, owner) as by_owner:
+        await subscribe(by_user)
+        await subscribe(by_owner, userId="u1")
+        for role, domain, someone in (("USER", "d2", "u1"), ("SYSTEM", "d1", "u1"), ("USER", "d1", "u2")):
+            await api.make(role, domain, someone)
+        promoted, own = await api.make("DOMAIN_OWNER", "d1", "u1"), await api.make("USER", "d1", "u1")
+        assert (await told(by_user))[1]["apiKeyId"] == own.key_id
+        assert (await told(by_owner))[1]["apiKeyId"] == promoted.key_id
+        assert (await told(by_owner))[1]["apiKeyId"] == own.key_id
+
+
+async def test_what_may_not_be_followed_is_refused(api: Api, address: str) -> None:
+    user = await api.make("USER", "d1", "u1")
+    async with connected(address, user) as websocket:
+        await subscribe(websocket, domainId="d2")
+        refused = await told(websocket)
+        assert refused["type"] == "error"
+        assert refused["payload"][0]["extensions"]["code"] == "PERMISSION_DENIED"
+    async with connected(address, None) as websocket:
+        await subscribe(websocket)
+        assert (await told(websocket))["payload"][0]["extensions"]["code"] == "UNAUTHENTICATED"
+
+
+@pytest.mark.parametrize("how", ["disableApiKey", "deleteApiKey"])
+async def test_a_subscriber_whose_key_is_revoked_is_cut_off_within_a_second(api: Api, address: str, how: str) -> None:
+    system, user = await api.make(), await api.make("USER", "d1", "u1")
+    async with running(api.settings) as another_worker, connected(address, user) as websocket:
+        await subscribe(websocket, userId="nobody")
+        await change(another_worker, how, system, user)
+        answered = time.monotonic()
+        cut = await told(websocket)
+        assert time.monotonic() - answered < 1
+        assert cut["payload"][0]["extensions"]["code"] == "UNAUTHENTICATED"
+        await subscribe(websocket, "2")
+        assert (await told(websocket))["payload"][0]["extensions"]["code"] == "UNAUTHENTICATED"
+
+
+async def test_queries_mutations_and_bad_documents_are_answered_on_the_same_connection(api: Api, address: str) -> None:
+    system = await api.make()
+    async with connected(address, system) as websocket:
+        for number, (query, expected) in enumerate(
+            (
+                ("{ __typename }", {"data": {"__typename": "Query"}}),
+                ("{ nothing }", "GRAPHQL_VALIDATION_FAILED"),
+                ("{", "GRAPHQL_PARSE_FAILED"),
+            )
+        ):
+            await websocket.send(json.dumps({"type": "subscribe", "id": str(number), "payload": {"query": query}}))
+            message = json.loads(await websocket.recv())
+            if isinstance(expected, str):
+                assert message["payload"][0]["extensions"]["code"] == expected
+            else:
+                assert message == {"type": "next", "id": str(number), "payload": expected}
+                assert json.loads(await websocket.recv()) == {"type": "complete", "id": str(number)}
+
+
+@pytest.mark.parametrize(
+    ("messages", "code"),
+    [
+        (["not json"], 4400),
+        (["1"], 4400),
+        (['{"type": "unheard of"}'], 4400),
+        (['{"type": "subscribe", "id": "1", "payload": {"query": "{ __typename }"}}'], 4401),
+        (['{"type": "connection_init"}'] * 2, 4429),
+        (['{"type": "connection_init", "payload": 1}'], 4400),
+        (['{"type": "connection_init", "payload": {"authorization": "Bearer wrong"}}'], 4403),
+        ([b"bytes"], 4400),
+    ],
+)
+async def test_a_client_that_breaks_the_protocol_is_shut_out(address: str, messages: list[Any], code: int) -> None:
+    async with connect(f"ws://{address}/graphql", subprotocols=[graphql_ws.PROTOCOL]) as websocket:  # type: ignore[list-item]
+        for message in messages:
+            await websocket.send(message)
+        with pytest.raises(ConnectionClosed) as closed:
+            while True:
+                await asyncio.wait_for(websocket.recv(), 5)
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == code
+
+
+async def test_who_does_not_introduce_itself_is_shut_out(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(graphql_ws, "INIT_SECONDS", 0.1)
+    async with connect(f"ws://{address}/graphql", subprotocols=[graphql_ws.PROTOCOL]) as websocket:  # type: ignore[list-item]
+        with pytest.raises(ConnectionClosed) as closed:
+            await asyncio.wait_for(websocket.recv(), 5)
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == 4408
+
+
+async def test_changes_come_as_server_sent_events_too(api: Api, address: str) -> None:
+    system = await api.make(domain_id="d9")
+    headers = {"Authorization": f"Bearer {system.secret}", "Accept": "text/event-stream"}
+    body = {"query": CHANGED, "variables": {"i": {"domainId": "d1"}}}
+    async with (
+        httpx.AsyncClient(timeout=10) as client,
+        client.stream("POST", f"http://{address}/graphql", json=body, headers=headers) as answer,
+    ):
+        assert answer.headers["Content-Type"].startswith("text/event-stream")
+        await asyncio.sleep(0.3)
+        user = await api.make("USER")
+        lines = answer.aiter_lines()
+        assert await anext(lines) == "event: next"
+        data = (await anext(lines)).removeprefix("data: ")
+        assert json.loads(data)["data"]["apiKeyChanged"]["apiKeyInfo"]["apiKeyId"] == user.key_id
+
+
+async def test_a_plain_request_is_not_streamed_whatever_else_it_accepts(api: Api, address: str) -> None:
+    system = await api.make()
+    accept = "application/graphql-response+json, application/json, text/event-stream, multipart/mixed"
+    answer = await api.send("{ __typename }", by=system, Accept=accept)
+    assert answer.headers["Content-Type"].startswith("application/graphql-response+json")
+    refused = await api.send(CHANGED, {"i": {"domainId": "d1"}}, system)
+    assert refused.status_code == 400
+    assert "text/event-stream" in refused.json()["errors"][0]["message"]
