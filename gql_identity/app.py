@@ -18,7 +18,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -81,7 +81,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         async with database:
-            with suppress(ServiceError):
+            with suppress(ServiceError, StartError):  # `_prepare` tries again, and tells why
                 await database.prepare()
             with _on_stop_signal(changes.end_soon):
                 async with _background(_prepare(database)), _background(api_keys.uses.keep_writing()):
@@ -98,10 +98,10 @@ def create_app(settings: Settings | None = None) -> Starlette:
         Route("/introspect", introspect, methods=["POST"]),
         Route("/livez", livez),
         Route("/readyz", readyz),
-        *rest_routes(api_keys, settings),
+        *rest_routes(authenticator, settings),
     ]
     if settings.shows_graphiql and GRAPHIQL.exists():
-        routes.append(Mount("/graphiql", StaticFiles(directory=GRAPHIQL.parent)))
+        routes.append(Mount("/graphiql", _PageFiles(directory=GRAPHIQL.parent)))
     middleware = [Middleware(Envelope, settings=settings)]
     if settings.cors_origins:
         middleware.append(
@@ -130,6 +130,15 @@ async def _prepare(database: Database) -> None:
                 told = str(error)
                 log.warning("the database is not ready", reason=told)
         await asyncio.sleep(PREPARE_SECONDS)
+
+
+class _PageFiles(StaticFiles):
+    """The scripts and styles of the page, whose names change with their content."""
+
+    def file_response(self, *arguments: Any, **named: Any) -> Response:
+        response = super().file_response(*arguments, **named)
+        response.headers["Cache-Control"] = "public, max-age=31536000, immutable"
+        return response
 
 
 @asynccontextmanager

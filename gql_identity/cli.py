@@ -199,18 +199,21 @@ async def _prepare(settings: Settings, *, embedded: bool) -> APIKeyInfo | None:
 def _announce(settings: Settings, resolved: Settings, listener: socket.socket, first_key: APIKeyInfo | None) -> None:
     port = listener.getsockname()[1]
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    url = f"http://{host}:{port}"
-    lines = [f"API       {url}/graphql"]
+    url = f"http://{host}:{port}/graphql"
+    embedded = settings.mongo_uri is None
+    file = settings.data_dir.resolve() / "admin-key"
+    # A secret is shown to a person alone: what is printed elsewhere is often kept.
+    key = file.read_text().strip() if embedded and sys.stdout.isatty() and file.exists() else None
+    lines = [f"API       {url}"]
     if settings.shows_graphiql:
-        lines.append(f"GraphiQL  {url}/graphql in a browser")
-    if settings.mongo_uri is None:
-        lines.append(f"Database  embedded, its data in {settings.data_dir.resolve()}")
-        lines.append(f"Key       {settings.data_dir.resolve() / 'admin-key'}")
-        if first_key is not None and sys.stdout.isatty():
-            lines.append(f"          {first_key.api_key}")
+        lines.append(f"GraphiQL  {url}{f'#key={key}' if key else ' in a browser'}")
+    if embedded:
+        lines.append(f"Database  embedded, its data in {file.parent}")
+        lines.append(f"Key       {file}")
+        if first_key is not None and key is not None:
+            lines.append(f"          {key}")
     else:
-        with_name = Database(resolved)
-        lines.append(f"Database  {with_name.name} on your MongoDB")
+        lines.append(f"Database  {Database(resolved).name} on your MongoDB")
     print("\n".join(lines), flush=True)
 
 

@@ -197,10 +197,14 @@ def _translate(error: driver.PyMongoError) -> Exception | None:
         return Unavailable("The database cannot be reached now. Try again.")
     if isinstance(error, driver.OperationFailure) and error.code in _BAD_PATTERN:
         return InvalidArgument("The database cannot read a pattern of the query. Simplify it.")
+    if isinstance(error, driver.OperationFailure) and error.code in _TOO_LARGE:
+        return InvalidArgument("The query gathers more than the database can hold at once. Narrow it.")
     if error.timeout:
         return DeadlineExceeded("The database did not answer in time. Try again.")
     return None
 
 
 _REFUSES = "The database refuses what the service needs: check the user, its password and its rights (--mongo-uri)."
-_BAD_PATTERN = {51091, 51108}
+# MongoDB's codes, and the embedded engine's: 2, for a pattern that it finds too large.
+_BAD_PATTERN = {2, 51091, 51108}
+_TOO_LARGE = {146, 10334}

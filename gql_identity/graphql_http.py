@@ -28,6 +28,12 @@ GRAPHQL_JSON = "application/graphql-response+json"
 EVENTS = "text/event-stream"
 KEEP_ALIVE_SECONDS = 12.0  # between two signs of life on a stream
 GRAPHIQL = Path(__file__).parent / "graphiql" / "index.html"
+GRAPHIQL_HEADERS = {
+    "Cache-Control": "no-cache",
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; worker-src 'self'; "
+    "style-src 'self' 'unsafe-inline'; font-src 'self' data:; img-src 'self' data:; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+}
 
 log = structlog.get_logger()
 
@@ -40,6 +46,7 @@ class GraphQLEndpoint:
         self._authenticator = authenticator
         self._changes = changes
         self._settings = settings
+        self._shows_graphiql = settings.shows_graphiql and GRAPHIQL.exists()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; an expected failure is a GraphQL-shaped JSON answer."""
@@ -51,8 +58,8 @@ class GraphQLEndpoint:
         method = scope["method"]
         media_type = preferred_media_type(headers.get("accept"))
         response: Response
-        if method == HTTPMethod.GET and self._settings.shows_graphiql and wants_html(headers.get("accept")):
-            response = FileResponse(GRAPHIQL, media_type="text/html")
+        if method == HTTPMethod.GET and self._shows_graphiql and wants_html(headers.get("accept")):
+            response = FileResponse(GRAPHIQL, media_type="text/html", headers=GRAPHIQL_HEADERS)
         else:
             try:
                 response = await self._respond(scope, receive, headers, media_type)

@@ -18,7 +18,7 @@ from strawberry.utils.str_converters import to_snake_case
 
 from .access import Caller
 from .api_keys import ApiKeys
-from .auth import CHALLENGE, authenticate
+from .auth import Authenticator
 from .errors import BadRequest, DeadlineExceeded, Internal, InvalidArgument, NotFound, ServiceError, Unauthenticated
 from .messages import INFO_FIELDS, answer_model, json_schemas, reader, request_model
 from .query import MINIMAL, wanted_fields
@@ -142,28 +142,27 @@ OPERATIONS = {
 # HTTP.
 
 
-def rest_routes(api_keys: ApiKeys, settings: Settings) -> list[BaseRoute]:
+def rest_routes(authenticator: Authenticator, settings: Settings) -> list[BaseRoute]:
     """Every path under `/identity/v1`."""
     paths = {f"api-key/{name}": name for name in OPERATIONS} | {"openapi.json": "openapi", "{path:path}": None}
-    return [Route(f"{PREFIX}/{path}", _Endpoint(name, api_keys, settings)) for path, name in paths.items()]
+    return [Route(f"{PREFIX}/{path}", _Endpoint(name, authenticator, settings)) for path, name in paths.items()]
 
 
 class _Endpoint:
     """The ASGI application of one path: an operation, the document, or nothing."""
 
-    def __init__(self, name: str | None, api_keys: ApiKeys, settings: Settings) -> None:
+    def __init__(self, name: str | None, authenticator: Authenticator, settings: Settings) -> None:
         self._name = name
-        self._api_keys = api_keys
+        self._authenticator = authenticator
         self._settings = settings
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; every failure is a JSON answer of one shape."""
         try:
-            headers = Headers(scope=scope)
             if (operation := OPERATIONS.get(self._name or "")) is not None:
-                response = _json(await self._run(operation, scope, receive, headers))
+                response = _json(await self._run(operation, scope, receive))
             else:
-                response = await self._document(scope, headers)
+                response = await self._document(scope)
         except ClientDisconnect:
             return
         except ServiceError as error:
@@ -176,27 +175,24 @@ class _Endpoint:
             )
         await response(scope, receive, send)
 
-    async def _run(self, operation: _Operation, scope: Scope, receive: Receive, headers: Headers) -> Any:
+    async def _run(self, operation: _Operation, scope: Scope, receive: Receive) -> Any:
         _check_method(scope, "POST")
         scope["operation_name"] = self._name
-        body = await _read(scope, receive, headers)
+        body = await _read(scope, receive)
         try:
             async with asyncio.timeout(self._settings.operation_timeout_seconds):
                 # After the body, which may take its time: a key disabled meanwhile opens nothing.
-                caller = await authenticate(headers.get("authorization"), self._api_keys)
-                if caller is None:
-                    raise Unauthenticated("Send the header `Authorization: Bearer SECRET`.")
-                return await operation.run(self._api_keys, _request(operation, body), caller)
+                caller = await self._authenticator.require(scope)
+                return await operation.run(self._authenticator.api_keys, _request(operation, body), caller)
         except TimeoutError:
             raise DeadlineExceeded("The request took too long. Ask for less, or try again.") from None
 
-    async def _document(self, scope: Scope, headers: Headers) -> Response:
+    async def _document(self, scope: Scope) -> Response:
         to = self._settings.introspection_for
         if self._name is None or to == "off":
             raise NotFound("There is nothing at this path.")
         _check_method(scope, "GET", "HEAD")
-        if await authenticate(headers.get("authorization"), self._api_keys) is None and to != "public":
-            raise Unauthenticated("Send the header `Authorization: Bearer SECRET`.")
+        await (self._authenticator.authenticate if to == "public" else self._authenticator.require)(scope)
         return _json(openapi())
 
 
@@ -205,8 +201,8 @@ def _check_method(scope: Scope, *allowed: str) -> None:
         raise BadRequest(f"Send this request by {allowed[0]}.", 405, {"Allow": ", ".join(allowed)})
 
 
-async def _read(scope: Scope, receive: Receive, headers: Headers) -> bytes:
-    media_type, _, parameters = headers.get("content-type", "").lower().partition(";")
+async def _read(scope: Scope, receive: Receive) -> bytes:
+    media_type, _, parameters = Headers(scope=scope).get("content-type", "").lower().partition(";")
     if media_type.strip() != JSON or parameters.strip().replace('"', "") not in ("", "charset=utf-8"):
         raise BadRequest(f"Send the request as `Content-Type: {JSON}`, in UTF-8.", 415, {"Accept-Post": JSON})
     return await Request(scope, receive).body()
@@ -250,10 +246,7 @@ def _plain(value: Any) -> str:
 def _refusal(error: ServiceError) -> Response:
     extensions = {to_snake_case(name): value for name, value in error.extensions.items()}
     response = _json({"error": {"code": error.code, "message": error.message, **extensions}}, error.status)
-    if isinstance(error, Unauthenticated):
-        response.headers["WWW-Authenticate"] = CHALLENGE
-    if isinstance(error, BadRequest):
-        response.headers.update(error.headers)
+    response.headers.update(error.headers)
     return response
 
 
@@ -312,6 +305,7 @@ def _error_response(kinds: list[type[ServiceError]]) -> dict[str, Any]:
         "code": {"type": "string", "enum": [kind.code for kind in kinds]},
         "message": {"type": "string", "description": "For the person who sent the request."},
         "id": {"type": "string", "description": "With `INTERNAL`: what names the fault in the service's log."},
+        "retry_after_seconds": {"type": "integer", "description": "With `RESOURCE_EXHAUSTED`: when to try again."},
         "api_key_id": {"type": "string", "description": "Of a `create` whose outcome is unknown: the key's id."},
     }
     error = {"type": "object", "required": ["code", "message"], "properties": members}

@@ -105,11 +105,11 @@ class Settings(BaseSettings):
     max_conditions: int = Field(100, ge=1, le=10_000, description="The most conditions in one query.")
     max_list_values: int = Field(1_000, ge=1, le=100_000, description="The most values in one list of a query.")
     max_pattern_length: int = Field(
-        256, ge=1, le=10_000, description="The longest pattern or text to look for, in characters."
+        256, ge=1, le=1_000, description="The longest pattern or text to look for, in characters."
     )
     max_stages: int = Field(20, ge=1, le=1_000, description="The most stages in one statistic.")
     max_tokens: int = Field(
-        2_000, ge=100, le=100_000, description="The most tokens in one document; also the most comments."
+        1_000, ge=100, le=100_000, description="The most tokens in one document; also the most comments."
     )
     max_depth: int = Field(
         12, ge=1, le=50, description="How deep fields may be nested in a document, except in introspection."
@@ -121,7 +121,7 @@ class Settings(BaseSettings):
     max_root_fields: int = Field(20, ge=1, le=1_000, description="The most fields at the top of one operation.")
     max_directives: int = Field(50, ge=0, le=10_000, description="The most directives in one operation.")
     max_repeated_fields: int = Field(
-        50, ge=1, le=1_000, description="How often one field of the answer may be asked for, in all its fragments."
+        30, ge=1, le=1_000, description="How often one field of the answer may be asked for, in all its fragments."
     )
     max_cost: int = Field(
         100_000, ge=1, le=100_000_000, description="The most values that an answer may hold, reckoned before it runs."

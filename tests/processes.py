@@ -35,6 +35,10 @@ class Process:
     began: str
     command: str
 
+    @classmethod
+    def of(cls, pid: int) -> "Process":
+        return cls(pid, _stat(pid)[19], _command(pid))
+
     @property
     def is_running(self) -> bool:
         state = _stat(self.pid)
@@ -96,6 +100,12 @@ class Service:
         """The embedded database's process."""
         (database,) = [process for process in self.family() if "secantusd-rs" in process.command.split(" -")[0]]
         return database
+
+    def kill_children(self) -> None:
+        """Send SIGKILL to its own children: with one worker that's the database, at whatever stage of its start."""
+        for task in Path(f"/proc/{self.process.pid}/task").iterdir():
+            for child in (task / "children").read_text().split():
+                os.kill(int(child), signal.SIGKILL)
 
     @property
     def workers(self) -> set[Process]:

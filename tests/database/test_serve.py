@@ -153,19 +153,13 @@ class TestTheStop:
 
 
 class TestWorkers:
-    @pytest.fixture(scope="class")
-    def two(self, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-        with serving(tmp_path_factory.mktemp("two") / "data", "--workers", "2") as service:
-            wait_until(lambda: len(service.workers) == 2, 30)
-            yield service
-
     def test_both_serve_from_one_database_and_stop_with_0(self, tmp_path: Path) -> None:
         with serving(tmp_path / "data", "--workers", "2") as service:
             made = service.create()
-            answers_of_each = {worker: False for worker in service.workers}
-            assert len(answers_of_each) == 2
+            workers = service.workers
+            assert len(workers) == 2
             # With one of the two standing still, the other answers all.
-            for worker in answers_of_each:
+            for worker in workers:
                 worker.signal(signal.SIGSTOP)
                 wait_until(lambda: answers(service, made["apiKey"]), 20)
                 worker.signal(signal.SIGCONT)
@@ -299,10 +293,7 @@ class TestRestart:
 
 
 class TestCreateKey:
-    FIELDS = frozenset(
-        ("api_key_id", "api_key", "state", "user_id", "domain_id", "last_accessed_at")
-        + ("created_at", "name", "role", "hint", "created_by")
-    )
+    FIELDS = "api_key_id api_key state user_id domain_id last_accessed_at created_at name role hint created_by"
 
     def test_while_the_service_runs_the_key_works_at_once(self, service: Service) -> None:
         made = service.command(
@@ -310,7 +301,7 @@ class TestCreateKey:
         )
         assert (made.returncode, made.stderr) == (0, "")
         key = json.loads(made.stdout)
-        assert key.keys() == self.FIELDS
+        assert " ".join(key) == self.FIELDS
         assert (key["role"], key["name"], key["user_id"], key["state"]) == ("DOMAIN_OWNER", "n", "bea", "ENABLED")
         assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", key["created_at"])
         assert service.get(key["api_key_id"], by=key["api_key"])["userId"] == "bea"

@@ -1,0 +1,178 @@
+"""Functions generated to complete what resolvers answer: objects, lists and leaves become JSON-ready values.
+
+They cover what a resolver answers as a rule, and raise for all else, which graphql-core then completes.
+"""
+
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from datetime import datetime
+from enum import Enum
+from math import isfinite
+from typing import Any
+
+from graphql import (
+    GraphQLBoolean,
+    GraphQLEnumType,
+    GraphQLField,
+    GraphQLFloat,
+    GraphQLID,
+    GraphQLInt,
+    GraphQLObjectType,
+    GraphQLString,
+    is_abstract_type,
+    is_list_type,
+    is_non_null_type,
+    is_object_type,
+)
+from graphql.execution.collect_fields import FieldDetails
+from strawberry.schema.schema import Schema
+from strawberry.types.field import StrawberryField
+
+MAX_FIELDS = 1_000  # a selection of more fields is not compiled
+
+DEFINITION = "strawberry-definition"  # where a GraphQL type or field has Strawberry's own
+EXACT = {GraphQLString: str, GraphQLID: str, GraphQLBoolean: bool}  # a value of just this class is its own JSON
+_INT = range(-(2**31), 2**31)
+_PLAIN = frozenset({str, int, float, bool, dict, list, datetime})  # never awaitable, never an exception
+
+Collect = Callable[[GraphQLObjectType, list[FieldDetails]], dict[str, list[FieldDetails]]]
+
+
+class Uncovered(Exception):
+    """What plans do not cover, found when one is compiled."""
+
+
+class Surprise(Exception):
+    """A value that a plan does not cover, found when it runs."""
+
+
+class Writer:
+    """Writes the functions that complete the values of one field.
+
+    One function is generated for each selection set, and looks like this; an expression that fails is a surprise too:
+
+        def complete_1(value):
+            if type(value) is not class_1: raise Surprise
+            field_0 = value.api_key_id
+            if type(field_0) is not str: raise Surprise
+            field_1 = value.last_accessed_at
+            if field_1 is not None:
+                field_1 = scalar_2(field_1)
+            return {"apiKeyId": field_0, "lastAccessedAt": field_1}
+    """
+
+    def __init__(self, schema: Schema, collect: Collect) -> None:
+        self._schema = schema
+        self._collect = collect
+        self._fields = 0
+        self._lines: list[str] = []
+        self._names: dict[str, Any] = {"Surprise": Surprise, "INT": _INT, "PLAIN": _PLAIN, "isfinite": isfinite}
+
+    def function(self, type_: Any, details: list[FieldDetails]) -> Callable[[Any], Any]:
+        """The function that completes a value of a type; raises Uncovered."""
+        name = self._function(type_, details)
+        # Nothing of a request is in the source but names of the schema and, by repr, the names of an answer's fields.
+        exec(compile("\n".join(self._lines), "<plan>", "exec"), self._names)  # noqa: S102
+        function: Callable[[Any], Any] = self._names[name]
+        return function
+
+    def _function(self, type_: Any, details: list[FieldDetails]) -> str:
+        if is_non_null_type(type_) and is_object_type(type_.of_type):
+            return self._object(type_.of_type, details)
+        steps = self._steps("value", type_, details)
+        return self._define(["def {}(value):", *_indented(steps), "    return value"])
+
+    def _define(self, lines: list[str]) -> str:
+        name = self._name("complete", None)
+        self._lines += [lines[0].format(name), *lines[1:]]
+        return name
+
+    def _name(self, kind: str, value: Any) -> str:
+        name = f"{kind}_{len(self._names)}"
+        self._names[name] = value
+        return name
+
+    def _steps(self, v: str, type_: Any, details: list[FieldDetails]) -> list[str]:
+        """Statements that complete the value of a variable, or raise."""
+        if not is_non_null_type(type_):
+            return [f"if {v} is not None:", *_indented(self._steps_of_present(v, type_, details))]
+        return self._steps_of_present(v, type_.of_type, details)
+
+    def _steps_of_present(self, v: str, type_: Any, details: list[FieldDetails]) -> list[str]:
+        if is_list_type(type_):
+            item = self._function(type_.of_type, details)
+            return [f"if type({v}) is not list: raise Surprise", f"{v} = [{item}(item) for item in {v}]"]
+        if is_object_type(type_):
+            return [f"{v} = {self._object(type_, details)}({v})"]
+        if is_abstract_type(type_):
+            return [f"{v} = {self._by_class(type_, details)}[type({v})]({v})"]
+        if type_ in EXACT:
+            return [f"if type({v}) is not {EXACT[type_].__name__}: raise Surprise"]
+        if type_ is GraphQLInt:
+            return [f"if type({v}) is not int or {v} not in INT: raise Surprise"]
+        if type_ is GraphQLFloat:
+            return [f"if type({v}) is not float or not isfinite({v}): raise Surprise"]
+        if isinstance(type_, GraphQLEnumType):
+            enum: type[Enum] | None = getattr(type_, "wrapped_cls", None)
+            if enum is None:
+                raise Uncovered
+            names = {member._name_: type_.coerce_output_value(member) for member in enum}
+            return [
+                f"if type({v}) is not {self._name('enum', enum)}: raise Surprise",
+                f"{v} = {self._name('names', names)}[{v}._name_]",  # a member's hash is slow
+            ]
+        return [
+            f"if type({v}) not in PLAIN: raise Surprise",
+            f"{v} = {self._name('scalar', type_.coerce_output_value)}({v})",
+            f"if type({v}) not in PLAIN: raise Surprise",
+        ]
+
+    def _object(self, type_: GraphQLObjectType, details: list[FieldDetails]) -> str:
+        definition = type_.extensions.get(DEFINITION)
+        if definition is None or definition.is_type_of or definition.concrete_of:
+            raise Uncovered
+        lines, entries = [], []
+        for name, below in self._collect(type_, details).items():
+            self._fields += 1
+            if self._fields > MAX_FIELDS:
+                raise Uncovered
+            field_name = below[0].node.name.value
+            if field_name == "__typename":
+                entries.append(f"{name!r}: {type_.name!r}")
+                continue
+            field = type_.fields[field_name]
+            v = f"field_{len(entries)}"
+            lines += [f"{v} = value.{_attribute(field)}", *self._steps(v, field.type, below)]
+            entries.append(f"{name!r}: {v}")
+        class_ = self._name("class", definition.origin)
+        check = f"if type(value) is not {class_}: raise Surprise"
+        return self._define(["def {}(value):", *_indented([check, *lines, f"return {{{', '.join(entries)}}}"])])
+
+    def _by_class(self, type_: Any, details: list[FieldDetails]) -> str:
+        """The name of what completes each class of a union or an interface; a class that isn't there is a surprise."""
+        entries = []
+        for possible in self._schema._schema.get_possible_types(type_):
+            definition = possible.extensions.get(DEFINITION)
+            if definition is None or definition.name != possible.name:
+                continue
+            with suppress(Uncovered):
+                function = self._object(possible, details)
+                entries.append(f"{self._name('class', definition.origin)}: {function}")
+        return self._define(["{} = {{" + ", ".join(entries) + "}}"])
+
+
+def _indented(lines: Iterable[str]) -> list[str]:
+    return [f"    {line}" for line in lines]
+
+
+def _attribute(field: GraphQLField) -> str:
+    """The attribute that a field without a resolver shows; raises Uncovered for any other field."""
+    definition = field.extensions.get(DEFINITION)
+    if (
+        definition is None
+        or not definition.is_basic_field
+        or definition.default_resolver is not getattr
+        or type(definition).get_result is not StrawberryField.get_result
+    ):
+        raise Uncovered
+    return str(definition.python_name)

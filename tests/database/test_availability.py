@@ -1,0 +1,164 @@
+"""The database goes away and comes back: clients are told the truth meanwhile, and nobody has to do anything."""
+
+import json
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from gql_identity.embedded import EmbeddedDatabase
+
+from ..processes import Process, Service, run, serving, wait_until
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks at processes as Linux shows them")
+
+TYPE_NAME = "{ __typename }"  # asks the database for nothing but the caller
+AWAY = {"UNAVAILABLE", "DEADLINE_EXCEEDED"}
+DATABASE_SECONDS = 1.0
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    timeout = {"GQL_IDENTITY_DATABASE_TIMEOUT_SECONDS": str(DATABASE_SECONDS)}
+    with serving(tmp_path_factory.mktemp("service") / "data", **timeout) as service:
+        yield service
+
+
+def test_with_the_database_killed_it_says_unavailable_and_recovers_by_itself(service: Service) -> None:
+    made = service.create()
+    before = service.database
+    codes, statuses, readiness = set(), set(), set()
+    with repeatedly(service.kill_children):
+        end = time.monotonic() + 2.5
+        while time.monotonic() < end:
+            answer = service.send(TYPE_NAME, by=made["apiKey"])
+            statuses.add(answer.status_code)
+            codes |= {error["extensions"]["code"] for error in answer.json().get("errors", ())}
+            readiness.add(service.status("/readyz"))
+            assert service.status("/livez") == 200
+    # 200 where the key was still known from half a second ago; 401 would say that the key is bad.
+    assert {503, 504} & statuses
+    assert statuses <= {200, 503, 504}
+    assert codes
+    assert codes <= AWAY
+    assert 503 in readiness
+    took = wait_until(lambda: service.send(TYPE_NAME, by=made["apiKey"]).status_code == 200, 15)
+    assert took < 10
+    assert service.status("/readyz") == 200
+    assert service.database != before
+    assert service.get(made["apiKeyId"])["userId"] == "u"
+    assert "Traceback" not in service.err
+
+
+def test_with_the_database_frozen_it_answers_within_its_deadline_and_recovers(service: Service) -> None:
+    made = service.create()
+    database = service.database
+    database.signal(signal.SIGSTOP)
+    try:
+        for _ in range(2):
+            began = time.monotonic()
+            answer = service.send(TYPE_NAME, by=made["apiKey"])
+            if answer.status_code == 200:
+                continue  # known from half a second ago
+            assert answer.status_code in (503, 504)
+            assert answer.json()["errors"][0]["extensions"]["code"] in AWAY
+            assert time.monotonic() - began < DATABASE_SECONDS + 2
+        assert service.status("/readyz") == 503
+        assert service.status("/livez") == 200
+    finally:
+        database.signal(signal.SIGCONT)
+    wait_until(lambda: service.send(TYPE_NAME, by=made["apiKey"]).status_code == 200, 10)
+    assert service.database == database
+    assert service.get(made["apiKeyId"])["userId"] == "u"
+
+
+def test_a_field_s_error_names_the_database_and_a_create_the_key_it_may_have_made(service: Service) -> None:
+    admin = service.admin_key
+    database = service.database
+    assert service.send(TYPE_NAME).status_code == 200
+    database.signal(signal.SIGSTOP)
+    try:
+        # The caller is known from half a second ago, so the request comes as far as its field.
+        body = {"query": 'mutation { createApiKey(input: {domainId: "d", userId: "frozen"}) { apiKeyId } }'}
+        headers = {"Authorization": f"Bearer {admin}"}
+        answer = httpx.post(f"{service.url}/graphql", json=body, headers=headers, timeout=30, trust_env=False)
+    finally:
+        database.signal(signal.SIGCONT)
+    (error,) = answer.json()["errors"]
+    assert error["extensions"]["code"] in AWAY
+    if answer.status_code == 200:
+        wait_until(lambda: service.status("/readyz") == 200, 10)
+        made = service.get(error["extensions"]["apiKeyId"])
+        assert made is None or made["userId"] == "frozen"
+
+
+def test_it_starts_while_the_users_database_is_away_and_is_ready_when_that_comes(tmp_path: Path) -> None:
+    pepper = {"GQL_IDENTITY_PEPPER": "a pepper that is as long as one has to be"}
+    with EmbeddedDatabase(tmp_path / "theirs") as database:
+        uri = database.uri
+        made = run("create-key", "--domain-id", "d", "--user-id", "u", "--json", "--mongo-uri", uri, **pepper)
+        key = json.loads(made.stdout)
+        # One that does not answer stands for one that is not there yet.
+        assert database.pid is not None
+        theirs = Process.of(database.pid)
+        theirs.signal(signal.SIGSTOP)
+        with serving(
+            tmp_path / "data",
+            ready=False,
+            GQL_IDENTITY_MONGO_URI=uri,
+            GQL_IDENTITY_DATABASE_TIMEOUT_SECONDS=str(DATABASE_SECONDS),
+            **pepper,
+        ) as service:
+            assert "Serving all the same." in service.err
+            wait_until(lambda: service.status("/livez") == 200, 30)
+            assert service.status("/readyz") == 503
+            assert service.send(TYPE_NAME, by=key["api_key"]).status_code in (503, 504)
+            theirs.signal(signal.SIGCONT)
+            service.wait_until_ready(10)
+            assert service.get(key["api_key_id"], by=key["api_key"])["userId"] == "u"
+            assert service.stop() == 0
+
+
+def test_a_wrong_pepper_found_out_late_is_in_the_log_and_never_serves(tmp_path: Path) -> None:
+    pepper = {"GQL_IDENTITY_PEPPER": "a pepper that is as long as one has to be"}
+    with EmbeddedDatabase(tmp_path / "theirs") as database:
+        key = ["create-key", "--domain-id", "d", "--user-id", "u", "--mongo-uri", database.uri]
+        assert run(*key, **pepper).returncode == 0
+        assert database.pid is not None
+        theirs = Process.of(database.pid)
+        theirs.signal(signal.SIGSTOP)
+        with serving(
+            tmp_path / "data",
+            ready=False,
+            GQL_IDENTITY_MONGO_URI=database.uri,
+            GQL_IDENTITY_DATABASE_TIMEOUT_SECONDS=str(DATABASE_SECONDS),
+            GQL_IDENTITY_PEPPER="quite another pepper which is long enough",
+        ) as service:
+            theirs.signal(signal.SIGCONT)
+            wait_until(lambda: "GQL_IDENTITY_PEPPERS_RETIRED" in service.err, 20)
+            assert service.status("/readyz") == 503
+            assert service.stop() == 0
+
+
+@contextmanager
+def repeatedly(act: Callable[[], None]) -> Iterator[None]:
+    """Do something again and again meanwhile: a database that is killed once is back before anyone notices."""
+    stop = threading.Event()
+
+    def run() -> None:
+        while not stop.wait(0.02):
+            act()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
