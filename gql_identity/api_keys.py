@@ -198,9 +198,9 @@ class ApiKeys:
         _check_text("domain_id", request.domain_id)
         plan = query.list_plan(request, self._settings, _now())
         _check_selected(fields, plan.wanted)
-        matches = _matches(request.domain_id, request.user_id, plan.filter, caller)
+        matching = matches(request.domain_id, request.user_id, plan.filter, caller)
         read = [
-            *matches,
+            *matching,
             {"$sort": plan.sort},
             *([{"$skip": plan.skip}] if plan.skip else []),
             {"$limit": plan.limit},
@@ -209,7 +209,7 @@ class ApiKeys:
         none: list[Document] = []
         documents, total = await asyncio.gather(
             self._aggregate(read) if fields and not plan.count_only else _answer(none),
-            self._count(matches) if count else _answer(None),
+            self._count(matching) if count else _answer(None),
         )
         return APIKeysInfo(results=[read_key(document) for document in documents], total_count=total)
 
@@ -220,7 +220,7 @@ class ApiKeys:
         """
         _check_text("domain_id", request.domain_id)
         plan = query.stat_plan(request, self._settings, _now())
-        rows = await self._aggregate([*_matches(request.domain_id, None, plan.filter, caller), *plan.pipeline])
+        rows = await self._aggregate([*matches(request.domain_id, None, plan.filter, caller), *plan.pipeline])
         return query.stat_answer(plan, rows)
 
     async def verify(self, requests: Sequence[VerifyAPIKeyRequest], caller: Caller) -> list[APIKeyVerification]:
@@ -311,12 +311,12 @@ class ApiKeys:
         documents: list[Document] = await self._database.run(lambda: cursor.to_list(None))
         return documents
 
-    async def _count(self, matches: list[Document]) -> int:
-        rows = await self._aggregate([*matches, {"$count": "total"}])
+    async def _count(self, matching: list[Document]) -> int:
+        rows = await self._aggregate([*matching, {"$count": "total"}])
         return rows[0]["total"] if rows else 0
 
 
-def _matches(domain_id: str, user_id: str | None, conditions: Document, caller: Caller) -> list[Document]:
+def matches(domain_id: str, user_id: str | None, conditions: Document, caller: Caller) -> list[Document]:
     """The stages that every read of many keys starts with.
 
     The first picks the index, and nothing in the second can widen it: MongoDB merges the two, and an engine that

@@ -208,6 +208,9 @@ class Executor:
         if self._compiler is None:
             return None
         if name not in prepared.plans:
+            # What runs but once, as a document without variables may, is not worth compiling.
+            prepared.plans[name] = None
+        elif prepared.plans[name] is None:
             operation = prepared.operations.get(name) or next(iter(prepared.operations.values()))
             prepared.plans[name] = self._compiler.compile(prepared.document, operation)
         return prepared.plans[name]

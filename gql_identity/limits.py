@@ -61,8 +61,8 @@ LENGTH_ARGUMENTS = {
     "Mutation.verifyApiKeys": ("input",),
 }
 CONNECTION_ARGUMENTS = ("first", "last")
-# How long a list is whose length no argument tells; in a schema, about what it is in ours.
-USUAL_LENGTHS = {"__Schema.types": 60, "__Type.fields": 5, "__Field.args": 1, "__Type.inputFields": 3}
+# How long a list is whose length no argument tells; in introspection, the average of our own schema.
+USUAL_LENGTHS = {"__Schema.types": 60, "__Type.fields": 2, "__Field.args": 1, "__Type.inputFields": 3}
 USUAL_LENGTH = 3
 
 MAX_WORD = 60  # characters of a name or a value that a message repeats
@@ -142,9 +142,8 @@ class Cost:
         self._max_cost = settings.max_cost
         self._lengths: list[_Told] = []
         self._known: dict[tuple[int, ...], int] = {}
-        self._defaults: dict[str, Any] = {
-            node.variable.name.value: node.default_value for node in operation.variable_definitions or ()
-        }
+        declared = operation.variable_definitions or ()
+        self._defaults = {node.variable.name.value: node.default_value for node in declared if node.default_value}
         outline = _outline(operation)
         fragments = [_outline(node) for node in document.definitions if isinstance(node, FragmentDefinitionNode)]
         self._steps = [
@@ -156,8 +155,9 @@ class Cost:
 
         Raises GraphQLError, with code RESOURCE_EXHAUSTED, where it is over the bound.
         """
-        variables = self._defaults | variables
-        lengths = tuple(self._length(told, variables) for told in self._lengths)
+        if self._defaults:
+            variables = self._defaults | variables
+        lengths = tuple([self._length(told, variables) for told in self._lengths])
         if (cost := self._known.get(lengths)) is None:
             if len(self._known) >= 32:
                 self._known.clear()
@@ -211,8 +211,8 @@ class Cost:
         return _Step(parent, "field", below=length)
 
     def _length(self, told: "_Told", variables: Mapping[str, Any]) -> int:
-        found = (_number(_at(value, path, variables), self._max_page) for value, path in told)
-        return max((number for number in found if number is not None), default=self._max_page)
+        found = [_number(_at(value, path, variables), self._max_page) for value, path in told]
+        return max([number for number in found if number is not None], default=self._max_page)
 
     def _add_up(self, lengths: tuple[int, ...]) -> int:
         # A cost is `alone + each * length`: how long the lists of a fragment are is told where it is spread.

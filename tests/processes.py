@@ -8,7 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -104,8 +104,9 @@ class Service:
     def kill_children(self) -> None:
         """Send SIGKILL to its own children: with one worker that's the database, at whatever stage of its start."""
         for task in Path(f"/proc/{self.process.pid}/task").iterdir():
-            for child in (task / "children").read_text().split():
-                os.kill(int(child), signal.SIGKILL)
+            with suppress(OSError):  # the thread or the child has just gone
+                for child in (task / "children").read_text().split():
+                    os.kill(int(child), signal.SIGKILL)
 
     @property
     def workers(self) -> set[Process]:

@@ -274,7 +274,6 @@ async def test_an_unknown_path_is_not_found_in_the_same_shape(api: Api) -> None:
         "api-key/get/",
         "api-key/verify",
         "api-key/GET",
-        "../x",
         "a%00b",
         "user/list",
     ):
@@ -346,6 +345,23 @@ async def test_a_fault_of_ours_answers_with_an_id_that_is_in_the_log(
     logged = capsys.readouterr()
     assert error["id"] in logged.out + logged.err
     assert "the inside of the service" in logged.out + logged.err
+
+
+async def test_a_client_that_leaves_is_no_fault(api: Api, capsys: pytest.CaptureFixture[str]) -> None:
+    sent: list[Any] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    headers = [(b"content-type", b"application/json")]
+    scope = {"type": "http", "method": "POST", "path": "/identity/v1/api-key/list", "headers": headers}
+    await api.app({**scope, "query_string": b"", "root_path": ""}, receive, send)
+    assert not sent
+    logged = capsys.readouterr()
+    assert "unexpected error" not in logged.out + logged.err
 
 
 async def test_an_operation_that_takes_too_long_is_ended(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
