@@ -12,12 +12,10 @@ from graphql import (
     ExecutionResult,
     FieldNode,
     GraphQLError,
-    GraphQLSyntaxError,
     OperationDefinitionNode,
     OperationType,
     Visitor,
     execute,
-    parse,
     subscribe,
     validate,
     visit,
@@ -28,6 +26,7 @@ from .access import Caller
 from .context import Context
 from .documents import Documents
 from .errors import BadRequest, InvalidArgument, ServiceError
+from .limits import Cost, check_document, parse_document, tidy
 from .logs import redact
 from .plans import Plan, PlanCompiler
 from .settings import Settings
@@ -37,7 +36,6 @@ log = structlog.get_logger()
 CACHED_DOCUMENTS = 1_000
 CACHED_CHARACTERS = 20_000  # a longer document is not kept
 MAX_ERRORS = 10
-MAX_MESSAGE = 500  # characters
 
 
 class Answer(NamedTuple):
@@ -46,10 +44,16 @@ class Answer(NamedTuple):
     data: dict[str, Any] | None
     errors: list[dict[str, Any]]
     executed: bool  # False for a request error: then there is no `data` at all
+    extensions: dict[str, Any] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The response's map."""
-        return ({"data": self.data} if self.executed else {}) | ({"errors": self.errors} if self.errors else {})
+        response: dict[str, Any] = {"data": self.data} if self.executed else {}
+        if self.errors:
+            response["errors"] = self.errors
+        if self.extensions is not None:
+            response["extensions"] = self.extensions
+        return response
 
 
 class Request(NamedTuple):
@@ -93,6 +97,7 @@ class Prepared(NamedTuple):
 
     document: DocumentNode
     operations: dict[str | None, OperationDefinitionNode]
+    costs: dict[str | None, Cost]
     introspects: bool
     tells_schema: bool  # asks for `_service`
     plans: dict[str | None, Plan | None]  # those compiled so far, by the operation's name
@@ -162,6 +167,7 @@ class Executor:
                 answer = await self.execute(request, prepared, context)
             yield answer
             return
+        self._check_cost(request, prepared)
         source: Any = subscribe(
             self._schema,
             prepared.document,
@@ -187,7 +193,22 @@ class Executor:
             yield refusal(error)
 
     async def execute(self, request: Request, prepared: Prepared, context: Context) -> Answer:
-        """Run the operation that a request names; `prepared` is what `operation` answered."""
+        """Run the operation that a request names; `prepared` is what `operation` answered.
+
+        Raises RequestError for one that costs too much.
+        """
+        cost = self._check_cost(request, prepared)
+        answer = await self._execute(request, prepared, context)
+        return answer._replace(extensions={"cost": cost}) if request.wants_cost else answer
+
+    def _check_cost(self, request: Request, prepared: Prepared) -> int:
+        cost = prepared.costs.get(request.operation_name) or next(iter(prepared.costs.values()))
+        try:
+            return cost.of(request.variables)
+        except GraphQLError as error:
+            raise RequestError(error) from None
+
+    async def _execute(self, request: Request, prepared: Prepared, context: Context) -> Answer:
         if (plan := self._plan(prepared, request.operation_name)) is not None:
             return self._answer(await plan.run(context, request.variables))
         result: Any = execute(
@@ -235,9 +256,12 @@ class Executor:
 
     def _parse_and_validate(self, query: str) -> Prepared:
         try:
-            document = parse(query)
-        except GraphQLSyntaxError as error:
-            raise RequestError(_with_code(error, "GRAPHQL_PARSE_FAILED")) from None
+            document = parse_document(query, self._settings)
+        except GraphQLError as error:
+            raise RequestError(error) from None
+        # First what a document may ask for at all, in time linear in its size: then graphql-core's rules are bounded.
+        if errors := check_document(document, self._settings):
+            raise RequestError(*errors[:MAX_ERRORS])
         errors = validate(self._schema, document, max_errors=MAX_ERRORS, hide_suggestions=True)
         if errors:
             raise RequestError(*(_with_code(error, "GRAPHQL_VALIDATION_FAILED") for error in errors[:MAX_ERRORS]))
@@ -249,7 +273,12 @@ class Executor:
         names = _FieldNames()
         visit(document, names)
         return Prepared(
-            document, operations, not names.seen.isdisjoint({"__schema", "__type"}), "_service" in names.seen, {}
+            document,
+            operations,
+            {name: Cost(self._schema, document, node, self._settings) for name, node in operations.items()},
+            not names.seen.isdisjoint({"__schema", "__type"}),
+            "_service" in names.seen,
+            {},
         )
 
 
@@ -276,7 +305,7 @@ def format_error(error: GraphQLError) -> dict[str, Any]:
     """An error as the client sees it; what is not ours is logged, and answered as INTERNAL with the log line's id."""
     formatted: dict[str, Any] = {**error.formatted}
     # graphql-core repeats values, and one may be a secret sent in the wrong place.
-    formatted["message"] = redact(error.message)[:MAX_MESSAGE]
+    formatted["message"] = redact(tidy(error.message))
     original = error.original_error
     if isinstance(original, ServiceError) or (error.extensions and "code" in error.extensions):
         return formatted
