@@ -59,6 +59,11 @@ def may_name(caller: Caller, domain_id: str) -> bool:
     return caller.role is APIKeyRole.SYSTEM or domain_id == caller.domain_id
 
 
+def may_see(caller: Caller, domain_id: str, user_id: str | None = None) -> bool:
+    """Whether a domain, or a user of it, is within a caller's reach."""
+    return may_name(caller, domain_id) and (user_id is None or reach(caller, domain_id).user_id in (None, user_id))
+
+
 def reach(caller: Caller, domain_id: str) -> Reach:
     """What of a domain is within a caller's reach.
 

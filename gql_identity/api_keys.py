@@ -14,6 +14,7 @@ from typing import Any
 import structlog
 import uuid_utils
 from pymongo import UpdateOne
+from pymongo.errors import DuplicateKeyError
 from strawberry import ID
 
 from . import query, secret
@@ -36,9 +37,7 @@ from .types import (
     CreateAPIKeyRequest,
     DateTime,
     DeletedAPIKey,
-    Domain,
     GetAPIKeyRequest,
-    User,
     VerifyAPIKeyRequest,
 )
 from .uses import Uses
@@ -96,6 +95,10 @@ class ApiKeys:
         except (Unavailable, DeadlineExceeded) as error:
             error.extensions["apiKeyId"] = key_id
             raise
+        except DuplicateKeyError:
+            # The id is new, so this key itself is there: the connection was lost after the insert, the driver sent it
+            # again, and a database that has just been restarted no longer knows the first for the same.
+            log.info("a create was sent twice and made once", api_key_id=key_id)
         key = read_key(document)
         key.api_key = text
         return key

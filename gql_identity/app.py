@@ -50,6 +50,7 @@ SAFE_HEADERS = {
 }
 LINGER_SECONDS = 2.0  # for a client to read why its body is refused
 _BODY_REFUSED = {408, 413}
+_STOPPING = {"errors": [{"message": "The service is stopping. Try again.", "extensions": {"code": "UNAVAILABLE"}}]}
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
@@ -217,6 +218,10 @@ class Envelope:
             if status:
                 raise
             await JSONResponse(_internal(request_id), 500)(scope, receive, answer)
+        except asyncio.CancelledError:
+            # The service stops, and what it gives to requests in flight is over; who has no answer yet is told.
+            if not status:
+                await JSONResponse(_STOPPING, 503, {"Connection": "close"})(scope, receive, answer)
         finally:
             log.info(
                 "request",

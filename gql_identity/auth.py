@@ -14,22 +14,6 @@ _SEND_ONE = "Send the header `Authorization: Bearer SECRET`."
 _REFUSED = "This key opens nothing: it is wrong, disabled or deleted."
 
 
-CHALLENGE = 'Bearer realm="gql_identity"'
-
-
-async def authenticate(authorization: str | None, api_keys: ApiKeys) -> Caller | None:
-    if authorization is None:
-        return None
-    scheme, _, text = authorization.strip().partition(" ")
-    if scheme.lower() != "bearer":
-        raise Unauthenticated("Send the header `Authorization: Bearer SECRET`.")
-    key = await api_keys.find_by_secret(text.strip())
-    if key is None or key.state is not APIKeyState.ENABLED:
-        raise Unauthenticated(_REFUSED)
-    api_keys.uses.used(key.api_key_id, key.domain_id)
-    return Caller(key.api_key_id, key.domain_id, key.user_id, key.role)
-
-
 class Authenticator:
     """Tells who sends a request."""
 

@@ -18,6 +18,7 @@ from graphql import (
     GraphQLID,
     GraphQLInt,
     GraphQLObjectType,
+    GraphQLSchema,
     GraphQLString,
     is_abstract_type,
     is_list_type,
@@ -25,10 +26,9 @@ from graphql import (
     is_object_type,
 )
 from graphql.execution.collect_fields import FieldDetails
-from strawberry.schema.schema import Schema
 from strawberry.types.field import StrawberryField
 
-MAX_FIELDS = 1_000  # a selection of more fields is not compiled
+MAX_FIELDS = 500  # what an operation selects beyond so many is not compiled
 
 DEFINITION = "strawberry-definition"  # where a GraphQL type or field has Strawberry's own
 EXACT = {GraphQLString: str, GraphQLID: str, GraphQLBoolean: bool}  # a value of just this class is its own JSON
@@ -47,7 +47,7 @@ class Surprise(Exception):
 
 
 class Writer:
-    """Writes the functions that complete the values of one field.
+    """Writes the functions that complete the values of an operation's fields.
 
     One function is generated for each selection set, and looks like this; an expression that fails is a surprise too:
 
@@ -61,7 +61,7 @@ class Writer:
             return {"apiKeyId": field_0, "lastAccessedAt": field_1}
     """
 
-    def __init__(self, schema: Schema, collect: Collect) -> None:
+    def __init__(self, schema: GraphQLSchema, collect: Collect) -> None:
         self._schema = schema
         self._collect = collect
         self._fields = 0
@@ -70,6 +70,7 @@ class Writer:
 
     def function(self, type_: Any, details: list[FieldDetails]) -> Callable[[Any], Any]:
         """The function that completes a value of a type; raises Uncovered."""
+        self._lines = []
         name = self._function(type_, details)
         # Nothing of a request is in the source but names of the schema and, by repr, the names of an answer's fields.
         exec(compile("\n".join(self._lines), "<plan>", "exec"), self._names)  # noqa: S102
@@ -129,7 +130,7 @@ class Writer:
 
     def _object(self, type_: GraphQLObjectType, details: list[FieldDetails]) -> str:
         definition = type_.extensions.get(DEFINITION)
-        if definition is None or definition.is_type_of or definition.concrete_of:
+        if definition is None or definition.is_type_of:
             raise Uncovered
         lines, entries = [], []
         for name, below in self._collect(type_, details).items():
@@ -144,16 +145,16 @@ class Writer:
             v = f"field_{len(entries)}"
             lines += [f"{v} = value.{_attribute(field)}", *self._steps(v, field.type, below)]
             entries.append(f"{name!r}: {v}")
-        class_ = self._name("class", definition.origin)
+        class_ = self._name("class", (definition.concrete_of or definition).origin)
         check = f"if type(value) is not {class_}: raise Surprise"
         return self._define(["def {}(value):", *_indented([check, *lines, f"return {{{', '.join(entries)}}}"])])
 
     def _by_class(self, type_: Any, details: list[FieldDetails]) -> str:
         """The name of what completes each class of a union or an interface; a class that isn't there is a surprise."""
         entries = []
-        for possible in self._schema._schema.get_possible_types(type_):
+        for possible in self._schema.get_possible_types(type_):
             definition = possible.extensions.get(DEFINITION)
-            if definition is None or definition.name != possible.name:
+            if definition is None or definition.name != possible.name or definition.concrete_of:
                 continue
             with suppress(Uncovered):
                 function = self._object(possible, details)

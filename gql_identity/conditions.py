@@ -199,10 +199,10 @@ def _condition(part: APIKeyCondition, path: str, settings: Settings, now: dateti
         return {column.path: {COMPARISONS[comparison]: instant}}
     if column.kind is INSTANT:
         raise refusal(path, f"{operator} looks into text, and {name} is an instant")
-    return _search(column.path, operator, value, at, settings)
+    return search(column.path, operator, value, at, settings)
 
 
-def _search(path: str, operator: str, value: Any, at: str, settings: Settings) -> Document:
+def search(path: str, operator: str, value: Any, at: str, settings: Settings) -> Document:
     """The condition of `contain`, `regex` and their kin."""
     texts = _items(value, at, settings) if operator.endswith("_in") else [(value, at)]
     if operator.startswith("regex"):

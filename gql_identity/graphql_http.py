@@ -10,6 +10,7 @@ import orjson
 import structlog
 from graphql import GraphQLError, OperationDefinitionNode, OperationType
 from starlette.datastructures import Headers, QueryParams
+from starlette.requests import ClientDisconnect
 from starlette.requests import Request as HTTPRequest
 from starlette.responses import FileResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
@@ -68,6 +69,8 @@ class GraphQLEndpoint:
                     refusal(GraphQLError(error.message, extensions=error.extensions)), error.status, media_type
                 )
                 response.headers.update(error.headers)
+            except ClientDisconnect:
+                return  # the client went away while it was sending, so there is nobody to answer
         await response(scope, receive, send)
 
     async def _respond(self, scope: Scope, receive: Receive, headers: Headers, media_type: str) -> Response:

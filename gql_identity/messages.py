@@ -23,6 +23,7 @@ from .types import APIKeyGroupOperator, APIKeyInfo, APIKeyOperator, APIKeyProjec
 
 # The rest of the GraphQL type, `id`, `user` and `domain`, is for GraphQL clients alone.
 INFO_FIELDS = tuple(field.name for field in fields(APIKeyInfo) if field.name not in ("id", "user", "domain"))
+_LAZY = {"User": object, "Domain": object}  # the types of fields that no message has here
 
 
 def reader(message: type) -> Any:
@@ -77,7 +78,7 @@ def _model(name: str, message: type, config: ConfigDict, members: dict[str, Any]
 
 
 def _fields(message: Any) -> list[tuple[Any, Any]]:
-    hints = get_type_hints(message)
+    hints = get_type_hints(message, localns=_LAZY)
     return [(field, hints[field.name]) for field in fields(message)]
 
 

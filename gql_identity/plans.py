@@ -36,7 +36,7 @@ from strawberry.types import Info
 from strawberry.types.field import StrawberryField
 
 from .arguments import Arguments, Builder, Reader
-from .completion import DEFINITION, Collect, Surprise, Uncovered, Writer
+from .completion import DEFINITION, Surprise, Uncovered, Writer
 
 MAX_VARIANTS = 16  # ways that `@skip` and `@include` fall out; of more, the rest is not compiled
 
@@ -64,7 +64,8 @@ class Plan:
         self._serial = operation.operation is OperationType.MUTATION
         finder = _ConditionFinder()
         visit(document, finder)
-        self._conditions = tuple(sorted(finder.found))
+        declared = [node.variable.name.value for node in operation.variable_definitions or ()]
+        self._conditions = tuple(name for name in declared if name in finder.found)
         self._variants: dict[tuple[Any, ...], tuple[_Root, ...] | None] = {}
         try:
             self._variables: list[_Variable] | None = [
@@ -156,7 +157,8 @@ class Plan:
 
         try:
             collected = collect_fields(schema, fragments, values, parent, operation, True).grouped_field_set
-            return tuple(_Root(self._compiler, parent, name, details, collect) for name, details in collected.items())
+            writer = Writer(schema, collect)
+            return tuple(_Root(self._compiler, parent, name, details, writer) for name, details in collected.items())
         except (GraphQLError, RecursionError, Uncovered):
             return None
 
@@ -234,7 +236,7 @@ class _Root:
         parent: GraphQLObjectType,
         name: str,
         details: list[FieldDetails],
-        collect: "Collect",
+        writer: Writer,
     ) -> None:
         self.name = name
         self.selections: dict[tuple[str, ...], frozenset[str]] = {}
@@ -255,7 +257,7 @@ class _Root:
         except Uncovered:
             pass
         try:
-            self._generated = Writer(compiler.schema, collect).function(field.type, details)
+            self._generated = writer.function(field.type, details)
         except Uncovered:
             self._generated = _surprised
 

@@ -1,12 +1,13 @@
 """A stored document becomes an `APIKeyInfo`."""
 
-from base64 import urlsafe_b64encode
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterable
 from typing import Any
 
 from strawberry import ID
 
-from .types import APIKeyInfo, APIKeyRole, APIKeyState, Domain, User
+from .entities import Domain, User
+from .types import APIKeyInfo, APIKeyRole, APIKeyState
 
 # Every stored field that may be in an answer.
 STORED = tuple("_id domain_id user_id state role name hint created_at created_by last_accessed_at".split())
@@ -54,3 +55,12 @@ def read_key(document: dict[str, Any]) -> APIKeyInfo:
 def opaque_id(domain_id: str, key_id: str) -> ID:
     """The id of a key among all objects of this service, for clients to compare and hand back."""
     return ID(urlsafe_b64encode(f"APIKeyInfo:{key_id}:{domain_id}".encode()).decode())
+
+
+def read_opaque_id(text: str) -> tuple[str, str] | None:
+    """The domain and the key that an opaque id names; None for what is no such id."""
+    try:
+        kind, key_id, domain_id = urlsafe_b64decode(text.encode("ascii")).decode().split(":", 2)
+    except ValueError:
+        return None
+    return (domain_id, key_id) if opaque_id(domain_id, key_id) == text else None

@@ -10,9 +10,11 @@ from typing import Any
 
 import uvicorn
 from uvicorn.config import STARTUP_FAILURE
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.supervisors import Multiprocess, multiprocess
 
 GRACE_SECONDS = 5  # what requests in flight get when the service stops
+WAITING_REQUESTS = 100  # of one connection, unanswered, before it is closed
 LEAVE_SECONDS = 0.25  # what clients get to send what they have begun to send, and to be told to leave
 
 
@@ -25,6 +27,7 @@ def serve(app: Any, listener: socket.socket, workers: int) -> int:
         app,
         factory=True,
         workers=workers,
+        http=Protocol,
         log_config=None,
         access_log=False,
         server_header=False,
@@ -44,6 +47,18 @@ def serve(app: Any, listener: socket.socket, workers: int) -> int:
     supervisor = Supervisor(config, [listener])
     supervisor.run()
     return max((STARTUP_FAILURE for worker in supervisor.processes if worker.exitcode == STARTUP_FAILURE), default=0)
+
+
+class Protocol(HttpToolsProtocol):
+    """HTTP/1.1 for a client that sends at most a few requests before it reads an answer."""
+
+    def data_received(self, data: bytes) -> None:
+        """Take what has arrived; a client that heaps up requests without end is cut off."""
+        # uvicorn queues them all: one connection could fill the memory.
+        if len(self.pipeline) > WAITING_REQUESTS:
+            self.transport.close()
+        else:
+            super().data_received(data)
 
 
 class Server(uvicorn.Server):

@@ -6,11 +6,15 @@ composers refuse a supergraph where two subgraphs define an enum or an input of 
 
 from datetime import UTC, datetime
 from enum import Enum
-from typing import NewType
+from typing import TYPE_CHECKING, Annotated, Any, NewType
 
 import strawberry
 from strawberry import ID, UNSET
+from graphql import GraphQLError
 from strawberry.scalars import JSON
+
+if TYPE_CHECKING:
+    from .entities import Domain, User
 
 # RFC 3339 in UTC with milliseconds and a Z, in GraphQL and REST alike.
 DateTime = NewType("DateTime", datetime)
@@ -21,12 +25,27 @@ def instant_text(instant: datetime) -> str:
     return instant.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def read_instant(text: Any) -> datetime:
+    """The instant of RFC 3339 text, in UTC and whole milliseconds, as the database has it.
+
+    Raises GraphQLError.
+    """
+    try:
+        instant = datetime.fromisoformat(text)
+        if instant.tzinfo is None:
+            raise ValueError
+        instant = instant.astimezone(UTC)
+    except (TypeError, ValueError, OverflowError):
+        raise GraphQLError("Give an instant with its offset, as in `2026-11-23T04:36:42.000Z`.") from None
+    return instant.replace(microsecond=instant.microsecond // 1000 * 1000)
+
+
 DATE_TIME = strawberry.scalar(
     name="DateTime",
     description="An instant: RFC 3339 in UTC with milliseconds, as in `2026-11-23T04:36:42.000Z`.",
     specified_by_url="https://www.rfc-editor.org/rfc/rfc3339",
     serialize=instant_text,
-    parse_value=datetime.fromisoformat,
+    parse_value=read_instant,
 )
 
 
@@ -62,35 +81,20 @@ class APIKeyRole(Enum):
 _RANKS = {role: rank for rank, role in enumerate(APIKeyRole)}
 
 
-@strawberry.federation.type(
-    keys=["domainId userId"],
-    description="A user, known here by its ids alone: another service of the supergraph may tell the rest.",
-)
-class User:
-    """The owner of keys."""
+@strawberry.interface(name="Node", description="Whatever has an id that is its own among all objects (Relay).")
+class Node:
+    """Relay's `Node`."""
 
-    domain_id: ID = strawberry.field(description="The domain that the user belongs to.")
-    user_id: ID = strawberry.field(description="The user's id within its domain.")
-
-
-@strawberry.federation.type(
-    keys=["domainId"],
-    description="A domain, known here by its id alone: another service of the supergraph may tell the rest.",
-)
-class Domain:
-    """What users belong to."""
-
-    domain_id: ID = strawberry.field(description="The domain's id.")
+    id: ID = strawberry.field(description="An opaque id, unique among all objects of this service.")
 
 
 @strawberry.federation.type(name="APIKeyInfo", keys=["domainId apiKeyId"], description="An API key.")
-class APIKeyInfo:
+class APIKeyInfo(Node):
     """The seed's `APIKeyInfo`, with what it lacks: name, role, hint and who made it.
 
     A field that was not read from the database is None, whatever its type says.
     """
 
-    id: ID = strawberry.field(description="An opaque id, unique among all objects of this service.")
     api_key_id: ID = strawberry.field(description="The key's public id, as in `api-key-0193...`; ids sort by age.")
     api_key: str | None = strawberry.field(
         default=None,
@@ -109,8 +113,8 @@ class APIKeyInfo:
     created_by: ID | None = strawberry.field(
         default=None, description="The id of the key that made this one; null for one made from the command line."
     )
-    user: User = strawberry.field(description="The user that the key belongs to.")
-    domain: Domain = strawberry.field(description="The domain that the key belongs to.")
+    user: Annotated["User", strawberry.lazy(".entities")] = strawberry.field(description="The user that the key belongs to.")
+    domain: Annotated["Domain", strawberry.lazy(".entities")] = strawberry.field(description="The domain that the key belongs to.")
 
 
 @strawberry.type(name="APIKeysInfo", description="A page of API keys.")

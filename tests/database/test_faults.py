@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -40,7 +40,7 @@ class Load:
     """Clients that create keys one after the other, and what became of each request."""
 
     def __init__(self, service: Service, clients: int = 16, *, keep_alive: bool | None = True) -> None:
-        self.answered: dict[str, float] = {}  # key id: when it was acknowledged
+        self.answered: set[str] = set()  # the ids of acknowledged keys
         self.outcomes: Counter[str] = Counter()
         self._url = urlsplit(service.url)
         self._headers = {"Authorization": f"Bearer {service.admin_key}", "Content-Type": "application/json"}
@@ -61,6 +61,11 @@ class Load:
 
     def stop(self) -> None:
         self._stop.set()
+
+    def wait_for_answers(self, number: int, seconds: float = 30) -> None:
+        """Wait until so many more keys have been acknowledged."""
+        before = len(self.answered)
+        wait_until(lambda: len(self.answered) >= before + number, seconds)
 
     def _run(self, number: int) -> None:
         # Half of the clients keep their connection where it is left open.
@@ -99,7 +104,7 @@ class Load:
             self.outcomes[content["errors"][0]["extensions"]["code"]] += 1
         else:
             self.outcomes["answered"] += 1
-            self.answered[content["data"]["createApiKey"]["apiKeyId"]] = time.monotonic()
+            self.answered.add(content["data"]["createApiKey"]["apiKeyId"])
 
 
 def stored(service: Service) -> set[str]:
@@ -120,34 +125,30 @@ class TestTheDatabase:
     ) -> None:
         with serving(tmp_path / "data") as service:
             with Load(service) as load:
-                for _ in range(2):
-                    wait_until(lambda: len(load.answered) > 30, 30)
-                    before = load.answered.copy()
-                    killed = time.monotonic()
+                for _ in range(3):
+                    load.wait_for_answers(30)
                     service.database.signal(signal.SIGKILL)
-                    wait_until(lambda: any(at > killed + 0.5 for at in load.answered.values()), 20)
-                    again = min(at for at in load.answered.values() if at > killed + 0.5)
-                    assert again - killed < RECOVERY_SECONDS
-                    assert load.answered.keys() > before.keys()
+                    began = time.monotonic()
+                    load.wait_for_answers(30)
+                    assert time.monotonic() - began < RECOVERY_SECONDS
             assert load.outcomes.keys() <= {"answered", "UNAVAILABLE", "DEADLINE_EXCEEDED"}
-            assert load.answered.keys() <= stored(service)
+            assert load.answered <= stored(service)
             assert "Traceback" not in service.err
 
     @pytest.mark.slow
     def test_frozen_for_10_seconds_every_answer_comes_in_time_and_it_recovers(self, tmp_path: Path) -> None:
         with serving(tmp_path / "data", GQL_IDENTITY_OPERATION_TIMEOUT_SECONDS="3") as service:
             with Load(service) as load:
-                wait_until(lambda: len(load.answered) > 30, 30)
+                load.wait_for_answers(30)
                 database = service.database
                 database.signal(signal.SIGSTOP)
                 time.sleep(10)
                 # Sixteen clients, each answered within 3 s and a bit.
                 assert load.outcomes["DEADLINE_EXCEEDED"] + load.outcomes["UNAVAILABLE"] >= 2 * 16
                 database.signal(signal.SIGCONT)
-                resumed = time.monotonic()
-                wait_until(lambda: any(at > resumed for at in load.answered.values()), RECOVERY_SECONDS)
+                load.wait_for_answers(16, RECOVERY_SECONDS)
             assert load.outcomes.keys() <= {"answered", "UNAVAILABLE", "DEADLINE_EXCEEDED"}
-            assert load.answered.keys() <= stored(service)
+            assert load.answered <= stored(service)
 
 
 class TestTheService:
@@ -155,26 +156,26 @@ class TestTheService:
     def test_killed_with_two_workers_under_16_writers_it_loses_nothing_acknowledged(self, tmp_path: Path) -> None:
         with serving(tmp_path / "data", "--workers", "2") as service:
             with Load(service) as load:
-                wait_until(lambda: len(load.answered) > 100, 30)
+                load.wait_for_answers(100)
                 assert len(service.workers) == 2
                 service.process.kill()
                 service.process.wait()
                 load.stop()
             service.assert_nothing_is_left()
         with serving(tmp_path / "data") as service:
-            assert load.answered.keys() <= stored(service)
+            assert load.answered <= stored(service)
 
     @pytest.mark.parametrize("workers", ["1", "2"])
     def test_stopped_under_load_it_answers_every_request_that_reached_it(self, tmp_path: Path, workers: str) -> None:
         with serving(tmp_path / "data", "--workers", workers) as service:
             with Load(service, keep_alive=None) as load:
-                wait_until(lambda: len(load.answered) > 50, 30)
+                load.wait_for_answers(50)
                 assert service.stop() == 0
                 load.stop()
             assert load.outcomes.keys() <= {"answered", "ConnectionRefusedError on connecting"}, load.outcomes
             assert "Traceback" not in service.err
         with serving(tmp_path / "data") as service:
-            assert load.answered.keys() == stored(service)
+            assert load.answered == stored(service)
 
 
 class TestClients:
@@ -182,9 +183,7 @@ class TestClients:
         with connected(service) as client:
             client.sendall(head("Content-Length: 100") + b"{")
             began = time.monotonic()
-            with pytest.raises(TimeoutError):
-                client.settimeout(0.5)
-                client.recv(1)
+            time.sleep(0.5)
             client.sendall(b'"')
             client.settimeout(10)
             status, answer = read_answer(client)
@@ -220,13 +219,15 @@ class TestClients:
         before = memory(service)
         body = json.dumps({"query": "{ __schema { types { name description fields { name description } } } }"}).encode()
         request = head(f"Content-Length: {len(body)}") + body
-        with socket.socket() as client:
-            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-            client.connect(address(service))
-            client.settimeout(0.5)
-            with pytest.raises(TimeoutError):
-                for _ in range(100_000):
-                    client.sendall(request)
+        with ExitStack() as clients:
+            for _ in range(20):
+                client = clients.enter_context(socket.socket())
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+                client.connect(address(service))
+                client.settimeout(0.2)
+                with suppress(OSError):  # it is kept waiting, or cut off
+                    for _ in range(10_000):
+                        client.sendall(request)
             assert_well(service)
             assert memory(service) - before < 50_000_000
         assert_well(service)
@@ -245,11 +246,13 @@ class TestClients:
                     connection.close()
         assert_well(service)
 
-    def test_with_idle_connections_and_clients_that_never_read_it_stops_in_time(self, tmp_path: Path) -> None:
+    def test_with_idle_connections_and_half_a_request_it_stops_in_time_and_says_so(self, tmp_path: Path) -> None:
         with serving(tmp_path / "data") as service, connected(service), connected(service) as half:
             half.sendall(head("Content-Length: 10") + b"{")
             time.sleep(0.2)
             assert service.stop() == 0
+            status, answer = read_answer(half)
+            assert (status, answer["errors"][0]["extensions"]["code"]) == (503, "UNAVAILABLE")
             assert "Traceback" not in service.err
 
 
