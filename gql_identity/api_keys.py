@@ -17,12 +17,13 @@ from pymongo import UpdateOne
 from pymongo.errors import DuplicateKeyError
 from strawberry import ID
 
-from . import query, secret
-from .access import Caller, check_create, may_name, may_verify, reach
+from . import query, relay, secret
+from .access import Caller, check_create, may_name, may_see, may_verify, reach
 from .database import Database, Document
 from .errors import DeadlineExceeded, InvalidArgument, NotFound, PermissionDenied, ServiceError, Unavailable
 from .rates import Rates
-from .records import opaque_id, projection, read_key
+from .records import opaque_id, projection, read_key, read_opaque_id
+from .relay import APIKeyConnection
 from .settings import Settings
 from .types import (
     APIKeyInfo,
@@ -31,6 +32,7 @@ from .types import (
     APIKeyRole,
     APIKeysInfo,
     APIKeyState,
+    APIKeyStatisticsQuery,
     APIKeyStatQuery,
     APIKeyVerification,
     APIKeyVerificationCode,
@@ -49,6 +51,8 @@ ID_CHARACTERS = 255
 
 log = structlog.get_logger()
 
+Owner = tuple[str, str | None]  # a domain, or a user of one
+
 
 class ApiKeys:
     """The keys of a database."""
@@ -57,6 +61,7 @@ class ApiKeys:
         self._database = database
         self._collection = database.api_keys
         self._settings = settings
+        self.max_page_size = settings.max_page_size
         self.rates = Rates(settings)
         self._pepper, *self._peppers_retired = settings.peppers
         self._known: dict[bytes, tuple[float, APIKeyInfo]] = {}
@@ -216,6 +221,66 @@ class ApiKeys:
         )
         return APIKeysInfo(results=[read_key(document) for document in documents], total_count=total)
 
+    async def connection(
+        self, domain_id: str, user_id: str | None, arguments: relay.Arguments, parts: relay.Parts, caller: Caller
+    ) -> APIKeyConnection:
+        """A page of a domain's keys, or of one user's, those within the caller's reach.
+
+        Raises InvalidArgument, naming the argument, and PermissionDenied for a domain that is not the caller's.
+        """
+        _check_text("domain_id", domain_id)
+        if user_id is not None:
+            _check_text("user_id", user_id)
+        reach(caller, domain_id)
+        (found,) = await self.connections([(domain_id, user_id)], arguments, parts, caller)
+        if found is None:
+            plan = relay.plan_connection(arguments, {domain_id}, self._settings)
+            found = relay.make_connection(plan, parts, [], [], outside=False, total=0)
+        return found
+
+    async def connections(
+        self, owners: Sequence[Owner], arguments: relay.Arguments, parts: relay.Parts, caller: Caller
+    ) -> list[APIKeyConnection | None]:
+        """A page of the keys of each owner, None for one outside the caller's reach; one read for all.
+
+        The owners are all domains or all users. Raises InvalidArgument, naming the argument.
+        """
+        seen = [owner for owner in dict.fromkeys(owners) if may_see(caller, *owner)]
+        if not seen:
+            return [None] * len(owners)
+        plan = relay.plan_connection(arguments, {domain for domain, _ in seen}, self._settings)
+        matching = _matches_of_all(seen, plan.filter, caller)
+        page = [*matching, *({"$match": condition} for condition in plan.page)]
+        fields = {**projection(parts.key | {"user_id"}), plan.order.path: 1}
+        wants_outside = (
+            plan.outside is not None and ("has_previous_page", "has_next_page")[plan.backward] in parts.page_info
+        )
+        none: dict[Owner, Any] = {}
+        pages, outside, totals = await asyncio.gather(
+            self._pages(page, plan, fields, seen) if parts.connection - {"total_count"} else _answer(none),
+            self._counts([*matching, {"$match": plan.outside}], seen, most=1) if wants_outside else _answer(none),
+            self._counts(matching, seen) if "total_count" in parts.connection else _answer(none),
+        )
+        found = {
+            owner: relay.make_connection(
+                plan,
+                parts,
+                documents := pages.get(owner, []),
+                [read_key(document) for document in documents],
+                outside=bool(outside.get(owner)),
+                total=totals.get(owner, 0),
+            )
+            for owner in seen
+        }
+        return [found.get(owner) for owner in owners]
+
+    async def find_node(self, text: str, caller: Caller, fields: frozenset[str]) -> APIKeyInfo | None:
+        """The fields of the key that an opaque id names, None where there is none that the caller may see."""
+        if (reference := read_opaque_id(text)) is None:
+            return None
+        (key,) = await self.find_many([reference], caller, fields)
+        return key
+
     async def stats(self, request: APIKeyStatQuery, caller: Caller) -> Document:
         """A statistic of the keys within the caller's reach: `{"results": [...]}`, with `total_count` when paged.
 
@@ -225,6 +290,26 @@ class ApiKeys:
         plan = query.stat_plan(request, self._settings, _now())
         rows = await self._aggregate([*matches(request.domain_id, None, plan.filter, caller), *plan.pipeline])
         return query.stat_answer(plan, rows)
+
+    async def stats_of_domains(
+        self, domains: Sequence[str], asked: APIKeyStatisticsQuery, caller: Caller
+    ) -> list[Document | None]:
+        """The same statistic of each domain, as `stats` answers it, None for one outside the reach; one read for all."""
+        seen = [domain for domain in dict.fromkeys(domains) if may_name(caller, domain)]
+        if not seen:
+            return [None] * len(domains)
+        plan = query.stat_plan(APIKeyStatQuery(query=asked, domain_id=ID(seen[0])), self._settings, _now())
+        first, *others = [
+            [*matches(domain, None, plan.filter, caller), *plan.pipeline, {"$set": {"domain": {"$literal": domain}}}]
+            for domain in seen
+        ]
+        name = self._collection.name
+        rows = await self._aggregate([*first, *({"$unionWith": {"coll": name, "pipeline": one}} for one in others)])
+        found: dict[str, list[Document]] = {domain: [] for domain in seen}
+        for row in rows:
+            found[row["domain"]].append(row)
+        answers = {domain: query.stat_answer(plan, rows) for domain, rows in found.items()}
+        return [answers.get(domain) for domain in domains]
 
     async def verify(self, requests: Sequence[VerifyAPIKeyRequest], caller: Caller) -> list[APIKeyVerification]:
         """Whether each secret is good; one read for all. A valid one counts as used.
@@ -314,6 +399,25 @@ class ApiKeys:
         documents: list[Document] = await self._database.run(lambda: cursor.to_list(None))
         return documents
 
+    async def _pages(
+        self, page: list[Document], plan: relay.Plan, fields: Document, owners: list[Owner]
+    ) -> dict[Owner, list[Document]]:
+        """A page of each owner's keys, and one more."""
+        number = plan.limit + 1
+        if len(owners) == 1:
+            read = [*page, {"$sort": plan.sort}, {"$limit": number}, {"$project": fields}]
+            return {owners[0]: await self._aggregate(read)}
+        group = {"_id": _owner(owners), "keys": {"$firstN": {"n": number, "input": "$$ROOT"}}}
+        rows = await self._aggregate([*page, {"$project": fields}, {"$sort": plan.sort}, {"$group": group}])
+        return {(row["_id"]["domain_id"], row["_id"].get("user_id")): row["keys"] for row in rows}
+
+    async def _counts(self, matching: list[Document], owners: list[Owner], most: int | None = None) -> dict[Owner, int]:
+        """How many match of each owner; of one alone, counted up to `most`."""
+        if len(owners) == 1:
+            return {owners[0]: await self._count([*matching, *([{"$limit": most}] if most else [])])}
+        rows = await self._aggregate([*matching, {"$group": {"_id": _owner(owners), "total": {"$sum": 1}}}])
+        return {(row["_id"]["domain_id"], row["_id"].get("user_id")): row["total"] for row in rows}
+
     async def _count(self, matching: list[Document]) -> int:
         rows = await self._aggregate([*matching, {"$count": "total"}])
         return rows[0]["total"] if rows else 0
@@ -331,6 +435,22 @@ def matches(domain_id: str, user_id: str | None, conditions: Document, caller: C
         first.setdefault("user_id", user_id)
     rest = [part for part in (within.rest, conditions) if part]
     return [{"$match": first}, *([{"$match": {"$and": rest}}] if rest else [])]
+
+
+def _matches_of_all(owners: list[Owner], conditions: Document, caller: Caller) -> list[Document]:
+    """As `matches`, for owners that are all within reach, and all domains or all users."""
+    # The caller's reach is alike in every domain that it may name.
+    (first, *rest) = matches(*owners[0], conditions, caller)
+    first["$match"]["domain_id"] = _one_or_in({domain for domain, _ in owners})
+    if users := {user for _, user in owners if user is not None}:
+        first["$match"]["user_id"] = _one_or_in(users)
+    return [first, *rest]
+
+
+def _owner(owners: list[Owner]) -> Document:
+    """Whose a key is, as an expression to group by."""
+    fields = ("domain_id",) if owners[0][1] is None else ("domain_id", "user_id")
+    return {field: f"${field}" for field in fields}
 
 
 def _reach_of_one(request: APIKeyRequest, caller: Caller) -> Document:

@@ -27,7 +27,11 @@ from .server import serve
 from .settings import RESOLVED, Settings, load_settings
 from .types import APIKeyInfo, APIKeyRole, CreateAPIKeyRequest, instant_text
 
+if sys.platform != "win32":
+    import resource
+
 INDEXES_SECONDS = 24 * 3600.0
+MOST_FILES = 65_536
 _PARENT = "GQL_IDENTITY_PARENT"
 
 
@@ -92,6 +96,7 @@ def _serve(options: argparse.Namespace) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _stop_before_serving)
     settings = _settings(options)
+    _allow_many_connections()
     with _listen(settings) as listener, _database(settings) as resolved:
         try:
             first_key = asyncio.run(_prepare(resolved, embedded=settings.mongo_uri is None))
@@ -102,6 +107,14 @@ def _serve(options: argparse.Namespace) -> int:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: None)
         return _run(resolved, listener)
+
+
+def _allow_many_connections() -> None:
+    # Each is an open file, of which systems give a process 1,024 until it asks for more.
+    if sys.platform != "win32":
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        with suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (min(most, MOST_FILES), most))
 
 
 def _stop_before_serving(*_: object) -> None:

@@ -1,17 +1,23 @@
 """What a resolver is given."""
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+import asyncio
+from collections import defaultdict
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from graphql import FieldNode, FragmentSpreadNode, InlineFragmentNode, SelectionNode, SelectionSetNode
 from graphql.language import BooleanValueNode, VariableNode
+from strawberry.dataloader import DataLoader
 from strawberry.types import Info as StrawberryInfo
 from strawberry.utils.str_converters import to_snake_case
 
 from .access import Caller
-from .api_keys import ApiKeys
+from .api_keys import ApiKeys, Document, Owner
 from .changes import Changes
-from .errors import Unauthenticated
+from .errors import ServiceError, Unauthenticated
+from .relay import APIKeyConnection, Arguments, Parts
+from .types import APIKeyStatisticsQuery
 
 
 @dataclass(slots=True)
@@ -21,6 +27,7 @@ class Context:
     api_keys: ApiKeys
     changes: Changes
     caller_if_any: Caller | None
+    _loader: "DataLoader[_Asked, Any] | None" = field(default=None, init=False)
 
     @property
     def caller(self) -> Caller:
@@ -29,11 +36,72 @@ class Context:
             raise Unauthenticated("Send the header `Authorization: Bearer SECRET`.")
         return self.caller_if_any
 
+    async def connection(self, info: "Info", owner: Owner, arguments: Arguments) -> APIKeyConnection | None:
+        """A page of an owner's keys, None where the caller may not see it.
+
+        Owners that one place in the document asks about are read at once.
+        """
+        found: APIKeyConnection | None = await self._load(info, owner, self._connections, arguments)
+        return found
+
+    async def stats(self, info: "Info", domain_id: str, query: APIKeyStatisticsQuery) -> Any:
+        """A statistic of a domain's keys, read as `connection` reads a page."""
+        return await self._load(info, domain_id, self._stats, query)
+
+    def _load(self, *asked: Any) -> Awaitable[Any]:
+        if self._loader is None:
+            # So many keep a union of as many pipelines below MongoDB's 1,000 stages.
+            self._loader = DataLoader(_read_all, max_batch_size=500, cache=False)
+        return self._loader.load(_Asked(*asked))
+
+    async def _connections(
+        self, info: "Info", owners: list[Owner], arguments: Arguments
+    ) -> list[APIKeyConnection | None]:
+        return await self.api_keys.connections(owners, arguments, selected_parts(info), self.caller)
+
+    async def _stats(self, _: "Info", domains: list[str], query: APIKeyStatisticsQuery) -> list[Document | None]:
+        return await self.api_keys.stats_of_domains(domains, query, self.caller)
+
 
 if TYPE_CHECKING:
     Info = StrawberryInfo[Context, None]
 else:
     Info = StrawberryInfo
+
+
+class _Asked(NamedTuple):
+    """One of many that are asked for at once: where, of what, how they are read, and with which arguments."""
+
+    info: Info
+    owner: Any
+    read: Callable[[Info, list[Any], Any], Awaitable[list[Any]]]
+    arguments: Any
+
+
+async def _read_all(asked: list[_Asked]) -> list[Any]:
+    # At one place in the document all is alike but the owner: selection, variables and arguments.
+    places: dict[tuple[int, ...], list[int]] = defaultdict(list)
+    for index, one in enumerate(asked):
+        places[tuple(map(id, one.info._raw_info.field_nodes))].append(index)
+    answers: list[Any] = [None] * len(asked)
+
+    async def read_place(indexes: list[int]) -> None:
+        info, _, read, arguments = asked[indexes[0]]
+        try:
+            found = await read(info, [asked[index].owner for index in indexes], arguments)
+        except ServiceError as error:
+            found = [error] * len(indexes)
+        for index, answer in zip(indexes, found, strict=True):
+            answers[index] = answer
+
+    await asyncio.gather(*map(read_place, places.values()))
+    return answers
+
+
+def selected_parts(info: Info) -> Parts:
+    """What is selected of a connection."""
+    nodes = selected(info, "edges", "node") | selected(info, "nodes")
+    return Parts(selected(info), selected(info, "edges"), selected(info, "pageInfo"), nodes)
 
 
 def selected(info: Info, *path: str) -> frozenset[str]:

@@ -67,7 +67,9 @@ class Domain:
         arguments = Arguments(state, where, order_by, first, after, last, before)
         return await info.context.connection(info, (self.domain_id, None), arguments)
 
-    @strawberry.field(description="A statistic of the domain's keys, those that you may see; as `apiKeyStats` of Query.")
+    @strawberry.field(
+        description="A statistic of the domain's keys, those that you may see; as `apiKeyStats` of Query."
+    )
     async def api_key_stats(
         self,
         info: Info,

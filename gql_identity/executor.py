@@ -97,7 +97,7 @@ class Prepared(NamedTuple):
 
     document: DocumentNode
     operations: dict[str | None, OperationDefinitionNode]
-    costs: dict[str | None, Cost]
+    costs: dict[str | None, Cost]  # of the operations run so far, by name
     introspects: bool
     tells_schema: bool  # asks for `_service`
     plans: dict[str | None, Plan | None]  # those compiled so far, by the operation's name
@@ -202,7 +202,10 @@ class Executor:
         return answer._replace(extensions={"cost": cost}) if request.wants_cost else answer
 
     def _check_cost(self, request: Request, prepared: Prepared) -> int:
-        cost = prepared.costs.get(request.operation_name) or next(iter(prepared.costs.values()))
+        name = request.operation_name
+        if (cost := prepared.costs.get(name)) is None:
+            operation = prepared.operations.get(name) or next(iter(prepared.operations.values()))
+            cost = prepared.costs[name] = Cost(self._schema, prepared.document, operation, self._settings)
         try:
             return cost.of(request.variables)
         except GraphQLError as error:
@@ -275,7 +278,7 @@ class Executor:
         return Prepared(
             document,
             operations,
-            {name: Cost(self._schema, document, node, self._settings) for name, node in operations.items()},
+            {},
             not names.seen.isdisjoint({"__schema", "__type"}),
             "_service" in names.seen,
             {},

@@ -60,7 +60,7 @@ def opaque_id(domain_id: str, key_id: str) -> ID:
 def read_opaque_id(text: str) -> tuple[str, str] | None:
     """The domain and the key that an opaque id names; None for what is no such id."""
     try:
-        kind, key_id, domain_id = urlsafe_b64decode(text.encode("ascii")).decode().split(":", 2)
+        _, key_id, domain_id = urlsafe_b64decode(text.encode("ascii")).decode().split(":", 2)
     except ValueError:
         return None
     return (domain_id, key_id) if opaque_id(domain_id, key_id) == text else None

@@ -76,7 +76,9 @@ class APIKeyOrderDirection(Enum):
     DESC = strawberry.enum_value("desc", description="The greatest, or latest, comes first.")
 
 
-@strawberry.input(name="APIKeyOrder", description="The order of a connection, as in `{field: CREATED_AT, direction: DESC}`.")
+@strawberry.input(
+    name="APIKeyOrder", description="The order of a connection, as in `{field: CREATED_AT, direction: DESC}`."
+)
 class APIKeyOrder:
     """A field and a direction."""
 
@@ -315,7 +317,9 @@ _COMPARED = {
 
 
 def _conditions(part: APIKeyFilter, path: str, settings: Settings, counted: list[int]) -> Iterator[Document]:
-    """What a filter asks for, all of which must hold; `counted` is how many filters and conditions there were."""
+    """What a filter asks for, all of which must hold; `counted` is how many filters there were before."""
+    counted[0] += 1
+    check_count("filter", counted[0], settings.max_conditions, "filters within one")
     if part.name_contains is not None:
         yield search(FIELDS["name"].path, "contain", part.name_contains, f"{path}.nameContains", settings)
     if part.role is not None:
@@ -327,12 +331,7 @@ def _conditions(part: APIKeyFilter, path: str, settings: Settings, counted: list
     for name, ((field, operator),) in ((name, compared.items()) for name, compared in _COMPARED.items()):
         if (instant := getattr(part, name)) is not None:
             yield {FIELDS[field].path: {operator: instant}}
-    counted[0] += 1
     for name, below in (("and", part.and_ or []), ("or", part.or_ or [])):
-        check_count(path, counted[0] + len(below), settings.max_conditions, "filters within one")
-        parts = [
-            {"$and": conditions} if (conditions := [*_conditions(one, f"{path}.{name}[{at}]", settings, counted)]) else {}
-            for at, one in enumerate(below)
-        ]
+        parts = [[*_conditions(one, f"{path}.{name}[{at}]", settings, counted)] for at, one in enumerate(below)]
         if parts:
-            yield {f"${name}": parts}
+            yield {f"${name}": [{"$and": conditions} if conditions else {} for conditions in parts]}

@@ -1,17 +1,31 @@
 """Query, Mutation, the entities and the federated schema; each resolver a line or two."""
 
 from collections.abc import AsyncGenerator
-from typing import Any
+from typing import Annotated, Any
 
 import strawberry
-from graphql import GraphQLInputObjectType, Undefined
+from graphql import (
+    GraphQLArgument,
+    GraphQLInputField,
+    GraphQLInputObjectType,
+    GraphQLObjectType,
+    Undefined,
+    Visitor,
+    parse,
+    print_ast,
+    visit,
+)
+from strawberry import ID
 from strawberry.federation import Schema
 from strawberry.federation.schema import FederationAny
 from strawberry.scalars import JSON
 from strawberry.schema.config import StrawberryConfig
 
-from .context import Info, selected
+from .access import may_see
+from .context import Info, selected, selected_parts
+from .entities import Domain, User
 from .errors import InvalidArgument
+from .relay import After, APIKeyConnection, Arguments, Before, First, Last, OrderBy, State, Where
 from .types import (
     DATE_TIME,
     APIKeyChange,
@@ -25,9 +39,8 @@ from .types import (
     CreateAPIKeyRequest,
     DateTime,
     DeletedAPIKey,
-    Domain,
     GetAPIKeyRequest,
-    User,
+    Node,
     VerifyAPIKeyRequest,
 )
 
@@ -56,6 +69,32 @@ class Query:
     async def api_key_stats(self, info: Info, input: APIKeyStatQuery) -> JSON | None:
         """The seed's `stat`."""
         return JSON(await info.context.api_keys.stats(input, info.context.caller))
+
+    @strawberry.field(description="The object of an opaque id; null where there is none that you may see (Relay).")
+    async def node(
+        self, info: Info, id: Annotated[ID, strawberry.argument(description="The `id` of an object.")]
+    ) -> Node | None:
+        """Relay's `node`."""
+        return await info.context.api_keys.find_node(id, info.context.caller, selected(info))
+
+    @strawberry.field(description="A domain's keys as a connection: for Relay, and for lists that are scrolled.")
+    async def api_keys_connection(
+        self,
+        info: Info,
+        domain_id: Annotated[ID, strawberry.argument(description="The domain whose keys are listed.")],
+        user_id: Annotated[ID | None, strawberry.argument(description="Only keys of this user.")] = None,
+        state: State = None,
+        where: Where = None,
+        order_by: OrderBy = None,
+        first: First = None,
+        after: After = None,
+        last: Last = None,
+        before: Before = None,
+    ) -> APIKeyConnection | None:
+        """As `apiKeys`, by cursors."""
+        arguments = Arguments(state, where, order_by, first, after, last, before)
+        parts, caller = selected_parts(info), info.context.caller
+        return await info.context.api_keys.connection(domain_id, user_id, arguments, parts, caller)
 
 
 @strawberry.type(description="What can be changed.")
@@ -117,9 +156,11 @@ class FederatedSchema(Schema):
     ) -> list[FederationAny]:
         """The entities that a gateway names, each null where there is none that the caller may see.
 
-        Keys are read at once. Raises InvalidArgument for a representation that names no entity.
+        Keys are read at once. Raises InvalidArgument for a representation that names no entity, and for too many.
         """
-        caller = info.context.caller
+        caller, most = info.context.caller, info.context.api_keys.max_page_size
+        if len(representations) > most:
+            raise InvalidArgument(f"representations: give at most {most}, not {len(representations)}.")
         found: list[Any] = [None] * len(representations)
         keys: dict[int, tuple[str, str]] = {}
         for index, representation in enumerate(representations):
@@ -129,10 +170,12 @@ class FederatedSchema(Schema):
                     keys[index] = _reference(index, representation, "domainId", "apiKeyId")
                 case "User":
                     domain_id, user_id = _reference(index, representation, "domainId", "userId")
-                    found[index] = User(domain_id=domain_id, user_id=user_id)
+                    if may_see(caller, domain_id, user_id):
+                        found[index] = User(domain_id=domain_id, user_id=user_id)
                 case "Domain":
                     (domain_id,) = _reference(index, representation, "domainId")
-                    found[index] = Domain(domain_id=domain_id)
+                    if may_see(caller, domain_id):
+                        found[index] = Domain(domain_id=domain_id)
                 case _:
                     raise InvalidArgument(f"representations[{index}].__typename: give APIKeyInfo, User or Domain.")
         if keys:
@@ -162,11 +205,30 @@ def _make_schema() -> FederatedSchema:
     )
     # A Python default of None says that a field may be left out, not that leaving it out means null.
     for type_ in made._schema.type_map.values():
+        inputs: list[GraphQLArgument | GraphQLInputField] = []
         if isinstance(type_, GraphQLInputObjectType):
-            for field in type_.fields.values():
-                if field.default_value is None:
-                    field.default_value = Undefined
+            inputs = [*type_.fields.values()]
+        elif isinstance(type_, GraphQLObjectType):
+            inputs = [argument for field in type_.fields.values() for argument in field.args.values()]
+        for input_ in inputs:
+            if input_.default_value is None:
+                input_.default_value = Undefined
+    sdl = print_ast(visit(parse(made.as_str()), _WithoutNode()))
+    made._schema.type_map["_Service"].fields["sdl"].resolve = lambda *_: sdl  # type: ignore[attr-defined]
     return made
+
+
+class _WithoutNode(Visitor):
+    """Takes Relay's `node` out of what a gateway composes: two subgraphs that have it do not compose."""
+
+    def enter_interface_type_definition(self, node: Any, *_: Any) -> Any:
+        return self.REMOVE if node.name.value == "Node" else None
+
+    def enter_field_definition(self, node: Any, *_: Any) -> Any:
+        return self.REMOVE if node.name.value == "node" and print_ast(node.type) == "Node" else None
+
+    def enter_named_type(self, node: Any, key: Any, parent: Any, path: Any, *_: Any) -> Any:
+        return self.REMOVE if "interfaces" in path and node.name.value == "Node" else None
 
 
 schema = _make_schema()

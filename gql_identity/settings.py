@@ -109,7 +109,7 @@ class Settings(BaseSettings):
     )
     max_stages: int = Field(20, ge=1, le=1_000, description="The most stages in one statistic.")
     max_tokens: int = Field(
-        1_000, ge=100, le=100_000, description="The most tokens in one document; also the most comments."
+        1_500, ge=100, le=100_000, description="The most tokens in one document; also the most comments."
     )
     max_depth: int = Field(
         12, ge=1, le=50, description="How deep fields may be nested in a document, except in introspection."

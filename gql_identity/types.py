@@ -113,8 +113,12 @@ class APIKeyInfo(Node):
     created_by: ID | None = strawberry.field(
         default=None, description="The id of the key that made this one; null for one made from the command line."
     )
-    user: Annotated["User", strawberry.lazy(".entities")] = strawberry.field(description="The user that the key belongs to.")
-    domain: Annotated["Domain", strawberry.lazy(".entities")] = strawberry.field(description="The domain that the key belongs to.")
+    user: Annotated["User", strawberry.lazy(".entities")] = strawberry.field(
+        description="The user that the key belongs to."
+    )
+    domain: Annotated["Domain", strawberry.lazy(".entities")] = strawberry.field(
+        description="The domain that the key belongs to."
+    )
 
 
 @strawberry.type(name="APIKeysInfo", description="A page of API keys.")

@@ -446,12 +446,12 @@ def test_variables_are_read_alike(document: str, variables: dict[str, Any]) -> N
 
 
 def test_each_operation_of_a_document_answers_alike() -> None:
-    document = f"""query A($d: ID!) {{ apiKey(input: {{domainId: $d, apiKeyId: "k"}}) {{ ...F }} }}
-        mutation B {{ disableApiKey({ONE}) {{ ...F }} }} query C {{ __typename }}
-        fragment F on APIKeyInfo {{ id user {{ userId }} }}"""
+    document = f"""query A($d: ID!, $a: Boolean!) {{ apiKey(input: {{domainId: $d, apiKeyId: "k"}}) {{ ...F name
+        hint @include(if: $a) }} }} mutation B($b: Boolean!) {{ disableApiKey({ONE}) {{ ...F hint @skip(if: $b) }} }}
+        query C {{ __typename }} fragment F on APIKeyInfo {{ id user {{ userId }} }}"""
     for seed in range(20):
         for name in "ABC":
-            check(document, {"d": "d1"}, name, seed=seed)
+            check(document, {"d": "d1", "a": seed % 2 == 0, "b": seed % 3 == 0}, name, seed=seed)
 
 
 def test_more_ways_of_skipping_than_are_kept_answer_alike() -> None:

@@ -232,11 +232,11 @@ class TestClients:
             assert memory(service) - before < 50_000_000
         assert_well(service)
 
-    def test_1000_idle_connections_leave_room_for_others(self, service: Service) -> None:
+    def test_1100_idle_connections_leave_room_for_others(self, service: Service) -> None:
         idle: list[socket.socket] = []
         with few_files(4096):
             try:
-                for _ in range(1000):
+                for _ in range(1100):
                     idle.append(socket.create_connection(address(service), timeout=10))
                     idle[-1].sendall(b"POST /graphql HT")
                 for _ in range(20):
