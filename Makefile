@@ -55,3 +55,11 @@ help: ## this list
 	@echo "Setting up for development (once) ..."
 	@$(PIP) install --constraint constraints.txt --editable ".[embedded,dev]"
 	@touch $@ .venv/serve.stamp
+
+.PHONY: bench
+bench: .venv/bench.stamp ## measure it beside a floor and peers: half an hour, with wrk, node and npm; or ARGS=--growth
+	$(BIN)/python benchmarks/run.py $(ARGS)
+
+.venv/bench.stamp: .venv/dev.stamp
+	@$(PIP) install --constraint constraints.txt --editable ".[embedded,dev,bench]"
+	@touch $@

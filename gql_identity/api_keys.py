@@ -6,21 +6,19 @@ Each operation checks what the caller may do and asks for no key outside its rea
 import asyncio
 import time
 import unicodedata
-from base64 import urlsafe_b64encode
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import structlog
 import uuid_utils
-from pymongo import UpdateOne
 from pymongo.errors import DuplicateKeyError
 from strawberry import ID
 
 from . import query, relay, secret
 from .access import Caller, check_create, may_name, may_see, may_verify, reach
 from .database import Database, Document
-from .errors import DeadlineExceeded, InvalidArgument, NotFound, PermissionDenied, ServiceError, Unavailable
+from .errors import DeadlineExceeded, InvalidArgument, NotFound, PermissionDenied, Unavailable
 from .rates import Rates
 from .records import opaque_id, projection, read_key, read_opaque_id
 from .relay import APIKeyConnection
@@ -77,6 +75,10 @@ class ApiKeys:
         _check_text("domain_id", request.domain_id)
         if request.name is not None:
             _check_text("name", request.name)
+        for field in ("user_id", "domain_id", "name"):
+            # It would be stored, and shown to everyone who may see the key.
+            if secret.contains_secret(getattr(request, field) or ""):
+                raise InvalidArgument(f"{field}: a secret stands in it. Leave it out; whoever has read it can use it.")
         if caller is not None:
             check_create(caller, request)
             await self.rates.create(caller)
@@ -294,7 +296,7 @@ class ApiKeys:
     async def stats_of_domains(
         self, domains: Sequence[str], asked: APIKeyStatisticsQuery, caller: Caller
     ) -> list[Document | None]:
-        """The same statistic of each domain, as `stats` answers it, None for one outside the reach; one read for all."""
+        """One statistic of each domain, as `stats` answers it, None for one outside the reach; one read for all."""
         seen = [domain for domain in dict.fromkeys(domains) if may_name(caller, domain)]
         if not seen:
             return [None] * len(domains)

@@ -15,9 +15,10 @@ import structlog
 import uuid_utils
 from starlette.applications import Starlette
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
@@ -45,7 +46,6 @@ SAFE_HEADERS = {
     "Cache-Control": "private, no-store",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
     "Referrer-Policy": "no-referrer",
-    "Vary": "Accept, Authorization",
     "X-Content-Type-Options": "nosniff",
 }
 LINGER_SECONDS = 2.0  # for a client to read why its body is refused
@@ -114,9 +114,24 @@ def create_app(settings: Settings | None = None) -> Starlette:
                 expose_headers=["Retry-After", "X-Request-ID"],
             )
         )
-    app = Starlette(routes=routes, middleware=middleware, lifespan=lifespan)
+    app = Starlette(
+        routes=routes, middleware=middleware, lifespan=lifespan, exception_handlers={HTTPException: _no_route}
+    )
+    # A redirect would name whatever host the client made up.
+    app.router.redirect_slashes = False
     app.state.authenticator = authenticator
     return app
+
+
+async def _no_route(_: Request, error: Exception) -> JSONResponse:
+    """The answer where no route is: in JSON, as everywhere."""
+    assert isinstance(error, HTTPException)  # noqa: S101 - Starlette's types say less than it does
+    message, code = ("There is nothing at this path.", "NOT_FOUND")
+    if error.status_code != 404:
+        message, code = (f"{error.detail}.", "BAD_REQUEST")
+    return JSONResponse(
+        {"errors": [{"message": message, "extensions": {"code": code}}]}, error.status_code, error.headers
+    )
 
 
 async def _prepare(database: Database) -> None:
@@ -182,6 +197,7 @@ class Envelope:
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self._app = app
         self._settings = settings
+        self._varies_by = ["Accept", "Authorization", *(["Origin"] if settings.cors_origins else [])]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on."""
@@ -203,6 +219,10 @@ class Envelope:
                 headers["X-Request-ID"] = request_id
                 for name, value in SAFE_HEADERS.items():
                     headers.setdefault(name, value)
+                varies = {name.strip().lower() for name in headers.get("vary", "").split(",")}
+                for name in self._varies_by:
+                    if name.lower() not in varies:
+                        headers.add_vary_header(name)
             elif status in _BODY_REFUSED:
                 # With what the client still sends unread, the close would reset the connection and take the answer
                 # with it: so the answer goes out whole, and its end waits for the client.
@@ -213,6 +233,8 @@ class Envelope:
 
         try:
             await self._app(scope, self._bounded(receive), answer)
+        except ClientDisconnect:
+            pass  # it went away while it was sending
         except Exception as error:
             log.error("unexpected error", exc_info=error)
             if status:

@@ -28,7 +28,9 @@ class Authenticator:
         Raises Unauthenticated for a header that is not `Bearer SECRET` and for a key that is wrong, disabled or
         deleted, these three alike; ResourceExhausted for a caller, or an address of wrong keys, over its rate.
         """
-        return await self.identify(Headers(scope=scope).get("authorization"), scope)
+        sent = Headers(scope=scope).getlist("authorization")
+        # Several make one that opens nothing: a proxy before us may have looked at another than we would.
+        return await self.identify(", ".join(sent) if sent else None, scope)
 
     async def identify(self, authorization: str | None, scope: Scope) -> Caller | None:
         """As `authenticate`, for a credential that came another way than in the request's headers."""
@@ -39,7 +41,8 @@ class Authenticator:
         if key is None or key.state is not APIKeyState.ENABLED:
             # Only now is the address asked about: a good key passes whatever came from there.
             peer = scope["client"][0] if scope.get("client") else ""
-            forwarded_for = Headers(scope=scope).get("x-forwarded-for")
+            # A proxy may add a line of its own below the client's.
+            forwarded_for = ",".join(Headers(scope=scope).getlist("x-forwarded-for"))
             await self._rates.failed_credential(client_address(peer, forwarded_for, self._settings))
             raise Unauthenticated(_REFUSED if scheme.lower() == "bearer" else _SEND_ONE)
         caller = Caller(key.api_key_id, key.domain_id, key.user_id, key.role)

@@ -172,6 +172,7 @@ def _attribute(field: GraphQLField) -> str:
     if (
         definition is None
         or not definition.is_basic_field
+        or not getattr(field.resolve, "_is_default", False)  # not Strawberry's: somebody put another in its place
         or definition.default_resolver is not getattr
         or type(definition).get_result is not StrawberryField.get_result
     ):

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from graphql import FieldNode, FragmentSpreadNode, InlineFragmentNode, SelectionNode, SelectionSetNode
 from graphql.language import BooleanValueNode, VariableNode
 from strawberry.dataloader import DataLoader
+from strawberry.scalars import JSON
 from strawberry.types import Info as StrawberryInfo
 from strawberry.utils.str_converters import to_snake_case
 
 from .access import Caller
-from .api_keys import ApiKeys, Document, Owner
+from .api_keys import ApiKeys, Owner
 from .changes import Changes
 from .errors import ServiceError, Unauthenticated
 from .relay import APIKeyConnection, Arguments, Parts
@@ -44,9 +45,10 @@ class Context:
         found: APIKeyConnection | None = await self._load(info, owner, self._connections, arguments)
         return found
 
-    async def stats(self, info: "Info", domain_id: str, query: APIKeyStatisticsQuery) -> Any:
+    async def stats(self, info: "Info", domain_id: str, query: APIKeyStatisticsQuery) -> JSON | None:
         """A statistic of a domain's keys, read as `connection` reads a page."""
-        return await self._load(info, domain_id, self._stats, query)
+        found: JSON | None = await self._load(info, domain_id, self._stats, query)
+        return found
 
     def _load(self, *asked: Any) -> Awaitable[Any]:
         if self._loader is None:
@@ -59,7 +61,7 @@ class Context:
     ) -> list[APIKeyConnection | None]:
         return await self.api_keys.connections(owners, arguments, selected_parts(info), self.caller)
 
-    async def _stats(self, _: "Info", domains: list[str], query: APIKeyStatisticsQuery) -> list[Document | None]:
+    async def _stats(self, _: "Info", domains: list[str], query: APIKeyStatisticsQuery) -> list[dict[str, Any] | None]:
         return await self.api_keys.stats_of_domains(domains, query, self.caller)
 
 

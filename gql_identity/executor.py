@@ -25,7 +25,7 @@ from strawberry.schema.schema import Schema, StrawberryGraphQLCoreExecutionConte
 from .access import Caller
 from .context import Context
 from .documents import Documents
-from .errors import BadRequest, InvalidArgument, ServiceError
+from .errors import BadRequest, DeadlineExceeded, InvalidArgument, ServiceError
 from .limits import Cost, check_document, parse_document, tidy
 from .logs import redact
 from .plans import Plan, PlanCompiler
@@ -163,11 +163,13 @@ class Executor:
     ) -> AsyncGenerator[Answer, None]:
         """The answers of an operation: one of a query or mutation, as many as there are of a subscription."""
         if operation.operation is not OperationType.SUBSCRIPTION:
-            async with asyncio.timeout(self._settings.operation_timeout_seconds):
-                answer = await self.execute(request, prepared, context)
-            yield answer
+            yield await self._in_time(request, prepared, context)
             return
-        self._check_cost(request, prepared)
+        try:
+            self._check_cost(request, prepared)
+        except RequestError as error:
+            yield refusal(*error.errors)
+            return
         source: Any = subscribe(
             self._schema,
             prepared.document,
@@ -191,6 +193,19 @@ class Executor:
             yield refusal(GraphQLError(error.message, extensions=error.extensions))
         except GraphQLError as error:
             yield refusal(error)
+        except Exception as error:
+            yield refusal(GraphQLError(str(error), original_error=error))
+
+    async def _in_time(self, request: Request, prepared: Prepared, context: Context) -> Answer:
+        """As `execute`, for those that have nobody to raise to."""
+        try:
+            async with asyncio.timeout(self._settings.operation_timeout_seconds):
+                return await self.execute(request, prepared, context)
+        except RequestError as error:
+            return refusal(*error.errors)
+        except TimeoutError:
+            late = DeadlineExceeded("The request took too long. Ask for less, or try again.")
+            return refusal(GraphQLError(late.message, extensions=late.extensions))
 
     async def execute(self, request: Request, prepared: Prepared, context: Context) -> Answer:
         """Run the operation that a request names; `prepared` is what `operation` answered.
@@ -267,7 +282,10 @@ class Executor:
             raise RequestError(*errors[:MAX_ERRORS])
         errors = validate(self._schema, document, max_errors=MAX_ERRORS, hide_suggestions=True)
         if errors:
-            raise RequestError(*(_with_code(error, "GRAPHQL_VALIDATION_FAILED") for error in errors[:MAX_ERRORS]))
+            # What is wrong many times is told once.
+            told = {error.message: error for error in reversed(errors)}
+            different = [error for error in errors if told[error.message] is error]
+            raise RequestError(*(_with_code(error, "GRAPHQL_VALIDATION_FAILED") for error in different[:MAX_ERRORS]))
         operations = {
             node.name.value if node.name else None: node
             for node in document.definitions

@@ -57,9 +57,10 @@ class GraphQLEndpoint:
             return
         headers = Headers(scope=scope)
         method = scope["method"]
-        media_type = preferred_media_type(headers.get("accept"))
+        accept = ", ".join(headers.getlist("accept"))
+        media_type = preferred_media_type(accept)
         response: Response
-        if method == HTTPMethod.GET and self._shows_graphiql and wants_html(headers.get("accept")):
+        if method == HTTPMethod.GET and self._shows_graphiql and wants_html(accept):
             response = FileResponse(GRAPHIQL, media_type="text/html", headers=GRAPHIQL_HEADERS)
         else:
             try:
@@ -82,7 +83,7 @@ class GraphQLEndpoint:
             scope["operation_name"] = operation.name.value if operation.name else None
             if scope["method"] == HTTPMethod.GET and not is_query(operation):
                 raise BadRequest("GET runs queries only: send a mutation by POST.", 405, {"Allow": "POST"})
-            if _wants_stream(headers.get("accept"), operation):
+            if _wants_stream(", ".join(headers.getlist("accept")), operation):
                 return _streamed(self._executor.stream(request, prepared, operation, context))
             async with asyncio.timeout(self._settings.operation_timeout_seconds):
                 answer = await self._executor.execute(request, prepared, context)
@@ -155,7 +156,7 @@ def _streamed(answers: AsyncGenerator[Answer, None]) -> Response:
             filling.cancel()
 
     return StreamingResponse(
-        events(), media_type=EVENTS, headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        events(), media_type=EVENTS, headers={"Cache-Control": "private, no-store", "X-Accel-Buffering": "no"}
     )
 
 
@@ -175,16 +176,16 @@ async def _read(scope: Scope, receive: Receive, headers: Headers) -> Request:
     """The GraphQL request of an HTTP request; raises BadRequest."""
     match scope["method"]:
         case HTTPMethod.GET:
-            fields: Any = dict(QueryParams(scope["query_string"]))
+            parameters = QueryParams(scope["query_string"]).multi_items()
+            fields: Any = dict(parameters)
+            if len(fields) < len(parameters):
+                raise BadRequest("Give each parameter once.")
             for part in ("variables", "extensions"):
                 if part in fields:
                     fields[part] = _from_json(fields[part].encode(), f"`{part}`")
         case HTTPMethod.POST:
-            media_type, _, parameters = headers.get("content-type", "").partition(";")
-            if media_type.strip().lower() != JSON or parameters.strip().lower().replace('"', "") not in (
-                "",
-                "charset=utf-8",
-            ):
+            media_type, _, parameter = headers.get("content-type", "").lower().partition(";")
+            if media_type.strip() != JSON or parameter.strip().replace('"', "") not in ("", "charset=utf-8"):
                 raise BadRequest(
                     "Send the request as `Content-Type: application/json`, in UTF-8.", 415, {"Accept-Post": JSON}
                 )

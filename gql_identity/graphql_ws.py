@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 import structlog
+import uuid_utils
 from graphql import GraphQLError
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
@@ -82,8 +83,11 @@ class Connection:
         message = await self._websocket.receive()
         if message["type"] == "websocket.disconnect":
             raise WebSocketDisconnect(message.get("code", 1000))
+        text = message.get("text") or ""
+        if len(text) > self._settings.max_body_bytes:
+            raise _Closed(1009, f"Messages have at most {self._settings.max_body_bytes} characters")
         try:
-            parsed = orjson.loads(message.get("text") or b"")
+            parsed = orjson.loads(text)
         except orjson.JSONDecodeError:
             raise _Closed(4400, "Messages are JSON text") from None
         if not isinstance(parsed, dict):
@@ -136,6 +140,8 @@ class Connection:
     async def _run(self, operation_id: str, payload: dict[str, Any]) -> None:
         started = time.monotonic()
         name = None
+        # Each operation has an id, as each request has: a line in the log is found by it.
+        structlog.contextvars.bind_contextvars(request_id=uuid_utils.uuid7().hex)
         try:
             DEADLINE.set(started + self._settings.operation_timeout_seconds)
             # Asked again for each operation: the key may have been revoked since the connection was opened.
@@ -173,6 +179,8 @@ class Connection:
             await self._send({"type": "error", "id": operation_id, "payload": answer.errors})
 
     async def _send(self, message: dict[str, Any]) -> None:
+        if self._websocket.application_state is not WebSocketState.CONNECTED:
+            raise WebSocketDisconnect  # closed meanwhile, by another operation's or the client's fault
         await self._websocket.send_text(orjson.dumps(message).decode())
 
     async def _close(self, code: int, reason: str) -> None:

@@ -57,16 +57,21 @@ INTROSPECTION_LISTS = frozenset(
 LENGTH_ARGUMENTS = {
     "Query.apiKeys": ("input.query.page.limit",),
     "Query.apiKeyStats": ("input.query.page.limit",),
+    "Domain.apiKeyStats": ("query.page.limit",),
     "Query._entities": ("representations",),
     "Mutation.verifyApiKeys": ("input",),
 }
 CONNECTION_ARGUMENTS = ("first", "last")
+USUAL_PAGE = 20  # how long a connection is where none of them tells it
 # How long a list is whose length no argument tells; in introspection, the average of our own schema.
 USUAL_LENGTHS = {"__Schema.types": 60, "__Type.fields": 2, "__Field.args": 1, "__Type.inputFields": 3}
 USUAL_LENGTH = 3
 
 MAX_WORD = 60  # characters of a name or a value that a message repeats
 MAX_MESSAGE = 300
+# graphql-core writes values as Python does.
+_AS_JSON = {"None": "null", "True": "true", "False": "false"}
+_PYTHON_WORD = re.compile(r"(?<![\w'\"])(None|True|False)(?![\w'\"])")
 
 _BROKEN = {
     "max_depth": "Fields are nested more than {} deep",
@@ -140,7 +145,7 @@ class Cost:
     ) -> None:
         self._max_page = settings.max_page_size
         self._max_cost = settings.max_cost
-        self._lengths: list[_Told] = []
+        self._lengths: list[tuple[int, _Told]] = []  # how long where nothing tells it, and what tells it
         self._known: dict[tuple[int, ...], int] = {}
         declared = operation.variable_definitions or ()
         self._defaults = {node.variable.name.value: node.default_value for node in declared if node.default_value}
@@ -157,7 +162,7 @@ class Cost:
         """
         if self._defaults:
             variables = self._defaults | variables
-        lengths = tuple([self._length(told, variables) for told in self._lengths])
+        lengths = tuple([self._length(*length, variables) for length in self._lengths])
         if (cost := self._known.get(lengths)) is None:
             if len(self._known) >= 32:
                 self._known.clear()
@@ -204,15 +209,16 @@ class Cost:
             return _Step(parent, "field", times=USUAL_LENGTHS[coordinate] if is_list else 1)
         arguments = {argument.name.value: argument.value for argument in node.arguments or ()}
         paths = [path.split(".") for path in told]
-        self._lengths.append([(arguments.get(path[0]), path[1:]) for path in paths])
+        usual = self._max_page if coordinate in LENGTH_ARGUMENTS else USUAL_PAGE
+        self._lengths.append((usual, [(arguments.get(path[0]), path[1:]) for path in paths]))
         length = -len(self._lengths)
         if is_list or is_leaf_type(get_named_type(field.type)):
             return _Step(parent, "field", times=length)
         return _Step(parent, "field", below=length)
 
-    def _length(self, told: "_Told", variables: Mapping[str, Any]) -> int:
+    def _length(self, usual: int, told: "_Told", variables: Mapping[str, Any]) -> int:
         found = [_number(_at(value, path, variables), self._max_page) for value, path in told]
-        return max([number for number in found if number is not None], default=self._max_page)
+        return max([number for number in found if number is not None], default=usual)
 
     def _add_up(self, lengths: tuple[int, ...]) -> int:
         # A cost is `alone + each * length`: how long the lists of a fragment are is told where it is spread.
@@ -244,6 +250,7 @@ def tidy(message: str) -> str:
     message = re.sub(rf"(\S{{{MAX_WORD}}})\S+?(['\"]?[.,:;?]?)(?=\s|$)", r"\1…\2", message)[: 4 * MAX_MESSAGE]
     message = re.sub(r" Did you mean .*?(\?|$)", "", message, flags=re.DOTALL)
     message = re.sub(r", but encountered error '.*?('(?=[;.]|$)|$)", "", message, flags=re.DOTALL)
+    message = _PYTHON_WORD.sub(lambda word: _AS_JSON[word[0]], message)
     return message if len(message) <= MAX_MESSAGE else message[: MAX_MESSAGE - 1] + "…"
 
 

@@ -317,6 +317,7 @@ class _Root:
         resolver = field and field.base_resolver
         if (
             resolver is None
+            or not hasattr(self._field.resolve, "_is_default")  # not Strawberry's: somebody put another in its place
             or field.extensions
             or schema.schema_converter.exception_handlers
             or type(field).get_result is not StrawberryField.get_result

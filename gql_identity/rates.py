@@ -3,19 +3,26 @@
 Counted by the `limits` library, in the store that a setting names. In memory, each worker counts for itself.
 """
 
+import asyncio
 import ipaddress
 import math
 import time
 from typing import Any
 
+import structlog
 from limits import RateLimitItemPerMinute
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
+from limits.errors import StorageError
 from limits.storage import storage_from_string
 
 from .access import Caller
 from .errors import ResourceExhausted, StartError
 from .settings import Settings
 from .types import APIKeyRole
+
+STORE_SECONDS = 1.0  # what a store that is not in memory gets to answer
+
+log = structlog.get_logger()
 
 
 class Rates:
@@ -24,10 +31,11 @@ class Rates:
     def __init__(self, settings: Settings) -> None:
         store = settings.rates_store.get_secret_value()
         try:
-            storage: Any = storage_from_string(f"async+{store}")
+            storage: Any = storage_from_string(f"async+{store}", wrap_exceptions=True)
         except Exception as error:
             raise StartError(f"GQL_IDENTITY_RATES_STORE cannot be used: {type(error).__name__}.") from None
         self._limiter = SlidingWindowCounterRateLimiter(storage)
+        self._is_away = False
         self._failures = settings.failed_credentials_per_minute
         self._requests = settings.requests_per_minute
         self._creates = settings.creates_per_minute
@@ -53,11 +61,25 @@ class Rates:
     async def _count(self, per_minute: int, what: str, who: str, message: str) -> None:
         if not per_minute:
             return
-        limit = RateLimitItemPerMinute(per_minute)
-        if not await self._limiter.hit(limit, what, who):
-            stats = await self._limiter.get_window_stats(limit, what, who)
-            seconds = max(1, math.ceil(stats.reset_time - time.time()))
+        try:
+            async with asyncio.timeout(STORE_SECONDS):
+                seconds = await self._hit(RateLimitItemPerMinute(per_minute), what, who)
+        except (StorageError, TimeoutError) as error:
+            # Without its store nothing is counted: keys are too long to be guessed, and good ones must go on working.
+            if not self._is_away:
+                log.warning("the store of rates does not answer; nothing is limited", reason=type(error).__name__)
+            self._is_away = True
+            return
+        self._is_away = False
+        if seconds is not None:
             raise ResourceExhausted(f"{message} Try again in {seconds} s.", retry_after_seconds=seconds)
+
+    async def _hit(self, limit: RateLimitItemPerMinute, what: str, who: str) -> int | None:
+        """Count; answers in how many seconds to try again where there were too many."""
+        if await self._limiter.hit(limit, what, who):
+            return None
+        stats = await self._limiter.get_window_stats(limit, what, who)
+        return max(1, math.ceil(stats.reset_time - time.time()))
 
 
 def client_address(peer: str, forwarded_for: str | None, settings: Settings) -> str:
@@ -73,17 +95,26 @@ def client_address(peer: str, forwarded_for: str | None, settings: Settings) -> 
 
 
 def _is_trusted(address: str, settings: Settings) -> bool:
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
-        return False
-    return any(parsed in network for network in settings.trusted_proxies)
+    parsed = _parsed(address)
+    return parsed is not None and any(parsed in network for network in settings.trusted_proxies)
 
 
 def _network(address: str) -> str:
     """The address itself, or for IPv6 its /64: who has one address there has them all."""
+    parsed = _parsed(address)
+    if parsed is None:
+        return "unknown"
+    return str(parsed if parsed.version == 4 else ipaddress.ip_network((parsed, 64), strict=False))
+
+
+def _parsed(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """An address, which some proxies write with a port; an IPv4 one that comes as IPv6 is itself."""
+    if address.startswith("["):
+        address = address[1:].partition("]")[0]
+    elif address.count(":") == 1:
+        address = address.partition(":")[0]
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:
-        return "unknown"
-    return str(parsed if parsed.version == 4 else ipaddress.ip_network((parsed, 64), strict=False))
+        return None
+    return (parsed.ipv4_mapped or parsed) if isinstance(parsed, ipaddress.IPv6Address) else parsed

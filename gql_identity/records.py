@@ -10,7 +10,18 @@ from .entities import Domain, User
 from .types import APIKeyInfo, APIKeyRole, APIKeyState
 
 # Every stored field that may be in an answer.
-STORED = tuple("_id domain_id user_id state role name hint created_at created_by last_accessed_at".split())
+STORED = (
+    "_id",
+    "domain_id",
+    "user_id",
+    "state",
+    "role",
+    "name",
+    "hint",
+    "created_at",
+    "created_by",
+    "last_accessed_at",
+)
 
 # What must be read for a field that is not stored under its own name.
 _STORED: dict[str, tuple[str, ...]] = {

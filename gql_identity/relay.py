@@ -15,11 +15,12 @@ from typing import Annotated, Any, NamedTuple
 import strawberry
 from strawberry import ID
 
-from .conditions import FIELDS, INSTANT, Document, check_count, refusal, search
+from .conditions import FIELDS, INSTANT, Document, check_count, read_text, refusal, search
+from .errors import InvalidArgument
+from .limits import USUAL_PAGE
 from .settings import Settings
 from .types import APIKeyInfo, APIKeyRole, APIKeyState, DateTime
 
-USUAL_PAGE = 20
 CURSOR_VERSION = 1
 MAX_CURSOR = 4_000  # characters; the longest name makes a shorter one
 
@@ -63,7 +64,7 @@ class APIKeyOrderField(Enum):
     CREATED_AT = strawberry.enum_value("created_at", description="When the key was made.")
     LAST_ACCESSED_AT = strawberry.enum_value(
         "last_accessed_at",
-        description="When the key was last used. It changes as you page: a key just used may come twice, or not at all.",
+        description="When the key was last used. It changes as you page: a key in use may come twice, or never.",
     )
     NAME = strawberry.enum_value("name", description="What its maker called it: capitals before small letters.")
 
@@ -212,7 +213,7 @@ def plan_connection(arguments: Arguments, domains: set[str], settings: Settings)
     # Who gives only `before` goes back by a page.
     backward = last is not None or (first is None and after is None and before is not None)
     number = last if first is None else first
-    by = order_by.field.value if order_by else "api_key_id"
+    by = str(order_by.field.value) if order_by else "api_key_id"
     order = Order(by, order_by is None or order_by.direction is APIKeyOrderDirection.ASC)
     bounds = {
         name: read_cursor(cursor, name, order, domains)
@@ -286,15 +287,15 @@ def read_cursor(cursor: str, path: str, order: Order, domains: set[str]) -> Plac
     if _encode(content) != cursor or content[:6] != _digest(order, domain_id, content[6:]):
         raise wrong
     # Anyone can make a digest: what it covers is checked too.
-    number = FIELDS[order.field].kind is INSTANT
-    if not isinstance(key_id, str) or not (value is None or type(value) is (int if number else str)):
-        raise wrong
+    is_instant = FIELDS[order.field].kind is INSTANT
     try:
-        place = Place(_EPOCH + value * _MILLISECOND if number and value is not None else value, key_id)
-        f"{place.key_id}{place.value}".encode()
-    except (OverflowError, UnicodeError):
+        if is_instant and type(value) is int:
+            value = _EPOCH + timedelta(milliseconds=value)
+        elif value is not None:
+            value = read_text(None if is_instant else value, path)
+        return Place(value, read_text(key_id, path))
+    except (OverflowError, InvalidArgument):
         raise wrong from None
-    return place
 
 
 def _encode(content: bytes) -> str:

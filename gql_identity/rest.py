@@ -232,7 +232,7 @@ def _path(places: tuple[int | str, ...]) -> str:
 
 def _json(answer: Any, status: int = 200) -> Response:
     # An answer may hold a secret, and differs from caller to caller.
-    headers = {"Cache-Control": "no-store", "Vary": "Authorization"}
+    headers = {"Cache-Control": "private, no-store", "Vary": "Authorization"}
     text = orjson.dumps(answer, default=_plain, option=orjson.OPT_PASSTHROUGH_DATETIME)
     return Response(text, status, headers, JSON)
 

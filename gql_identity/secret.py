@@ -30,6 +30,12 @@ def is_well_formed(secret: str) -> bool:
     return hmac.compare_digest(_checksum(secret[:-CHECKSUM_CHARACTERS]), secret[-CHECKSUM_CHARACTERS:])
 
 
+def contains_secret(text: str) -> bool:
+    """Whether a well-formed secret stands anywhere in a text."""
+    begins = [place for place in range(len(text)) if text.startswith(PREFIX, place)]
+    return any(is_well_formed(text[place : place + LENGTH]) for place in begins)
+
+
 def digest(secret: str, pepper: str) -> bytes:
     """What is stored of a secret: the 32 bytes of its HMAC-SHA256 (RFC 2104) under a pepper."""
     return hmac.digest(pepper.encode(), secret.encode(), "sha256")

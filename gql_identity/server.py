@@ -14,8 +14,20 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.supervisors import Multiprocess, multiprocess
 
 GRACE_SECONDS = 5  # what requests in flight get when the service stops
+LINGER_SECONDS = 2.0  # for a client to read why its request is refused
 WAITING_REQUESTS = 100  # of one connection, unanswered, before it is closed
+MAX_HEAD_BYTES = 64_000  # of one request: its line and its headers
+MAX_MESSAGE_BYTES = 1_000_000  # of one WebSocket message, before anyone has looked at it
 LEAVE_SECONDS = 0.25  # what clients get to send what they have begun to send, and to be told to leave
+
+_HEAD_TOO_LARGE_BODY = (
+    b'{"errors":[{"message":"The headers are larger than %d bytes.","extensions":{"code":"BAD_REQUEST"}}]}'
+    % MAX_HEAD_BYTES
+)
+_HEAD_TOO_LARGE = (
+    b"HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Type: application/json\r\nConnection: close\r\n"
+    b"Cache-Control: private, no-store\r\nX-Content-Type-Options: nosniff\r\nContent-Length: %d\r\n\r\n%s"
+) % (len(_HEAD_TOO_LARGE_BODY), _HEAD_TOO_LARGE_BODY)
 
 
 def serve(app: Any, listener: socket.socket, workers: int) -> int:
@@ -28,6 +40,7 @@ def serve(app: Any, listener: socket.socket, workers: int) -> int:
         factory=True,
         workers=workers,
         http=Protocol,
+        ws_max_size=MAX_MESSAGE_BYTES,
         log_config=None,
         access_log=False,
         server_header=False,
@@ -50,15 +63,58 @@ def serve(app: Any, listener: socket.socket, workers: int) -> int:
 
 
 class Protocol(HttpToolsProtocol):
-    """HTTP/1.1 for a client that sends at most a few requests before it reads an answer."""
+    """HTTP/1.1 for a client that sends at most a few requests before it reads an answer, each with a head of bounds."""
+
+    _head_bytes = 0
+    _tells_nothing = 0  # bytes since the parser last told of anything: of a header without an end, for one
+    _is_refused = False
 
     def data_received(self, data: bytes) -> None:
-        """Take what has arrived; a client that heaps up requests without end is cut off."""
-        # uvicorn queues them all: one connection could fill the memory.
+        """Take what has arrived; a client that heaps up requests or headers without end is cut off."""
+        # uvicorn queues and keeps them all: one connection could fill the memory.
         if len(self.pipeline) > WAITING_REQUESTS:
             self.transport.close()
-        else:
+        elif not self._is_refused:
+            self._tells_nothing += len(data)
             super().data_received(data)
+            if self._head_bytes + self._tells_nothing > MAX_HEAD_BYTES:
+                self._refuse()
+
+    def on_message_begin(self) -> None:
+        """Count anew for each request."""
+        super().on_message_begin()
+        self._head_bytes = self._tells_nothing = 0
+
+    def on_url(self, url: bytes) -> None:
+        """Count a part of the request's line."""
+        super().on_url(url)
+        self._head_bytes += len(url)
+        self._tells_nothing = 0
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Count a header, or a trailer after the body."""
+        super().on_header(name, value)
+        self._head_bytes += len(name) + len(value) + 4
+        self._tells_nothing = 0
+
+    def on_body(self, body: bytes) -> None:
+        """A body has a bound of its own."""
+        super().on_body(body)
+        self._tells_nothing = 0
+
+    def on_message_complete(self) -> None:
+        """Nothing is left of this request."""
+        super().on_message_complete()
+        self._head_bytes = self._tells_nothing = 0
+
+    def _refuse(self) -> None:
+        self._is_refused = True
+        if self.cycle is None or self.cycle.response_complete:
+            self.transport.write(_HEAD_TOO_LARGE)
+            # At once, the close would reset the connection and take the answer with it.
+            self.loop.call_later(LINGER_SECONDS, self.transport.close)
+        else:
+            self.transport.close()
 
 
 class Server(uvicorn.Server):

@@ -9,8 +9,8 @@ from enum import Enum
 from typing import TYPE_CHECKING, Annotated, Any, NewType
 
 import strawberry
-from strawberry import ID, UNSET
 from graphql import GraphQLError
+from strawberry import ID, UNSET
 from strawberry.scalars import JSON
 
 if TYPE_CHECKING:

@@ -217,18 +217,18 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
     )
 
 
-def refused(*arguments: str, **environment: str) -> str:
-    """What `serve` says when it cannot start, with one worker and with two; its exit code isn't 0."""
+def refused(*arguments: str, workers: Sequence[str] = ("1", "2"), **environment: str) -> str:
+    """What `serve` says when it cannot start, with each of these numbers of workers; its exit code isn't 0."""
     processes = [
         subprocess.Popen(
-            [*COMMAND, "serve", "--workers", workers, *arguments],
+            [*COMMAND, "serve", "--workers", number, *arguments],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
             env=surroundings(**environment),
         )
-        for workers in ("1", "2")
+        for number in workers
     ]
     said = []
     for process in processes:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from gql_identity.records import opaque_id
 from tests.conftest import Api, Person
 
 Door = Callable[[Api, Person, str, str], Awaitable[tuple[bool, Any]]]
@@ -59,6 +60,45 @@ async def _entities(api: Api, caller: Person, domain_id: str, key_id: str) -> tu
 
 
 DOORS["_entities"] = _entities
+
+
+def within_reach(query: str) -> Door:
+    """A door that lists all that the caller reaches, by the domain and its users u1 and u2."""
+
+    async def door(api: Api, caller: Person, domain_id: str, key_id: str) -> tuple[bool, Any]:
+        users = [{"__typename": "User", "domainId": domain_id, "userId": user_id} for user_id in ("u1", "u2")]
+        domain = {"__typename": "Domain", "domainId": domain_id}
+        variables = {"users": users, "domains": [domain], "domain": domain_id}
+        answer = await api.run(query, {name: variables[name] for name in variables if f"${name}:" in query}, caller)
+        return key_id in json.dumps(answer), answer
+
+    return door
+
+
+async def _node(api: Api, caller: Person, domain_id: str, key_id: str) -> tuple[bool, Any]:
+    query = "query($id: ID!) { node(id: $id) { id ... on APIKeyInfo { state userId } } }"
+    answer = await api.run(query, {"id": opaque_id(domain_id, key_id)}, caller)
+    return "errors" not in answer and answer["data"]["node"] is not None, answer
+
+
+CONNECTION = "(first: 100) { totalCount nodes { apiKeyId userId } edges { node { apiKeyId user { userId } } } }"
+DOORS |= {
+    "node": _node,
+    "apiKeysConnection": within_reach(
+        f"query($domain: ID!) {{ apiKeysConnection(domainId: $domain, {CONNECTION[1:]} }}"
+    ),
+    "User.apiKeys": within_reach(
+        f"query($users: [_Any!]!) {{ _entities(representations: $users) {{ ... on User {{ apiKeys{CONNECTION} }} }} }}"
+    ),
+    "Domain.apiKeys": within_reach(
+        "query($domains: [_Any!]!) { _entities(representations: $domains) { ... on Domain { "
+        f"apiKeys{CONNECTION} }} }} }}"
+    ),
+    "Domain.apiKeyStats": within_reach(
+        "query($domains: [_Any!]!) { _entities(representations: $domains) { ... on Domain { "
+        'apiKeyStats(query: {distinct: "api_key_id"}) } } }'
+    ),
+}
 
 
 def rest_door(operation: str, message: dict[str, Any], reached: Callable[[Any], bool]) -> Door:
@@ -187,6 +227,8 @@ async def test_without_a_credential_only_the_public_parts_answer(api: Api) -> No
         'query { apiKey(input: {domainId: "d", apiKeyId: "k"}) { state } }',
         'query { apiKeys(input: {domainId: "d"}) { totalCount } }',
         'query { apiKeyStats(input: {domainId: "d", query: {distinct: "state"}}) }',
+        'query { apiKeysConnection(domainId: "d") { totalCount } }',
+        'query { node(id: "n") { id } }',
         "query { _entities(representations: []) { __typename } }",
         'mutation { createApiKey(input: {domainId: "d", userId: "u"}) { apiKeyId } }',
         'mutation { enableApiKey(input: {domainId: "d", apiKeyId: "k"}) { apiKeyId } }',

@@ -125,6 +125,7 @@ def test_it_starts_while_the_users_database_is_away_and_is_ready_when_that_comes
             assert service.stop() == 0
 
 
+@pytest.mark.slow
 def test_a_wrong_pepper_found_out_late_is_in_the_log_and_never_serves(tmp_path: Path) -> None:
     pepper = {"GQL_IDENTITY_PEPPER": "a pepper that is as long as one has to be"}
     with EmbeddedDatabase(tmp_path / "theirs") as database:

@@ -323,7 +323,7 @@ async def test_creates_at_once_make_as_many_keys(api: Api) -> None:
 async def test_an_answer_is_kept_by_no_cache(api: Api) -> None:
     admin = await api.make()
     answer = await send(api, "create", {"user_id": "u", "domain_id": "d1"}, admin)
-    assert answer.headers["cache-control"] == "no-store"
+    assert answer.headers["cache-control"] == "private, no-store"
     assert answer.headers["x-request-id"]
 
 

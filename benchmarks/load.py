@@ -1,0 +1,81 @@
+"""Load by wrk: a Lua script that rotates through requests, and what wrk measured."""
+
+import json
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from operations import Request
+
+_PATIENCE_SECONDS = 60  # for answers that are on their way when the time is up
+
+# Every request is made once, before the load: what wrk costs is the same for all.
+_SCRIPT = """local bodies = {{
+{bodies}
+}}
+local headers = {{
+  ["Accept"] = "application/json", ["Authorization"] = "Bearer {secret}", ["Content-Type"] = "{media_type}"
+}}
+local made, n = {{}}, 0
+
+init = function(arguments)
+  for i, body in ipairs(bodies) do made[i] = wrk.format("POST", "{path}", headers, body) end
+end
+
+request = function()
+  n = n % #made + 1
+  return made[n]
+end
+
+done = function(summary, latency, requests)
+  local e = summary.errors
+  io.write(string.format(
+    '\\nRESULT {{"requests": %d, "seconds": %.6f, "bytes": %d, "p50_ms": %.3f, "p99_ms": %.3f, "errors": %d}}\\n',
+    summary.requests, summary.duration / 1e6, summary.bytes, latency:percentile(50) / 1e3, latency:percentile(99) / 1e3,
+    e.connect + e.read + e.write + e.status + e.timeout))
+end
+"""
+
+
+@dataclass(frozen=True)
+class Load:
+    """What one run of wrk measured."""
+
+    requests: int
+    seconds: float
+    bytes: int
+    p50_ms: float
+    p99_ms: float
+    errors: int
+
+    @property
+    def rate(self) -> float:
+        """Requests a second."""
+        return self.requests / self.seconds
+
+    @property
+    def answer_bytes(self) -> float:
+        """The mean size of an answer, headers included."""
+        return self.bytes / max(1, self.requests)
+
+
+def write_script(file: Path, requests: Sequence[Request], secret: str) -> Path:
+    """Write the script that sends these requests, which differ in their bodies alone."""
+    text = _SCRIPT.format(
+        bodies=",\n".join(f"[==[{request.body}]==]" for request in requests),
+        media_type=requests[0].media_type,
+        path=requests[0].path,
+        secret=secret,
+    )
+    file.write_text(text)
+    return file
+
+
+def run_load(url: str, script: Path, clients: int, seconds: float) -> Load:
+    """Run wrk for so long. Raises subprocess.SubprocessError where it fails or does not end."""
+    whole = max(1, round(seconds))
+    command = ["wrk", "-t1", f"-c{clients}", f"-d{whole}s", f"--timeout={_PATIENCE_SECONDS}s", f"-s{script}", url]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=whole + _PATIENCE_SECONDS, check=True)
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith("RESULT ")]
+    return Load(**json.loads(line.removeprefix("RESULT ")))

@@ -1,0 +1,236 @@
+"""What is asked of each system, and whether its answer is right."""
+
+import itertools
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+from seed import WRITES_DOMAIN, Seeded
+from strawberry.utils.str_converters import to_camel_case, to_snake_case
+
+from gql_identity.secret import is_well_formed
+
+FIELDS = ("apiKeyId", "userId", "state", "role", "hint", "createdAt")
+_ONLY = [to_snake_case(name) for name in FIELDS]
+_LEAVES = " ".join(FIELDS)
+_IDS = 2_000  # how many different keys G asks for
+_ENTITIES = 50
+
+Variables = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Request:
+    """One HTTP POST."""
+
+    path: str
+    body: str
+    media_type: str = "application/json"
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One of the operations, for all systems."""
+
+    name: str
+    title: str
+    field: str  # of the answer's data
+    document: str
+    variables: Callable[[Seeded], list[Variables]]
+    floor_path: str | None = None  # where the floor answers the same
+    rest_path: str | None = None
+    rest: Callable[[Variables], Any] | None = None
+
+    def requests(self, interface: str, data: Seeded) -> list[Request]:
+        """The requests that a load rotates through; none where the interface lacks the operation."""
+        given = self.variables(data)
+        if interface == "graphql":
+            return [Request("/graphql", json.dumps({"query": self.document, "variables": one})) for one in given]
+        if interface == "floor" and self.floor_path:
+            (name,) = given[0]
+            return [Request(self.floor_path, json.dumps(one[name])) for one in given]
+        if interface == "rest" and self.rest_path and self.rest:
+            if self.name == "V":
+                form = "application/x-www-form-urlencoded"
+                return [Request(self.rest_path, urlencode(self.rest(one)), form) for one in given]
+            return [Request(self.rest_path, json.dumps(self.rest(one))) for one in given]
+        return []
+
+    def comparable(self, interface: str, body: Any) -> Any:
+        """What must be equal in all systems' answers to one request. Raises WrongAnswer for one with an error."""
+        if interface == "rest":
+            answer = _camel(body)
+        elif "errors" in body or body.get("data", {}).get(self.field) is None:
+            raise WrongAnswer(json.dumps(body)[:500])
+        else:
+            answer = body["data"][self.field]
+        match self.name:
+            case "L100":
+                answer = {"results": answer["results"]}  # REST counts whether asked or not
+            case "S":
+                answer = sorted((row["state"], row["count"]) for row in answer["results"])
+            case "W":
+                answer = {
+                    "secret is well formed": is_well_formed(answer["apiKey"]),
+                    "hint fits": answer["hint"][-4:] == answer["apiKey"][-4:],
+                    **{name: answer[name] for name in ("userId", "state", "role")},
+                }
+            case "V":
+                answer = answer.get("valid", answer.get("active"))
+        if not answer or (self.name == "E" and not all(answer)):
+            raise WrongAnswer(json.dumps(body)[:500])
+        return answer
+
+
+class WrongAnswer(Exception):
+    """A system answered with an error, with nothing, or otherwise than the first system did."""
+
+
+def _one_key(data: Seeded) -> list[Variables]:
+    by_turns = itertools.chain.from_iterable(itertools.zip_longest(*data.keys.values()))
+    ids = [key_id for key_id in by_turns if key_id is not None]
+    domains = {key_id: domain for domain, domain_ids in data.keys.items() for key_id in domain_ids}
+    step = max(1, len(ids) // _IDS)
+    return [{"input": {"domainId": domains[key_id], "apiKeyId": key_id}} for key_id in ids[::step][:_IDS]]
+
+
+def _page(limit: int) -> Callable[[Seeded], list[Variables]]:
+    def variables(data: Seeded) -> list[Variables]:
+        return [{"input": {"domainId": domain, "query": {"page": {"limit": limit}}}} for domain in data.keys]
+
+    return variables
+
+
+def _entities(data: Seeded) -> list[Variables]:
+    made = []
+    for domain, ids in data.keys.items():
+        step = max(1, len(ids) // _ENTITIES)
+        chosen = list(itertools.islice(itertools.cycle(ids[::step]), _ENTITIES))
+        made.append(
+            {
+                "representations": [
+                    {"__typename": "APIKeyInfo", "domainId": domain, "apiKeyId": key_id} for key_id in chosen
+                ]
+            }
+        )
+    return made
+
+
+def _states(data: Seeded) -> list[Variables]:
+    return [{"input": {"domainId": domain, "query": _per_state("COUNT")}} for domain in data.keys]
+
+
+def _per_state(count: str) -> Any:
+    group = {"keys": [{"key": "state", "name": "state"}], "fields": [{"operator": count, "name": "count"}]}
+    return {"aggregate": [{"group": group}]}
+
+
+def _write(_: Seeded) -> list[Variables]:
+    return [{"input": {"domainId": WRITES_DOMAIN, "userId": f"user-{n:04d}"}} for n in range(100)]
+
+
+def _hot(data: Seeded) -> list[Variables]:
+    return [{"input": {"apiKey": text}} for text in data.hot_secrets]
+
+
+def _rest_input(variables: Variables) -> Any:
+    return _snake(variables["input"])
+
+
+def _rest_page(variables: Variables) -> Any:
+    asked = _snake(variables["input"])
+    return asked | {"query": asked["query"] | {"only": _ONLY}}
+
+
+def _snake(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {to_snake_case(name): _snake(item) for name, item in value.items()}
+    return [_snake(item) for item in value] if isinstance(value, list) else value
+
+
+def _camel(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {to_camel_case(name): _camel(item) for name, item in value.items()}
+    return [_camel(item) for item in value] if isinstance(value, list) else value
+
+
+_REST = "/identity/v1/api-key"
+_LIST = "($input: APIKeyQuery!) { apiKeys(input: $input)"
+
+# W is last: it alone makes the collection grow.
+OPERATIONS = {
+    operation.name: operation
+    for operation in (
+        Operation(
+            "G",
+            "one key",
+            "apiKey",
+            f"query G($input: GetAPIKeyRequest!) {{ apiKey(input: $input) {{ {_LEAVES} }} }}",
+            _one_key,
+            "/key",
+            f"{_REST}/get",
+            lambda variables: _rest_input(variables) | {"only": _ONLY},
+        ),
+        Operation(
+            "L",
+            "20 keys and the total",
+            "apiKeys",
+            f"query L{_LIST} {{ totalCount results {{ {_LEAVES} }} }} }}",
+            _page(20),
+            "/keys",
+            f"{_REST}/list",
+            _rest_page,
+        ),
+        Operation(
+            "L100",
+            "100 keys",
+            "apiKeys",
+            f"query L100{_LIST} {{ results {{ {_LEAVES} }} }} }}",
+            _page(100),
+            "/keys-alone",
+            f"{_REST}/list",
+            _rest_page,
+        ),
+        Operation(
+            "E",
+            "50 entities",
+            "_entities",
+            "query E($representations: [_Any!]!) { _entities(representations: $representations) "
+            f"{{ ... on APIKeyInfo {{ {_LEAVES} }} }} }}",
+            _entities,
+            "/entities",
+        ),
+        Operation(
+            "V",
+            "verify",
+            "verifyApiKey",
+            "mutation V($input: VerifyAPIKeyRequest!) { verifyApiKey(input: $input) { valid code } }",
+            _hot,
+            None,
+            "/introspect",
+            lambda variables: {"token": variables["input"]["apiKey"]},
+        ),
+        Operation(
+            "S",
+            "keys per state",
+            "apiKeyStats",
+            "query S($input: APIKeyStatQuery!) { apiKeyStats(input: $input) }",
+            _states,
+            "/states",
+            f"{_REST}/stat",
+            lambda variables: _rest_input(variables) | {"query": _per_state("count")},
+        ),
+        Operation(
+            "W",
+            "create",
+            "createApiKey",
+            f"mutation W($input: CreateAPIKeyRequest!) {{ createApiKey(input: $input) {{ apiKey {_LEAVES} }} }}",
+            _write,
+            "/create",
+            f"{_REST}/create",
+            _rest_input,
+        ),
+    )
+}

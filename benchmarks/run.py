@@ -1,0 +1,151 @@
+"""`make bench`: this service beside a floor and its peers; with `--growth`, how it grows. See README.md."""
+
+import argparse
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import report
+import targets
+from machine import describe
+from measure import GROWING, Plan, compare, grow
+from operations import OPERATIONS, WrongAnswer
+from seed import database_server
+from servers import SYSTEMS
+
+HERE = Path(__file__).parent
+_STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, print, write; answers the exit code."""
+    options = _parser().parse_args(arguments)
+    for number in _STOPS:
+        signal.signal(number, _interrupt)
+    try:
+        plan = _plan(options)
+        _check_tools(plan)
+        with database_server() as (uri, database):
+            results = _results(options, plan, uri, database)
+    except KeyboardInterrupt:
+        print("Stopped; nothing was written.", file=sys.stderr)
+        return 130
+    except (WrongAnswer, RuntimeError, subprocess.SubprocessError) as error:
+        print(f"Stopped; nothing was written.\n{error}", file=sys.stderr)
+        return 1
+    _publish(options.output, results)
+    return 0
+
+
+def _interrupt(*_: object) -> None:
+    # On the way out every process that was started is ended: a second Ctrl-C must not cut that short.
+    for number in _STOPS:
+        signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="1,000 keys, a second each: whether it works, no more")
+    parser.add_argument("--growth", action="store_true", help="this service alone, at many sizes and client numbers")
+    parser.add_argument("--only", type=_names(SYSTEMS), metavar="SYSTEMS", help=f"of {','.join(SYSTEMS)}")
+    parser.add_argument("--operations", type=_names(OPERATIONS), metavar="NAMES", help=f"of {','.join(OPERATIONS)}")
+    parser.add_argument("--keys", type=int, help="how many keys (100,000); with --growth at most")
+    parser.add_argument("--domains", type=int, help="over how many domains (100)")
+    parser.add_argument("--clients", type=int, default=32, help="connections at once (32)")
+    parser.add_argument("--rounds", type=int, help="rounds, whose median counts (5)")
+    parser.add_argument("--seconds", type=float, help="of each round (5)")
+    parser.add_argument("--warm-seconds", type=float, help="before the first round of an operation (6)")
+    parser.add_argument("--output", type=Path, default=HERE / "results", help="where the files go (benchmarks/results)")
+    return parser
+
+
+def _names(known: dict[str, Any]) -> Any:
+    def read(text: str) -> tuple[str, ...]:
+        names = text.split(",")
+        if unknown := [name for name in names if name not in known]:
+            raise argparse.ArgumentTypeError(f"{', '.join(unknown)}: not one of {', '.join(known)}")
+        return tuple(name for name in known if name in names)
+
+    return read
+
+
+def _plan(options: argparse.Namespace) -> Plan:
+    quick = options.quick
+
+    def given(value: Any, full: Any, short: Any) -> Any:
+        return value if value is not None else short if quick else full
+
+    only = ("ours",) if options.growth else options.only or tuple(SYSTEMS)
+    names = options.operations or (GROWING if options.growth else tuple(OPERATIONS))
+    return Plan(
+        systems=tuple(SYSTEMS[name] for name in only),
+        operations=tuple(OPERATIONS[name] for name in names),
+        keys=given(options.keys, 100_000, 1_000),
+        domains=given(options.domains, 100, 10),
+        clients=options.clients,
+        rounds=given(options.rounds, 5, 1),
+        seconds=given(options.seconds, 5.0, 1.0),
+        warm_seconds=given(options.warm_seconds, 6.0, 1.0),
+    )
+
+
+def _check_tools(plan: Plan) -> None:
+    files = [system.file or "" for system in plan.systems]
+    if shutil.which("wrk") is None:
+        raise RuntimeError("wrk is missing; on Debian: apt install wrk")
+    if not any(file.endswith(".mjs") for file in files):
+        return
+    if shutil.which("node") is None or shutil.which("npm") is None:
+        raise RuntimeError("node or npm is missing; without them: --only floor,ours,rest,strawberry,ariadne")
+    lock, installed = HERE / "package-lock.json", HERE / "node_modules" / ".package-lock.json"
+    if not installed.exists() or installed.stat().st_mtime < lock.stat().st_mtime:
+        print("Installing the peers from npm ...", file=sys.stderr)
+        subprocess.run(["npm", "ci", "--no-audit", "--no-fund", "--silent"], cwd=HERE, check=True, timeout=600)
+
+
+def _results(options: argparse.Namespace, plan: Plan, uri: str, database: str) -> dict[str, Any]:
+    results: dict[str, Any] = {
+        "kind": "growth" if options.growth else "comparison",
+        "quick": options.quick,
+        "date": datetime.now().astimezone().isoformat(timespec="seconds"),
+        "machine": describe(database),
+        "parameters": plan.parameters(),
+    }
+    if options.growth:
+        return results | {"rows": grow(plan, uri, embedded=database.startswith("embedded"))}
+    rows, systems = compare(plan, uri)
+    return results | {"systems": systems, "medians": report.medians(rows), "rows": rows}
+
+
+def _publish(directory: Path, results: dict[str, Any]) -> None:
+    day = results["date"][:16].replace(":", "").replace("T", "-")
+    file = directory / f"{day}-{results['kind']}{'-quick' if results['quick'] else ''}.json"
+    report.write_json(file, results)
+    machine = results["machine"]
+    where = f"{results['date'][:10]}, {machine['cpu']}, {machine['cores']} cores, {machine['database']}"
+    print(where + "\n")
+    if results["kind"] == "growth":
+        print(report.growth_table(results["rows"]))
+        print(f"\n{file}")
+        return
+    print(report.comparison(results["medians"]))
+    systems = [["", "first answer after", "memory"]]
+    systems += [
+        [one["title"], f"{one['start_seconds']:.1f} s", f"{one['resident_mb']:,.0f} MB"]
+        for one in results["systems"].values()
+    ]
+    print(f"\nStart, and memory at the end\n{report.text_table(systems)}")
+    if judged := targets.targets(results["medians"], results["systems"]):
+        print(f"\nPromises\n{report.text_table(judged)}")
+    drawn = report.plot(file.with_suffix(".svg"), results["medians"], where)
+    print(f"\n{file}" + (f"\n{file.with_suffix('.svg')}" if drawn else "\nNo plot: matplotlib is not installed."))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,187 @@
+"""The systems under test: started, asked, measured and ended."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+from operations import Operation, WrongAnswer
+from seed import Seeded
+
+HERE = Path(__file__).parent
+START_SECONDS = 60.0
+STOP_SECONDS = 10.0
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+# The flags that `gql-identity serve` gives to uvicorn.
+_UVICORN = ("--no-access-log", "--no-server-header", "--no-proxy-headers", "--log-level", "warning")
+
+
+@dataclass(frozen=True)
+class System:
+    """A system, before it runs."""
+
+    name: str
+    title: str
+    interface: str  # graphql, rest or floor
+    file: str | None = None  # in systems/; none is the service itself
+
+    def command(self, port: int) -> list[str]:
+        """How it is started."""
+        if self.file is None:
+            main = "from gql_identity.cli import main; main()"
+            return [sys.executable, "-c", main, "serve", "--workers", "1", "--port", str(port)]
+        if self.file.endswith(".mjs"):
+            return ["node", str(HERE / "systems" / self.file)]
+        module = self.file.removesuffix(".py")
+        where = ["--app-dir", str(HERE / "systems"), "--port", str(port)]
+        return [sys.executable, "-m", "uvicorn", f"{module}:app", *where, *_UVICORN]
+
+
+SYSTEMS = {
+    system.name: system
+    for system in (
+        System("floor", "Starlette + Motor by hand", "floor", "floor.py"),
+        System("ours", "gql_identity, GraphQL", "graphql"),
+        System("rest", "gql_identity, REST", "rest"),
+        System("strawberry", "Strawberry, stock", "graphql", "stock_strawberry.py"),
+        System("ariadne", "Ariadne", "graphql", "stock_ariadne.py"),
+        System("yoga", "GraphQL Yoga", "graphql", "yoga.mjs"),
+        System("mercurius", "Mercurius, JIT", "graphql", "mercurius.mjs"),
+        System("apollo", "Apollo Server", "graphql", "apollo.mjs"),
+    )
+}
+
+
+class Server:
+    """A system that runs."""
+
+    def __init__(self, system: System, process: subprocess.Popen[bytes], url: str, log: Path) -> None:
+        self.system = system
+        self.url = url
+        self.start_seconds = 0.0
+        self._process = process
+        self._log = log
+
+    def ask(self, operation: Operation, data: Seeded, variant: int = 0) -> tuple[Any, float]:
+        """The comparable part of its answer to one request, and the size of the whole answer in bytes.
+
+        Raises WrongAnswer, or httpx.TransportError where nobody listens.
+        """
+        requests = operation.requests(self.system.interface, data)
+        request = requests[variant % len(requests)]
+        headers = {"Content-Type": request.media_type, "Authorization": f"Bearer {data.caller_secret}"}
+        headers["Accept"] = "application/json"
+        url = self.url + request.path
+        answer = httpx.post(url, content=request.body, headers=headers, timeout=30, trust_env=False)
+        if answer.status_code != httpx.codes.OK:
+            raise WrongAnswer(f"{self.system.title}, {operation.name}: {answer.status_code} {answer.text[:500]}")
+        try:
+            comparable = operation.comparable(self.system.interface, answer.json())
+        except WrongAnswer as error:
+            raise WrongAnswer(f"{self.system.title}, {operation.name}: {error}") from None
+        head = sum(len(name) + len(value) + 4 for name, value in answer.headers.raw) + len("HTTP/1.1 200 OK\r\n\r\n")
+        return comparable, head + len(answer.content)
+
+    def cpu_seconds(self) -> float:
+        """The processor time that it and its children have used."""
+        ticks = 0
+        for pid in self._family():
+            with suppress(OSError):
+                stat = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+                ticks += sum(map(int, stat[11:15]))  # utime, stime, and both of children that have ended
+        return ticks / _TICKS
+
+    def resident_bytes(self) -> int:
+        """The memory that it and its children hold."""
+        pages = 0
+        for pid in self._family():
+            with suppress(OSError):
+                pages += int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE")
+
+    def wait_until_ready(self, data: Seeded, operation: Operation) -> None:
+        """Return at its first answer. Raises RuntimeError, with the end of its log, where it ends or stays silent."""
+        began = time.monotonic()
+        while time.monotonic() < began + START_SECONDS and self._process.poll() is None:
+            with suppress(httpx.TransportError, WrongAnswer):
+                self.ask(operation, data)
+                self.start_seconds = time.monotonic() - began
+                return
+            time.sleep(0.02)
+        with suppress(httpx.TransportError):  # it answers, but wrongly: say how
+            self.ask(operation, data)
+        raise RuntimeError(f"{self.system.title} did not start:\n{self.log_end()}")
+
+    def log_end(self) -> str:
+        """The last lines that it printed."""
+        return "\n".join(self._log.read_text(errors="replace").splitlines()[-20:])
+
+    def stop(self) -> None:
+        """End it and whatever it began."""
+        self._process.terminate()
+        try:
+            self._process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        with suppress(ProcessLookupError):  # it leads a group of its own: nothing else is in it
+            os.killpg(self._process.pid, signal.SIGKILL)
+
+    def _family(self) -> list[int]:
+        family = [self._process.pid]
+        for pid in family:  # grows while it is walked
+            for task in Path(f"/proc/{pid}/task").glob("*/children"):
+                with suppress(OSError):
+                    family.extend(map(int, task.read_text().split()))
+        return family
+
+
+@contextmanager
+def running(systems: Sequence[System], data: Seeded, operation: Operation) -> Iterator[list[Server]]:
+    """These systems, on a database, until the block ends however it ends; each has answered the operation once."""
+    servers: list[Server] = []
+    with tempfile.TemporaryDirectory(prefix="gql-identity-bench-logs-") as logs:
+        try:
+            for system in systems:
+                # One after the other, so that each has the machine for its start.
+                servers.append(_start(system, data, Path(logs) / system.name))
+                servers[-1].wait_until_ready(data, operation)
+            yield servers
+        finally:
+            for server in servers:
+                server.stop()
+
+
+def _start(system: System, data: Seeded, log: Path) -> Server:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("GQL_IDENTITY_")}
+    if system.file is None:
+        given = {"GQL_IDENTITY_MONGO_URI": data.uri, "GQL_IDENTITY_PEPPER": data.pepper}
+    else:
+        given = {"BENCH_MONGO_URI": data.uri, "BENCH_PEPPER": data.pepper, "BENCH_PORT": str(port)}
+        given["NODE_ENV"] = "production"
+    # However this process ends, they end with it.
+    tied = ["setpriv", "--pdeathsig", "KILL", "--"] if shutil.which("setpriv") else []
+    with log.open("wb") as opened:
+        process = subprocess.Popen(
+            tied + system.command(port),
+            stdin=subprocess.DEVNULL,
+            stdout=opened,
+            stderr=opened,
+            env=kept | given,
+            start_new_session=True,  # Ctrl-C is for us alone, and we end it
+        )
+    return Server(system, process, f"http://127.0.0.1:{port}", log)

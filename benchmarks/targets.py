@@ -1,0 +1,51 @@
+"""What the service promises of its speed, held against a comparison."""
+
+from typing import Any
+
+from report import Medians
+
+_RATE = "requests_per_second"
+_PEERS = ("yoga", "apollo")
+
+# (operation, system, at least so many times, of which system's, of which operation)
+_AT_LEAST = [
+    ("G", "ours", 0.8, "floor", "G"),
+    ("L100", "ours", 0.9, "floor", "L100"),
+    ("E", "ours", 0.85, "floor", "E"),
+    ("W", "ours", 0.8, "floor", "W"),
+    ("G", "rest", 0.85, "floor", "G"),
+    ("V", "ours", 2.0, "floor", "G"),
+    ("G", "ours", 5.0, "strawberry", "G"),
+    ("E", "ours", 5.0, "strawberry", "E"),
+    *((operation, "ours", 1.0, peer, operation) for peer in _PEERS for operation in ("G", "L", "L100", "E", "S", "W")),
+    ("L100", "ours", 1.0, "mercurius", "L100"),
+    ("E", "ours", 1.0, "mercurius", "E"),
+]
+_MOST_MB = 120
+_MOST_START_SECONDS = 2.0
+
+
+def targets(made: Medians, systems: dict[str, Any]) -> list[list[str]]:
+    """A row for each promise that this comparison can judge: what, at least, measured, and whether it is kept."""
+    rows = []
+    for operation, system, least, other, other_operation in _AT_LEAST:
+        mine, its = made.get(operation, {}).get(system), made.get(other_operation, {}).get(other)
+        if mine and its and its[_RATE]:
+            ratio = mine[_RATE] / its[_RATE]
+            of = other if operation == other_operation else f"{other}'s {other_operation}"
+            what = f"{operation} of {system}, requests/s beside {of}"
+            rows.append(_row(what, f">= {least:.2f}", f"{ratio:.2f}", ratio >= least))
+    mine, its = made.get("G", {}).get("ours"), made.get("G", {}).get("mercurius")
+    if mine and its:
+        ratio = mine["cpu_us"] / its["cpu_us"]
+        rows.append(_row("G of ours, CPU beside mercurius", "<= 1.00", f"{ratio:.2f}", ratio <= 1))
+    if ours := systems.get("ours"):
+        memory, start = ours["resident_mb"], ours["start_seconds"]
+        rows.append(_row("memory at the end", f"<= {_MOST_MB} MB", f"{memory:.0f} MB", memory <= _MOST_MB))
+        kept = start <= _MOST_START_SECONDS
+        rows.append(_row("start to first answer", f"<= {_MOST_START_SECONDS:.0f} s", f"{start:.1f} s", kept))
+    return rows
+
+
+def _row(what: str, bound: str, measured: str, kept: bool) -> list[str]:
+    return [what, bound, measured, "kept" if kept else "MISSED"]

@@ -1,0 +1,247 @@
+"""Rates: how often a credential may fail, a caller ask and a key be made."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from ipaddress import ip_network
+from typing import Any, ClassVar
+
+import httpx
+import pytest
+from limits.aio.storage import MemoryStorage
+from pydantic import SecretStr
+
+from gql_identity import rates
+from gql_identity.app import create_app
+from gql_identity.errors import StartError
+from tests.conftest import Api, Person, running
+
+TYPENAME = "{ __typename }"
+CREATE = 'mutation { createApiKey(input: {domainId: "d1", userId: "u1"}) { apiKeyId } }'
+
+
+@asynccontextmanager
+async def limited(api: Api, **settings: Any) -> AsyncIterator[Api]:
+    """The application with these settings, on the database of `api`."""
+    async with running(api.settings.model_copy(update=settings)) as application:
+        yield application
+
+
+async def guess(api: Api, address: str = "192.0.2.1", *forwarded_for: str, secret: str = "wrong") -> int:
+    """The status of a request with this secret that comes from this address, as proxies tell it."""
+    headers = [("Authorization", f"Bearer {secret}"), *(("X-Forwarded-For", text) for text in forwarded_for)]
+    transport = httpx.ASGITransport(api.app, client=(address, 1234))
+    async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
+        return (await client.post("/graphql", json={"query": TYPENAME}, headers=headers)).status_code
+
+
+class TestFailedCredentials:
+    async def test_too_many_from_one_address_are_429_and_a_good_one_passes(self, api: Api) -> None:
+        async with limited(api, failed_credentials_per_minute=3) as service:
+            user = await service.make("USER")
+            for _ in range(10):
+                assert (await service.send(TYPENAME, by=user)).status_code == 200
+            assert [await guess(service) for _ in range(5)] == [401, 401, 401, 429, 429]
+            assert await guess(service, "192.0.2.1", secret=user.secret) == 200
+            assert await guess(service, "192.0.2.2") == 401
+
+    async def test_the_answer_says_when_to_try_again(self, api: Api) -> None:
+        async with limited(api, failed_credentials_per_minute=1) as service:
+            assert (await service.send(TYPENAME, by="wrong")).status_code == 401
+            answer = await service.send(TYPENAME, by="wrong")
+            (error,) = answer.json()["errors"]
+            assert error["extensions"]["code"] == "RESOURCE_EXHAUSTED"
+            assert 1 <= int(answer.headers["Retry-After"]) <= 120
+            assert error["extensions"]["retryAfterSeconds"] == int(answer.headers["Retry-After"])
+            assert "WWW-Authenticate" not in answer.headers
+
+    async def test_they_count_wherever_they_are_sent(self, api: Api) -> None:
+        async with limited(api, failed_credentials_per_minute=2) as service:
+            headers = {"Authorization": "Bearer wrong"}
+            paths = ("/identity/v1/api-key/list", "/introspect", "/graphql", "/identity/v1/api-key/list", "/introspect")
+            statuses = []
+            for path in paths:
+                content: Any = {"data": {"token": "x"}} if path == "/introspect" else {"json": {"query": TYPENAME}}
+                answer = await service.client.post(path, headers=headers, **content)
+                statuses.append(answer.status_code)
+                if answer.status_code == 429:
+                    assert int(answer.headers["Retry-After"]) >= 1
+                    assert "error" in str(answer.json())
+            assert statuses == [401, 401, 429, 429, 429]
+
+    async def test_no_credential_at_all_does_not_count(self, api: Api) -> None:
+        async with limited(api, failed_credentials_per_minute=1) as service:
+            for _ in range(5):
+                assert (await service.send(TYPENAME)).status_code == 200
+            assert await guess(service, "127.0.0.1") == 401
+
+    async def test_0_is_no_limit(self, api: Api) -> None:
+        async with limited(api, failed_credentials_per_minute=0) as service:
+            assert {await guess(service) for _ in range(70)} == {401}
+
+    async def test_60_a_minute_are_the_default(self, api: Api) -> None:
+        assert [await guess(api) for _ in range(61)] == [401] * 60 + [429]
+
+
+class TestAddresses:
+    """Each test sends wrong keys and sees which of them share a limit."""
+
+    async def test_the_peer_s_counts_whatever_it_says_of_itself(self, api: Api) -> None:
+        async with limited(api, failed_credentials_per_minute=1) as service:
+            assert await guess(service, "192.0.2.1", "198.51.100.1") == 401
+            assert await guess(service, "192.0.2.1", "198.51.100.2") == 429
+
+    async def test_a_trusted_proxy_is_believed(self, api: Api) -> None:
+        async with limited(
+            api, failed_credentials_per_minute=1, trusted_proxies=(ip_network("10.0.0.0/8"),)
+        ) as service:
+            assert await guess(service, "10.0.0.1", "198.51.100.1") == 401
+            assert await guess(service, "10.0.0.2", "198.51.100.1") == 429
+            assert await guess(service, "10.0.0.1", "198.51.100.2") == 401
+            assert await guess(service, "192.0.2.1", "198.51.100.3") == 401
+            assert await guess(service, "192.0.2.1", "198.51.100.4") == 429
+            # Without the header, the proxy itself is who asks.
+            assert await guess(service, "10.0.0.1") == 401
+            assert await guess(service, "10.0.0.1") == 429
+
+    async def test_what_the_client_wrote_left_of_its_own_address_is_ignored(self, api: Api) -> None:
+        proxies = (ip_network("10.0.0.0/8"),)
+        async with limited(api, failed_credentials_per_minute=1, trusted_proxies=proxies) as service:
+            assert await guess(service, "10.0.0.1", "203.0.113.1, 198.51.100.1, 10.0.0.9") == 401
+            assert await guess(service, "10.0.0.1", "203.0.113.2, 198.51.100.1") == 429
+            assert await guess(service, "10.0.0.1", "10.9.9.9, 198.51.100.1") == 429
+
+    async def test_a_proxy_may_add_a_line_of_its_own(self, api: Api) -> None:
+        proxies = (ip_network("10.0.0.0/8"),)
+        async with limited(api, failed_credentials_per_minute=1, trusted_proxies=proxies) as service:
+            assert await guess(service, "10.0.0.1", "203.0.113.1", "198.51.100.1") == 401
+            assert await guess(service, "10.0.0.1", "203.0.113.2", "198.51.100.1") == 429
+
+    async def test_a_proxy_may_write_ports(self, api: Api) -> None:
+        proxies = (ip_network("10.0.0.0/8"),)
+        async with limited(api, failed_credentials_per_minute=1, trusted_proxies=proxies) as service:
+            assert await guess(service, "10.0.0.1", "198.51.100.1:4711") == 401
+            assert await guess(service, "10.0.0.1", "198.51.100.1:4712") == 429
+            assert await guess(service, "10.0.0.1", "198.51.100.2:4711") == 401
+            assert await guess(service, "10.0.0.1", "[2001:db8::1]:4711") == 401
+            assert await guess(service, "10.0.0.1", "2001:db8::2") == 429
+
+    async def test_a_network_of_ipv6_counts_as_one(self, api: Api) -> None:
+        async with limited(api, failed_credentials_per_minute=1) as service:
+            assert await guess(service, "2001:db8::1") == 401
+            assert await guess(service, "2001:db8::ffff:2") == 429
+            assert await guess(service, "2001:db8:0:1::1") == 401
+
+    async def test_an_ipv4_address_in_ipv6_is_itself(self, api: Api) -> None:
+        proxies = (ip_network("10.0.0.0/8"),)
+        async with limited(api, failed_credentials_per_minute=1, trusted_proxies=proxies) as service:
+            assert await guess(service, "::ffff:192.0.2.1") == 401
+            assert await guess(service, "192.0.2.1") == 429
+            assert await guess(service, "::ffff:192.0.2.2") == 401
+            assert await guess(service, "::ffff:10.0.0.1", "198.51.100.1") == 401
+            assert await guess(service, "::ffff:10.0.0.1", "198.51.100.2") == 401
+
+    async def test_what_is_no_address_counts_as_one(self, api: Api) -> None:
+        proxies = (ip_network("10.0.0.0/8"),)
+        async with limited(api, failed_credentials_per_minute=1, trusted_proxies=proxies) as service:
+            assert await guess(service, "10.0.0.1", "nonsense") == 401
+            assert await guess(service, "10.0.0.1", "other nonsense") == 429
+
+
+class TestRequests:
+    async def test_a_caller_over_its_rate_is_told_so_and_never_that_it_is_unknown(self, api: Api) -> None:
+        async with limited(api, requests_per_minute=3) as service:
+            user, other = await service.make("USER"), await service.make("USER")
+            statuses = [(await service.send(TYPENAME, by=user)).status_code for _ in range(6)]
+            assert statuses == [200, 200, 200, 429, 429, 429]
+            refused = await service.send(TYPENAME, by=user)
+            assert refused.json()["errors"][0]["extensions"]["code"] == "RESOURCE_EXHAUSTED"
+            assert int(refused.headers["Retry-After"]) >= 1
+            assert (await service.send(TYPENAME, by=other)).status_code == 200
+
+    async def test_every_interface_counts(self, api: Api) -> None:
+        async with limited(api, requests_per_minute=2) as service:
+            user = await service.make("USER")
+            headers = {"Authorization": f"Bearer {user.secret}"}
+            listed = ["/identity/v1/api-key/list", {"json": {"domain_id": "d1"}}]
+            asked = ["/introspect", {"data": {"token": "x"}}]
+            statuses = [
+                (await service.client.post(path, headers=headers, **content)).status_code  # type: ignore[arg-type]
+                for path, content in (listed, asked, listed, asked)
+            ]
+            assert statuses == [200, 200, 429, 429]
+
+    async def test_there_is_no_limit_by_default(self, api: Api) -> None:
+        user = await api.make("USER")
+        assert {(await api.send(TYPENAME, by=user)).status_code for _ in range(100)} == {200}
+
+
+class TestCreates:
+    async def test_a_caller_below_system_makes_so_many_and_no_more(self, api: Api) -> None:
+        async with limited(api, creates_per_minute=2) as service:
+            for role in ("USER", "VERIFIER", "DOMAIN_OWNER"):
+                maker = await service.make(role)
+                answers = [await service.run(CREATE, by=maker) for _ in range(3)]
+                assert ["errors" in answer for answer in answers] == [False, False, True]
+                (error,) = answers[2]["errors"]
+                assert error["extensions"]["code"] == "RESOURCE_EXHAUSTED"
+                assert error["extensions"]["retryAfterSeconds"] >= 1
+                # What is refused for another reason is told that reason, and reading goes on.
+                assert await service.code(CREATE.replace('"d1"', '"d2"'), by=maker) == "PERMISSION_DENIED"
+                assert (await service.send(TYPENAME, by=maker)).status_code == 200
+
+    async def test_system_makes_as_many_as_it_likes(self, api: Api) -> None:
+        async with limited(api, creates_per_minute=1) as service:
+            system = await service.make()
+            for _ in range(5):
+                await service.data(CREATE, by=system)
+
+    async def test_several_in_one_request_count_each(self, api: Api) -> None:
+        async with limited(api, creates_per_minute=2) as service:
+            fields = " ".join(
+                f'a{n}: createApiKey(input: {{domainId: "d1", userId: "u1"}}) {{ apiKeyId }}' for n in range(4)
+            )
+            answer = await service.run(f"mutation {{ {fields} }}", by=await service.make("USER"))
+            assert [answer["data"][f"a{n}"] is not None for n in range(4)] == [True, True, False, False]
+
+    async def test_rest_counts_the_same(self, api: Api) -> None:
+        async with limited(api, creates_per_minute=1) as service:
+            user: Person = await service.make("USER")
+            await service.data(CREATE, by=user)
+            headers = {"Authorization": f"Bearer {user.secret}"}
+            answer = await service.client.post(
+                "/identity/v1/api-key/create", json={"domain_id": "d1", "user_id": "u1"}, headers=headers
+            )
+            assert answer.status_code == 429
+            assert answer.json()["error"]["code"] == "RESOURCE_EXHAUSTED"
+            assert answer.json()["error"]["retry_after_seconds"] == int(answer.headers["Retry-After"])
+
+
+class AwayStorage(MemoryStorage):
+    """A store that does not answer."""
+
+    STORAGE_SCHEME: ClassVar[list[str]] = ["async+away"]  # type: ignore[misc]
+
+    def __init__(self, uri: str | None = None, wrap_exceptions: bool = False, **_: str) -> None:
+        super().__init__(uri, wrap_exceptions=wrap_exceptions)
+
+    async def acquire_sliding_window_entry(self, *_: Any, **__: Any) -> bool:
+        raise ConnectionError("the password of the store is 12345")
+
+
+class TestTheStore:
+    @pytest.mark.parametrize("uri", ["nonsense", "nonsense://", "redis://localhost:1", "memcached://x", ""])
+    async def test_one_that_cannot_be_used_stops_the_start(self, api: Api, uri: str) -> None:
+        with pytest.raises(StartError, match="GQL_IDENTITY_RATES_STORE"):
+            create_app(api.settings.model_copy(update={"rates_store": SecretStr(uri)}))
+
+    async def test_with_it_away_nothing_is_limited_and_keys_still_work(
+        self, api: Api, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.setattr(rates, "STORE_SECONDS", 0.2)
+        store = SecretStr("away://")
+        async with limited(api, rates_store=store, requests_per_minute=1, failed_credentials_per_minute=1) as service:
+            user = await service.make("USER")
+            for _ in range(3):
+                assert (await service.send(TYPENAME, by=user)).json() == {"data": {"__typename": "Query"}}
+                assert await guess(service) == 401
+        assert "12345" not in "".join(capsys.readouterr())
