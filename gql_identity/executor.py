@@ -257,7 +257,7 @@ class Executor:
     def _answer(self, result: ExecutionResult) -> Answer:
         # Errors without a path come before the first resolver: a variable could not be read.
         if result.data is None and result.errors and all(error.path is None for error in result.errors):
-            return refusal(*(_with_code(error, "BAD_USER_INPUT") for error in result.errors))
+            return refusal(*(_with_code(error, "BAD_USER_INPUT") for error in result.errors[:MAX_ERRORS]))
         return Answer(result.data, [format_error(error) for error in (result.errors or ())[:MAX_ERRORS]], True)
 
     def _prepare(self, query: str) -> Prepared:

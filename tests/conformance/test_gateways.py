@@ -78,7 +78,7 @@ def test_a_query_goes_from_keys_to_users_and_back(gateway: Gateway, keys: Any) -
     query = """query($input: APIKeyQuery!) { apiKeys(input: $input) { totalCount results {
         name user { email apiKeys(last: 1) { nodes { name } } }
         domain { title apiKeyStats(query: {filter: [{k: "user_id", v: "bob", o: EQ}], distinct: "name"}) } } } }"""
-    asked = {"domainId": "shop", "userId": "bob", "query": {"sort": {"key": "name"}}}
+    asked = {"domainId": "shop", "userId": "bob", "query": {"sort": {"key": "name"}, "page": {"limit": 10}}}
     found = gateway.data(query, gateway.served.admin_key, input=asked)["apiKeys"]
     owner = {
         "user": {"email": "bob@shop.example", "apiKeys": {"nodes": [{"name": "bob2"}]}},

@@ -224,6 +224,10 @@ class AwayStorage(MemoryStorage):
     def __init__(self, uri: str | None = None, wrap_exceptions: bool = False, **_: str) -> None:
         super().__init__(uri, wrap_exceptions=wrap_exceptions)
 
+    @property
+    def base_exceptions(self) -> type[Exception]:
+        return ConnectionError
+
     async def acquire_sliding_window_entry(self, *_: Any, **__: Any) -> bool:
         raise ConnectionError("the password of the store is 12345")
 

@@ -8,6 +8,10 @@ import { buildSubgraphSchema } from '@apollo/subgraph';
 import { parse } from 'graphql';
 import { createServer } from 'node:http';
 
+// Whatever the packages have to say: standard output is for the URL.
+const print = console.log;
+console.log = console.info = console.error;
+
 const [kind, keysUrl] = process.argv.slice(2);
 const listen = { port: 0, host: '127.0.0.1' };
 
@@ -85,5 +89,5 @@ const gateways = {
     return `http://${listen.host}:${server.address().port}/graphql`;
   },
 };
-console.log(JSON.stringify({ url: await gateways[kind]() }));
+print(JSON.stringify({ url: await gateways[kind]() }));
 process.stdin.on('end', () => process.exit(0)).resume();
