@@ -37,7 +37,7 @@ constraints: ## pin today's versions of all dependencies anew
 	rm -rf .venv/fresh
 
 clean: ## remove what make made, but not the data
-	rm -rf .venv gql_identity/graphiql graphiql/node_modules dist .coverage* htmlcov
+	rm -rf .venv gql_identity/graphiql graphiql/node_modules benchmarks/node_modules dist .coverage* htmlcov
 
 help: ## this list
 	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## (.*)/  make \1  \2/' | sort

@@ -35,6 +35,7 @@ from .logs import configure_logs
 from .oauth import introspect
 from .rest import rest_routes
 from .schema import schema
+from .secret import contains_secret
 from .settings import RESOLVED, Settings, load_settings
 
 log = structlog.get_logger()
@@ -206,7 +207,8 @@ class Envelope:
             return
         started = time.monotonic()
         given = Headers(scope=scope).get("x-request-id", "")
-        request_id = given if _REQUEST_ID.fullmatch(given) else uuid_utils.uuid7().hex
+        may_keep = _REQUEST_ID.fullmatch(given) and not contains_secret(given)
+        request_id = given if may_keep else uuid_utils.uuid7().hex
         structlog.contextvars.bind_contextvars(request_id=request_id)
         DEADLINE.set(started + self._settings.operation_timeout_seconds)
         status = 0

@@ -20,6 +20,7 @@ from .access import Caller
 from .api_keys import ApiKeys
 from .auth import Authenticator
 from .errors import BadRequest, DeadlineExceeded, Internal, InvalidArgument, NotFound, ServiceError, Unauthenticated
+from .logs import redact
 from .messages import INFO_FIELDS, answer_model, json_schemas, reader, request_model
 from .query import MINIMAL, wanted_fields
 from .settings import Settings
@@ -245,7 +246,9 @@ def _plain(value: Any) -> str:
 
 def _refusal(error: ServiceError) -> Response:
     extensions = {to_snake_case(name): value for name, value in error.extensions.items()}
-    response = _json({"error": {"code": error.code, "message": error.message, **extensions}}, error.status)
+    # A message may repeat a name that the client sent, and that may be a secret in the wrong place.
+    message = redact(error.message)
+    response = _json({"error": {"code": error.code, "message": message, **extensions}}, error.status)
     response.headers.update(error.headers)
     return response
 
