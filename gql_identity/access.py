@@ -14,12 +14,13 @@ from typing import Any, NamedTuple
 from .errors import PermissionDenied
 from .types import APIKeyRole, CreateAPIKeyRequest
 
-_ANY = frozenset(APIKeyRole)
+_OF_ONE_USER = frozenset({APIKeyRole.USER, APIKeyRole.VERIFIER})
+_WITHIN = {role: frozenset(other for other in APIKeyRole if other.rank <= role.rank) for role in APIKeyRole}
 _MAY_CREATE = {
     APIKeyRole.USER: frozenset({APIKeyRole.USER}),
     APIKeyRole.VERIFIER: frozenset({APIKeyRole.USER}),
     APIKeyRole.DOMAIN_OWNER: frozenset({APIKeyRole.USER, APIKeyRole.DOMAIN_OWNER}),
-    APIKeyRole.SYSTEM: _ANY,
+    APIKeyRole.SYSTEM: frozenset(APIKeyRole),
 }
 
 
@@ -47,7 +48,7 @@ class Reach(NamedTuple):
     @property
     def rest(self) -> dict[str, Any]:
         """The conditions that narrow `first` further; none for SYSTEM."""
-        return {} if self.roles == _ANY else {"role": {"$in": sorted(role.name for role in self.roles)}}
+        return {} if self.roles is _WITHIN[APIKeyRole.SYSTEM] else {"role": {"$in": sorted(r.name for r in self.roles)}}
 
     def covers(self, user_id: str, role: APIKeyRole) -> bool:
         """Whether a key of this domain is within reach."""
@@ -71,9 +72,7 @@ def reach(caller: Caller, domain_id: str) -> Reach:
     """
     if not may_name(caller, domain_id):
         raise PermissionDenied("This key may not ask about another domain than its own.")
-    of_one_user = caller.role.rank < APIKeyRole.DOMAIN_OWNER.rank
-    roles = frozenset(role for role in APIKeyRole if role.rank <= caller.role.rank)
-    return Reach(domain_id, caller.user_id if of_one_user else None, roles)
+    return Reach(domain_id, caller.user_id if caller.role in _OF_ONE_USER else None, _WITHIN[caller.role])
 
 
 def may_verify(caller: Caller, domain_id: str, user_id: str, role: APIKeyRole) -> bool:

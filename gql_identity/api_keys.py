@@ -4,8 +4,8 @@ Each operation checks what the caller may do and asks for no key outside its rea
 """
 
 import asyncio
+import re
 import time
-import unicodedata
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -46,6 +46,7 @@ KNOWN_SECONDS = 0.5  # how long a key once read is believed, counted from before
 KNOWN_KEYS = 10_000
 MAX_VERIFIED = 100
 ID_CHARACTERS = 255
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # Unicode's categories Cc and Cs
 
 log = structlog.get_logger()
 
@@ -194,7 +195,7 @@ class ApiKeys:
         else:
             documents = await self._database.run(lambda: self._collection.find(where, wanted).to_list(None))
         found = {
-            (document["domain_id"], document["_id"]): read_key(document)
+            (document["domain_id"], document["_id"]): read_key(document, fields)
             for document in documents
             if withins[document["domain_id"]].covers(document["user_id"], APIKeyRole[document["role"]])
         }
@@ -221,7 +222,7 @@ class ApiKeys:
             self._aggregate(read) if fields and not plan.count_only else _answer(none),
             self._count(matching) if count else _answer(None),
         )
-        return APIKeysInfo(results=[read_key(document) for document in documents], total_count=total)
+        return APIKeysInfo(results=[read_key(document, fields) for document in documents], total_count=total)
 
     async def connection(
         self, domain_id: str, user_id: str | None, arguments: relay.Arguments, parts: relay.Parts, caller: Caller
@@ -268,7 +269,7 @@ class ApiKeys:
                 plan,
                 parts,
                 documents := pages.get(owner, []),
-                [read_key(document) for document in documents],
+                [read_key(document, parts.key) for document in documents],
                 outside=bool(outside.get(owner)),
                 total=totals.get(owner, 0),
             )
@@ -324,7 +325,7 @@ class ApiKeys:
         return [self._verification(request.api_key, key, caller) for request, key in zip(requests, keys, strict=True)]
 
     def _verification(self, text: str, key: APIKeyInfo | None, caller: Caller) -> APIKeyVerification:
-        if not secret.is_well_formed(text):
+        if key is None and not secret.is_well_formed(text):
             return APIKeyVerification(valid=False, code=APIKeyVerificationCode.MALFORMED)
         if key is None or not may_verify(caller, key.domain_id, key.user_id, key.role):
             return APIKeyVerification(valid=False, code=APIKeyVerificationCode.NOT_FOUND)
@@ -343,37 +344,33 @@ class ApiKeys:
 
     async def _find_by_secrets(self, texts: Sequence[str]) -> list[APIKeyInfo | None]:
         asked = time.monotonic()
-        digests = [secret.digest(text, self._pepper) if secret.is_well_formed(text) else None for text in texts]
-        found = {
-            digest: known[1]
-            for digest in digests
-            if digest is not None
-            and (known := self._known.get(digest)) is not None
-            and asked - known[0] < KNOWN_SECONDS
-        }
-        # Each digest that may stand in the database, and the one under today's pepper.
-        unknown = {digest: digest for digest in digests if digest is not None and digest not in found}
-        for pepper in self._peppers_retired:
-            unknown |= {
-                secret.digest(text, pepper): digest
-                for text, digest in zip(texts, digests, strict=True)
-                if digest is not None and digest not in found
-            }
-        if unknown:
-            found |= await self._read_digests(unknown, asked)
-        return [None if digest is None else found.get(digest) for digest in digests]
+        found = [self._believed(text, asked) for text in texts]
+        unread = {text for text, key in zip(texts, found, strict=True) if key is None and secret.is_well_formed(text)}
+        if not unread:
+            return found
+        read = await self._read_secrets(unread, asked)
+        return [key or read.get(text) for text, key in zip(texts, found, strict=True)]
 
-    async def _read_digests(self, digests: dict[bytes, bytes], asked: float) -> dict[bytes, APIKeyInfo]:
+    def _believed(self, text: str, asked: float) -> APIKeyInfo | None:
+        if len(text) != secret.LENGTH or not text.isascii():
+            return None
+        known = self._known.get(secret.digest(text, self._pepper))
+        return known[1] if known is not None and asked - known[0] < KNOWN_SECONDS else None
+
+    async def _read_secrets(self, texts: set[str], asked: float) -> dict[str, APIKeyInfo]:
+        peppers = (self._pepper, *self._peppers_retired)
+        digests = {secret.digest(text, pepper): text for text in texts for pepper in peppers}
         where = {"digest": _one_or_in(set(digests))}
         if len(digests) == 1:
             document = await self._database.run(lambda: self._collection.find_one(where))
             documents = [] if document is None else [document]
         else:
             documents = await self._database.run(lambda: self._collection.find(where).to_list(None))
-        found: dict[bytes, APIKeyInfo] = {}
+        found: dict[str, APIKeyInfo] = {}
         for document in documents:
-            key, digest = read_key(document), digests[document["digest"]]
-            found[digest] = key
+            text = digests[document["digest"]]
+            key = found[text] = read_key(document)
+            digest = secret.digest(text, self._pepper)
             if document["digest"] != digest:
                 self.uses.moves(key.api_key_id, key.domain_id, digest)
             if key.state is APIKeyState.ENABLED:
@@ -474,7 +471,7 @@ def _check_text(field: str, text: str) -> None:
         raise InvalidArgument(f"{field}: give 1 to {ID_CHARACTERS} characters, not {len(text)}.")
     if text != text.strip():
         raise InvalidArgument(f"{field}: white space at either end is not allowed.")
-    if any(unicodedata.category(character) in {"Cc", "Cs"} for character in text):
+    if _CONTROL.search(text):
         raise InvalidArgument(f"{field}: control characters are not allowed.")
 
 

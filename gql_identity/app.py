@@ -104,7 +104,8 @@ def create_app(settings: Settings | None = None) -> Starlette:
     ]
     if settings.shows_graphiql and GRAPHIQL.exists():
         routes.append(Mount("/graphiql", _PageFiles(directory=GRAPHIQL.parent)))
-    middleware = [Middleware(Envelope, settings=settings)]
+    # The API's own requests need no router; with CORS they take the long way, past its middleware.
+    middleware = [Middleware(Envelope, settings=settings, graphql=None if settings.cors_origins else endpoint)]
     if settings.cors_origins:
         middleware.append(
             Middleware(
@@ -195,10 +196,15 @@ def _on_stop_signal(do: Callable[[], None]) -> Iterator[None]:
 class Envelope:
     """What every request has: an id, a bounded body, a deadline, a line in the log."""
 
-    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+    def __init__(self, app: ASGIApp, settings: Settings, graphql: ASGIApp | None) -> None:
         self._app = app
+        self._graphql = graphql
         self._settings = settings
         self._varies_by = ["Accept", "Authorization", *(["Origin"] if settings.cors_origins else [])]
+        self._safe_headers = [
+            (name.lower().encode(), value.encode())
+            for name, value in {**SAFE_HEADERS, "Vary": ", ".join(self._varies_by)}.items()
+        ]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on."""
@@ -217,14 +223,7 @@ class Envelope:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                headers = MutableHeaders(scope=message)
-                headers["X-Request-ID"] = request_id
-                for name, value in SAFE_HEADERS.items():
-                    headers.setdefault(name, value)
-                varies = {name.strip().lower() for name in headers.get("vary", "").split(",")}
-                for name in self._varies_by:
-                    if name.lower() not in varies:
-                        headers.add_vary_header(name)
+                self._add_headers(message, request_id)
             elif status in _BODY_REFUSED:
                 # With what the client still sends unread, the close would reset the connection and take the answer
                 # with it: so the answer goes out whole, and its end waits for the client.
@@ -234,7 +233,8 @@ class Envelope:
             await send(message)
 
         try:
-            await self._app(scope, self._bounded(receive), answer)
+            app = self._graphql if self._graphql is not None and scope["path"] == "/graphql" else self._app
+            await app(scope, self._bounded(receive), answer)
         except ClientDisconnect:
             pass  # it went away while it was sending
         except Exception as error:
@@ -256,6 +256,17 @@ class Envelope:
                 duration_ms=round((time.monotonic() - started) * 1000, 1),
             )
             structlog.contextvars.unbind_contextvars("request_id")
+
+    def _add_headers(self, message: Message, request_id: str) -> None:
+        there = dict(message["headers"])
+        added = [header for header in self._safe_headers if header[0] not in there]
+        message["headers"] = [*message["headers"], *added, (b"x-request-id", request_id.encode())]
+        if b"vary" in there:
+            headers = MutableHeaders(scope=message)
+            varies = {name.strip().lower() for name in headers["vary"].split(",")}
+            for name in self._varies_by:
+                if name.lower() not in varies:
+                    headers.add_vary_header(name)
 
     def _bounded(self, receive: Receive) -> Receive:
         """`receive`, raising BadRequest for a body that is too large or comes too slowly."""

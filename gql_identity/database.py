@@ -94,13 +94,15 @@ class Database:
         return await self._run(call)
 
     async def _run(self, call: Callable[[], Awaitable[T]]) -> T:
-        remaining = self._timeout_seconds
-        if (deadline := DEADLINE.get()) is not None:
-            remaining = max(0.001, min(remaining, deadline - time.monotonic()))
+        deadline = DEADLINE.get()
+        remaining = self._timeout_seconds if deadline is None else deadline - time.monotonic()
         try:
-            # The driver's own deadline starts when one of its threads is free; this one starts now.
-            with pymongo.timeout(remaining):
-                async with asyncio.timeout(remaining + 0.05):
+            if deadline is not None and remaining >= self._timeout_seconds:
+                # The driver's own deadline, the client's, comes first. Should it wait for a thread, which that does not
+                # count, the request's own is the bound.
+                return await call()
+            with pymongo.timeout(max(0.001, remaining)):
+                async with asyncio.timeout(max(0.001, remaining) + 0.05):
                     return await call()
         except TimeoutError:
             raise DeadlineExceeded("The database did not answer in time. Try again.") from None

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
+from functools import lru_cache
 from http import HTTPMethod
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,6 @@ import structlog
 from graphql import GraphQLError, OperationDefinitionNode, OperationType
 from starlette.datastructures import Headers, QueryParams
 from starlette.requests import ClientDisconnect
-from starlette.requests import Request as HTTPRequest
 from starlette.responses import FileResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
@@ -89,6 +89,8 @@ class GraphQLEndpoint:
                 answer = await self._executor.execute(request, prepared, context)
         except RequestError as error:
             answer = refusal(*error.errors)
+            if _takes_streams_alone(", ".join(headers.getlist("accept"))):
+                return _streamed(_alone(answer))
         except TimeoutError:
             raise DeadlineExceeded("The request took too long. Ask for less, or try again.") from None
         # Under the older media type, clients expect 200 whatever became of the request.
@@ -118,12 +120,20 @@ def _wants_stream(accept: str | None, operation: OperationDefinitionNode) -> boo
 
     Some clients name `text/event-stream` for every request, after JSON.
     """
-    qualities = dict(_accepted(accept))
     if operation.operation is OperationType.SUBSCRIPTION:
-        if EVENTS not in qualities:
+        if EVENTS not in dict(_accepted(accept)):
             raise BadRequest(f"Send a subscription over WebSocket, or with `Accept: {EVENTS}`.")
         return True
-    return set(qualities) == {EVENTS}
+    return _takes_streams_alone(accept)
+
+
+def _takes_streams_alone(accept: str | None) -> bool:
+    return {name for name, _ in _accepted(accept)} == {EVENTS}
+
+
+async def _alone(answer: Answer) -> AsyncGenerator[Answer, None]:
+    """A stream of one answer: a stream, too, tells why a request does not run (PROTOCOL.md)."""
+    yield answer
 
 
 def _streamed(answers: AsyncGenerator[Answer, None]) -> Response:
@@ -160,7 +170,8 @@ def _streamed(answers: AsyncGenerator[Answer, None]) -> Response:
     )
 
 
-def _accepted(accept: str | None) -> list[tuple[str, float]]:
+@lru_cache(1000)
+def _accepted(accept: str | None) -> tuple[tuple[str, float], ...]:
     accepted = []
     for part in (accept or "").split(",")[:100]:
         name, *parameters = (piece.strip().lower() for piece in part.split(";"))
@@ -169,7 +180,7 @@ def _accepted(accept: str | None) -> list[tuple[str, float]]:
             accepted.append((name, float(quality)))
         except ValueError:
             accepted.append((name, 0.0))
-    return accepted
+    return tuple(accepted)
 
 
 async def _read(scope: Scope, receive: Receive, headers: Headers) -> Request:
@@ -189,10 +200,21 @@ async def _read(scope: Scope, receive: Receive, headers: Headers) -> Request:
                 raise BadRequest(
                     "Send the request as `Content-Type: application/json`, in UTF-8.", 415, {"Accept-Post": JSON}
                 )
-            fields = _from_json(await HTTPRequest(scope, receive).body(), "The body")
+            fields = _from_json(await _read_body(receive), "The body")
         case _:
             raise BadRequest("Send GraphQL requests by GET or POST.", 405, {"Allow": "GET, POST"})
     return read_request(fields)
+
+
+async def _read_body(receive: Receive) -> bytes:
+    parts = []
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        parts.append(message.get("body", b""))
+        if not message.get("more_body", False):
+            return b"".join(parts)
 
 
 def _from_json(text: bytes, what: str) -> Any:
@@ -203,6 +225,4 @@ def _from_json(text: bytes, what: str) -> Any:
 
 
 def _json(answer: Answer, status: int, media_type: str) -> Response:
-    return Response(
-        orjson.dumps(answer.to_json()), status, {"Vary": "Accept, Authorization"}, f"{media_type}; charset=utf-8"
-    )
+    return Response(orjson.dumps(answer.to_json()), status, media_type=f"{media_type}; charset=utf-8")

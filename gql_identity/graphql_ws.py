@@ -156,10 +156,9 @@ class Connection:
                     return
             await self._send({"type": "complete", "id": operation_id})
         except RequestError as error:
-            await self._answer(operation_id, refusal(*error.errors))
+            await self._refuse(operation_id, *error.errors)
         except ServiceError as error:
-            failure = GraphQLError(error.message, extensions=error.extensions)
-            await self._answer(operation_id, refusal(failure))
+            await self._refuse(operation_id, GraphQLError(error.message, extensions=error.extensions))
         except WebSocketDisconnect:
             pass
         finally:
@@ -171,6 +170,10 @@ class Connection:
                 operation=name,
                 duration_ms=round((time.monotonic() - started) * 1000, 1),
             )
+
+    async def _refuse(self, operation_id: str, *errors: GraphQLError) -> None:
+        with suppress(WebSocketDisconnect):
+            await self._answer(operation_id, refusal(*errors))
 
     async def _answer(self, operation_id: str, answer: Answer) -> None:
         if answer.executed:

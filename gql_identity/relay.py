@@ -22,6 +22,7 @@ from .settings import Settings
 from .types import APIKeyInfo, APIKeyRole, APIKeyState, DateTime
 
 CURSOR_VERSION = 1
+NULLABLE = frozenset({"last_accessed_at", "name"})
 MAX_CURSOR = 4_000  # characters; the longest name makes a shorter one
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -177,10 +178,14 @@ class Order(NamedTuple):
         if self.path == "_id":
             return ids
         tied = {self.path: value, **ids}
-        # Null sorts below everything, and no comparison with a value finds it.
-        if upward:
-            return {"$or": [{self.path: {"$ne": None} if value is None else {"$gt": value}}, tied]}
-        return tied if value is None else {"$or": [{self.path: {"$lt": value}}, {self.path: None}, tied]}
+        if value is None:
+            return {"$or": [{self.path: {"$ne": None}}, tied]} if upward else tied
+        further = {self.path: {"$gt" if upward else "$lt": value}}
+        if self.field in NULLABLE and not upward:
+            # Null sorts below everything, and no comparison with a value finds it.
+            return {"$or": [further, {self.path: None}, tied]}
+        # The first part bounds the walk through the index, whatever a planner makes of the second.
+        return {self.path: {"$gte" if upward else "$lte": value}, "$or": [further, ids]}
 
 
 class Place(NamedTuple):

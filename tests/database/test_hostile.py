@@ -14,6 +14,9 @@ from urllib.parse import quote, urlsplit
 
 import httpx
 import pytest
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
+from websockets.typing import Subprotocol
 
 from ..processes import Service, serving
 
@@ -40,6 +43,7 @@ DISABLE = "mutation($i: APIKeyRequest!) { disableApiKey(input: $i) { apiKeyId } 
 VERIFY = "mutation($i: VerifyAPIKeyRequest!) { verifyApiKey(input: $i) { valid code } }"
 ENTITIES = "query($r: [_Any!]!) { _entities(representations: $r) { __typename ... on APIKeyInfo { userId name } } }"
 NODE = "query($id: ID!) { node(id: $id) { id ... on APIKeyInfo { userId name } } }"
+HANGING = {"query": 'subscription { apiKeyChanged(input: {domainId: "d1", userId: "nobody"}) { type } }'}
 DOCUMENT_REFUSED = {"GRAPHQL_PARSE_FAILED", "GRAPHQL_VALIDATION_FAILED", "RESOURCE_EXHAUSTED", "BAD_USER_INPUT"}
 
 
@@ -736,6 +740,42 @@ def test_a_hostile_request_is_answered_calmly_and_harms_nobody(attack: Attack, c
 
 def test_there_are_at_least_200_hostile_requests() -> None:
     assert len({case.wire for case in CASES}) == len(CASES) >= 200
+
+
+HELLO = '{"type": "connection_init"}'
+
+
+@pytest.mark.parametrize(
+    ("messages", "code"),
+    [
+        ([json.dumps({"type": "ping", "payload": "x" * 300_000})], 1009),
+        (["x" * 3_000_000], 1009),
+        (["[" * 100_000 + "]" * 100_000], 4400),
+        (["[]"], 4400),
+        ([""], 4400),
+        (['{"type": "subscribe", "id": "", "payload": {}}'], 4400),
+        (['{"type": "subscribe", "id": 1, "payload": {}}'], 4400),
+        (['{"type": "subscribe", "id": "1", "payload": "x"}'], 4400),
+        ([b"\x00" * 1_000], 4400),
+        ([HELLO, *(json.dumps({"type": "subscribe", "id": str(n), "payload": HANGING}) for n in range(102))], 4429),
+        ([HELLO, *[json.dumps({"type": "subscribe", "id": "1", "payload": HANGING})] * 2], 4409),
+    ],
+    ids=lambda value: None if isinstance(value, int) else str(value)[:60],
+)
+def test_hostile_websockets_are_closed_and_harm_nobody(attack: Attack, messages: list[str], code: int) -> None:
+    url = attack.service.url.replace("http", "ws") + "/graphql"
+    headers = {"Authorization": f"Bearer {attack.secret}"}
+    protocols = [Subprotocol("graphql-transport-ws")]
+    with connect(url, subprotocols=protocols, additional_headers=headers, proxy=None) as websocket:
+        with pytest.raises(ConnectionClosed) as closed:
+            for message in messages:
+                websocket.send(message)
+            for _ in range(1_000):
+                assert not INSIDES.search(str(websocket.recv(timeout=10)))
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == code
+    assert_alive(attack.service)
+    assert memory(attack.service) - attack.memory_bytes < MORE_MEMORY_BYTES
 
 
 class TestWhatPublicScannersTry:

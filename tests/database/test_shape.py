@@ -1,7 +1,7 @@
 """Every usual question can use an index: read from the database's own `explain`.
 
-Against a MongoDB of GQL_IDENTITY_TEST_MONGO_URI the whole plan is held to it. The embedded database's planner looks at a
-pipeline's first stage alone, so that stage is asked for by itself.
+Against a MongoDB of GQL_IDENTITY_TEST_MONGO_URI the whole plan is held to it. The embedded database's planner looks at
+a pipeline's first stage alone, so that stage is asked for by itself.
 """
 
 import os
@@ -16,6 +16,15 @@ from strawberry import ID
 from gql_identity.access import Caller
 from gql_identity.api_keys import matches
 from gql_identity.query import list_plan
+from gql_identity.relay import (
+    APIKeyOrder,
+    APIKeyOrderDirection,
+    APIKeyOrderField,
+    Arguments,
+    Order,
+    make_cursor,
+    plan_connection,
+)
 from gql_identity.settings import Settings
 from gql_identity.types import (
     APIKeyCondition,
@@ -45,6 +54,13 @@ QUESTIONS = {
 }
 
 
+DEEP = {
+    f"{field.name} {direction.name}": APIKeyOrder(field=field, direction=direction)
+    for field in (APIKeyOrderField.API_KEY_ID, APIKeyOrderField.CREATED_AT)
+    for direction in APIKeyOrderDirection
+}
+
+
 @pytest.fixture
 async def collection(api: Api) -> Any:
     await api.make()
@@ -71,11 +87,33 @@ async def test_a_usual_question_walks_an_index(collection: Any, settings: Settin
     caller = Caller("api-key-0", DOMAIN, "u1", APIKeyRole[role])
     plan = list_plan(request, settings, datetime.now(UTC))
     pipeline = [*matches(DOMAIN, request.user_id, plan.filter, caller), {"$sort": plan.sort}, {"$limit": plan.limit}]
+    check_walk(collection, pipeline, role)
+
+
+@pytest.mark.parametrize("order", DEEP)
+@pytest.mark.parametrize("side", ["after", "before"])
+async def test_a_deep_page_of_a_connection_walks_an_index(
+    collection: Any, settings: Settings, order: str, side: str
+) -> None:
+    by = DEEP[order]
+    document = {"_id": "api-key-1", "domain_id": DOMAIN, "created_at": datetime.now(UTC)}
+    in_order = Order(str(by.field.value), order.endswith("ASC"))
+    cursors = {"after": None, "before": None} | {side: make_cursor(in_order, document)}
+    arguments = Arguments(state=None, filter=None, order_by=by, first=20, last=None, **cursors)
+    plan = plan_connection(arguments, {DOMAIN}, settings)
+    caller = Caller("api-key-0", DOMAIN, "u1", APIKeyRole.SYSTEM)
+    pages = [{"$match": condition} for condition in plan.page]
+    pipeline = [*matches(DOMAIN, None, plan.filter, caller), *pages, {"$sort": plan.sort}, {"$limit": plan.limit + 1}]
+    check_walk(collection, pipeline, "SYSTEM")
+
+
+def check_walk(collection: Any, pipeline: list[Any], role: str) -> None:
+    """Fail where the database reads its whole collection for a pipeline, or sorts what an index has in order."""
     if not ON_MONGODB:
         pipeline = pipeline[:1]
     command = {"aggregate": collection.name, "pipeline": pipeline, "cursor": {}}
     explained = collection.database.command("explain", command, verbosity="queryPlanner")
-    names = set(stages(explained["queryPlanner"] if "queryPlanner" in explained else explained))
+    names = set(stages(explained.get("queryPlanner", explained)))
     assert "COLLSCAN" not in names, explained
     assert "IXSCAN" in names or {"EXPRESS_IXSCAN", "IDHACK", "EXPRESS_CLUSTERED_IXSCAN"} & names, explained
     # Below DOMAIN_OWNER another index may serve better, and then a user's few keys are sorted.

@@ -19,9 +19,10 @@ const changes = await followed((variables, told) =>
 );
 await client.dispose();
 
-// A key that opens nothing: the connection is closed with the code that stops the client from trying again.
+// A key that opens nothing: the connection is closed, with the code that says so.
 const stranger = createClient({
   url: socketUrl,
+  retryAttempts: 0,
   webSocketImpl: WebSocket,
   connectionParams: { Authorization: `Bearer ${headers.Authorization.slice(7, -1)}x` },
 });

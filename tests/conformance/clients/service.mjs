@@ -67,5 +67,8 @@ export async function followed(subscribe) {
   for (const query of [DISABLE, DELETE]) await post(query, { ...domain, apiKeyId });
   while (told.at(-1).apiKeyChanged?.type !== "DELETED") await sleep(20);
   await stop();
-  return told.map(({ apiKeyChanged: { type, apiKeyInfo } }) => [type, apiKeyInfo.apiKeyId === apiKeyId, apiKeyInfo.apiKey]);
+  return told
+    .map(({ apiKeyChanged: { type, apiKeyInfo } }) => [type, apiKeyInfo.apiKeyId, apiKeyInfo.apiKey])
+    .filter(([, id]) => id === apiKeyId)
+    .map(([type, , secret]) => [type, secret]);
 }
