@@ -5,7 +5,6 @@ Each operation checks what the caller may do and asks for no key outside its rea
 
 import asyncio
 import re
-import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -17,8 +16,12 @@ from strawberry import ID
 
 from . import query, relay, secret
 from .access import Caller, check_create, may_name, may_see, may_verify, reach
+from .credentials import Credentials
 from .database import Database, Document
 from .errors import DeadlineExceeded, InvalidArgument, NotFound, PermissionDenied, Unavailable
+from .query_types import (
+    APIKeyStatisticsQuery,
+)
 from .rates import Rates
 from .records import opaque_id, projection, read_key, read_opaque_id
 from .relay import APIKeyConnection
@@ -30,7 +33,6 @@ from .types import (
     APIKeyRole,
     APIKeysInfo,
     APIKeyState,
-    APIKeyStatisticsQuery,
     APIKeyStatQuery,
     APIKeyVerification,
     APIKeyVerificationCode,
@@ -40,10 +42,7 @@ from .types import (
     GetAPIKeyRequest,
     VerifyAPIKeyRequest,
 )
-from .uses import Uses
 
-KNOWN_SECONDS = 0.5  # how long a key once read is believed, counted from before its read
-KNOWN_KEYS = 10_000
 MAX_VERIFIED = 100
 ID_CHARACTERS = 255
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # Unicode's categories Cc and Cs
@@ -62,9 +61,7 @@ class ApiKeys:
         self._settings = settings
         self.max_page_size = settings.max_page_size
         self.rates = Rates(settings)
-        self._pepper, *self._peppers_retired = settings.peppers
-        self._known: dict[bytes, tuple[float, APIKeyInfo]] = {}
-        self.uses = Uses(database)
+        self.credentials = Credentials(database, settings)
 
     async def create(self, request: CreateAPIKeyRequest, caller: Caller | None) -> APIKeyInfo:
         """Make a key, and answer it with its secret, which is in no later answer.
@@ -92,7 +89,7 @@ class ApiKeys:
             "state": APIKeyState.ENABLED.name,
             "role": request.role.name,
             "name": request.name,
-            "digest": secret.digest(text, self._pepper),
+            "digest": self.credentials.digest(text),
             "hint": secret.hint(text),
             "created_at": _now(),
             "created_by": caller and caller.key_id,
@@ -136,7 +133,7 @@ class ApiKeys:
         # One conditional write, no read before it: a delete that comes first leaves nothing to revive.
         change = {"$set": {"state": APIKeyState.DISABLED.name}, "$max": {"disabled_rank": caller.role.rank}}
         await self._database.run(lambda: self._collection.update_one(within, change))
-        self._forget(request.api_key_id)
+        self.credentials.forget(request.api_key_id)
         return await self._get(within)
 
     async def delete(self, request: APIKeyRequest, caller: Caller) -> DeletedAPIKey:
@@ -146,7 +143,7 @@ class ApiKeys:
         """
         within = _reach_of_one(request, caller)
         deleted = await self._database.run(lambda: self._collection.delete_one(within))
-        self._forget(request.api_key_id)
+        self.credentials.forget(request.api_key_id)
         if not deleted.deleted_count:
             raise _not_found()
         return DeletedAPIKey(
@@ -321,7 +318,7 @@ class ApiKeys:
         """
         if len(requests) > MAX_VERIFIED:
             raise InvalidArgument(f"input: give at most {MAX_VERIFIED} secrets at once, not {len(requests)}.")
-        keys = await self._find_by_secrets([request.api_key for request in requests])
+        keys = await self.credentials.find_all([request.api_key for request in requests])
         return [self._verification(request.api_key, key, caller) for request, key in zip(requests, keys, strict=True)]
 
     def _verification(self, text: str, key: APIKeyInfo | None, caller: Caller) -> APIKeyVerification:
@@ -331,60 +328,8 @@ class ApiKeys:
             return APIKeyVerification(valid=False, code=APIKeyVerificationCode.NOT_FOUND)
         if key.state is not APIKeyState.ENABLED:
             return APIKeyVerification(valid=False, code=APIKeyVerificationCode.DISABLED)
-        self.uses.used(key.api_key_id, key.domain_id)
+        self.credentials.uses.used(key.api_key_id, key.domain_id)
         return APIKeyVerification(valid=True, code=APIKeyVerificationCode.VALID, api_key_info=key)
-
-    async def find_by_secret(self, text: str) -> APIKeyInfo | None:
-        """The key that a secret belongs to, in any state; None where there is none.
-
-        An enabled key is believed for half a second from before it was read, so that one key's requests share a read.
-        """
-        (key,) = await self._find_by_secrets([text])
-        return key
-
-    async def _find_by_secrets(self, texts: Sequence[str]) -> list[APIKeyInfo | None]:
-        asked = time.monotonic()
-        found = [self._believed(text, asked) for text in texts]
-        unread = {text for text, key in zip(texts, found, strict=True) if key is None and secret.is_well_formed(text)}
-        if not unread:
-            return found
-        read = await self._read_secrets(unread, asked)
-        return [key or read.get(text) for text, key in zip(texts, found, strict=True)]
-
-    def _believed(self, text: str, asked: float) -> APIKeyInfo | None:
-        if len(text) != secret.LENGTH or not text.isascii():
-            return None
-        known = self._known.get(secret.digest(text, self._pepper))
-        return known[1] if known is not None and asked - known[0] < KNOWN_SECONDS else None
-
-    async def _read_secrets(self, texts: set[str], asked: float) -> dict[str, APIKeyInfo]:
-        peppers = (self._pepper, *self._peppers_retired)
-        digests = {secret.digest(text, pepper): text for text in texts for pepper in peppers}
-        where = {"digest": _one_or_in(set(digests))}
-        if len(digests) == 1:
-            document = await self._database.run(lambda: self._collection.find_one(where))
-            documents = [] if document is None else [document]
-        else:
-            documents = await self._database.run(lambda: self._collection.find(where).to_list(None))
-        found: dict[str, APIKeyInfo] = {}
-        for document in documents:
-            text = digests[document["digest"]]
-            key = found[text] = read_key(document)
-            digest = secret.digest(text, self._pepper)
-            if document["digest"] != digest:
-                self.uses.moves(key.api_key_id, key.domain_id, digest)
-            if key.state is APIKeyState.ENABLED:
-                self._believe(digest, key, asked)
-        return found
-
-    def _believe(self, digest: bytes, key: APIKeyInfo, asked: float) -> None:
-        if len(self._known) >= KNOWN_KEYS:
-            self._known = {d: known for d, known in self._known.items() if asked - known[0] < KNOWN_SECONDS}
-        if len(self._known) < KNOWN_KEYS:
-            self._known[digest] = (asked, key)
-
-    def _forget(self, key_id: str) -> None:
-        self._known = {digest: known for digest, known in self._known.items() if known[1].api_key_id != key_id}
 
     async def _get(self, within: Document) -> APIKeyInfo:
         document = await self._database.run(lambda: self._collection.find_one(within, {"digest": 0}))

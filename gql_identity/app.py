@@ -86,13 +86,13 @@ def create_app(settings: Settings | None = None) -> Starlette:
             with suppress(ServiceError, StartError):  # `_prepare` tries again, and tells why
                 await database.prepare()
             with _on_stop_signal(changes.end_soon):
-                async with _background(_prepare(database)), _background(api_keys.uses.keep_writing()):
+                async with _background(_prepare(database)), _background(api_keys.credentials.uses.keep_writing()):
                     yield
             await changes.stop()
             # The time is short: a database that does not answer now must not hold the stop up.
             DEADLINE.set(time.monotonic() + LAST_WRITE_SECONDS)
             with suppress(ServiceError):
-                await api_keys.uses.write(everything=True)
+                await api_keys.credentials.uses.write(everything=True)
 
     routes: list[BaseRoute] = [
         Route("/graphql", endpoint),

@@ -37,7 +37,7 @@ class Authenticator:
         if authorization is None:
             return None
         scheme, _, secret = authorization.strip().partition(" ")
-        key = await self.api_keys.find_by_secret(secret.strip()) if scheme.lower() == "bearer" else None
+        key = await self.api_keys.credentials.find(secret.strip()) if scheme.lower() == "bearer" else None
         if key is None or key.state is not APIKeyState.ENABLED:
             # Only now is the address asked about: a good key passes whatever came from there.
             peer = scope["client"][0] if scope.get("client") else ""
@@ -47,7 +47,7 @@ class Authenticator:
             raise Unauthenticated(_REFUSED if scheme.lower() == "bearer" else _SEND_ONE)
         caller = Caller(key.api_key_id, key.domain_id, key.user_id, key.role)
         await self._rates.request(caller)
-        self.api_keys.uses.used(key.api_key_id, key.domain_id)
+        self.api_keys.credentials.uses.used(key.api_key_id, key.domain_id)
         return caller
 
     async def require(self, scope: Scope) -> Caller:

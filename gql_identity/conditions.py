@@ -15,8 +15,9 @@ from typing import Any, NamedTuple
 from strawberry import UNSET
 
 from .errors import InvalidArgument
+from .query_types import APIKeyCondition, APIKeyListQuery, APIKeyStatisticsQuery
 from .settings import Settings
-from .types import APIKeyCondition, APIKeyInfo, APIKeyListQuery, APIKeyRole, APIKeyState, APIKeyStatisticsQuery
+from .types import APIKeyInfo, APIKeyRole, APIKeyState
 
 Document = dict[str, Any]
 

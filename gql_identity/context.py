@@ -17,8 +17,8 @@ from .access import Caller
 from .api_keys import ApiKeys, Owner
 from .changes import Changes
 from .errors import ServiceError, Unauthenticated
+from .query_types import APIKeyStatisticsQuery
 from .relay import APIKeyConnection, Arguments, Parts
-from .types import APIKeyStatisticsQuery
 
 
 @dataclass(slots=True)

@@ -6,8 +6,8 @@ import strawberry
 from strawberry import ID
 from strawberry.scalars import JSON
 
+from .query_types import APIKeyStatisticsQuery
 from .relay import After, APIKeyConnection, Arguments, Before, First, Last, OrderBy, State, Where
-from .types import APIKeyStatisticsQuery
 
 if TYPE_CHECKING:
     from .context import Info

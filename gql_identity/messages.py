@@ -19,7 +19,8 @@ from strawberry import UNSET
 from strawberry.scalars import JSON
 from strawberry.utils.str_converters import to_snake_case
 
-from .types import APIKeyGroupOperator, APIKeyInfo, APIKeyOperator, APIKeyProjectOperator, APIKeyRole, APIKeyState
+from .query_types import APIKeyGroupOperator, APIKeyOperator, APIKeyProjectOperator
+from .types import APIKeyInfo, APIKeyRole, APIKeyState
 
 # The rest of the GraphQL type, `id`, `user` and `domain`, is for GraphQL clients alone.
 INFO_FIELDS = tuple(field.name for field in fields(APIKeyInfo) if field.name not in ("id", "user", "domain"))

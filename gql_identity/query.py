@@ -21,9 +21,10 @@ from .conditions import (
     read_text,
     refusal,
 )
+from .query_types import APIKeyListQuery, APIKeyPage, APIKeySort
 from .settings import Settings
 from .stages import Rows, sort_keys
-from .types import APIKeyListQuery, APIKeyPage, APIKeyQuery, APIKeySort, APIKeyStatQuery, instant_text
+from .types import APIKeyQuery, APIKeyStatQuery, instant_text
 
 MINIMAL = frozenset({"api_key_id", "state", "user_id"})
 

@@ -30,8 +30,7 @@ from .conditions import (
     read_text,
     refusal,
 )
-from .settings import Settings
-from .types import (
+from .query_types import (
     APIKeyGroup,
     APIKeyGroupField,
     APIKeyGroupKey,
@@ -40,6 +39,7 @@ from .types import (
     APIKeySort,
     APIKeyStage,
 )
+from .settings import Settings
 
 SORT_KEYS = 32  # MongoDB sorts by no more
 

@@ -37,12 +37,14 @@ from gql_identity.context import Context
 from gql_identity.entities import Domain, User
 from gql_identity.errors import NotFound, PermissionDenied
 from gql_identity.executor import Executor, Request
+from gql_identity.query_types import (
+    APIKeyOperator,
+)
 from gql_identity.relay import APIKeyConnection, APIKeyEdge, PageInfo
 from gql_identity.schema import schema
 from gql_identity.settings import Settings
 from gql_identity.types import (
     APIKeyInfo,
-    APIKeyOperator,
     APIKeyRole,
     APIKeysInfo,
     APIKeyState,

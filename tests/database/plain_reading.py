@@ -10,16 +10,18 @@ from hypothesis import strategies as st
 from pymongo.collection import Collection
 
 from gql_identity.query import list_plan, stat_answer, stat_plan
-from gql_identity.settings import Settings
-from gql_identity.types import (
+from gql_identity.query_types import (
     APIKeyCondition,
     APIKeyListQuery,
     APIKeyOperator,
     APIKeyPage,
-    APIKeyQuery,
     APIKeySort,
     APIKeySortKey,
     APIKeyStatisticsQuery,
+)
+from gql_identity.settings import Settings
+from gql_identity.types import (
+    APIKeyQuery,
     APIKeyStatQuery,
 )
 

@@ -15,7 +15,7 @@ from urllib.parse import quote, urlsplit
 import httpx
 import pytest
 from websockets.exceptions import ConnectionClosed
-from websockets.sync.client import connect
+from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
 from ..processes import Service, serving
@@ -768,14 +768,18 @@ def test_hostile_websockets_are_closed_and_harm_nobody(attack: Attack, messages:
     protocols = [Subprotocol("graphql-transport-ws")]
     with connect(url, subprotocols=protocols, additional_headers=headers, proxy=None) as websocket:
         with pytest.raises(ConnectionClosed) as closed:
-            for message in messages:
-                websocket.send(message)
-            for _ in range(1_000):
-                assert not INSIDES.search(str(websocket.recv(timeout=10)))
+            talk(websocket, messages)
         assert closed.value.rcvd is not None
         assert closed.value.rcvd.code == code
     assert_alive(attack.service)
     assert memory(attack.service) - attack.memory_bytes < MORE_MEMORY_BYTES
+
+
+def talk(websocket: ClientConnection, messages: list[str]) -> None:
+    for message in messages:
+        websocket.send(message)
+    for _ in range(1_000):
+        assert not INSIDES.search(str(websocket.recv(timeout=10)))
 
 
 class TestWhatPublicScannersTry:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from gql_identity.database import Database
-from gql_identity.types import APIKeyOperator
+from gql_identity.query_types import APIKeyOperator
 from tests.conftest import Api, Person
 
 DOMAIN = "d.1*$"

@@ -16,6 +16,7 @@ from strawberry import ID
 from gql_identity.access import Caller
 from gql_identity.api_keys import matches
 from gql_identity.query import list_plan
+from gql_identity.query_types import APIKeyCondition, APIKeyListQuery, APIKeyOperator, APIKeySort
 from gql_identity.relay import (
     APIKeyOrder,
     APIKeyOrderDirection,
@@ -26,15 +27,7 @@ from gql_identity.relay import (
     plan_connection,
 )
 from gql_identity.settings import Settings
-from gql_identity.types import (
-    APIKeyCondition,
-    APIKeyListQuery,
-    APIKeyOperator,
-    APIKeyQuery,
-    APIKeyRole,
-    APIKeySort,
-    APIKeyState,
-)
+from gql_identity.types import APIKeyQuery, APIKeyRole, APIKeyState
 from tests.conftest import Api
 
 ON_MONGODB = bool(os.environ.get("GQL_IDENTITY_TEST_MONGO_URI"))

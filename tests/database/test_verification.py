@@ -104,9 +104,7 @@ async def test_a_malformed_introspection_is_refused(api: Api) -> None:
         (415, {"json": {"token": "x"}}),
         (400, {"content": b"token=\xff", "headers": {"Content-Type": "application/x-www-form-urlencoded"}}),
     ):
-        answer = await api.client.post(
-            "/introspect", **{"headers": {}, **request, "headers": headers | request.get("headers", {})}
-        )
+        answer = await api.client.post("/introspect", **request | {"headers": headers | request.get("headers", {})})
         assert answer.status_code == status, request
         assert answer.json()["error"] == "invalid_request"
     assert (await api.client.get("/introspect", headers=headers)).status_code == 405

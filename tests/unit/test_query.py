@@ -13,8 +13,7 @@ from strawberry import UNSET
 from gql_identity.conditions import FIELDS, READABLE
 from gql_identity.errors import InvalidArgument
 from gql_identity.query import StatPlan, list_plan, stat_answer, stat_plan, wanted_fields
-from gql_identity.settings import Settings
-from gql_identity.types import (
+from gql_identity.query_types import (
     APIKeyCondition,
     APIKeyCount,
     APIKeyGroup,
@@ -28,14 +27,17 @@ from gql_identity.types import (
     APIKeyProjectField,
     APIKeyProjectOperator,
     APIKeyPushField,
-    APIKeyQuery,
     APIKeySort,
     APIKeySortKey,
     APIKeyStage,
-    APIKeyState,
     APIKeyStatisticsQuery,
-    APIKeyStatQuery,
     APIKeyUnwind,
+)
+from gql_identity.settings import Settings
+from gql_identity.types import (
+    APIKeyQuery,
+    APIKeyState,
+    APIKeyStatQuery,
 )
 
 NOW = datetime(2026, 11, 25, 4, 36, 42, 123456, UTC)  # a Wednesday

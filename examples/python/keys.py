@@ -1,0 +1,55 @@
+"""Lists, creates, disables and follows keys. What is asked and what is answered has its type from the schema."""
+
+# ruff: noqa: T201 - it prints: that is its work
+
+import asyncio
+import os
+import sys
+
+from api_keys_client import ApiKeysClient
+from api_keys_client.exceptions import GraphQLClientGraphQLMultiError
+from api_keys_client.fragments import Key
+from api_keys_client.input_types import APIKeyChangedRequest, APIKeyQuery, APIKeyRequest, CreateAPIKeyRequest
+
+URL = os.environ.get("GQL_IDENTITY_URL", "http://127.0.0.1:8000/graphql")
+DOMAIN = os.environ.get("GQL_IDENTITY_DOMAIN", "default")
+HEADERS = {"Authorization": f"Bearer {os.environ.get('GQL_IDENTITY_KEY', '')}"}
+
+
+async def main(arguments: list[str]) -> None:
+    """Do what the arguments say."""
+    socket_url = URL.replace("http", "ws", 1)
+    client = ApiKeysClient(URL, HEADERS, ws_url=socket_url, ws_connection_init_payload={**HEADERS})
+    async with client:
+        match arguments:
+            case ["list"]:
+                listed = await client.list_keys(APIKeyQuery(domain_id=DOMAIN))
+                for key in listed.api_keys.results if listed.api_keys else []:
+                    print(shown(key))
+            case ["create", user_id, *name]:
+                request = CreateAPIKeyRequest(domain_id=DOMAIN, user_id=user_id, name=" ".join(name) or None)
+                if created := (await client.create_key(request)).create_api_key:
+                    print(shown(created))
+                    print(f"Keep the secret now, it is not shown again: {created.api_key}")
+            case ["disable", api_key_id]:
+                disabled = await client.disable_key(APIKeyRequest(domain_id=DOMAIN, api_key_id=api_key_id))
+                if disabled.disable_api_key:
+                    print(shown(disabled.disable_api_key))
+            case ["follow"]:
+                async for told in client.key_changed(APIKeyChangedRequest(domain_id=DOMAIN)):
+                    print(told.api_key_changed.type_.value, shown(told.api_key_changed.api_key_info), flush=True)
+            case _:
+                sys.exit("Usage: python keys.py list | create USER_ID [NAME] | disable API_KEY_ID | follow")
+
+
+def shown(key: Key) -> str:
+    """One line on a key."""
+    return "  ".join((key.api_key_id, key.state.value, key.role.value, key.user_id, key.hint, key.name or ""))
+
+
+if __name__ == "__main__":
+    try:
+        asyncio.run(main(sys.argv[1:]))
+    except GraphQLClientGraphQLMultiError as error:
+        refused = error.errors[0]
+        sys.exit(f"{(refused.extensions or {}).get('code')}: {refused.message}")

@@ -1,0 +1,84 @@
+"""Which key a secret belongs to; believed for a moment, so that one key's requests share a read."""
+
+import time
+from collections.abc import Sequence
+
+from . import secret
+from .database import Database
+from .records import read_key
+from .settings import Settings
+from .types import APIKeyInfo, APIKeyState
+from .uses import Uses
+
+# A disabled or deleted key is refused everywhere within a second: this, and the time that a read takes.
+KNOWN_SECONDS = 0.5  # how long a key once read is believed, counted from before its read
+KNOWN_KEYS = 10_000
+
+
+class Credentials:
+    """The secrets of a database's keys, by their digests under the peppers."""
+
+    def __init__(self, database: Database, settings: Settings) -> None:
+        self.uses = Uses(database)
+        self._database = database
+        self._collection = database.api_keys
+        self._pepper, *self._peppers_retired = settings.peppers
+        self._known: dict[bytes, tuple[float, APIKeyInfo]] = {}
+
+    def digest(self, text: str) -> bytes:
+        """What is stored of a secret: its digest under today's pepper."""
+        return secret.digest(text, self._pepper)
+
+    async def find(self, text: str) -> APIKeyInfo | None:
+        """The key that a secret belongs to, in any state; None where there is none.
+
+        An enabled key is believed for half a second from before it was read, so that one key's requests share a read.
+        """
+        (key,) = await self.find_all([text])
+        return key
+
+    async def find_all(self, texts: Sequence[str]) -> list[APIKeyInfo | None]:
+        """As `find`, for each of several secrets, in their order; one read for all."""
+        asked = time.monotonic()
+        found = [self._believed(text, asked) for text in texts]
+        unread = {text for text, key in zip(texts, found, strict=True) if key is None and secret.is_well_formed(text)}
+        if not unread:
+            return found
+        read = await self._read_secrets(unread, asked)
+        return [key or read.get(text) for text, key in zip(texts, found, strict=True)]
+
+    def _believed(self, text: str, asked: float) -> APIKeyInfo | None:
+        if len(text) != secret.LENGTH or not text.isascii():
+            return None
+        known = self._known.get(self.digest(text))
+        return known[1] if known is not None and asked - known[0] < KNOWN_SECONDS else None
+
+    async def _read_secrets(self, texts: set[str], asked: float) -> dict[str, APIKeyInfo]:
+        peppers = (self._pepper, *self._peppers_retired)
+        digests = {secret.digest(text, pepper): text for text in texts for pepper in peppers}
+        where = {"digest": next(iter(digests)) if len(digests) == 1 else {"$in": list(digests)}}
+        if len(digests) == 1:
+            document = await self._database.run(lambda: self._collection.find_one(where))
+            documents = [] if document is None else [document]
+        else:
+            documents = await self._database.run(lambda: self._collection.find(where).to_list(None))
+        found: dict[str, APIKeyInfo] = {}
+        for document in documents:
+            text = digests[document["digest"]]
+            key = found[text] = read_key(document)
+            digest = self.digest(text)
+            if document["digest"] != digest:
+                self.uses.moves(key.api_key_id, key.domain_id, digest)
+            if key.state is APIKeyState.ENABLED:
+                self._believe(digest, key, asked)
+        return found
+
+    def _believe(self, digest: bytes, key: APIKeyInfo, asked: float) -> None:
+        if len(self._known) >= KNOWN_KEYS:
+            self._known = {d: known for d, known in self._known.items() if asked - known[0] < KNOWN_SECONDS}
+        if len(self._known) < KNOWN_KEYS:
+            self._known[digest] = (asked, key)
+
+    def forget(self, key_id: str) -> None:
+        """Believe nothing of a key that was just disabled or deleted."""
+        self._known = {digest: known for digest, known in self._known.items() if known[1].api_key_id != key_id}

@@ -1,0 +1,271 @@
+"""The core package's `Query` and `StatisticsQuery`, which the seed names, as Strawberry inputs."""
+
+from enum import Enum
+
+import strawberry
+from strawberry import UNSET
+from strawberry.scalars import JSON
+
+
+@strawberry.enum(description="How a condition compares a field with its value.")
+class APIKeyOperator(Enum):
+    """The 24 operators; their values are the seed's spelling."""
+
+    EQ = strawberry.enum_value("eq", description="Equals the value; null matches a field that is absent.")
+    NOT = strawberry.enum_value("not", description="Differs from the value.")
+    LT = strawberry.enum_value("lt", description="Is less than the value.")
+    LTE = strawberry.enum_value("lte", description="Is at most the value.")
+    GT = strawberry.enum_value("gt", description="Is greater than the value.")
+    GTE = strawberry.enum_value("gte", description="Is at least the value.")
+    EXISTS = strawberry.enum_value("exists", description="Is there (true), or absent or null (false).")
+    CONTAIN = strawberry.enum_value("contain", description="Contains the text, ignoring case.")
+    NOT_CONTAIN = strawberry.enum_value("not_contain", description="Does not contain the text, ignoring case.")
+    IN = strawberry.enum_value("in", description="Is one of the values of the list.")
+    NOT_IN = strawberry.enum_value("not_in", description="Is none of the values of the list.")
+    CONTAIN_IN = strawberry.enum_value("contain_in", description="Contains any of the list's texts, ignoring case.")
+    NOT_CONTAIN_IN = strawberry.enum_value(
+        "not_contain_in", description="Contains none of the list's texts, ignoring case."
+    )
+    MATCH = strawberry.enum_value("match", description="For fields that are arrays of objects; a key has none.")
+    REGEX = strawberry.enum_value("regex", description="Matches the pattern, ignoring case.")
+    REGEX_IN = strawberry.enum_value("regex_in", description="Matches any of the list's patterns, ignoring case.")
+    DATETIME_LT = strawberry.enum_value("datetime_lt", description="Is before the instant, given as ISO 8601 text.")
+    DATETIME_LTE = strawberry.enum_value("datetime_lte", description="Is at or before the instant.")
+    DATETIME_GT = strawberry.enum_value("datetime_gt", description="Is after the instant.")
+    DATETIME_GTE = strawberry.enum_value("datetime_gte", description="Is at or after the instant.")
+    TIMEDIFF_LT = strawberry.enum_value(
+        "timediff_lt", description="Is before an instant told from now, as in `now-7d`."
+    )
+    TIMEDIFF_LTE = strawberry.enum_value("timediff_lte", description="Is at or before an instant told from now.")
+    TIMEDIFF_GT = strawberry.enum_value("timediff_gt", description="Is after an instant told from now, as in `now/d`.")
+    TIMEDIFF_GTE = strawberry.enum_value("timediff_gte", description="Is at or after an instant told from now.")
+
+
+_KEY = "A field, as `created_at` or `createdAt`."
+_ALIAS = "Short for `{}`; give one of the two."
+
+
+@strawberry.input(name="APIKeyCondition", description="One condition: a field, an operator and a value.")
+class APIKeyCondition:
+    """The seed's filter condition."""
+
+    key: str | None = strawberry.field(default=None, description=_KEY)
+    k: str | None = strawberry.field(default=None, description=_ALIAS.format("key"))
+    value: JSON | None = strawberry.field(default=UNSET, description="What to compare with: any JSON value.")
+    v: JSON | None = strawberry.field(default=UNSET, description=_ALIAS.format("value"))
+    operator: APIKeyOperator | None = strawberry.field(default=None, description="How to compare.")
+    o: APIKeyOperator | None = strawberry.field(default=None, description=_ALIAS.format("operator"))
+
+
+@strawberry.input(name="APIKeySortKey", description="A field to sort by.")
+class APIKeySortKey:
+    """One key of several."""
+
+    key: str = strawberry.field(description=_KEY)
+    desc: bool = strawberry.field(default=False, description="Whether the greatest comes first.")
+
+
+@strawberry.input(name="APIKeySort", description="An order: `{key, desc}`, or `{keys: [...]}` for several fields.")
+class APIKeySort:
+    """The seed's sort."""
+
+    key: str | None = strawberry.field(default=None, description=_KEY)
+    desc: bool = strawberry.field(default=False, description="Whether the greatest comes first.")
+    keys: list[APIKeySortKey] | None = strawberry.field(
+        default=None, description="Several fields, the first the weightiest."
+    )
+
+
+@strawberry.input(name="APIKeyPage", description="Which part of the results.")
+class APIKeyPage:
+    """The seed's page."""
+
+    start: int | None = strawberry.field(default=None, description="The first result wanted, counted from 1.")
+    limit: int | None = strawberry.field(
+        default=None, description="How many results; none or 0 means all, up to the service's largest page."
+    )
+
+
+@strawberry.input(
+    name="APIKeyListQuery", description="Which keys, in which order, which part and which of their fields."
+)
+class APIKeyListQuery:
+    """The core package's `Query`."""
+
+    filter: list[APIKeyCondition] | None = strawberry.field(default=None, description="Conditions that must all hold.")
+    filter_or: list[APIKeyCondition] | None = strawberry.field(
+        default=None, description="Conditions of which at least one must hold."
+    )
+    keyword: str | None = strawberry.field(
+        default=None, description="Words, any of which the key's id or its user's id contains; joins `filterOr`."
+    )
+    sort: APIKeySort | None = strawberry.field(default=None, description="The order; without it by `api_key_id`.")
+    page: APIKeyPage | None = strawberry.field(default=None, description="Which part of the results.")
+    only: list[str] | None = strawberry.field(
+        default=None, description="The fields wanted; selecting another is an error. Without it all may be selected."
+    )
+    minimal: bool = strawberry.field(default=False, description="Short for `only: [api_key_id, state, user_id]`.")
+    count_only: bool = strawberry.field(default=False, description="No results, only `totalCount`.")
+    unwind: JSON | None = strawberry.field(default=None, description="For fields that are arrays; a key has none.")
+
+
+@strawberry.enum(description="What a group computes of its rows.")
+class APIKeyGroupOperator(Enum):
+    """The ten group operators."""
+
+    COUNT = strawberry.enum_value("count", description="How many rows; needs no key.")
+    SUM = strawberry.enum_value("sum", description="The sum of the key's values.")
+    AVERAGE = strawberry.enum_value("average", description="The mean of the key's values.")
+    MAX = strawberry.enum_value("max", description="The greatest of the key's values.")
+    MIN = strawberry.enum_value("min", description="The least of the key's values.")
+    FIRST = strawberry.enum_value("first", description="The first row's value.")
+    LAST = strawberry.enum_value("last", description="The last row's value.")
+    PUSH = strawberry.enum_value("push", description="All values as a list; with `fields`, a list of objects.")
+    ADD_TO_SET = strawberry.enum_value("add_to_set", description="The different values as a list.")
+    MERGE_OBJECTS = strawberry.enum_value("merge_objects", description="The objects merged into one.")
+
+
+@strawberry.enum(description="What a projection computes of a field.")
+class APIKeyProjectOperator(Enum):
+    """The eight project operators."""
+
+    SIZE = strawberry.enum_value("size", description="How many elements an array has.")
+    SUM = strawberry.enum_value("sum", description="The sum of an array's elements.")
+    ARRAY_TO_OBJECT = strawberry.enum_value("array_to_object", description="An object from an array of `{k, v}`.")
+    OBJECT_TO_ARRAY = strawberry.enum_value("object_to_array", description="An array of `{k, v}` from an object.")
+    ADD = strawberry.enum_value("add", description="The key plus the value.")
+    SUBTRACT = strawberry.enum_value("subtract", description="The key less the value.")
+    MULTIPLY = strawberry.enum_value("multiply", description="The key times the value.")
+    DIVIDE = strawberry.enum_value("divide", description="The key divided by the value; null where that is 0.")
+
+
+_NAME = "What to call it in the answer: letters, digits and underscores."
+_STAGE_KEY = "A field, as `created_at` or `createdAt`, or a name that an earlier stage made."
+
+
+@strawberry.input(name="APIKeyGroupKey", description="A field to group by.")
+class APIKeyGroupKey:
+    """One key of a group."""
+
+    key: str | None = strawberry.field(default=None, description=_STAGE_KEY)
+    k: str | None = strawberry.field(default=None, description=_ALIAS.format("key"))
+    name: str | None = strawberry.field(default=None, description=_NAME)
+    n: str | None = strawberry.field(default=None, description=_ALIAS.format("name"))
+    date_format: str | None = strawberry.field(
+        default=None,
+        description="For an instant: `year`, `month` or `day` as numbers, or a format such as `%Y-%m-%d`, in UTC.",
+    )
+
+
+@strawberry.input(name="APIKeyPushField", description="A field of the objects that `PUSH` collects.")
+class APIKeyPushField:
+    """One field of a pushed object."""
+
+    key: str | None = strawberry.field(default=None, description=_STAGE_KEY)
+    k: str | None = strawberry.field(default=None, description=_ALIAS.format("key"))
+    name: str | None = strawberry.field(default=None, description=_NAME)
+    n: str | None = strawberry.field(default=None, description=_ALIAS.format("name"))
+
+
+@strawberry.input(name="APIKeyGroupField", description="What to compute of a group's rows.")
+class APIKeyGroupField:
+    """One computed field of a group."""
+
+    key: str | None = strawberry.field(default=None, description=_STAGE_KEY)
+    k: str | None = strawberry.field(default=None, description=_ALIAS.format("key"))
+    name: str | None = strawberry.field(default=None, description=_NAME)
+    n: str | None = strawberry.field(default=None, description=_ALIAS.format("name"))
+    operator: APIKeyGroupOperator | None = strawberry.field(default=None, description="How to compute it.")
+    o: APIKeyGroupOperator | None = strawberry.field(default=None, description=_ALIAS.format("operator"))
+    fields: list[APIKeyPushField] | None = strawberry.field(
+        default=None, description="For `PUSH`: what each object holds."
+    )
+    conditions: list[APIKeyCondition] | None = strawberry.field(
+        default=None,
+        description="For `COUNT`, `SUM` and `AVERAGE`: only rows for which all hold; with `EQ NOT GT GTE LT LTE`.",
+    )
+
+
+@strawberry.input(name="APIKeyGroup", description="Group rows by keys, and compute fields of each group.")
+class APIKeyGroup:
+    """The stage `group`."""
+
+    keys: list[APIKeyGroupKey] | None = strawberry.field(
+        default=None, description="What to group by; none is one group of all."
+    )
+    fields: list[APIKeyGroupField] | None = strawberry.field(default=None, description="What to compute.")
+
+
+@strawberry.input(name="APIKeyProjectField", description="A field to keep, or to compute.")
+class APIKeyProjectField:
+    """One field of a projection."""
+
+    key: str | None = strawberry.field(default=None, description=_STAGE_KEY)
+    k: str | None = strawberry.field(default=None, description=_ALIAS.format("key"))
+    name: str | None = strawberry.field(default=None, description=_NAME + " Without it, the key's own name.")
+    n: str | None = strawberry.field(default=None, description=_ALIAS.format("name"))
+    operator: APIKeyProjectOperator | None = strawberry.field(
+        default=None, description="How to compute it; none keeps it."
+    )
+    o: APIKeyProjectOperator | None = strawberry.field(default=None, description=_ALIAS.format("operator"))
+    value: JSON | None = strawberry.field(
+        default=UNSET, description="For `ADD`, `SUBTRACT`, `MULTIPLY`, `DIVIDE`: a number, or the name of a field."
+    )
+    v: JSON | None = strawberry.field(default=UNSET, description=_ALIAS.format("value"))
+
+
+@strawberry.input(name="APIKeyProject", description="Keep or compute fields.")
+class APIKeyProject:
+    """The stage `project`."""
+
+    fields: list[APIKeyProjectField] | None = strawberry.field(
+        default=None, description="The fields to keep or compute."
+    )
+    exclude_keys: bool = strawberry.field(default=False, description="Whether to drop the keys of the group before.")
+
+
+@strawberry.input(name="APIKeyUnwind", description="One row for each element of an array.")
+class APIKeyUnwind:
+    """The stage `unwind`."""
+
+    path: str = strawberry.field(description="The name of an array that an earlier stage made.")
+
+
+@strawberry.input(name="APIKeyCount", description="One row: how many there were.")
+class APIKeyCount:
+    """The stage `count`."""
+
+    name: str = strawberry.field(description=_NAME)
+
+
+@strawberry.input(name="APIKeyStage", one_of=True, description="One stage of a statistic: exactly one of its fields.")
+class APIKeyStage:
+    """One of the seven stages."""
+
+    group: APIKeyGroup | None = strawberry.field(default=UNSET, description="Group rows and compute.")
+    sort: APIKeySort | None = strawberry.field(default=UNSET, description="Order the rows.")
+    project: APIKeyProject | None = strawberry.field(default=UNSET, description="Keep or compute fields.")
+    unwind: APIKeyUnwind | None = strawberry.field(default=UNSET, description="One row for each element of an array.")
+    count: APIKeyCount | None = strawberry.field(default=UNSET, description="Count the rows.")
+    limit: int | None = strawberry.field(default=UNSET, description="Keep so many rows.")
+    skip: int | None = strawberry.field(default=UNSET, description="Leave out so many rows.")
+
+
+@strawberry.input(name="APIKeyStatisticsQuery", description="Which keys to count, and how.")
+class APIKeyStatisticsQuery:
+    """The core package's `StatisticsQuery`."""
+
+    filter: list[APIKeyCondition] | None = strawberry.field(default=None, description="Conditions that must all hold.")
+    filter_or: list[APIKeyCondition] | None = strawberry.field(
+        default=None, description="Conditions of which at least one must hold."
+    )
+    keyword: str | None = strawberry.field(
+        default=None, description="Words, any of which the key's id or its user's id contains; joins `filterOr`."
+    )
+    distinct: str | None = strawberry.field(
+        default=None, description="A field whose different values are wanted, sorted."
+    )
+    aggregate: list[APIKeyStage] | None = strawberry.field(default=None, description="The stages, in order.")
+    page: APIKeyPage | None = strawberry.field(
+        default=None, description="Which part of the rows; with a limit the answer has `total_count`."
+    )
