@@ -20,7 +20,7 @@ from .auth import Authenticator
 from .changes import Changes
 from .context import Context
 from .errors import BadRequest, DeadlineExceeded, ServiceError
-from .executor import Answer, Executor, Request, RequestError, is_query, read_request, refusal
+from .executor import Answer, Executor, RequestError, is_query, read_request, refusal
 from .graphql_ws import Connection
 from .settings import Settings
 
@@ -75,7 +75,10 @@ class GraphQLEndpoint:
         await response(scope, receive, send)
 
     async def _respond(self, scope: Scope, receive: Receive, headers: Headers, media_type: str) -> Response:
-        request = await _read(scope, receive, headers)
+        fields = await _read(scope, receive, headers)
+        if isinstance(fields, list):
+            return _json(await self._answer_batch(fields, scope), 200, media_type)
+        request = read_request(fields)
         caller = await self._authenticator.authenticate(scope)
         context = Context(self._authenticator.api_keys, self._changes, caller)
         try:
@@ -95,6 +98,30 @@ class GraphQLEndpoint:
             raise DeadlineExceeded("The request took too long. Ask for less, or try again.") from None
         # Under the older media type, clients expect 200 whatever became of the request.
         return _json(answer, 400 if media_type == GRAPHQL_JSON and not answer.executed else 200, media_type)
+
+    async def _answer_batch(self, batch: list[Any], scope: Scope) -> list[Answer]:
+        """The answers of several requests in one, which run one after the other; raises BadRequest."""
+        most = self._settings.max_batch
+        if not 1 <= len(batch) <= most:
+            allowed = f"1 to {most} requests" if most else "one request, as a JSON object"
+            raise BadRequest(f"Send {allowed}: the limit `max_batch`.")
+        requests = [read_request(fields) for fields in batch]
+        caller = await self._authenticator.authenticate(scope)
+        context = Context(self._authenticator.api_keys, self._changes, caller)
+        answers = []
+        try:
+            async with asyncio.timeout(self._settings.operation_timeout_seconds):
+                for request in requests:
+                    try:
+                        prepared, operation = self._executor.operation(request, caller)
+                        if operation.operation is OperationType.SUBSCRIPTION:
+                            raise BadRequest("Send a subscription by itself.")
+                        answers.append(await self._executor.execute(request, prepared, context))
+                    except RequestError as error:
+                        answers.append(refusal(*error.errors))
+        except TimeoutError:
+            raise DeadlineExceeded("The requests took too long. Send fewer, or try again.") from None
+        return answers
 
 
 def preferred_media_type(accept: str | None) -> str:
@@ -183,8 +210,8 @@ def _accepted(accept: str | None) -> tuple[tuple[str, float], ...]:
     return tuple(accepted)
 
 
-async def _read(scope: Scope, receive: Receive, headers: Headers) -> Request:
-    """The GraphQL request of an HTTP request; raises BadRequest."""
+async def _read(scope: Scope, receive: Receive, headers: Headers) -> Any:
+    """The JSON that an HTTP request carries; raises BadRequest."""
     match scope["method"]:
         case HTTPMethod.GET:
             parameters = QueryParams(scope["query_string"]).multi_items()
@@ -203,7 +230,7 @@ async def _read(scope: Scope, receive: Receive, headers: Headers) -> Request:
             fields = _from_json(await _read_body(receive), "The body")
         case _:
             raise BadRequest("Send GraphQL requests by GET or POST.", 405, {"Allow": "GET, POST"})
-    return read_request(fields)
+    return fields
 
 
 async def _read_body(receive: Receive) -> bytes:
@@ -224,5 +251,6 @@ def _from_json(text: bytes, what: str) -> Any:
         raise BadRequest(f"{what} is not JSON in UTF-8.") from None
 
 
-def _json(answer: Answer, status: int, media_type: str) -> Response:
-    return Response(orjson.dumps(answer.to_json()), status, media_type=f"{media_type}; charset=utf-8")
+def _json(answer: Answer | list[Answer], status: int, media_type: str) -> Response:
+    content = [one.to_json() for one in answer] if isinstance(answer, list) else answer.to_json()
+    return Response(orjson.dumps(content), status, media_type=f"{media_type}; charset=utf-8")

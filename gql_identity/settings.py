@@ -108,6 +108,7 @@ class Settings(BaseSettings):
         256, ge=1, le=1_000, description="The longest pattern or text to look for, in characters."
     )
     max_stages: int = Field(20, ge=1, le=1_000, description="The most stages in one statistic.")
+    max_batch: int = Field(0, ge=0, le=1_000, description="The most operations in one HTTP request; 0 refuses batches.")
     max_tokens: int = Field(
         1_500, ge=100, le=100_000, description="The most tokens in one document; also the most comments."
     )

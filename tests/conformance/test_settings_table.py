@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from pydantic import SecretStr
 from pydantic_core import PydanticUndefined
 
 from gql_identity.settings import PREFIX, Settings
@@ -13,7 +14,7 @@ README = Path(__file__).parents[2] / "README.md"
 
 def row(name: str, field: Any) -> str:
     bounds = {type(part).__name__.lower(): getattr(part, type(part).__name__.lower(), None) for part in field.metadata}
-    choices = [choice for choice in re.findall(r"'([a-z]+)'", str(field.annotation)) if choice != "str"]
+    choices = [choice for choice in re.findall(r"'([a-z]+)'", str(field.annotation)) if choice not in ("str", "bool")]
     if "ge" in bounds:
         allowed = f"{bounds['ge']:,} to {bounds['le']:,}"
     elif choices:
@@ -22,7 +23,9 @@ def row(name: str, field: Any) -> str:
         allowed = "`true`, `false`"
     else:
         allowed = ""
-    default = "" if field.default in (None, (), PydanticUndefined) else f"`{field.default}`"
+    value = field.default.get_secret_value() if isinstance(field.default, SecretStr) else field.default
+    value = str(value).lower() if isinstance(value, bool) else value
+    default = "" if value in (None, (), PydanticUndefined) else f"`{value}`"
     return f"| `{PREFIX}{name.upper()}` | {default} | {allowed} | {field.description} |"
 
 

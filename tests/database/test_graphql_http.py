@@ -441,3 +441,23 @@ class TestOperations:
 
 async def hang(*_: Any, **__: Any) -> None:
     await asyncio.sleep(60)
+
+
+async def test_batches_run_where_they_are_allowed_up_to_their_limit(api: Api) -> None:
+    key = await api.make()
+    headers = {"Authorization": f"Bearer {key.secret}"}
+    one = {"query": "{ __typename }"}
+    async with running(api.settings.model_copy(update={"max_batch": 2})) as other:
+        answer = await other.client.post("/graphql", json=[one, {"query": "{ nothing }"}], headers=headers)
+        good, bad = answer.json()
+        assert good == {"data": {"__typename": "Query"}}
+        assert bad["errors"][0]["extensions"]["code"] == "GRAPHQL_VALIDATION_FAILED"
+        for batch in (
+            [],
+            [one] * 3,
+            [1],
+            [{"query": 'subscription { apiKeyChanged(input: {domainId: "d1"}) { type } }'}],
+        ):
+            refused = await other.client.post("/graphql", json=batch, headers=headers)
+            assert refused.status_code == 400
+            assert refused.json()["errors"][0]["extensions"]["code"] == "BAD_REQUEST"

@@ -1,0 +1,145 @@
+"""The React example in Chromium: vite serves its page and passes requests on to the running service."""
+
+import re
+import shutil
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import missing_tool
+from tests.processes import ROOT, surroundings, wait_until
+
+from .test_graphiql import ARGUMENTS
+
+EXAMPLE = ROOT / "examples" / "react"
+CREATE = """mutation($userId: ID!, $name: String) {
+  createApiKey(input: {domainId: "default", userId: $userId, name: $name}) { apiKeyId } }"""
+
+
+@pytest.fixture(scope="module")
+def address(served: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Where `vite preview` shows the page as it is built."""
+    if shutil.which("node") is None:
+        missing_tool("node")
+    if not (EXAMPLE / "node_modules").exists():
+        missing_tool("the example's packages (npm ci in examples/react)")
+    vite = ["node", str(EXAMPLE / "node_modules" / "vite" / "bin" / "vite.js")]
+    built = str(tmp_path_factory.mktemp("react"))
+    environment = surroundings(GQL_IDENTITY_URL=served.url, NO_COLOR="1")
+    options: dict[str, Any] = {"cwd": EXAMPLE, "env": environment, "text": True}
+    subprocess.run([*vite, "build", "--outDir", built], check=True, capture_output=True, timeout=120, **options)
+    log = Path(built) / "preview.log"
+    command = [*vite, "preview", "--outDir", built, "--host", "127.0.0.1", "--port", "0"]
+    with log.open("w") as out, subprocess.Popen(command, stdout=out, stderr=out, **options) as preview:
+        try:
+            wait_until(lambda: preview.poll() is not None or "http://" in log.read_text(), 60)
+            found = re.search(r"http://127\.0\.0\.1:\d+", log.read_text())
+            assert found, log.read_text()
+            yield found[0]
+        finally:
+            preview.terminate()
+
+
+@pytest.fixture
+async def page(address: str) -> AsyncIterator[Any]:
+    chromium = shutil.which("chromium")
+    try:
+        from playwright.async_api import async_playwright
+    except ImportError:
+        missing_tool("playwright")
+    if chromium is None:
+        missing_tool("chromium")
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
+        page = await (await browser.new_context(viewport={"width": 1100, "height": 800})).new_page()
+        page.set_default_timeout(20_000)
+        errors: list[str] = []
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+        page.errors = errors
+        await page.goto(address)
+        yield page
+        await browser.close()
+    assert errors == []
+
+
+async def sign_in(page: Any, secret: str) -> None:
+    await page.get_by_label("Your API key").fill(secret)
+    await page.get_by_role("button", name="Show keys").click()
+
+
+async def create(page: Any, name: str) -> str:
+    """Make a key; the secret that the page shows."""
+    await page.get_by_label("User", exact=True).fill("ann")
+    await page.get_by_label("Name", exact=True).fill(name)
+    await page.get_by_role("button", name="Create").click()
+    shown = page.get_by_role("region", name="The new key's secret")
+    await shown.wait_for()
+    return str(await shown.locator("code").inner_text())
+
+
+def row(page: Any, name: str) -> Any:
+    return page.get_by_role("row").filter(has=page.get_by_role("rowheader", name=name, exact=True))
+
+
+async def test_it_creates_a_key_and_shows_its_secret_once(page: Any, served: Any, tmp_path: Path) -> None:
+    await sign_in(page, served.admin_key)
+    await row(page, "first key").wait_for()
+    secret = await create(page, "shown once")
+    await row(page, "shown once").wait_for()
+    await page.screenshot(path=tmp_path / "created.png", full_page=True)  # to be looked at
+
+    assert served.send("{ __typename }", by=secret).status_code == 200
+    assert await page.evaluate("document.activeElement.innerText.includes('Keep this secret now')")
+    await page.get_by_role("button", name="I have kept it").click()
+    assert secret not in await page.content()
+    assert await page.evaluate("JSON.stringify([localStorage, sessionStorage, document.cookie])") == '[{},{},""]'
+    assert await page.get_by_label("User", exact=True).input_value() == ""  # the form is ready for the next one
+
+
+async def test_it_disables_enables_and_deletes_a_key(page: Any, served: Any) -> None:
+    await sign_in(page, served.admin_key)
+    secret = await create(page, "to and fro")
+
+    await page.get_by_role("button", name="Disable to and fro").click()
+    await row(page, "to and fro").get_by_role("cell", name="disabled", exact=True).wait_for()
+    assert served.send("{ __typename }", by=secret).status_code == 401
+    await page.get_by_role("button", name="Enable to and fro").click()
+    await row(page, "to and fro").get_by_role("cell", name="enabled", exact=True).wait_for()
+
+    page.once("dialog", lambda dialog: dialog.dismiss())
+    await page.get_by_role("button", name="Delete to and fro").click()
+    assert await row(page, "to and fro").count() == 1
+    page.once("dialog", lambda dialog: dialog.accept())
+    await page.get_by_role("button", name="Delete to and fro").click()
+    await row(page, "to and fro").wait_for(state="detached")
+    assert served.send("{ __typename }", by=secret).status_code == 401
+
+
+async def test_it_follows_what_another_client_changes(page: Any, served: Any) -> None:
+    await sign_in(page, served.admin_key)
+    await page.get_by_role("status").get_by_text("Live", exact=True).wait_for()
+    await page.wait_for_timeout(500)  # it is connected; there is no word that the subscription has begun
+
+    def change(mutation: str) -> None:
+        served.send(
+            f"mutation($i: APIKeyRequest!) {{ {mutation}(input: $i) {{ id }} }}",
+            {"i": {"domainId": "default", "apiKeyId": key_id}},
+        )
+
+    made = served.send(CREATE, {"userId": "bob", "name": "from elsewhere"}).json()
+    key_id = made["data"]["createApiKey"]["apiKeyId"]
+    await row(page, "from elsewhere").get_by_role("cell", name="enabled", exact=True).wait_for()
+    change("disableApiKey")
+    await row(page, "from elsewhere").get_by_role("cell", name="disabled", exact=True).wait_for()
+    change("deleteApiKey")
+    await row(page, "from elsewhere").wait_for(state="detached")
+
+
+async def test_it_says_why_it_cannot(page: Any, served: Any) -> None:
+    await sign_in(page, served.admin_key[:-1] + "x")
+    assert (await page.get_by_role("alert").inner_text()).startswith("This key opens nothing")
+    page.errors[:] = [error for error in page.errors if "401" not in error]  # the browser's own note of the refusal
