@@ -9,8 +9,10 @@ from graphql import (
     GraphQLInputField,
     GraphQLInputObjectType,
     GraphQLObjectType,
+    GraphQLSchema,
     Undefined,
     Visitor,
+    get_named_type,
     parse,
     print_ast,
     visit,
@@ -213,9 +215,28 @@ def _make_schema() -> FederatedSchema:
         for input_ in inputs:
             if input_.default_value is None:
                 input_.default_value = Undefined
+            # A root field's `input` is what the type of it says.
+            input_.description = input_.description or get_named_type(input_.type).description
+    _describe_federation(made._schema)
     sdl = print_ast(visit(parse(made.as_str()), _WithoutNode()))
     made._schema.type_map["_Service"].fields["sdl"].resolve = lambda *_: sdl  # type: ignore[attr-defined]
     return made
+
+
+def _describe_federation(made: GraphQLSchema) -> None:
+    """Say what a gateway's own fields and types are, which are in the schema that people read too."""
+    for name, description in {
+        "_Any": "What names an entity: its type as `__typename` and its key's fields.",
+        "_Entity": "What a gateway may ask for by its key.",
+        "_Service": "This service as a subgraph.",
+    }.items():
+        made.type_map[name].description = description
+    fields = made.query_type.fields  # type: ignore[union-attr]
+    fields["_entities"].description = "For gateways: entities by their keys, null where there is none that you may see."
+    fields["_entities"].args["representations"].description = "The entities wanted."
+    fields["_service"].description = "For gateways: this service as a subgraph."
+    sdl = made.type_map["_Service"].fields["sdl"]  # type: ignore[attr-defined]
+    sdl.description = "Its schema, in the schema definition language of federation."
 
 
 class _WithoutNode(Visitor):

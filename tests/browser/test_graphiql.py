@@ -182,6 +182,20 @@ async def test_the_example_operations_fit_the_schema_and_run(page: Any, served: 
     assert await page.evaluate("__MONACO.editor.getModelMarkers({}).map((marker) => marker.message)") == []
 
 
+async def test_the_example_subscription_shows_changes_until_it_is_stopped(page: Any, served: Any) -> None:
+    await open_page(page, served, served.admin_key)
+
+    await page.click(".graphiql-execute-button")
+    await page.get_by_role("menuitem", name="FollowKeys").click()
+    async with asyncio.timeout(20):
+        while not (answer := await page.evaluate(model("response.json"))):
+            await second_key(page, served)  # there is no word that a subscription has begun
+            await page.wait_for_timeout(500)
+    assert json.loads(answer)["data"]["apiKeyChanged"]["type"] == "CREATED"
+    await page.click(".graphiql-execute-button[aria-label^='Stop']")
+    await page.locator(".graphiql-execute-button[aria-label^='Execute']").wait_for()
+
+
 async def test_a_field_name_is_completed(page: Any, served: Any) -> None:
     await open_page(page, served, served.admin_key)
 

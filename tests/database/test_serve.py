@@ -434,7 +434,7 @@ class TestLogs:
         service.send("{ apiKeys(input: {domainId: 1}) { nothing } }", {"x": "unused-variable"})
         service.send("query($x: Int!) { __typename }", {"x": "wrong-variable"})
         said = service.err + service.out
-        assert '"status": 401' in said
+        assert '"status":401' in said
         for text in (made["apiKey"], wrong, service.admin_key, "in-a-variable", "sent as one", "unused", "wrong-var"):
             assert text not in said
         assert made["apiKey"][len(PREFIX) : -6] not in said
