@@ -14,13 +14,15 @@ from typing import Any, NamedTuple
 from .errors import PermissionDenied
 from .types import APIKeyRole, CreateAPIKeyRequest
 
+_ANY = frozenset(APIKeyRole)
 _OF_ONE_USER = frozenset({APIKeyRole.USER, APIKeyRole.VERIFIER})
 _WITHIN = {role: frozenset(other for other in APIKeyRole if other.rank <= role.rank) for role in APIKeyRole}
+_WITHIN[APIKeyRole.SYSTEM] = _ANY
 _MAY_CREATE = {
     APIKeyRole.USER: frozenset({APIKeyRole.USER}),
     APIKeyRole.VERIFIER: frozenset({APIKeyRole.USER}),
     APIKeyRole.DOMAIN_OWNER: frozenset({APIKeyRole.USER, APIKeyRole.DOMAIN_OWNER}),
-    APIKeyRole.SYSTEM: frozenset(APIKeyRole),
+    APIKeyRole.SYSTEM: _ANY,
 }
 
 
@@ -48,11 +50,13 @@ class Reach(NamedTuple):
     @property
     def rest(self) -> dict[str, Any]:
         """The conditions that narrow `first` further; none for SYSTEM."""
-        return {} if self.roles is _WITHIN[APIKeyRole.SYSTEM] else {"role": {"$in": sorted(r.name for r in self.roles)}}
+        return {} if self.roles is _ANY else {"role": {"$in": sorted(r.name for r in self.roles)}}
 
     def covers(self, user_id: str, role: APIKeyRole) -> bool:
         """Whether a key of this domain is within reach."""
-        return self.user_id in (None, user_id) and role in self.roles
+        if self.user_id is not None and self.user_id != user_id:
+            return False
+        return self.roles is _ANY or role in self.roles
 
 
 def may_name(caller: Caller, domain_id: str) -> bool:

@@ -191,11 +191,11 @@ class ApiKeys:
             documents = [] if document is None else [document]
         else:
             documents = await self._database.run(lambda: self._collection.find(where, wanted).to_list(None))
-        found = {
-            (document["domain_id"], document["_id"]): read_key(document, fields)
-            for document in documents
-            if withins[document["domain_id"]].covers(document["user_id"], APIKeyRole[document["role"]])
-        }
+        found: dict[tuple[str, str], APIKeyInfo] = {}
+        for document in documents:
+            key = read_key(document, fields)
+            if withins[key.domain_id].covers(key.user_id, key.role):
+                found[key.domain_id, key.api_key_id] = key
         return [found.get(reference) for reference in references]
 
     async def page(self, request: APIKeyQuery, caller: Caller, fields: frozenset[str], *, count: bool) -> APIKeysInfo:

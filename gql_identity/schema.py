@@ -189,11 +189,13 @@ class FederatedSchema(Schema):
 
 
 def _reference(index: int, representation: Any, *fields: str) -> Any:
-    values = tuple(representation.get(field) for field in fields)
-    for field, value in zip(fields, values, strict=True):
+    values = []
+    for field in fields:
+        value = representation.get(field)
         if not isinstance(value, str):
             raise InvalidArgument(f"representations[{index}].{field}: give a string.")
-    return values
+        values.append(value)
+    return tuple(values)
 
 
 def _make_schema() -> FederatedSchema:
