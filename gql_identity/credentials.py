@@ -1,5 +1,6 @@
 """Which key a secret belongs to; believed for a moment, so that one key's requests share a read."""
 
+import asyncio
 import time
 from collections.abc import Sequence
 
@@ -24,6 +25,8 @@ class Credentials:
         self._collection = database.api_keys
         self._pepper, *self._peppers_retired = settings.peppers
         self._known: dict[bytes, tuple[float, APIKeyInfo]] = {}
+        self._forgot = 0.0
+        self._reading: dict[bytes, tuple[float, asyncio.Task[dict[str, APIKeyInfo]]]] = {}
 
     def digest(self, text: str) -> bytes:
         """What is stored of a secret: its digest under today's pepper."""
@@ -34,8 +37,31 @@ class Credentials:
 
         An enabled key is believed for half a second from before it was read, so that one key's requests share a read.
         """
-        (key,) = await self.find_all([text])
-        return key
+        asked = time.monotonic()
+        if (key := self._believed(text, asked)) is not None or not secret.is_well_formed(text):
+            return key
+        digest = self.digest(text)
+        if (reading := self._reading.get(digest)) is not None:
+            begun, read = reading
+            key = (await asyncio.shield(read)).get(text)
+            # What another request began to read is worth as much as what is believed: it must be good, and new.
+            if key is not None and key.state is APIKeyState.ENABLED and time.monotonic() - begun < KNOWN_SECONDS:
+                return key
+        return (await asyncio.shield(self._begin_reading(text, digest, time.monotonic()))).get(text)
+
+    def _begin_reading(self, text: str, digest: bytes, asked: float) -> "asyncio.Task[dict[str, APIKeyInfo]]":
+        """Read a key in a task of its own, which goes on for others should the request that began it end."""
+        read = asyncio.create_task(self._read_secrets({text}, asked))
+        begun = self._reading[digest] = (asked, read)
+
+        def done(read: "asyncio.Task[dict[str, APIKeyInfo]]") -> None:
+            if self._reading.get(digest) is begun:
+                del self._reading[digest]
+            if not read.cancelled():
+                read.exception()  # told to those who wait, if any
+
+        read.add_done_callback(done)
+        return read
 
     async def find_all(self, texts: Sequence[str]) -> list[APIKeyInfo | None]:
         """As `find`, for each of several secrets, in their order; one read for all."""
@@ -74,11 +100,15 @@ class Credentials:
         return found
 
     def _believe(self, digest: bytes, key: APIKeyInfo, asked: float) -> None:
+        if asked <= self._forgot:
+            return
         if len(self._known) >= KNOWN_KEYS:
             self._known = {d: known for d, known in self._known.items() if asked - known[0] < KNOWN_SECONDS}
         if len(self._known) < KNOWN_KEYS:
             self._known[digest] = (asked, key)
 
     def forget(self, key_id: str) -> None:
-        """Believe nothing of a key that was just disabled or deleted."""
+        """Believe nothing of a key that was just disabled or deleted, nor what is being read at this moment."""
+        self._forgot = time.monotonic()
+        self._reading.clear()
         self._known = {digest: known for digest, known in self._known.items() if known[1].api_key_id != key_id}
