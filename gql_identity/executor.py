@@ -170,16 +170,7 @@ class Executor:
         except RequestError as error:
             yield refusal(*error.errors)
             return
-        source: Any = subscribe(
-            self._schema,
-            prepared.document,
-            context_value=context,
-            variable_values=request.variables,
-            operation_name=request.operation_name,
-            executor_class=StrawberryGraphQLCoreExecutionContext,
-            max_coercion_errors=MAX_ERRORS,
-            hide_suggestions=True,
-        )
+        source: Any = subscribe(**self._for_core(request, prepared, context))
         if isawaitable(source):
             source = await source
         if isinstance(source, ExecutionResult):
@@ -229,19 +220,22 @@ class Executor:
     async def _execute(self, request: Request, prepared: Prepared, context: Context) -> Answer:
         if (plan := self._plan(prepared, request.operation_name)) is not None:
             return self._answer(await plan.run(context, request.variables))
-        result: Any = execute(
-            self._schema,
-            prepared.document,
-            context_value=context,
-            variable_values=request.variables,
-            operation_name=request.operation_name,
-            executor_class=StrawberryGraphQLCoreExecutionContext,
-            max_coercion_errors=MAX_ERRORS,
-            hide_suggestions=True,
-        )
+        result: Any = execute(**self._for_core(request, prepared, context))
         if isawaitable(result):
             result = await result
         return self._answer(result)
+
+    def _for_core(self, request: Request, prepared: Prepared, context: Context) -> dict[str, Any]:
+        return {
+            "schema": self._schema,
+            "document": prepared.document,
+            "context_value": context,
+            "variable_values": request.variables,
+            "operation_name": request.operation_name,
+            "executor_class": StrawberryGraphQLCoreExecutionContext,
+            "max_coercion_errors": MAX_ERRORS,
+            "hide_suggestions": True,
+        }
 
     def _plan(self, prepared: Prepared, name: str | None) -> Plan | None:
         if self._compiler is None:

@@ -19,7 +19,7 @@ _ALPHABET = frozenset(ALPHABET)
 
 def make_secret() -> str:
     """A new secret, of 256 random bits."""
-    body = PREFIX + "".join(secrets.choice(ALPHABET) for _ in range(RANDOM_CHARACTERS))
+    body = PREFIX + _base62(secrets.randbits(256), RANDOM_CHARACTERS)
     return body + _checksum(body)
 
 
@@ -32,6 +32,8 @@ def is_well_formed(secret: str) -> bool:
 
 def contains_secret(text: str) -> bool:
     """Whether a well-formed secret stands anywhere in a text."""
+    if PREFIX not in text:
+        return False
     begins = [place for place in range(len(text)) if text.startswith(PREFIX, place)]
     return any(is_well_formed(text[place : place + LENGTH]) for place in begins)
 
@@ -52,8 +54,12 @@ def pepper_fingerprint(pepper: str) -> str:
 
 
 def _checksum(body: str) -> str:
-    number, characters = zlib.crc32(body.encode()), ""
-    for _ in range(CHECKSUM_CHARACTERS):
+    return _base62(zlib.crc32(body.encode()), CHECKSUM_CHARACTERS)
+
+
+def _base62(number: int, length: int) -> str:
+    characters = []
+    for _ in range(length):
         number, digit = divmod(number, len(ALPHABET))
-        characters = ALPHABET[digit] + characters
-    return characters
+        characters.append(ALPHABET[digit])
+    return "".join(reversed(characters))
