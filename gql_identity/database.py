@@ -201,6 +201,8 @@ def _translate(error: driver.PyMongoError) -> Exception | None:
         return InvalidArgument("The database cannot read a pattern of the query. Simplify it.")
     if isinstance(error, driver.OperationFailure) and error.code in _TOO_LARGE:
         return InvalidArgument("The query gathers more than the database can hold at once. Narrow it.")
+    if isinstance(error, driver.OperationFailure) and any(sign in str(error) for sign in _FULL_OR_FAILED):
+        return Unavailable("The database cannot write now. Try again.")
     if error.timeout:
         return DeadlineExceeded("The database did not answer in time. Try again.")
     return None
@@ -210,3 +212,4 @@ _REFUSES = "The database refuses what the service needs: check the user, its pas
 # MongoDB's codes, and the embedded engine's: 2, for a pattern that it finds too large.
 _BAD_PATTERN = {2, 51091, 51108}
 _TOO_LARGE = {146, 10334}
+_FULL_OR_FAILED = ("No space left on device", "OutOfDiskSpace", "WT_PANIC")

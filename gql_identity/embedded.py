@@ -22,6 +22,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -45,6 +46,8 @@ _CLEAR_SECONDS = 5.0
 _STOP_SECONDS = 1.5  # of the 10 that a stop may take; nothing acknowledged is lost by the kill that follows
 _ANSWER_MS = 10_000
 _STEADY_SECONDS = 1.0  # a child that ran so long did start, so the next restart is quick again
+_LOOK_SECONDS = 0.5  # between two looks at what the child says
+_MUST_RESTART = "WT_PANIC"  # the engine's word for it
 _RESTART_SECONDS = (0.1, 5.0)  # the first wait before a restart, and the longest
 # Failures that pass: another process took the port, or the child of a service that was killed has not gone yet.
 _PASSING = ("failed to bind", "already being managed by another process")
@@ -237,7 +240,7 @@ class EmbeddedDatabase:
         delay = shortest
         while self._child is not None:
             begun = time.monotonic()
-            code = self._child.wait()
+            code = self._wait(self._child)
             if time.monotonic() - begun > _STEADY_SECONDS:
                 delay = shortest
             if self._stopping.is_set():
@@ -252,6 +255,15 @@ class EmbeddedDatabase:
                 return
             except OSError as error:
                 logger.warning("The embedded database could not be started again: %s", error)
+
+    def _wait(self, child: subprocess.Popen[bytes]) -> int:
+        """Wait until the child ends, and answer its exit code."""
+        while True:
+            with suppress(subprocess.TimeoutExpired):
+                return child.wait(_LOOK_SECONDS)
+            # After such a failure, as on a full disk, it refuses everything but does not end by itself.
+            if _MUST_RESTART in self._said():
+                child.kill()
 
     def _said(self) -> str:
         with (self._directory / "embedded.log").open("rb") as log:

@@ -5,6 +5,7 @@ import json
 import resource
 import signal
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -294,3 +295,35 @@ def few_files(number: int) -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (before, most))
+
+
+@contextmanager
+def small_disk(directory: Path, size: str) -> Iterator[Path]:
+    """A file system of so many bytes, where the machine allows to make one."""
+    directory.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", directory], capture_output=True)
+    if mounted.returncode:
+        pytest.skip("this machine does not allow to mount a small file system")
+    try:
+        yield directory
+    finally:
+        subprocess.run(["umount", "--lazy", directory], check=True)
+
+
+@pytest.mark.slow
+def test_a_full_disk_ends_in_errors_and_then_in_recovery_and_loses_nothing(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", "200m") as disk:
+        with serving(disk / "data") as service:
+            with Load(service, 4) as load:
+                load.wait_for_answers(50)
+                filler = disk / "filler"
+                with filler.open("wb") as file, suppress(OSError):
+                    while True:
+                        file.write(bytes(1 << 20))
+                        file.flush()
+                wait_until(lambda: len(load.outcomes) > 1, 60)
+                assert load.outcomes.keys() <= {"answered", "UNAVAILABLE", "DEADLINE_EXCEEDED"}
+                filler.unlink()
+                load.wait_for_answers(50, 60)
+            assert_well(service)
+        assert load.answered <= stored(disk / "data")
