@@ -10,7 +10,7 @@ from .rates import client_address
 from .settings import Settings
 from .types import APIKeyState
 
-_SEND_ONE = "Send the header `Authorization: Bearer SECRET`."
+SEND_ONE = "Send the header `Authorization: Bearer SECRET`."
 _REFUSED = "This key opens nothing: it is wrong, disabled or deleted."
 
 
@@ -44,7 +44,7 @@ class Authenticator:
             # A proxy may add a line of its own below the client's.
             forwarded_for = ",".join(Headers(scope=scope).getlist("x-forwarded-for"))
             await self._rates.failed_credential(client_address(peer, forwarded_for, self._settings))
-            raise Unauthenticated(_REFUSED if scheme.lower() == "bearer" else _SEND_ONE)
+            raise Unauthenticated(_REFUSED if scheme.lower() == "bearer" else SEND_ONE)
         caller = Caller(key.api_key_id, key.domain_id, key.user_id, key.role)
         await self._rates.request(caller)
         self.api_keys.credentials.uses.used(key.api_key_id, key.domain_id)
@@ -53,5 +53,5 @@ class Authenticator:
     async def require(self, scope: Scope) -> Caller:
         """As `authenticate`, but raises Unauthenticated where there is no Authorization header too."""
         if (caller := await self.authenticate(scope)) is None:
-            raise Unauthenticated(_SEND_ONE)
+            raise Unauthenticated(SEND_ONE)
         return caller

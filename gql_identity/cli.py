@@ -22,10 +22,11 @@ from .database import Database
 from .embedded import EmbeddedDatabase, end_with_parent, running_uri
 from .errors import DeadlineExceeded, ServiceError, StartError, Unavailable
 from .logs import configure_logs
+from .messages import message_of, plain
 from .schema import schema
 from .server import serve
 from .settings import RESOLVED, Settings, load_settings
-from .types import APIKeyInfo, APIKeyRole, CreateAPIKeyRequest, instant_text
+from .types import APIKeyInfo, APIKeyRole, CreateAPIKeyRequest
 
 if sys.platform != "win32":
     import resource
@@ -262,20 +263,7 @@ def _create_key(options: argparse.Namespace) -> int:
     with _database(_settings(options), join=True) as resolved:
         key = asyncio.run(create(resolved))
     if options.json:
-        message = {
-            "api_key_id": key.api_key_id,
-            "api_key": key.api_key,
-            "state": key.state.name,
-            "user_id": key.user_id,
-            "domain_id": key.domain_id,
-            "last_accessed_at": None,
-            "created_at": instant_text(key.created_at),
-            "name": key.name,
-            "role": key.role.name,
-            "hint": key.hint,
-            "created_by": None,
-        }
-        print(json.dumps(message))
+        print(json.dumps(message_of(key), default=plain))
     else:
         print(f"{key.api_key_id}, role {key.role.name}, for user {key.user_id} of domain {key.domain_id}.")
         print(f"Its secret, shown now and never again:\n{key.api_key}")

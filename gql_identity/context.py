@@ -15,6 +15,7 @@ from strawberry.utils.str_converters import to_snake_case
 
 from .access import Caller
 from .api_keys import ApiKeys, Owner
+from .auth import SEND_ONE
 from .changes import Changes
 from .errors import ServiceError, Unauthenticated
 from .query_types import APIKeyStatisticsQuery
@@ -34,7 +35,7 @@ class Context:
     def caller(self) -> Caller:
         """Who asks; raises Unauthenticated where no credential was sent."""
         if self.caller_if_any is None:
-            raise Unauthenticated("Send the header `Authorization: Bearer SECRET`.")
+            raise Unauthenticated(SEND_ONE)
         return self.caller_if_any
 
     async def connection(self, info: "Info", owner: Owner, arguments: Arguments) -> APIKeyConnection | None:

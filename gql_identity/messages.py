@@ -6,6 +6,7 @@ A model reads strictly: no text for a number, no number for a boolean, no field 
 import re
 from collections.abc import Iterable
 from dataclasses import MISSING, fields
+from datetime import datetime
 from enum import Enum
 from functools import cache
 from types import UnionType
@@ -20,10 +21,26 @@ from strawberry.scalars import JSON
 from strawberry.utils.str_converters import to_snake_case
 
 from .query_types import APIKeyGroupOperator, APIKeyOperator, APIKeyProjectOperator
-from .types import APIKeyInfo, APIKeyRole, APIKeyState
+from .types import APIKeyInfo, APIKeyRole, APIKeyState, instant_text
 
 # The rest of the GraphQL type, `id`, `user` and `domain`, is for GraphQL clients alone.
 INFO_FIELDS = tuple(field.name for field in fields(APIKeyInfo) if field.name not in ("id", "user", "domain"))
+
+
+def message_of(key: APIKeyInfo, names: Iterable[str] = INFO_FIELDS) -> dict[str, Any]:
+    """The seed's `APIKeyInfo` message, or these fields of it; `plain` makes JSON of its values."""
+    return {name: getattr(key, name) for name in names}
+
+
+def plain(value: Any) -> str:
+    """A message's instant or name as JSON has it; raises TypeError for anything else."""
+    if isinstance(value, datetime):
+        return instant_text(value)
+    if isinstance(value, Enum):
+        return str(value.value)
+    raise TypeError(type(value).__name__)
+
+
 _LAZY = {"User": object, "Domain": object}  # the types of fields that no message has here
 
 

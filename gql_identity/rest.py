@@ -1,8 +1,7 @@
 """The seed's `POST /identity/v1/api-key/*`, and their OpenAPI document."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
-from datetime import datetime
+from collections.abc import Awaitable, Callable
 from functools import cache
 from typing import Any, NamedTuple, get_type_hints
 
@@ -21,7 +20,7 @@ from .api_keys import ApiKeys
 from .auth import Authenticator
 from .errors import BadRequest, DeadlineExceeded, Internal, InvalidArgument, NotFound, ServiceError, Unauthenticated
 from .logs import redact
-from .messages import INFO_FIELDS, answer_model, json_schemas, reader, request_model
+from .messages import INFO_FIELDS, answer_model, json_schemas, message_of, plain, reader, request_model
 from .query import MINIMAL, wanted_fields
 from .settings import Settings
 from .types import (
@@ -32,7 +31,6 @@ from .types import (
     APIKeyStatQuery,
     CreateAPIKeyRequest,
     GetAPIKeyRequest,
-    instant_text,
 )
 
 PREFIX = "/identity/v1"
@@ -58,17 +56,17 @@ log = structlog.get_logger()
 
 async def _create(api_keys: ApiKeys, request: CreateAPIKeyRequest, caller: Caller) -> Any:
     """Make a key. Its secret, `api_key`, is in this answer alone: keep it now."""
-    return _message(await api_keys.create(request, caller))
+    return message_of(await api_keys.create(request, caller))
 
 
 async def _enable(api_keys: ApiKeys, request: APIKeyRequest, caller: Caller) -> Any:
     """Let a disabled key open things again."""
-    return _message(await api_keys.enable(request, caller))
+    return message_of(await api_keys.enable(request, caller))
 
 
 async def _disable(api_keys: ApiKeys, request: APIKeyRequest, caller: Caller) -> Any:
     """Stop a key from opening anything, until it is enabled."""
-    return _message(await api_keys.disable(request, caller))
+    return message_of(await api_keys.disable(request, caller))
 
 
 async def _delete(api_keys: ApiKeys, request: APIKeyRequest, caller: Caller) -> Any:
@@ -80,7 +78,7 @@ async def _delete(api_keys: ApiKeys, request: APIKeyRequest, caller: Caller) -> 
 async def _get(api_keys: ApiKeys, request: GetAPIKeyRequest, caller: Caller) -> Any:
     """Read one key; with `only`, those of its fields alone."""
     wanted = _wanted(request.only, "only")
-    return _message(await api_keys.get(request, caller, frozenset(wanted)), wanted)
+    return message_of(await api_keys.get(request, caller, frozenset(wanted)), wanted)
 
 
 async def _list(api_keys: ApiKeys, request: APIKeyQuery, caller: Caller) -> Any:
@@ -89,7 +87,7 @@ async def _list(api_keys: ApiKeys, request: APIKeyQuery, caller: Caller) -> Any:
     if request.query and request.query.minimal:
         wanted = tuple(name for name in wanted if name in MINIMAL)
     page = await api_keys.page(request, caller, frozenset(wanted), count=True)
-    return {"results": [_message(key, wanted) for key in page.results], "total_count": page.total_count}
+    return {"results": [message_of(key, wanted) for key in page.results], "total_count": page.total_count}
 
 
 async def _stat(api_keys: ApiKeys, request: APIKeyStatQuery, caller: Caller) -> Any:
@@ -102,10 +100,6 @@ def _wanted(only: list[str] | None, path: str) -> tuple[str, ...]:
     if names is not None and (others := sorted(names.difference(INFO_FIELDS))):
         raise InvalidArgument(f"{path}: {', '.join(others)} is of GraphQL alone; use {', '.join(INFO_FIELDS)}.")
     return tuple(name for name in INFO_FIELDS if names is None or name in names)
-
-
-def _message(key: APIKeyInfo, names: Iterable[str] = INFO_FIELDS) -> dict[str, Any]:
-    return {name: getattr(key, name) for name in names}
 
 
 _Statistic = create_model(
@@ -234,14 +228,8 @@ def _path(places: tuple[int | str, ...]) -> str:
 def _json(answer: Any, status: int = 200) -> Response:
     # An answer may hold a secret, and differs from caller to caller.
     headers = {"Cache-Control": "private, no-store", "Vary": "Authorization"}
-    text = orjson.dumps(answer, default=_plain, option=orjson.OPT_PASSTHROUGH_DATETIME)
+    text = orjson.dumps(answer, default=plain, option=orjson.OPT_PASSTHROUGH_DATETIME)
     return Response(text, status, headers, JSON)
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, datetime):
-        return instant_text(value)
-    raise TypeError(type(value).__name__)
 
 
 def _refusal(error: ServiceError) -> Response:
