@@ -19,9 +19,8 @@ from .access import Caller, check_create, may_name, may_see, may_verify, reach
 from .credentials import Credentials
 from .database import Database, Document
 from .errors import DeadlineExceeded, InvalidArgument, NotFound, PermissionDenied, Unavailable
-from .query_types import (
-    APIKeyStatisticsQuery,
-)
+from .point_reads import PointReads
+from .query_types import APIKeyStatisticsQuery
 from .rates import Rates
 from .records import opaque_id, projection, read_key, read_opaque_id
 from .relay import APIKeyConnection
@@ -62,6 +61,7 @@ class ApiKeys:
         self.max_page_size = settings.max_page_size
         self.rates = Rates(settings)
         self.credentials = Credentials(database, settings)
+        self._point_reads = PointReads(database)
 
     async def create(self, request: CreateAPIKeyRequest, caller: Caller | None) -> APIKeyInfo:
         """Make a key, and answer it with its secret, which is in no later answer.
@@ -179,23 +179,18 @@ class ApiKeys:
         `named_outright` makes a domain that is not the caller's PermissionDenied instead.
         """
         domains = {domain for domain, _ in references if named_outright or may_name(caller, domain)}
-        if not domains:
-            return [None] * len(references)
         withins = {domain: reach(caller, domain) for domain in domains}
-        ids = {key_id for domain, key_id in references if domain in domains}
-        # Role and, across domains, user are compared here: a point read by the index's own fields is the fastest.
-        where = {"domain_id": _one_or_in(domains), "_id": _one_or_in(ids)}
-        wanted = projection(fields | {"user_id", "role"})
-        if len(ids) == 1:
-            document = await self._database.run(lambda: self._collection.find_one(where, wanted))
-            documents = [] if document is None else [document]
-        else:
-            documents = await self._database.run(lambda: self._collection.find(where, wanted).to_list(None))
+        wanted = [reference for reference in references if reference[0] in domains]
+        if not wanted:
+            return [None] * len(references)
+        # Role and user are compared here: a read by the index's own fields is the fastest, and many callers share it.
+        documents = await self._point_reads.find(wanted, fields | {"user_id", "role"})
         found: dict[tuple[str, str], APIKeyInfo] = {}
-        for document in documents:
-            key = read_key(document, fields)
-            if withins[key.domain_id].covers(key.user_id, key.role):
-                found[key.domain_id, key.api_key_id] = key
+        for reference in wanted:
+            if (document := documents.get(reference)) is not None:
+                key = read_key(document, fields)
+                if withins[key.domain_id].covers(key.user_id, key.role):
+                    found[reference] = key
         return [found.get(reference) for reference in references]
 
     async def page(self, request: APIKeyQuery, caller: Caller, fields: frozenset[str], *, count: bool) -> APIKeysInfo:

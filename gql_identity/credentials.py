@@ -4,8 +4,10 @@ import asyncio
 import time
 from collections.abc import Sequence
 
+from strawberry.dataloader import DataLoader
+
 from . import secret
-from .database import Database
+from .database import DEADLINE, Database
 from .records import read_key
 from .settings import Settings
 from .types import APIKeyInfo, APIKeyState
@@ -14,6 +16,7 @@ from .uses import Uses
 # A disabled or deleted key is refused everywhere within a second: this, and the time that a read takes.
 KNOWN_SECONDS = 0.5  # how long a key once read is believed, counted from before its read
 KNOWN_KEYS = 10_000
+READ_AT_ONCE = 200  # secrets of one read
 
 
 class Credentials:
@@ -26,7 +29,10 @@ class Credentials:
         self._pepper, *self._peppers_retired = settings.peppers
         self._known: dict[bytes, tuple[float, APIKeyInfo]] = {}
         self._forgot = 0.0
-        self._reading: dict[bytes, tuple[float, asyncio.Task[dict[str, APIKeyInfo]]]] = {}
+        self._reading: dict[bytes, tuple[float, asyncio.Future[APIKeyInfo | None]]] = {}
+        self._loader: DataLoader[str, APIKeyInfo | None] = DataLoader(
+            self._read_secrets, max_batch_size=READ_AT_ONCE, cache=False
+        )
 
     def digest(self, text: str) -> bytes:
         """What is stored of a secret: its digest under today's pepper."""
@@ -43,18 +49,21 @@ class Credentials:
         digest = self.digest(text)
         if (reading := self._reading.get(digest)) is not None:
             begun, read = reading
-            key = (await asyncio.shield(read)).get(text)
+            key = await asyncio.shield(read)
             # What another request began to read is worth as much as what is believed: it must be good, and new.
             if key is not None and key.state is APIKeyState.ENABLED and time.monotonic() - begun < KNOWN_SECONDS:
                 return key
-        return (await asyncio.shield(self._begin_reading(text, digest, time.monotonic()))).get(text)
+        return await asyncio.shield(self._begin_reading(text, digest))
 
-    def _begin_reading(self, text: str, digest: bytes, asked: float) -> "asyncio.Task[dict[str, APIKeyInfo]]":
-        """Read a key in a task of its own, which goes on for others should the request that began it end."""
-        read = asyncio.create_task(self._read_secrets({text}, asked))
-        begun = self._reading[digest] = (asked, read)
+    def _begin_reading(self, text: str, digest: bytes) -> "asyncio.Future[APIKeyInfo | None]":
+        """Read a key together with all others that are asked for now.
 
-        def done(read: "asyncio.Task[dict[str, APIKeyInfo]]") -> None:
+        The read goes on for others should the request that began it end.
+        """
+        read = asyncio.ensure_future(self._loader.load(text))
+        begun = self._reading[digest] = (time.monotonic(), read)
+
+        def done(read: "asyncio.Future[APIKeyInfo | None]") -> None:
             if self._reading.get(digest) is begun:
                 del self._reading[digest]
             if not read.cancelled():
@@ -67,11 +76,11 @@ class Credentials:
         """As `find`, for each of several secrets, in their order; one read for all."""
         asked = time.monotonic()
         found = [self._believed(text, asked) for text in texts]
-        unread = {text for text, key in zip(texts, found, strict=True) if key is None and secret.is_well_formed(text)}
-        if not unread:
+        if None not in found:
             return found
-        read = await self._read_secrets(unread, asked)
-        return [key or read.get(text) for text, key in zip(texts, found, strict=True)]
+        different = dict.fromkeys(texts)
+        keys = dict(zip(different, await asyncio.gather(*map(self.find, different)), strict=True))
+        return [keys[text] for text in texts]
 
     def _believed(self, text: str, asked: float) -> APIKeyInfo | None:
         if len(text) != secret.LENGTH or not text.isascii():
@@ -79,15 +88,18 @@ class Credentials:
         known = self._known.get(self.digest(text))
         return known[1] if known is not None and asked - known[0] < KNOWN_SECONDS else None
 
-    async def _read_secrets(self, texts: set[str], asked: float) -> dict[str, APIKeyInfo]:
+    async def _read_secrets(self, texts: list[str]) -> list[APIKeyInfo | None]:
+        # Whoever asked waits no longer than its own deadline; the read itself has the database's.
+        DEADLINE.set(None)
+        asked = time.monotonic()
         peppers = (self._pepper, *self._peppers_retired)
         digests = {secret.digest(text, pepper): text for text in texts for pepper in peppers}
-        where = {"digest": next(iter(digests)) if len(digests) == 1 else {"$in": list(digests)}}
         if len(digests) == 1:
-            document = await self._database.run(lambda: self._collection.find_one(where))
+            document = await self._database.run(lambda: self._collection.find_one({"digest": next(iter(digests))}))
             documents = [] if document is None else [document]
         else:
-            documents = await self._database.run(lambda: self._collection.find(where).to_list(None))
+            cursor = self._collection.find({"digest": {"$in": list(digests)}}, batch_size=len(digests) + 1)
+            documents = await self._database.run(lambda: cursor.to_list(None))
         found: dict[str, APIKeyInfo] = {}
         for document in documents:
             text = digests[document["digest"]]
@@ -97,7 +109,7 @@ class Credentials:
                 self.uses.moves(key.api_key_id, key.domain_id, digest)
             if key.state is APIKeyState.ENABLED:
                 self._believe(digest, key, asked)
-        return found
+        return [found.get(text) for text in texts]
 
     def _believe(self, digest: bytes, key: APIKeyInfo, asked: float) -> None:
         if asked <= self._forgot:

@@ -1,4 +1,4 @@
-"""What the tests of the query language share: the keys that they ask for."""
+"""What these tests share: the keys that the query language's ask for, and what is read of the database."""
 
 import secrets
 from collections.abc import Iterator
@@ -6,6 +6,7 @@ from typing import Any
 
 import pymongo
 import pytest
+from pymongo import monitoring
 from pymongo.collection import Collection
 
 from tests.database.plain_reading import KEYS
@@ -24,3 +25,35 @@ def stored(database_server: str) -> Iterator[Collection[Any]]:
         )
         yield keys
         client.drop_database(name)
+
+
+class Reads(monitoring.CommandListener):
+    """The commands that read keys from one database, as the driver sends them."""
+
+    def __init__(self) -> None:
+        self.commands: list[str] = []
+        self.database: str | None = None
+
+    def started(self, event: monitoring.CommandStartedEvent) -> None:
+        reads = event.command_name in ("find", "aggregate", "getMore", "count", "distinct")
+        if reads and event.database_name == self.database and "api_keys" in event.command.values():
+            self.commands.append(event.command_name)
+
+    def succeeded(self, event: monitoring.CommandSucceededEvent) -> None:
+        pass
+
+    def failed(self, event: monitoring.CommandFailedEvent) -> None:
+        pass
+
+
+READS = Reads()
+monitoring.register(READS)  # for the clients that are made from now on
+
+
+@pytest.fixture
+def reads(settings: Any) -> Iterator[list[str]]:
+    """The names of the commands that read keys of the test's database from now on."""
+    READS.database = pymongo.uri_parser.parse_uri(settings.mongo_uri.get_secret_value())["database"]
+    READS.commands.clear()
+    yield READS.commands
+    READS.database = None

@@ -1,46 +1,13 @@
 """As a subgraph: entities within reach, few reads for many, and a schema that composes."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pymongo
 import pytest
 from graphql import build_ast_schema, parse
-from pymongo import monitoring
 
 from tests.conftest import Api, Person, running
 from tests.database.test_relay import make_document
-
-
-class Reads(monitoring.CommandListener):
-    """The commands that read keys from one database, as the driver sends them."""
-
-    def __init__(self) -> None:
-        self.commands: list[str] = []
-        self.database: str | None = None
-
-    def started(self, event: monitoring.CommandStartedEvent) -> None:
-        reads = event.command_name in ("find", "aggregate", "getMore", "count", "distinct")
-        if reads and event.database_name == self.database and "api_keys" in event.command.values():
-            self.commands.append(event.command_name)
-
-    def succeeded(self, event: monitoring.CommandSucceededEvent) -> None:
-        pass
-
-    def failed(self, event: monitoring.CommandFailedEvent) -> None:
-        pass
-
-
-READS = Reads()
-monitoring.register(READS)  # for the clients that are made from now on
-
-
-@pytest.fixture
-def reads(settings: Any) -> Iterator[list[str]]:
-    READS.database = pymongo.uri_parser.parse_uri(settings.mongo_uri.get_secret_value())["database"]
-    READS.commands.clear()
-    yield READS.commands
-    READS.database = None
 
 
 def user(user_id: str, domain_id: str = "d1") -> dict[str, str]:

@@ -15,6 +15,7 @@ from strawberry import ID
 
 from gql_identity.access import Caller
 from gql_identity.api_keys import matches
+from gql_identity.point_reads import matches_across
 from gql_identity.query import list_plan
 from gql_identity.query_types import APIKeyCondition, APIKeyListQuery, APIKeyOperator, APIKeySort
 from gql_identity.relay import (
@@ -98,6 +99,10 @@ async def test_a_deep_page_of_a_connection_walks_an_index(
     pages = [{"$match": condition} for condition in plan.page]
     pipeline = [*matches(DOMAIN, None, plan.filter, caller), *pages, {"$sort": plan.sort}, {"$limit": plan.limit + 1}]
     check_walk(collection, pipeline, "SYSTEM")
+
+
+async def test_keys_of_several_domains_are_found_by_an_index(collection: Any) -> None:
+    check_walk(collection, matches_across(["d1", "d2"], ["api-key-1", "api-key-2"]), "SYSTEM")
 
 
 def check_walk(collection: Any, pipeline: list[Any], role: str) -> None:

@@ -43,6 +43,16 @@ async def test_each_secret_gets_its_answer_in_order(api: Api) -> None:
     assert data == {"verifyApiKey": {"valid": True, "code": "VALID"}}
 
 
+async def test_many_secrets_are_one_read(api: Api, reads: list[str]) -> None:
+    gateway, people = await api.make("VERIFIER"), [await api.make("USER", "d2", f"u{n}") for n in range(5)]
+    await verify(api, gateway, "typo")
+    reads.clear()
+    secrets = [*(person.secret for person in people), *(make_secret() for _ in range(5)), people[0].secret]
+    answers = await verify(api, gateway, *secrets)
+    assert [code for code, *_ in answers] == ["VALID"] * 5 + ["NOT_FOUND"] * 5 + ["VALID"]
+    assert reads == ["find"]
+
+
 @pytest.mark.parametrize(
     ("role", "reached"),
     [

@@ -1,0 +1,93 @@
+"""Keys that are asked for at one moment are one read, and who shares it gets its own and nothing else."""
+
+import asyncio
+from typing import Any
+
+import pymongo
+
+from gql_identity.database import Database
+from gql_identity.point_reads import MOST_KEYS, PointReads
+from gql_identity.settings import Settings
+from tests.conftest import Api, Person
+
+KEY = "query($i: GetAPIKeyRequest!) { apiKey(input: $i) { apiKeyId userId domainId } }"
+
+
+async def known(api: Api, *people: Person) -> None:
+    """Have the service know these people's keys, so that nothing but what they ask for is read now."""
+    for person in people:
+        await api.data("{ __typename }", by=person)
+
+
+async def test_many_keys_of_one_document_are_one_read(api: Api, reads: list[str]) -> None:
+    system = await api.make()
+    people = [await api.make("USER", f"d{n % 3}", f"u{n}") for n in range(20)]
+    asked = " ".join(
+        f'k{n}: apiKey(input: {{domainId: "{one.domain_id}", apiKeyId: "{one.key_id}"}}) {{ userId }}'
+        for n, one in enumerate(people)
+    )
+    await known(api, system)
+    reads.clear()
+    data = await api.data(f"{{ {asked} }}", by=system)
+    assert data == {f"k{n}": {"userId": one.user_id} for n, one in enumerate(people)}
+    assert reads == ["aggregate"]
+
+
+async def test_who_shares_a_read_sees_within_its_own_reach_alone(api: Api) -> None:
+    callers = [
+        await api.make(role, domain, user)
+        for role, domain, user in (
+            ("SYSTEM", "d1", "u1"),
+            ("DOMAIN_OWNER", "d1", "u1"),
+            ("USER", "d1", "u1"),
+            ("USER", "d1", "u2"),
+            ("USER", "d2", "u1"),
+        )
+    ]
+
+    def of(caller: Person, asked: Person) -> Any:
+        return api.run(KEY, {"i": {"domainId": asked.domain_id, "apiKeyId": asked.key_id}}, caller)
+
+    pairs = [(caller, asked) for caller in callers for asked in callers]
+    alone = [await of(*pair) for pair in pairs]
+    assert sum(answer["data"]["apiKey"] is not None for answer in alone) == 5 + 3 + 1 + 1 + 1
+    for _ in range(5):
+        assert await asyncio.gather(*(of(*pair) for pair in pairs)) == alone
+
+
+async def test_a_key_asked_for_under_another_domain_is_not_there(api: Api) -> None:
+    system, other = await api.make(), await api.make("USER", "d2", "u2")
+    wrong = {"domainId": "d1", "apiKeyId": other.key_id}
+    right = {"domainId": "d2", "apiKeyId": other.key_id}
+    answers = await asyncio.gather(*(api.data(KEY, {"i": one}, system) for one in [wrong, right] * 5))
+    assert [answer["apiKey"] is not None for answer in answers] == [False, True] * 5
+
+
+async def test_who_gives_up_takes_no_answer_from_who_shares_its_read(api: Api, settings: Settings) -> None:
+    person = await api.make()
+    wanted = {("d1", person.key_id)}
+    async with Database(settings) as database:
+        await database.prepare()
+        reads = PointReads(database)
+        tasks = [asyncio.create_task(reads.find(wanted, frozenset({"user_id"}))) for _ in range(3)]
+        await asyncio.sleep(0)
+        tasks[0].cancel()
+        answers = await asyncio.gather(*tasks, return_exceptions=True)
+    assert isinstance(answers[0], asyncio.CancelledError)
+    assert [answer.keys() for answer in answers[1:] if not isinstance(answer, BaseException)] == [wanted, wanted]
+
+
+async def test_many_keys_are_read_in_parts(api: Api, settings: Settings, reads: list[str]) -> None:
+    with pymongo.MongoClient(settings.mongo_uri.get_secret_value()) as client:  # type: ignore[union-attr]
+        keys = [{"_id": f"api-key-{n}", "domain_id": f"d{n % 2}"} for n in range(3 * MOST_KEYS)]
+        client.get_default_database()["api_keys"].insert_many(keys)
+    references = [(key["domain_id"], key["_id"]) for key in keys]
+    async with Database(settings) as database:
+        await database.prepare()
+        reads.clear()
+        point_reads = PointReads(database)
+        # One that asks for more than a part holds, and others that fill parts of their own.
+        asked = [references[: MOST_KEYS + 50], *([reference] for reference in references[MOST_KEYS + 50 :])]
+        answers = await asyncio.gather(*(point_reads.find(one, frozenset()) for one in asked))
+    assert all(set(one) <= answer.keys() for one, answer in zip(asked, answers, strict=True))
+    assert reads == ["aggregate"] * 3
