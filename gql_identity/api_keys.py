@@ -9,9 +9,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-import structlog
 import uuid_utils
-from pymongo.errors import DuplicateKeyError
 from strawberry import ID
 
 from . import query, relay, secret
@@ -19,6 +17,7 @@ from .access import Caller, check_create, may_name, may_see, may_verify, reach
 from .credentials import Credentials
 from .database import Database, Document
 from .errors import DeadlineExceeded, InvalidArgument, NotFound, PermissionDenied, Unavailable
+from .inserts import Inserts
 from .point_reads import PointReads
 from .query_types import APIKeyStatisticsQuery
 from .rates import Rates
@@ -46,8 +45,6 @@ MAX_VERIFIED = 100
 ID_CHARACTERS = 255
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # Unicode's categories Cc and Cs
 
-log = structlog.get_logger()
-
 Owner = tuple[str, str | None]  # a domain, or a user of one
 
 
@@ -62,6 +59,7 @@ class ApiKeys:
         self.rates = Rates(settings)
         self.credentials = Credentials(database, settings)
         self._point_reads = PointReads(database)
+        self._inserts = Inserts(database)
 
     async def create(self, request: CreateAPIKeyRequest, caller: Caller | None) -> APIKeyInfo:
         """Make a key, and answer it with its secret, which is in no later answer.
@@ -96,14 +94,10 @@ class ApiKeys:
             "last_accessed_at": None,
         }
         try:
-            await self._database.run(lambda: self._collection.insert_one(document))
+            await self._inserts.insert(document)
         except (Unavailable, DeadlineExceeded) as error:
-            error.extensions["apiKeyId"] = key_id
-            raise
-        except DuplicateKeyError:
-            # The id is new, so this key itself is there: the connection was lost after the insert, the driver sent it
-            # again, and a database that has just been restarted no longer knows the first for the same.
-            log.info("a create was sent twice and made once", api_key_id=key_id)
+            # A new one: other requests may have been told the same.
+            raise type(error)(error.message, apiKeyId=key_id) from error
         key = read_key(document)
         key.api_key = text
         return key

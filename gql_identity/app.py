@@ -31,7 +31,7 @@ from .database import DEADLINE, Database
 from .errors import BadRequest, ServiceError, StartError
 from .executor import Executor
 from .graphql_http import GRAPHIQL, GraphQLEndpoint
-from .logs import configure_logs
+from .logs import RequestLog, configure_logs
 from .oauth import introspect
 from .rest import rest_routes
 from .schema import schema
@@ -200,6 +200,7 @@ class Envelope:
         self._app = app
         self._graphql = graphql
         self._settings = settings
+        self._requests = RequestLog()
         self._varies_by = ["Accept", "Authorization", *(["Origin"] if settings.cors_origins else [])]
         self._safe_headers = [
             (name.lower().encode(), value.encode())
@@ -212,6 +213,7 @@ class Envelope:
             await self._app(scope, receive, send)
             return
         started = time.monotonic()
+        self._requests.begin()
         given = Headers(scope=scope).get("x-request-id", "")
         may_keep = _REQUEST_ID.fullmatch(given) and not contains_secret(given)
         request_id = given if may_keep else uuid_utils.uuid7().hex
@@ -247,8 +249,8 @@ class Envelope:
             if not status:
                 await JSONResponse(_STOPPING, 503, {"Connection": "close"})(scope, receive, answer)
         finally:
-            log.info(
-                "request",
+            self._requests.end(
+                request_id,
                 method=scope["method"],
                 path=scope["path"],
                 operation=scope.get("operation_name"),

@@ -1,0 +1,68 @@
+"""Keys that are made at one moment are one write, and each has an outcome of its own."""
+
+import asyncio
+from typing import Any
+
+import pymongo
+import pytest
+from pymongo.errors import OperationFailure
+
+from gql_identity.database import Database
+from gql_identity.inserts import Inserts
+from gql_identity.settings import Settings
+from tests.conftest import Api
+
+CREATE = 'mutation($u: ID!) { createApiKey(input: {domainId: "d1", userId: $u}) { apiKeyId apiKey userId } }'
+
+
+def documents(count: int) -> list[dict[str, Any]]:
+    return [{"_id": f"api-key-{n}", "domain_id": "d1"} for n in range(count)]
+
+
+async def insert(settings: Settings, made: list[dict[str, Any]]) -> list[Any]:
+    async with Database(settings) as database:
+        await database.prepare()
+        inserts = Inserts(database)
+        return await asyncio.gather(*(inserts.insert(one) for one in made), return_exceptions=True)
+
+
+def stored(settings: Settings) -> set[str]:
+    with pymongo.MongoClient(settings.mongo_uri.get_secret_value()) as client:  # type: ignore[union-attr]
+        return {one["_id"] for one in client.get_default_database()["api_keys"].find()}
+
+
+async def test_each_of_many_creates_at_once_has_its_own_key(api: Api) -> None:
+    system = await api.make()
+    answers = await asyncio.gather(*(api.data(CREATE, {"u": f"u{n}"}, system) for n in range(40)))
+    made = [answer["createApiKey"] for answer in answers]
+    assert [one["userId"] for one in made] == [f"u{n}" for n in range(40)]
+    assert len({one["apiKeyId"] for one in made} & stored(api.settings)) == 40
+    for one in made[:3]:
+        assert await api.data("{ __typename }", by=one["apiKey"]) == {"__typename": "Query"}
+
+
+async def test_many_inserts_are_stored(settings: Settings) -> None:
+    made = documents(250)
+    assert await insert(settings, made) == [None] * 250
+    assert stored(settings) == {one["_id"] for one in made}
+
+
+@pytest.mark.parametrize("count", [1, 5])
+async def test_a_key_that_is_there_already_was_made(settings: Settings, count: int) -> None:
+    made = documents(count)
+    await insert(settings, made[:1])
+    assert await insert(settings, made) == [None] * count
+    assert len(stored(settings)) == count
+
+
+async def test_one_that_cannot_be_stored_fails_alone(settings: Settings) -> None:
+    made = documents(5)
+    made[2]["name"] = "refused"
+    with pymongo.MongoClient(settings.mongo_uri.get_secret_value()) as client:  # type: ignore[union-attr]
+        rule = {"name": {"$ne": "refused"}}  # as a person may set on a database of their own
+        client.get_default_database().create_collection("api_keys", validator=rule)
+    outcomes = await insert(settings, made)
+    assert isinstance(outcomes[2], OperationFailure)
+    assert "api-key-1" not in str(outcomes[2])  # of its neighbours nothing is told
+    assert [*outcomes[:2], *outcomes[3:]] == [None] * 4
+    assert stored(settings) == {"api-key-0", "api-key-1", "api-key-3", "api-key-4"}
