@@ -172,9 +172,9 @@ class ApiKeys:
 
         `named_outright` makes a domain that is not the caller's PermissionDenied instead.
         """
-        domains = {domain for domain, _ in references if named_outright or may_name(caller, domain)}
-        withins = {domain: reach(caller, domain) for domain in domains}
-        wanted = [reference for reference in references if reference[0] in domains]
+        named = {domain for domain, _ in references}
+        withins = {domain: reach(caller, domain) for domain in named if named_outright or may_name(caller, domain)}
+        wanted = [reference for reference in references if reference[0] in withins]
         if not wanted:
             return [None] * len(references)
         # Role and user are compared here: a read by the index's own fields is the fastest, and many callers share it.

@@ -189,13 +189,11 @@ class FederatedSchema(Schema):
 
 
 def _reference(index: int, representation: Any, *fields: str) -> Any:
-    values = []
-    for field in fields:
-        value = representation.get(field)
-        if not isinstance(value, str):
-            raise InvalidArgument(f"representations[{index}].{field}: give a string.")
-        values.append(value)
-    return tuple(values)
+    values = tuple(map(representation.get, fields))
+    if {*map(type, values)} != {str}:
+        field = next(field for field, value in zip(fields, values, strict=True) if not isinstance(value, str))
+        raise InvalidArgument(f"representations[{index}].{field}: give a string.")
+    return values
 
 
 def _make_schema() -> FederatedSchema:
