@@ -352,7 +352,8 @@ class ApiKeys:
         return {(row["_id"]["domain_id"], row["_id"].get("user_id")): row["total"] for row in rows}
 
     async def _count(self, matching: list[Document]) -> int:
-        rows = await self._aggregate([*matching, {"$count": "total"}])
+        # As `$count` does, in fewer steps of the embedded engine.
+        rows = await self._aggregate([*matching, {"$group": {"_id": None, "total": {"$sum": 1}}}])
         return rows[0]["total"] if rows else 0
 
 

@@ -24,16 +24,18 @@ class PointReads:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._collection = database.api_keys
-        self._loader: DataLoader[_Asked, dict[Reference, Document]] = DataLoader(self._read_all, cache=False)
+        self._loader: DataLoader[_Asked, _Reading] = DataLoader(self._begin_reads, cache=False)
 
     async def find(self, references: Collection[Reference], fields: frozenset[str]) -> dict[Reference, Document]:
         """The documents of those of these keys that there are, read after the call; perhaps others' too.
 
         They have what `fields` need, perhaps more. Raises what `Database.run` does.
         """
-        return await self._loader.load(_Asked(references, fields))
+        reading = await self._loader.load(_Asked(references, fields))
+        return await asyncio.shield(reading)  # others may wait for it too
 
-    async def _read_all(self, asked: "list[_Asked]") -> list[dict[Reference, Document]]:
+    async def _begin_reads(self, asked: "list[_Asked]") -> "list[_Reading]":
+        """The reads that answer these, each answered when it is done itself."""
         # Whoever asked waits no longer than its own deadline; the read itself has the database's.
         DEADLINE.set(None)
         reads: list[list[_Asked]] = []
@@ -44,8 +46,12 @@ class PointReads:
                 reads.append([])
                 keys = len(one.references)
             reads[-1].append(one)
-        answers = await asyncio.gather(*map(self._read, reads))
-        return [found for found, read in zip(answers, reads, strict=True) for _ in read]
+        return [reading for read in reads for reading in [self._begin(read)] * len(read)]
+
+    def _begin(self, asked: "list[_Asked]") -> "_Reading":
+        reading = asyncio.ensure_future(self._read(asked))
+        reading.add_done_callback(lambda read: read.cancelled() or read.exception())  # told to those who wait, if any
+        return reading
 
     async def _read(self, asked: "list[_Asked]") -> dict[Reference, Document]:
         references = {reference for one in asked for reference in one.references}
@@ -77,6 +83,9 @@ def matches_across(domains: list[str], ids: list[str]) -> list[Document]:
     answers the first: so that is of the ids, since that of the domains would have it read them whole.
     """
     return [{"$match": {"_id": {"$in": ids}}}, {"$match": {"domain_id": {"$in": domains}}}]
+
+
+_Reading = asyncio.Task[dict[Reference, Document]]
 
 
 class _Asked(NamedTuple):

@@ -102,8 +102,12 @@ class Rows:
         stored = {name: f"c{position}" for position, name in enumerate(made)}
         by = {stored[name]: made[name][0] for name in names}
         computed = {stored[name]: value for name, (value, _) in made.items() if name not in names}
+        row = {at: f"$_id.{at}" for at in by} | {at: f"${at}" for at in computed}
+        if len(by) == 1:
+            (at,) = by
+            by, row[at] = by[at], "$_id"  # the value alone: a database groups by it in less time than by an object
         self._pipeline.append({"$group": {"_id": by or None, **computed}})
-        self._pipeline.append({"$replaceWith": {at: f"$_id.{at}" if at in by else f"${at}" for at in stored.values()}})
+        self._pipeline.append({"$replaceWith": row})
         self._columns = {name: Column(stored[name], kind) for name, (_, kind) in made.items()}
         self._keys, self._ordered = names, False
 
