@@ -7,7 +7,7 @@ the process hasn't, and requests that arrive in that instant, would be reset.
 import asyncio
 import gc
 import socket
-from typing import Any
+from typing import Any, cast
 
 import uvicorn
 from uvicorn.config import STARTUP_FAILURE
@@ -19,6 +19,7 @@ LINGER_SECONDS = 2.0  # for a client to read why its request is refused
 WAITING_REQUESTS = 100  # of one connection, unanswered, before it is closed
 MAX_HEAD_BYTES = 64_000  # of one request: its line and its headers
 MAX_MESSAGE_BYTES = 1_000_000  # of one WebSocket message, before anyone has looked at it
+MAX_TURN_BYTES = 64_000  # written to a connection in one turn of the event loop, before they are sent
 LEAVE_SECONDS = 0.25  # what clients get to send what they have begun to send, and to be told to leave
 
 _HEAD_TOO_LARGE_BODY = (
@@ -63,12 +64,59 @@ def serve(app: Any, listener: socket.socket, workers: int) -> int:
     return max((STARTUP_FAILURE for worker in supervisor.processes if worker.exitcode == STARTUP_FAILURE), default=0)
 
 
+class TurnTransport:
+    """A connection that sends what is written in one turn of the event loop at once.
+
+    uvicorn writes an answer's head and its body apart: two system calls here, two packets, and two reads of the client.
+    """
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self.transport = transport
+        self._loop = loop
+        self._written: list[bytes] = []
+        self._size = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.transport, name)
+
+    def write(self, data: bytes) -> None:
+        """Send these bytes when the turn ends."""
+        if not self._written:
+            self._loop.call_soon(self.flush)
+        self._written.append(data)
+        self._size += len(data)
+        if self._size > MAX_TURN_BYTES:  # what is buffered there pauses who writes
+            self.flush()
+
+    def flush(self) -> None:
+        """Send what has been written."""
+        written, self._written, self._size = self._written, [], 0
+        if written and not self.transport.is_closing():
+            self.transport.writelines(written)
+
+    def close(self) -> None:
+        """Close, when what has been written is sent."""
+        self.flush()
+        self.transport.close()
+
+
 class Protocol(HttpToolsProtocol):
     """HTTP/1.1 for a client that sends at most a few requests before it reads an answer, each with a head of bounds."""
 
     _head_bytes = 0
     _tells_nothing = 0  # bytes since the parser last told of anything: of a header without an end, for one
     _is_refused = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """A client has connected."""
+        super().connection_made(cast(asyncio.Transport, TurnTransport(transport, self.loop)))
+
+    def handle_websocket_upgrade(self) -> None:
+        """Hand the connection over to the WebSocket protocol, which joins its writes itself."""
+        turn = cast(TurnTransport, self.transport)
+        turn.flush()
+        self.transport = turn.transport
+        super().handle_websocket_upgrade()
 
     def data_received(self, data: bytes) -> None:
         """Take what has arrived; a client that heaps up requests or headers without end is cut off."""

@@ -33,17 +33,21 @@ class Reads(monitoring.CommandListener):
     def __init__(self) -> None:
         self.commands: list[str] = []
         self.database: str | None = None
+        self.under_way: set[int] = set()
+        self.most_at_once = 0
 
     def started(self, event: monitoring.CommandStartedEvent) -> None:
         reads = event.command_name in ("find", "aggregate", "getMore", "count", "distinct")
         if reads and event.database_name == self.database and "api_keys" in event.command.values():
             self.commands.append(event.command_name)
+            self.under_way.add(event.request_id)
+            self.most_at_once = max(self.most_at_once, len(self.under_way))
 
     def succeeded(self, event: monitoring.CommandSucceededEvent) -> None:
-        pass
+        self.under_way.discard(event.request_id)
 
     def failed(self, event: monitoring.CommandFailedEvent) -> None:
-        pass
+        self.under_way.discard(event.request_id)
 
 
 READS = Reads()
@@ -55,5 +59,6 @@ def reads(settings: Any) -> Iterator[list[str]]:
     """The names of the commands that read keys of the test's database from now on."""
     READS.database = pymongo.uri_parser.parse_uri(settings.mongo_uri.get_secret_value())["database"]
     READS.commands.clear()
+    READS.most_at_once = 0
     yield READS.commands
     READS.database = None

@@ -10,7 +10,9 @@ import pytest
 from pydantic import SecretStr
 
 from gql_identity import secret, uses
+from gql_identity.api_keys import STATISTICS_AT_ONCE
 from tests.conftest import KEY_FIELDS, PEPPER, Api, Person, running
+from tests.database.conftest import READS
 
 CREATE = f"mutation($input: CreateAPIKeyRequest!) {{ createApiKey(input: $input) {{ {KEY_FIELDS} }} }}"
 ALL_FIELDS = f"id {KEY_FIELDS} user {{ userId domainId }} domain {{ domainId }}"
@@ -229,3 +231,12 @@ async def test_entities_are_read_at_once_and_each_unknown_one_is_null(api: Api) 
 async def test_a_malformed_reference_is_refused(api: Api, reference: Any) -> None:
     query = "query($r: [_Any!]!) { _entities(representations: $r) { __typename } }"
     assert await api.code(query, {"r": [reference]}, await api.make()) == "INVALID_ARGUMENT"
+
+
+async def test_many_statistics_at_once_leave_the_database_room_for_others(api: Api, reads: list[str]) -> None:
+    system = await api.make()
+    asked = {"input": {"domainId": "d1", "query": {"distinct": "state"}}}
+    answers = await asyncio.gather(*(api.data(STATS, asked, system) for _ in range(5 * STATISTICS_AT_ONCE)))
+    assert answers == [{"apiKeyStats": {"results": ["ENABLED"]}}] * (5 * STATISTICS_AT_ONCE)
+    assert reads.count("aggregate") == 5 * STATISTICS_AT_ONCE
+    assert 1 < READS.most_at_once <= STATISTICS_AT_ONCE

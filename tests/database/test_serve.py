@@ -89,6 +89,26 @@ class TestTheStart:
         ]
 
 
+class TestAnswersOnTheWire:
+    def test_a_head_and_its_body_are_one_packet(self, service: Service) -> None:
+        body = json.dumps({"query": "{ __typename }"}).encode()
+        with connect(service) as connection:
+            for _ in range(5):
+                connection.sendall(head(service, len(body)) + body)
+                assert connection.recv(65536).endswith(b'{"data":{"__typename":"Query"}}')
+
+    def test_many_large_answers_that_are_asked_for_at_once_come_whole(self, service: Service) -> None:
+        body = json.dumps({"query": "{ _service { sdl } }"}).encode()
+        last = head(service, len(body)).replace(b"Host: x", b"Host: x\r\nConnection: close")
+        with connect(service) as connection:
+            connection.sendall((head(service, len(body)) + body) * 20 + last + body)
+            said = answer_of(connection)
+        (size,) = set(re.findall(rb"(?i)content-length: (\d+)", said))
+        assert int(size) > 10_000
+        answers = said.split(b"HTTP/1.1 200 OK\r\n")[1:]
+        assert [len(answer.partition(b"\r\n\r\n")[2]) for answer in answers] == [int(size)] * 21
+
+
 class TestTheStop:
     @pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
     def test_it_finishes_what_it_began_writes_the_last_use_and_takes_its_database_along(
