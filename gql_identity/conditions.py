@@ -131,13 +131,18 @@ def check_count(path: str, number: int, bound: int, what: str) -> None:
 
 def either(part: Any, name: str, path: str, *, required: bool = True) -> tuple[Any, str]:
     """The value of `key` or of its alias `k`, and the path of the one that was given; never of both."""
-    absent = (UNSET,) if name == "value" else (UNSET, None)
-    given = [spelling for spelling in (name, name[0]) if not any(getattr(part, spelling) is none for none in absent)]
-    if len(given) == 2:
-        raise refusal(path, f"give {name} or {name[0]}, not both")
-    if not given and required:
+    null_is_given = name == "value"
+    found: tuple[Any, str] | None = None
+    for spelling in (name, name[0]):
+        value = getattr(part, spelling)
+        if value is UNSET or (value is None and not null_is_given):
+            continue
+        if found is not None:
+            raise refusal(path, f"give {name} or {name[0]}, not both")
+        found = (value, f"{path}.{spelling}")
+    if found is None and required:
         raise refusal(path, f"{name} is missing")
-    return (getattr(part, given[0]), f"{path}.{given[0]}") if given else (None, f"{path}.{name}")
+    return found or (None, f"{path}.{name}")
 
 
 def find(columns: Mapping[str, Column], name: str, path: str) -> tuple[str, Column]:

@@ -58,23 +58,22 @@ class GraphQLEndpoint:
         headers = Headers(scope=scope)
         method = scope["method"]
         accept = ", ".join(headers.getlist("accept"))
-        media_type = preferred_media_type(accept)
         response: Response
         if method == HTTPMethod.GET and self._shows_graphiql and wants_html(accept):
             response = FileResponse(GRAPHIQL, media_type="text/html", headers=GRAPHIQL_HEADERS)
         else:
             try:
-                response = await self._respond(scope, receive, headers, media_type)
+                response = await self._respond(scope, receive, headers, accept)
             except ServiceError as error:
-                response = _json(
-                    refusal(GraphQLError(error.message, extensions=error.extensions)), error.status, media_type
-                )
+                answer = refusal(GraphQLError(error.message, extensions=error.extensions))
+                response = _json(answer, error.status, preferred_media_type(accept))
                 response.headers.update(error.headers)
             except ClientDisconnect:
                 return  # the client went away while it was sending, so there is nobody to answer
         await response(scope, receive, send)
 
-    async def _respond(self, scope: Scope, receive: Receive, headers: Headers, media_type: str) -> Response:
+    async def _respond(self, scope: Scope, receive: Receive, headers: Headers, accept: str) -> Response:
+        media_type = preferred_media_type(accept)
         fields = await _read(scope, receive, headers)
         if isinstance(fields, list):
             return _json(await self._answer_batch(fields, scope), 200, media_type)
@@ -86,13 +85,13 @@ class GraphQLEndpoint:
             scope["operation_name"] = operation.name.value if operation.name else None
             if scope["method"] == HTTPMethod.GET and not is_query(operation):
                 raise BadRequest("GET runs queries only: send a mutation by POST.", 405, {"Allow": "POST"})
-            if _wants_stream(", ".join(headers.getlist("accept")), operation):
+            if _wants_stream(accept, operation):
                 return _streamed(self._executor.stream(request, prepared, operation, context))
             async with asyncio.timeout(self._settings.operation_timeout_seconds):
                 answer = await self._executor.execute(request, prepared, context)
         except RequestError as error:
             answer = refusal(*error.errors)
-            if _takes_streams_alone(", ".join(headers.getlist("accept"))):
+            if _takes_streams_alone(accept):
                 return _streamed(_alone(answer))
         except TimeoutError:
             raise DeadlineExceeded("The request took too long. Ask for less, or try again.") from None
@@ -124,6 +123,7 @@ class GraphQLEndpoint:
         return answers
 
 
+@lru_cache(1000)
 def preferred_media_type(accept: str | None) -> str:
     """The media type of a GraphQL answer that an Accept header (RFC 9110, section 12.5.1) likes best.
 
@@ -154,6 +154,7 @@ def _wants_stream(accept: str | None, operation: OperationDefinitionNode) -> boo
     return _takes_streams_alone(accept)
 
 
+@lru_cache(1000)
 def _takes_streams_alone(accept: str | None) -> bool:
     return {name for name, _ in _accepted(accept)} == {EVENTS}
 
