@@ -1,5 +1,6 @@
 """What tests share: a real database, the application in this process, and people with keys."""
 
+import logging
 import os
 import secrets
 from collections.abc import AsyncIterator, Iterator
@@ -11,6 +12,7 @@ from urllib.parse import urlsplit, urlunsplit
 import httpx
 import pymongo
 import pytest
+import structlog
 from pydantic import SecretStr
 from starlette.applications import Starlette
 from strawberry import ID
@@ -33,6 +35,16 @@ def missing_tool(name: str) -> None:
     if os.environ.get("CI") == "true":
         pytest.fail(f"{name} is missing")
     pytest.skip(f"{name} is missing")
+
+
+@pytest.fixture
+def logs_as_before() -> Iterator[None]:
+    """What a test makes of the logs is undone after it."""
+    before, handlers, level = structlog.get_config(), logging.root.handlers[:], logging.root.level
+    yield
+    structlog.configure(**before)
+    logging.root.handlers[:] = handlers
+    logging.root.setLevel(level)
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,6 @@ from urllib.parse import quote
 
 import httpx
 import pytest
-import structlog
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
@@ -256,15 +255,6 @@ def test_each_secret_is_in_its_one_answer_and_nowhere_else(tmp_path: Path) -> No
         for file in data_dir.rglob("*"):
             if file.is_file() and file.name != "admin-key":
                 assert random_part.encode() not in file.read_bytes(), file
-
-
-@pytest.fixture
-def logs_as_before() -> Iterator[None]:
-    before, handlers, level = structlog.get_config(), logging.root.handlers[:], logging.root.level
-    yield
-    structlog.configure(**before)
-    logging.root.handlers[:] = handlers
-    logging.root.setLevel(level)
 
 
 @pytest.mark.parametrize("style", ["json", "console"])

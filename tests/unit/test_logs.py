@@ -2,23 +2,13 @@
 
 import asyncio
 import json
-import logging
-from collections.abc import Iterator
 
 import pytest
-import structlog
 
 from gql_identity.logs import WRITE_SECONDS, RequestLog, configure_logs
 from gql_identity.secret import make_secret
 
-
-@pytest.fixture(autouse=True)
-def logs_as_before() -> Iterator[None]:
-    before, handlers, level = structlog.get_config(), logging.root.handlers[:], logging.root.level
-    yield
-    structlog.configure(**before)
-    logging.root.handlers[:] = handlers
-    logging.root.setLevel(level)
+pytestmark = pytest.mark.usefixtures("logs_as_before")
 
 
 def written(capsys: pytest.CaptureFixture[str]) -> list[str]:
