@@ -5,8 +5,11 @@ the process hasn't, and requests that arrive in that instant, would be reset.
 """
 
 import asyncio
+import ctypes
 import gc
 import socket
+import struct
+import sys
 from typing import Any, cast
 
 import uvicorn
@@ -21,6 +24,9 @@ MAX_HEAD_BYTES = 64_000  # of one request: its line and its headers
 MAX_MESSAGE_BYTES = 1_000_000  # of one WebSocket message, before anyone has looked at it
 MAX_TURN_BYTES = 64_000  # written to a connection in one turn of the event loop, before they are sent
 LEAVE_SECONDS = 0.25  # what clients get to send what they have begun to send, and to be told to leave
+
+_SO_ATTACH_FILTER = 26  # socket(7), and a filter of one instruction (linux/filter.h): keep 0 bytes of each packet
+_BPF_RET = 0x06
 
 _HEAD_TOO_LARGE_BODY = (
     b'{"errors":[{"message":"The headers are larger than %d bytes.","extensions":{"code":"BAD_REQUEST"}}]}'
@@ -188,6 +194,8 @@ class Server(uvicorn.Server):
                 for server in self.servers:
                     server.close()
                 listener.close()
+                if self.config.workers == 1:  # else other workers may go on with it
+                    _admit_nobody(waiting)
                 await self._accept_all(waiting)
         await self._wait()
         await super().shutdown(sockets)
@@ -210,6 +218,13 @@ class Server(uvicorn.Server):
     async def _wait(self) -> None:
         if not self.force_exit:
             await asyncio.sleep(LEAVE_SECONDS)
+
+
+def _admit_nobody(listener: socket.socket) -> None:
+    """Let no further client in: who came between the last accept and the close would be reset. On Linux alone."""
+    if sys.platform == "linux":
+        keep_nothing = ctypes.create_string_buffer(struct.pack("HBBI", _BPF_RET, 0, 0, 0))
+        listener.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("HP", 1, ctypes.addressof(keep_nothing)))
 
 
 class Worker(multiprocess.Process):
