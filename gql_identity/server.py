@@ -10,6 +10,7 @@ import gc
 import socket
 import struct
 import sys
+from contextlib import suppress
 from typing import Any, cast
 
 import uvicorn
@@ -224,7 +225,9 @@ def _admit_nobody(listener: socket.socket) -> None:
     """Let no further client in: who came between the last accept and the close would be reset. On Linux alone."""
     if sys.platform == "linux":
         keep_nothing = ctypes.create_string_buffer(struct.pack("HBBI", _BPF_RET, 0, 0, 0))
-        listener.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("HP", 1, ctypes.addressof(keep_nothing)))
+        program = struct.pack("HP", 1, ctypes.addressof(keep_nothing))
+        with suppress(OSError):  # a kernel without such filters
+            listener.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, program)
 
 
 class Worker(multiprocess.Process):
