@@ -123,7 +123,6 @@ class GraphQLEndpoint:
         return answers
 
 
-@lru_cache(1000)
 def preferred_media_type(accept: str | None) -> str:
     """The media type of a GraphQL answer that an Accept header (RFC 9110, section 12.5.1) likes best.
 
@@ -154,7 +153,6 @@ def _wants_stream(accept: str | None, operation: OperationDefinitionNode) -> boo
     return _takes_streams_alone(accept)
 
 
-@lru_cache(1000)
 def _takes_streams_alone(accept: str | None) -> bool:
     return {name for name, _ in _accepted(accept)} == {EVENTS}
 

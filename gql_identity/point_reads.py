@@ -6,6 +6,7 @@ one. Nobody waits for company: only those who come in the same turn of the event
 
 import asyncio
 from collections.abc import Collection
+from itertools import repeat
 from typing import Any, NamedTuple
 
 from strawberry.dataloader import DataLoader
@@ -46,7 +47,7 @@ class PointReads:
                 reads.append([])
                 keys = len(one.references)
             reads[-1].append(one)
-        return [reading for read in reads for reading in [self._begin(read)] * len(read)]
+        return [reading for read in reads for reading in repeat(self._begin(read), len(read))]
 
     def _begin(self, asked: "list[_Asked]") -> "_Reading":
         reading = asyncio.ensure_future(self._read(asked))
