@@ -42,7 +42,6 @@ from .types import (
 )
 
 MAX_VERIFIED = 100
-STATISTICS_AT_ONCE = 8  # each reads all that match: more slow each other down, and keep threads from shorter reads
 ID_CHARACTERS = 255
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # Unicode's categories Cc and Cs
 
@@ -61,7 +60,6 @@ class ApiKeys:
         self.credentials = Credentials(database, settings)
         self._point_reads = PointReads(database)
         self._inserts = Inserts(database)
-        self._statistics = asyncio.Semaphore(STATISTICS_AT_ONCE)
 
     async def create(self, request: CreateAPIKeyRequest, caller: Caller | None) -> APIKeyInfo:
         """Make a key, and answer it with its secret, which is in no later answer.
@@ -279,7 +277,8 @@ class ApiKeys:
         """
         _check_text("domain_id", request.domain_id)
         plan = query.stat_plan(request, self._settings, _now())
-        rows = await self._statistic([*matches(request.domain_id, None, plan.filter, caller), *plan.pipeline])
+        matching = matches(request.domain_id, None, plan.filter, caller)
+        rows = await self._aggregate([*matching, *plan.pipeline], scans=True)
         return query.stat_answer(plan, rows)
 
     async def stats_of_domains(
@@ -295,7 +294,8 @@ class ApiKeys:
             for domain in seen
         ]
         name = self._collection.name
-        rows = await self._statistic([*first, *({"$unionWith": {"coll": name, "pipeline": one}} for one in others)])
+        unions = [{"$unionWith": {"coll": name, "pipeline": one}} for one in others]
+        rows = await self._aggregate([*first, *unions], scans=True)
         found: dict[str, list[Document]] = {domain: [] for domain in seen}
         for row in rows:
             found[row["domain"]].append(row)
@@ -328,15 +328,10 @@ class ApiKeys:
             raise _not_found()
         return read_key(document)
 
-    async def _aggregate(self, pipeline: list[Document]) -> list[Document]:
+    async def _aggregate(self, pipeline: list[Document], *, scans: bool = False) -> list[Document]:
         # One batch holds the largest page: a page is one round trip.
-        cursor = self._collection.aggregate(pipeline, batchSize=self._settings.max_page_size + 1)
-        documents: list[Document] = await self._database.run(lambda: cursor.to_list(None))
-        return documents
-
-    async def _statistic(self, pipeline: list[Document]) -> list[Document]:
-        async with self._statistics:
-            return await self._aggregate(pipeline)
+        in_one_batch = self._settings.max_page_size + 1
+        return await self._database.read_all(lambda keys: keys.aggregate(pipeline, batchSize=in_one_batch), scans=scans)
 
     async def _pages(
         self, page: list[Document], plan: relay.Plan, fields: Document, owners: list[Owner]

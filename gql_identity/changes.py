@@ -179,27 +179,27 @@ class Changes:
             await asyncio.sleep(CHECK_SECONDS)
             asked = time.monotonic()
             keys = {(one.caller.domain_id, one.caller.key_id) for one in self._subscribers}
-            where = {
-                "domain_id": {"$in": sorted({domain for domain, _ in keys})},
-                "_id": {"$in": sorted({key for _, key in keys})},
-            }
             try:
                 async with asyncio.timeout(max(0.05, believed + BELIEVED_SECONDS - asked)):
-                    documents = await self._database.run(
-                        lambda where=where: self._database.api_keys.find(  # type: ignore[misc]
-                            where, {"state": 1, "domain_id": 1}
-                        ).to_list(None)
-                    )
+                    good = await self._enabled(keys)
             except (ServiceError, TimeoutError):
                 if time.monotonic() - believed >= BELIEVED_SECONDS:
                     self._end_all(Unavailable("The database cannot be reached now. Subscribe again."))
                 continue
             believed = asked
-            good = {(d["domain_id"], d["_id"]) for d in documents if d["state"] == APIKeyState.ENABLED.name}
             for subscriber in list(self._subscribers):
                 caller = subscriber.caller
                 if (caller.domain_id, caller.key_id) in keys - good:
                     subscriber.end(Unauthenticated("This key opens nothing any more."))
+
+    async def _enabled(self, references: set[tuple[str, str]]) -> set[tuple[str, str]]:
+        """Which of these keys, by their domain and id, are enabled."""
+        where = {
+            "domain_id": {"$in": sorted({domain for domain, _ in references})},
+            "_id": {"$in": sorted({key_id for _, key_id in references})},
+        }
+        documents = await self._database.read_all(lambda keys: keys.find(where, {"domain_id": 1, "state": 1}))
+        return {(d["domain_id"], d["_id"]) for d in documents if d["state"] == APIKeyState.ENABLED.name}
 
 
 def _change(event: Any) -> APIKeyChange | None:

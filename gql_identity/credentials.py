@@ -98,8 +98,8 @@ class Credentials:
             document = await self._database.run(lambda: self._collection.find_one({"digest": next(iter(digests))}))
             documents = [] if document is None else [document]
         else:
-            cursor = self._collection.find({"digest": {"$in": list(digests)}}, batch_size=len(digests) + 1)
-            documents = await self._database.run(lambda: cursor.to_list(None))
+            where = {"digest": {"$in": list(digests)}}
+            documents = await self._database.read_all(lambda keys: keys.find(where, batch_size=len(digests) + 1))
         found: dict[str, APIKeyInfo] = {}
         for document in documents:
             text = digests[document["digest"]]

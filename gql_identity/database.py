@@ -8,7 +8,8 @@ import asyncio
 import os
 import time
 from collections.abc import Awaitable, Callable
-from contextvars import ContextVar
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar, copy_context
 from typing import Any, Self, TypeVar
 
 # Motor's pool is 5 threads a CPU, and a change stream holds one: with few CPUs reads would wait for a thread.
@@ -20,6 +21,9 @@ import structlog
 from bson.codec_options import CodecOptions
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorCollection
 from pymongo import ASCENDING, IndexModel, ReadPreference, ReturnDocument, WriteConcern
+from pymongo.collection import Collection
+from pymongo.command_cursor import CommandCursor
+from pymongo.cursor import Cursor
 from pymongo.read_concern import ReadConcern
 
 from .errors import DeadlineExceeded, InvalidArgument, StartError, Unavailable
@@ -29,6 +33,8 @@ from .settings import Settings
 
 SCHEMA = 1  # the number of the schema that this code reads and writes; `meta` has the database's
 DEFAULT_NAME = "identity"
+READS_AT_ONCE = 64
+SCANS_AT_ONCE = 8  # more slow each other down, and keep the database from shorter reads
 DEADLINE: ContextVar[float | None] = ContextVar("deadline", default=None)  # of the request, by time.monotonic()
 
 log = structlog.get_logger()
@@ -77,11 +83,15 @@ class Database:
         self.api_keys: AsyncIOMotorCollection[Document] = database.get_collection("api_keys", **strict)
         self._meta: AsyncIOMotorCollection[Document] = database.get_collection("meta", **strict)
         self.prepared = False
+        self._readers = ThreadPoolExecutor(READS_AT_ONCE, "reader")
+        self._scanners = ThreadPoolExecutor(SCANS_AT_ONCE, "scanner")
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        self._readers.shutdown(wait=False, cancel_futures=True)
+        self._scanners.shutdown(wait=False, cancel_futures=True)
         self._client.close()
 
     async def run(self, call: Callable[[], Awaitable[T]]) -> T:
@@ -92,6 +102,27 @@ class Database:
         if not self.prepared:
             raise Unavailable("The database is not ready yet. Try again.")
         return await self._run(call)
+
+    async def read_all(
+        self,
+        find: Callable[[Collection[Document]], Cursor[Document] | CommandCursor[Document]],
+        *,
+        scans: bool = False,
+    ) -> list[Document]:
+        """All documents that a cursor on the keys finds; otherwise as `run`.
+
+        It is the cursor of PyMongo, which Motor wraps, opened and read to its end in one thread: Motor's comes back to
+        the event loop up to three times for what one answer of the database holds. One that `scans` reads all that
+        match, however many, and waits for one of a few threads.
+        """
+        keys: Collection[Document] = self.api_keys.delegate
+        threads = self._scanners if scans else self._readers
+
+        def read() -> list[Document]:
+            return find(keys).to_list()
+
+        # The context has the deadline.
+        return await self.run(lambda: asyncio.get_running_loop().run_in_executor(threads, copy_context().run, read))
 
     async def _run(self, call: Callable[[], Awaitable[T]]) -> T:
         deadline = DEADLINE.get()

@@ -7,7 +7,7 @@ one. Nobody waits for company: only those who come in the same turn of the event
 import asyncio
 from collections.abc import Collection
 from itertools import repeat
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from strawberry.dataloader import DataLoader
 
@@ -59,20 +59,16 @@ class PointReads:
         wanted = projection(frozenset[str]().union(*(one.fields for one in asked)))
         domains, ids = sorted({domain for domain, _ in references}), sorted(key_id for _, key_id in references)
         in_one_batch = len(ids) + 1
-        cursor: Any
         if len(references) == 1:
-            where = {"domain_id": domains[0], "_id": ids[0]}
-            document = await self._database.run(lambda: self._collection.find_one(where, wanted))
+            one = {"domain_id": domains[0], "_id": ids[0]}
+            document = await self._database.run(lambda: self._collection.find_one(one, wanted))
             documents = [] if document is None else [document]
         elif len(domains) == 1:
-            cursor = self._collection.find(
-                {"domain_id": domains[0], "_id": {"$in": ids}}, wanted, batch_size=in_one_batch
-            )
-            documents = await self._database.run(lambda: cursor.to_list(None))
+            where = {"domain_id": domains[0], "_id": {"$in": ids}}
+            documents = await self._database.read_all(lambda keys: keys.find(where, wanted, batch_size=in_one_batch))
         else:
             stages = [*matches_across(domains, ids), {"$project": wanted}]
-            cursor = self._collection.aggregate(stages, batchSize=in_one_batch)
-            documents = await self._database.run(lambda: cursor.to_list(None))
+            documents = await self._database.read_all(lambda keys: keys.aggregate(stages, batchSize=in_one_batch))
         # Whatever is found of one of these domains under another's id, nobody here asked for it.
         return {(document["domain_id"], document["_id"]): document for document in documents}
 

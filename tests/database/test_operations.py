@@ -10,7 +10,7 @@ import pytest
 from pydantic import SecretStr
 
 from gql_identity import secret, uses
-from gql_identity.api_keys import STATISTICS_AT_ONCE
+from gql_identity.database import SCANS_AT_ONCE
 from tests.conftest import KEY_FIELDS, PEPPER, Api, Person, running
 from tests.database.conftest import READS
 
@@ -236,7 +236,7 @@ async def test_a_malformed_reference_is_refused(api: Api, reference: Any) -> Non
 async def test_many_statistics_at_once_leave_the_database_room_for_others(api: Api, reads: list[str]) -> None:
     system = await api.make()
     asked = {"input": {"domainId": "d1", "query": {"distinct": "state"}}}
-    answers = await asyncio.gather(*(api.data(STATS, asked, system) for _ in range(5 * STATISTICS_AT_ONCE)))
-    assert answers == [{"apiKeyStats": {"results": ["ENABLED"]}}] * (5 * STATISTICS_AT_ONCE)
-    assert reads.count("aggregate") == 5 * STATISTICS_AT_ONCE
-    assert 1 < READS.most_at_once <= STATISTICS_AT_ONCE
+    answers = await asyncio.gather(*(api.data(STATS, asked, system) for _ in range(5 * SCANS_AT_ONCE)))
+    assert answers == [{"apiKeyStats": {"results": ["ENABLED"]}}] * (5 * SCANS_AT_ONCE)
+    assert reads.count("aggregate") == 5 * SCANS_AT_ONCE
+    assert 1 < READS.most_at_once <= SCANS_AT_ONCE
