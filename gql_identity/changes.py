@@ -10,8 +10,9 @@ import structlog
 from pymongo.errors import OperationFailure, PyMongoError
 
 from .access import Caller, Reach, reach
-from .database import DEADLINE, Database, Document
+from .database import Database, Document
 from .errors import ResourceExhausted, ServiceError, Unauthenticated, Unavailable
+from .point_reads import PointReads
 from .records import STORED, read_key
 from .types import APIKeyChange, APIKeyChangedRequest, APIKeyChangeType, APIKeyState
 
@@ -81,6 +82,7 @@ class Changes:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._point_reads = PointReads(database)
         self._subscribers: set[_Subscriber] = set()
         self._tasks: list[asyncio.Task[None]] = []
         self._watching = asyncio.Event()
@@ -173,7 +175,6 @@ class Changes:
 
     async def _check_callers(self) -> None:
         """Cut off subscribers whose own key is disabled or deleted, within the bound that holds for requests."""
-        DEADLINE.set(None)  # that of the request that began it, which is over soon
         believed = time.monotonic()
         while True:
             await asyncio.sleep(CHECK_SECONDS)
@@ -181,25 +182,17 @@ class Changes:
             keys = {(one.caller.domain_id, one.caller.key_id) for one in self._subscribers}
             try:
                 async with asyncio.timeout(max(0.05, believed + BELIEVED_SECONDS - asked)):
-                    good = await self._enabled(keys)
+                    documents = await self._point_reads.find(keys, frozenset({"state"}))
             except (ServiceError, TimeoutError):
                 if time.monotonic() - believed >= BELIEVED_SECONDS:
                     self._end_all(Unavailable("The database cannot be reached now. Subscribe again."))
                 continue
             believed = asked
+            good = {key for key, document in documents.items() if document["state"] == APIKeyState.ENABLED.name}
             for subscriber in list(self._subscribers):
                 caller = subscriber.caller
                 if (caller.domain_id, caller.key_id) in keys - good:
                     subscriber.end(Unauthenticated("This key opens nothing any more."))
-
-    async def _enabled(self, references: set[tuple[str, str]]) -> set[tuple[str, str]]:
-        """Which of these keys, by their domain and id, are enabled."""
-        where = {
-            "domain_id": {"$in": sorted({domain for domain, _ in references})},
-            "_id": {"$in": sorted({key_id for _, key_id in references})},
-        }
-        documents = await self._database.read_all(lambda keys: keys.find(where, {"domain_id": 1, "state": 1}))
-        return {(d["domain_id"], d["_id"]) for d in documents if d["state"] == APIKeyState.ENABLED.name}
 
 
 def _change(event: Any) -> APIKeyChange | None:
