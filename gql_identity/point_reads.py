@@ -60,8 +60,8 @@ class PointReads:
         domains, ids = sorted({domain for domain, _ in references}), sorted(key_id for _, key_id in references)
         in_one_batch = len(ids) + 1
         if len(references) == 1:
-            one = {"domain_id": domains[0], "_id": ids[0]}
-            document = await self._database.run(lambda: self._collection.find_one(one, wanted))
+            where: Document = {"domain_id": domains[0], "_id": ids[0]}
+            document = await self._database.run(lambda: self._collection.find_one(where, wanted))
             documents = [] if document is None else [document]
         elif len(domains) == 1:
             where = {"domain_id": domains[0], "_id": {"$in": ids}}
