@@ -188,10 +188,11 @@ class Changes:
                     self._end_all(Unavailable("The database cannot be reached now. Subscribe again."))
                 continue
             believed = asked
-            good = {key for key, document in documents.items() if document["state"] == APIKeyState.ENABLED.name}
+            enabled = {key for key, document in documents.items() if document["state"] == APIKeyState.ENABLED.name}
+            lost = keys - enabled
             for subscriber in list(self._subscribers):
                 caller = subscriber.caller
-                if (caller.domain_id, caller.key_id) in keys - good:
+                if (caller.domain_id, caller.key_id) in lost:
                     subscriber.end(Unauthenticated("This key opens nothing any more."))
 
 
