@@ -33,7 +33,7 @@ from .settings import Settings
 
 SCHEMA = 1  # the number of the schema that this code reads and writes; `meta` has the database's
 DEFAULT_NAME = "identity"
-READS_AT_ONCE = 64
+READS_AT_ONCE = 64  # as many as Motor's own calls
 SCANS_AT_ONCE = 8  # more slow each other down, and keep the database from shorter reads
 DEADLINE: ContextVar[float | None] = ContextVar("deadline", default=None)  # of the request, by time.monotonic()
 
