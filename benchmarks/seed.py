@@ -16,9 +16,9 @@ import uuid_utils
 from pydantic import SecretStr
 
 from gql_identity import secret
-from gql_identity.database import Database
-from gql_identity.embedded import EmbeddedDatabase
 from gql_identity.settings import Settings
+from gql_identity.storage.database import Database
+from gql_identity.storage.embedded import EmbeddedDatabase
 
 HOT_KEYS = 100
 WRITES_DOMAIN = "bench-writes"  # what W makes goes there, so that no other operation's answer grows

@@ -24,19 +24,19 @@ from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from .api_keys import ApiKeys
-from .auth import Authenticator
-from .changes import Changes
-from .database import DEADLINE, Database
 from .errors import BadRequest, ServiceError, StartError
-from .executor import Executor
-from .graphql_http import GRAPHIQL, GraphQLEndpoint
+from .execution.executor import Executor
+from .keys.api_keys import ApiKeys
+from .keys.changes import Changes
 from .logs import RequestLog, configure_logs
-from .oauth import introspect
-from .rest import rest_routes
-from .schema import schema
+from .schema.operations import schema
 from .secret import contains_secret
 from .settings import RESOLVED, Settings, load_settings
+from .storage.database import DEADLINE, Database
+from .web.authentication import Authenticator
+from .web.graphql import GRAPHIQL, GraphQLEndpoint
+from .web.introspection import introspect
+from .web.rest import rest_routes
 
 log = structlog.get_logger()
 

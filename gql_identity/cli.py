@@ -16,17 +16,17 @@ from typing import Any
 from pydantic import SecretStr
 from strawberry import ID
 
-from .api_keys import ApiKeys
 from .app import create_app
-from .database import Database
-from .embedded import EmbeddedDatabase, end_with_parent, running_uri
 from .errors import DeadlineExceeded, ServiceError, StartError, Unavailable
+from .keys.api_keys import ApiKeys
 from .logs import configure_logs
-from .messages import message_of, plain
-from .schema import schema
-from .server import serve
+from .messages.keys import APIKeyInfo, APIKeyRole, CreateAPIKeyRequest
+from .schema.operations import schema
+from .server.process import serve
 from .settings import RESOLVED, Settings, load_settings
-from .types import APIKeyInfo, APIKeyRole, CreateAPIKeyRequest
+from .storage.database import Database
+from .storage.embedded import EmbeddedDatabase, end_with_parent, running_uri
+from .web.json_messages import message_of, plain
 
 if sys.platform != "win32":
     import resource

@@ -17,12 +17,12 @@ from pydantic import SecretStr
 from starlette.applications import Starlette
 from strawberry import ID
 
-from gql_identity.api_keys import ApiKeys
 from gql_identity.app import create_app
-from gql_identity.database import Database
-from gql_identity.embedded import EmbeddedDatabase
+from gql_identity.keys.api_keys import ApiKeys
+from gql_identity.messages.keys import APIKeyRole, CreateAPIKeyRequest
 from gql_identity.settings import Settings
-from gql_identity.types import APIKeyRole, CreateAPIKeyRequest
+from gql_identity.storage.database import Database
+from gql_identity.storage.embedded import EmbeddedDatabase
 
 from .processes import Service, serving
 

@@ -31,19 +31,12 @@ from hypothesis import strategies as st
 from hypothesis_graphql import from_schema
 from strawberry import ID
 
-from gql_identity import plans
-from gql_identity.access import Caller
-from gql_identity.context import Context
-from gql_identity.entities import Domain, User
 from gql_identity.errors import NotFound, PermissionDenied
-from gql_identity.executor import Executor, Request
-from gql_identity.query_types import (
-    APIKeyOperator,
-)
-from gql_identity.relay import APIKeyConnection, APIKeyEdge, PageInfo
-from gql_identity.schema import schema
-from gql_identity.settings import Settings
-from gql_identity.types import (
+from gql_identity.execution import plans
+from gql_identity.execution.executor import Executor, Request
+from gql_identity.keys.access import Caller
+from gql_identity.messages.entities import Domain, User
+from gql_identity.messages.keys import (
     APIKeyInfo,
     APIKeyRole,
     APIKeysInfo,
@@ -53,6 +46,13 @@ from gql_identity.types import (
     DateTime,
     DeletedAPIKey,
 )
+from gql_identity.messages.query import (
+    APIKeyOperator,
+)
+from gql_identity.queries.connections import APIKeyConnection, APIKeyEdge, PageInfo
+from gql_identity.schema.context import Context
+from gql_identity.schema.operations import schema
+from gql_identity.settings import Settings
 
 CALLER = Caller("api-key-0", "d1", "u1", APIKeyRole.SYSTEM)
 NOON = DateTime(datetime(2026, 11, 23, 12, 0, 0, 123_456, tzinfo=UTC))

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from schemathesis import Case, GenerationMode
 from schemathesis.checks import CHECKS
 
-from gql_identity.query_types import APIKeyOperator
-from gql_identity.rest import OPERATIONS, openapi
+from gql_identity.messages.query import APIKeyOperator
 from gql_identity.settings import Settings
+from gql_identity.web.rest import OPERATIONS, openapi
 from tests.conftest import Api, Person, running
 
 DOCUMENT = schemathesis.openapi.from_dict(openapi())  # registers the checks too

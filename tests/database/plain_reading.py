@@ -9,8 +9,11 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from pymongo.collection import Collection
 
-from gql_identity.query import list_plan, stat_answer, stat_plan
-from gql_identity.query_types import (
+from gql_identity.messages.keys import (
+    APIKeyQuery,
+    APIKeyStatQuery,
+)
+from gql_identity.messages.query import (
     APIKeyCondition,
     APIKeyListQuery,
     APIKeyOperator,
@@ -19,11 +22,8 @@ from gql_identity.query_types import (
     APIKeySortKey,
     APIKeyStatisticsQuery,
 )
+from gql_identity.queries.lists import list_plan, stat_answer, stat_plan
 from gql_identity.settings import Settings
-from gql_identity.types import (
-    APIKeyQuery,
-    APIKeyStatQuery,
-)
 
 Row = dict[str, Any]
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from gql_identity.records import opaque_id
+from gql_identity.keys.records import opaque_id
 from tests.conftest import Api, Person
 
 Door = Callable[[Api, Person, str, str], Awaitable[tuple[bool, Any]]]

@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from gql_identity.embedded import EmbeddedDatabase
+from gql_identity.storage.embedded import EmbeddedDatabase
 
 from ..processes import Process, Service, run, serving, wait_until
 

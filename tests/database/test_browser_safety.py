@@ -7,8 +7,9 @@ from typing import Any
 import httpx
 import pytest
 
-from gql_identity import app, graphql_http
+from gql_identity import app
 from gql_identity.settings import Settings
+from gql_identity.web import graphql
 from tests.conftest import Api, Person, running
 
 ORIGIN = "https://app.example"
@@ -82,7 +83,7 @@ class TestHeaders:
         def fail(_: Any) -> None:
             raise RuntimeError("inside")
 
-        monkeypatch.setattr(graphql_http, "read_request", fail)
+        monkeypatch.setattr(graphql, "read_request", fail)
         answer = await api.send(TYPENAME)
         assert answer.status_code == 500
         assert answer.headers["Cache-Control"] == "private, no-store"
@@ -203,7 +204,7 @@ def page(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> str:
     """A page in the place of GraphiQL, which may not have been built here."""
     file = tmp_path / "index.html"
     file.write_text("<html>the page</html>")
-    for module in (app, graphql_http):
+    for module in (app, graphql):
         monkeypatch.setattr(module, "GRAPHIQL", file)
     return "the page"
 

@@ -15,14 +15,14 @@ import pytest
 from pymongo import MongoClient
 from pymongo.errors import OperationFailure, PyMongoError
 
-from gql_identity import embedded
-from gql_identity.embedded import EmbeddedDatabase, running_uri
 from gql_identity.errors import StartError
+from gql_identity.storage import embedded
+from gql_identity.storage.embedded import EmbeddedDatabase, running_uri
 
 PARENT = """
 import sys, time
 from pathlib import Path
-from gql_identity.embedded import EmbeddedDatabase
+from gql_identity.storage.embedded import EmbeddedDatabase
 print("starting", flush=True)
 with EmbeddedDatabase(Path(sys.argv[1])) as database:
     print(database.pid, flush=True)
@@ -34,7 +34,7 @@ import os, subprocess, sys, time
 if len(sys.argv) == 1:
     subprocess.Popen([sys.executable, "-c", os.environ["WORKER"], str(os.getpid())])
 else:
-    from gql_identity.embedded import end_with_parent
+    from gql_identity.storage.embedded import end_with_parent
     end_with_parent(int(sys.argv[1]))
     print(os.getpid(), flush=True)
 time.sleep(60)
@@ -245,7 +245,7 @@ def test_a_worker_ends_with_its_parent() -> None:
 
 @on_linux
 def test_a_worker_whose_parent_has_gone_already_ends() -> None:
-    script = "from gql_identity.embedded import end_with_parent; end_with_parent(1 << 30); print('lives')"
+    script = "from gql_identity.storage.embedded import end_with_parent; end_with_parent(1 << 30); print('lives')"
     ended = subprocess.run([sys.executable, "-c", script], stdout=subprocess.PIPE, check=False)
     assert (ended.returncode, ended.stdout) == (1, b"")
 

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 import pymongo
 import pytest
 
-from gql_identity.embedded import EmbeddedDatabase
+from gql_identity.storage.embedded import EmbeddedDatabase
 
 from ..processes import Service, serving, wait_until
 

@@ -9,8 +9,8 @@ from typing import Any
 import httpx
 import pytest
 
-from gql_identity import documents
 from gql_identity.errors import StartError
+from gql_identity.execution import documents
 from tests.conftest import Api, Person, running
 
 GRAPHQL_JSON = "application/graphql-response+json"

@@ -7,9 +7,9 @@ import pymongo
 import pytest
 from pymongo.errors import OperationFailure
 
-from gql_identity.database import Database
-from gql_identity.inserts import Inserts
 from gql_identity.settings import Settings
+from gql_identity.storage.database import Database
+from gql_identity.storage.inserts import Inserts
 from tests.conftest import Api
 
 CREATE = 'mutation($u: ID!) { createApiKey(input: {domainId: "d1", userId: $u}) { apiKeyId apiKey userId } }'

@@ -9,8 +9,9 @@ import pymongo
 import pytest
 from pydantic import SecretStr
 
-from gql_identity import secret, uses
-from gql_identity.database import SCANS_AT_ONCE
+from gql_identity import secret
+from gql_identity.storage import uses
+from gql_identity.storage.database import SCANS_AT_ONCE
 from tests.conftest import KEY_FIELDS, PEPPER, Api, Person, running
 from tests.database.conftest import READS
 

@@ -5,9 +5,9 @@ from typing import Any
 
 import pymongo
 
-from gql_identity.database import Database
-from gql_identity.point_reads import MOST_KEYS, PointReads
 from gql_identity.settings import Settings
+from gql_identity.storage.database import Database
+from gql_identity.storage.point_reads import MOST_KEYS, PointReads
 from tests.conftest import Api, Person
 
 KEY = "query($i: GetAPIKeyRequest!) { apiKey(input: $i) { apiKeyId userId domainId } }"

@@ -13,7 +13,7 @@ from pymongo.errors import OperationFailure
 from strawberry import UNSET
 
 from gql_identity.errors import InvalidArgument
-from gql_identity.query_types import (
+from gql_identity.messages.query import (
     APIKeyCondition,
     APIKeyGroup,
     APIKeyGroupField,

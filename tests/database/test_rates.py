@@ -10,9 +10,9 @@ import pytest
 from limits.aio.storage import MemoryStorage
 from pydantic import SecretStr
 
-from gql_identity import rates
 from gql_identity.app import create_app
 from gql_identity.errors import StartError
+from gql_identity.keys import rates
 from tests.conftest import Api, Person, running
 
 TYPENAME = "{ __typename }"

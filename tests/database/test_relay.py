@@ -9,8 +9,8 @@ from typing import Any
 import pymongo
 import pytest
 
-from gql_identity.records import opaque_id
-from gql_identity.relay import Order, make_cursor
+from gql_identity.keys.records import opaque_id
+from gql_identity.queries.connections import Order, make_cursor
 from tests.conftest import Api, Person
 
 START = datetime(2026, 1, 1, tzinfo=UTC)

@@ -9,10 +9,10 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from gql_identity.api_keys import ApiKeys
-from gql_identity.rest import OPERATIONS
+from gql_identity.keys.api_keys import ApiKeys
 from gql_identity.secret import make_secret
 from gql_identity.settings import Settings
+from gql_identity.web.rest import OPERATIONS
 from tests.conftest import Api, Person, running
 
 INFO = {"api_key_id", "api_key", "state", "user_id", "domain_id", "last_accessed_at", "created_at", "name", "role"} | {

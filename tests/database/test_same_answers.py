@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from gql_identity.database import Database
-from gql_identity.query_types import APIKeyOperator
+from gql_identity.messages.query import APIKeyOperator
+from gql_identity.storage.database import Database
 from tests.conftest import Api, Person
 
 DOMAIN = "d.1*$"

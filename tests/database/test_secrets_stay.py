@@ -15,7 +15,7 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from gql_identity.api_keys import ApiKeys
+from gql_identity.keys.api_keys import ApiKeys
 from gql_identity.logs import configure_logs
 from gql_identity.secret import contains_secret, make_secret
 

@@ -13,12 +13,11 @@ import pymongo
 import pytest
 from strawberry import ID
 
-from gql_identity.access import Caller
-from gql_identity.api_keys import matches
-from gql_identity.point_reads import matches_across
-from gql_identity.query import list_plan
-from gql_identity.query_types import APIKeyCondition, APIKeyListQuery, APIKeyOperator, APIKeySort
-from gql_identity.relay import (
+from gql_identity.keys.access import Caller
+from gql_identity.keys.api_keys import matches
+from gql_identity.messages.keys import APIKeyQuery, APIKeyRole, APIKeyState
+from gql_identity.messages.query import APIKeyCondition, APIKeyListQuery, APIKeyOperator, APIKeySort
+from gql_identity.queries.connections import (
     APIKeyOrder,
     APIKeyOrderDirection,
     APIKeyOrderField,
@@ -27,8 +26,9 @@ from gql_identity.relay import (
     make_cursor,
     plan_connection,
 )
+from gql_identity.queries.lists import list_plan
 from gql_identity.settings import Settings
-from gql_identity.types import APIKeyQuery, APIKeyRole, APIKeyState
+from gql_identity.storage.point_reads import matches_across
 from tests.conftest import Api
 
 ON_MONGODB = bool(os.environ.get("GQL_IDENTITY_TEST_MONGO_URI"))

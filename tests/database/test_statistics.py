@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pymongo.collection import Collection
 
-from gql_identity.query_types import (
+from gql_identity.messages.query import (
     APIKeyCondition,
     APIKeyCount,
     APIKeyGroup,

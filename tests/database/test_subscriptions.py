@@ -13,7 +13,7 @@ import uvicorn
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from gql_identity import graphql_ws
+from gql_identity.web import websocket as graphql_ws
 from tests.conftest import Api, Person, running
 
 CHANGED = """subscription($i: APIKeyChangedRequest!) {

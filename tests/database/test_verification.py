@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from gql_identity.embedded import EmbeddedDatabase
 from gql_identity.secret import make_secret
+from gql_identity.storage.embedded import EmbeddedDatabase
 from tests.conftest import Api, Person, running
 
 VERIFY = """mutation($secrets: [VerifyAPIKeyRequest!]!) {

@@ -10,10 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strawberry import UNSET
 
-from gql_identity.conditions import FIELDS, READABLE
 from gql_identity.errors import InvalidArgument
-from gql_identity.query import StatPlan, list_plan, stat_answer, stat_plan, wanted_fields
-from gql_identity.query_types import (
+from gql_identity.messages.keys import (
+    APIKeyQuery,
+    APIKeyState,
+    APIKeyStatQuery,
+)
+from gql_identity.messages.query import (
     APIKeyCondition,
     APIKeyCount,
     APIKeyGroup,
@@ -33,12 +36,9 @@ from gql_identity.query_types import (
     APIKeyStatisticsQuery,
     APIKeyUnwind,
 )
+from gql_identity.queries.conditions import FIELDS, READABLE
+from gql_identity.queries.lists import StatPlan, list_plan, stat_answer, stat_plan, wanted_fields
 from gql_identity.settings import Settings
-from gql_identity.types import (
-    APIKeyQuery,
-    APIKeyState,
-    APIKeyStatQuery,
-)
 
 NOW = datetime(2026, 11, 25, 4, 36, 42, 123456, UTC)  # a Wednesday
 SETTINGS = Settings()

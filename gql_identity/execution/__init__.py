@@ -1,0 +1,1 @@
+"""Executing documents of any Strawberry schema; knows nothing of keys."""

@@ -1,0 +1,83 @@
+"""Persisted and trusted documents: operations that a client names instead of sending their text."""
+
+import hashlib
+import json
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+from graphql import GraphQLError
+
+from ..errors import StartError
+
+STORED_DOCUMENTS = 1_000
+STORED_CHARACTERS = 20_000  # a longer document is not stored
+
+
+class Documents:
+    """The documents that clients may name.
+
+    Without a manifest those that clients registered (automatic persisted queries), in memory, the least used dropped
+    first; a client that misses one sends its text again. With a manifest its operations, and no others run at all.
+    """
+
+    def __init__(self, manifest: Path | None) -> None:
+        self._trusted = None if manifest is None else _read_manifest(manifest)
+        self._texts = frozenset((self._trusted or {}).values())
+        self._stored: OrderedDict[str, str] = OrderedDict()
+
+    def find(self, document_id: str | None, text: str | None) -> str:
+        """The text of the document that a request sends or names.
+
+        Raises GraphQLError for one that is not known, not allowed, or not what its id says.
+        """
+        if self._trusted is not None:
+            return self._find_trusted(self._trusted, document_id, text)
+        if text is not None:
+            if document_id is not None and hashlib.sha256(text.encode()).hexdigest() != document_id:
+                raise _refused("BAD_REQUEST", "The document's SHA-256 is not the `sha256Hash` that was sent with it.")
+            return text
+        if (stored := self._stored.get(document_id or "")) is None:
+            # The words are those that clients look for; on hearing them they send the text.
+            raise _refused("PERSISTED_QUERY_NOT_FOUND", "PersistedQueryNotFound")
+        self._stored.move_to_end(document_id or "")
+        return stored
+
+    def store(self, document_id: str, text: str) -> None:
+        """Remember a document; for valid ones of callers alone, so that nobody else can fill the store."""
+        if self._trusted is None and len(text) <= STORED_CHARACTERS:
+            self._stored[document_id] = text
+            if len(self._stored) > STORED_DOCUMENTS:
+                self._stored.popitem(last=False)
+
+    def _find_trusted(self, trusted: dict[str, str], document_id: str | None, text: str | None) -> str:
+        if text is None:
+            if (found := trusted.get(document_id or "")) is None:
+                raise _refused("PERSISTED_QUERY_NOT_FOUND", "The manifest has no operation of this id.")
+            return found
+        if text not in self._texts:
+            raise _refused("PERSISTED_QUERY_NOT_SUPPORTED", "Only the operations of the manifest run here.")
+        return text
+
+
+def _refused(code: str, message: str) -> GraphQLError:
+    return GraphQLError(message, extensions={"code": code})
+
+
+def _read_manifest(file: Path) -> dict[str, str]:
+    """The operations of a manifest by id: Apollo's format, or one object of ids and texts, as Relay writes.
+
+    Raises StartError.
+    """
+    try:
+        manifest: Any = json.loads(file.read_text())
+        if "operations" in manifest and isinstance(manifest["operations"], list):
+            manifest = {operation["id"]: operation["body"] for operation in manifest["operations"]}
+        if not all(isinstance(text, str) for pair in manifest.items() for text in pair):
+            raise TypeError
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        raise StartError(
+            f"The manifest {file} cannot be read: give Apollo's persisted query manifest, or one JSON object of ids "
+            "and texts."
+        ) from None
+    return dict(manifest)

@@ -1,0 +1,87 @@
+"""A stored document becomes an `APIKeyInfo`."""
+
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Iterable
+from typing import Any, cast
+
+from strawberry import ID
+
+from ..messages.entities import Domain, User
+from ..messages.keys import APIKeyInfo, APIKeyRole, APIKeyState
+
+# Every stored field that may be in an answer.
+STORED = (
+    "_id",
+    "domain_id",
+    "user_id",
+    "state",
+    "role",
+    "name",
+    "hint",
+    "created_at",
+    "created_by",
+    "last_accessed_at",
+)
+
+# What must be read for a field that is not stored under its own name.
+_STORED: dict[str, tuple[str, ...]] = {
+    "id": ("_id", "domain_id"),
+    "api_key_id": ("_id",),
+    "api_key": (),
+    "user": ("domain_id", "user_id"),
+    "domain": ("domain_id",),
+}
+
+
+_MADE = frozenset({"id", "user", "domain"})
+_STATES: dict[str | None, Any] = {None: None} | {state.name: state for state in APIKeyState}
+_ROLES: dict[str | None, Any] = {None: None} | {role.name: role for role in APIKeyRole}
+
+
+def projection(fields: Iterable[str]) -> dict[str, Any]:
+    """What the database must read for these fields of `APIKeyInfo`."""
+    stored = {name for field in fields for name in _STORED.get(field, (field,))}
+    # Both are always read: they cost nothing, and an engine may take `_id` alone for the whole document.
+    return dict.fromkeys(sorted(stored | {"_id", "domain_id"}), 1)
+
+
+def read_key(document: dict[str, Any], fields: frozenset[str] = _MADE) -> APIKeyInfo:
+    """The record of what was read; None for what was not. What is not stored is made where `fields` names it."""
+    get = document.get
+    key_id, domain_id, user_id = document["_id"], document["domain_id"], get("user_id")
+    # A page has a thousand of these: the dataclass's own `__init__` would take twice as long.
+    key: APIKeyInfo = object.__new__(APIKeyInfo)
+    key.__dict__ = {
+        "api_key_id": key_id,
+        "api_key": None,
+        "state": _STATES[get("state")],
+        "user_id": user_id,
+        "domain_id": domain_id,
+        "last_accessed_at": get("last_accessed_at"),
+        "created_at": get("created_at"),
+        "name": get("name"),
+        "role": _ROLES[get("role")],
+        "hint": get("hint"),
+        "created_by": get("created_by"),
+    }
+    if "id" in fields:
+        key.id = opaque_id(domain_id, key_id)
+    if "user" in fields:
+        key.user = User(domain_id=domain_id, user_id=cast(ID, user_id))
+    if "domain" in fields:
+        key.domain = Domain(domain_id=domain_id)
+    return key
+
+
+def opaque_id(domain_id: str, key_id: str) -> ID:
+    """The id of a key among all objects of this service, for clients to compare and hand back."""
+    return ID(urlsafe_b64encode(f"APIKeyInfo:{key_id}:{domain_id}".encode()).decode())
+
+
+def read_opaque_id(text: str) -> tuple[str, str] | None:
+    """The domain and the key that an opaque id names; None for what is no such id."""
+    try:
+        _, key_id, domain_id = urlsafe_b64decode(text.encode("ascii")).decode().split(":", 2)
+    except ValueError:
+        return None
+    return (domain_id, key_id) if opaque_id(domain_id, key_id) == text else None

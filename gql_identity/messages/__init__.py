@@ -1,0 +1,1 @@
+"""The seed's messages as Strawberry types: the only record classes."""

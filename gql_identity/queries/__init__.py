@@ -1,0 +1,1 @@
+"""The query language becomes filters, sorts and pipelines; pure."""

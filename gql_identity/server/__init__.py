@@ -1,0 +1,1 @@
+"""uvicorn: its start, its protocol and its end."""

@@ -1,0 +1,246 @@
+"""Connect to MongoDB, make its indexes, keep the `meta` document, tell whether it is ready.
+
+Reads go to the primary and writes wait for a majority, whatever the URI says: the bound on how long a disabled key
+may still be accepted rests on it.
+"""
+
+import asyncio
+import os
+import time
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar, copy_context
+from typing import Any, Self, TypeVar
+
+# Motor's pool is 5 threads a CPU, and a change stream holds one: with few CPUs reads would wait for a thread.
+os.environ.setdefault("MOTOR_MAX_WORKERS", "64")
+
+import pymongo
+import pymongo.errors as driver
+import structlog
+from bson.codec_options import CodecOptions
+from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorCollection
+from pymongo import ASCENDING, IndexModel, ReadPreference, ReturnDocument, WriteConcern
+from pymongo.collection import Collection
+from pymongo.command_cursor import CommandCursor
+from pymongo.cursor import Cursor
+from pymongo.read_concern import ReadConcern
+
+from ..errors import DeadlineExceeded, InvalidArgument, StartError, Unavailable
+from ..logs import redact
+from ..secret import pepper_fingerprint
+from ..settings import Settings
+
+SCHEMA = 1  # the number of the schema that this code reads and writes; `meta` has the database's
+DEFAULT_NAME = "identity"
+READS_AT_ONCE = 64  # as many as Motor's own calls
+SCANS_AT_ONCE = 8  # more slow each other down, and keep the database from shorter reads
+DEADLINE: ContextVar[float | None] = ContextVar("deadline", default=None)  # of the request, by time.monotonic()
+
+log = structlog.get_logger()
+
+Document = dict[str, Any]
+T = TypeVar("T")
+
+# Every read and write but the look-up by digest names `domain_id`; (domain_id, _id) is the shard key too.
+INDEXES = {
+    "domain_id_1__id_1": IndexModel([("domain_id", ASCENDING), ("_id", ASCENDING)], unique=True),
+    "domain_id_1_user_id_1__id_1": IndexModel([("domain_id", ASCENDING), ("user_id", ASCENDING), ("_id", ASCENDING)]),
+    "domain_id_1_state_1__id_1": IndexModel([("domain_id", ASCENDING), ("state", ASCENDING), ("_id", ASCENDING)]),
+    "domain_id_1_created_at_1__id_1": IndexModel(
+        [("domain_id", ASCENDING), ("created_at", ASCENDING), ("_id", ASCENDING)]
+    ),
+    "digest_1": IndexModel([("digest", ASCENDING)]),
+}
+
+
+class Database:
+    """A connection to the database; an async context manager."""
+
+    def __init__(self, settings: Settings) -> None:
+        if settings.mongo_uri is None:
+            raise StartError("No database: give --mongo-uri, or run `gql-identity serve`, which starts one.")
+        self._settings = settings
+        self._timeout_seconds = settings.database_timeout_seconds
+        try:
+            self._client: AsyncIOMotorClient[Document] = AsyncIOMotorClient(
+                settings.mongo_uri.get_secret_value(),
+                tz_aware=True,
+                timeoutMS=int(settings.database_timeout_seconds * 1000),
+                serverSelectionTimeoutMS=1000,
+                appname="gql-identity",
+            )
+            database = self._client.get_default_database(DEFAULT_NAME)
+        except (driver.PyMongoError, ValueError) as error:
+            raise StartError(f"The database's address is wrong: {redact(str(error))}") from None
+        strict: dict[str, Any] = {
+            "codec_options": CodecOptions(tz_aware=True),
+            "read_preference": ReadPreference.PRIMARY,
+            "write_concern": WriteConcern("majority"),
+            "read_concern": ReadConcern(),
+        }
+        self.name: str = database.name
+        self.api_keys: AsyncIOMotorCollection[Document] = database.get_collection("api_keys", **strict)
+        self._meta: AsyncIOMotorCollection[Document] = database.get_collection("meta", **strict)
+        self.prepared = False
+        self._readers = ThreadPoolExecutor(READS_AT_ONCE, "reader")
+        self._scanners = ThreadPoolExecutor(SCANS_AT_ONCE, "scanner")
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._readers.shutdown(wait=False, cancel_futures=True)
+        self._scanners.shutdown(wait=False, cancel_futures=True)
+        self._client.close()
+
+    async def run(self, call: Callable[[], Awaitable[T]]) -> T:
+        """What a driver's call answers, within its deadline and what remains of the request's.
+
+        Raises Unavailable, DeadlineExceeded, or InvalidArgument for a pattern that the database cannot read.
+        """
+        if not self.prepared:
+            raise Unavailable("The database is not ready yet. Try again.")
+        return await self._run(call)
+
+    async def read_all(
+        self,
+        find: Callable[[Collection[Document]], Cursor[Document] | CommandCursor[Document]],
+        *,
+        scans: bool = False,
+    ) -> list[Document]:
+        """All documents that a cursor on the keys finds; otherwise as `run`.
+
+        It is the cursor of PyMongo, which Motor wraps, opened and read to its end in one thread: Motor's comes back to
+        the event loop up to three times for what one answer of the database holds. One that `scans` reads all that
+        match, however many, and waits for one of a few threads.
+        """
+        keys: Collection[Document] = self.api_keys.delegate
+        threads = self._scanners if scans else self._readers
+
+        def read() -> list[Document]:
+            return find(keys).to_list()
+
+        # The context has the deadline.
+        return await self.run(lambda: asyncio.get_running_loop().run_in_executor(threads, copy_context().run, read))
+
+    async def _run(self, call: Callable[[], Awaitable[T]]) -> T:
+        deadline = DEADLINE.get()
+        remaining = self._timeout_seconds if deadline is None else deadline - time.monotonic()
+        try:
+            if deadline is not None and remaining >= self._timeout_seconds:
+                # The driver's own deadline, the client's, comes first. Should it wait for a thread, which that does not
+                # count, the request's own is the bound.
+                return await call()
+            with pymongo.timeout(max(0.001, remaining)):
+                async with asyncio.timeout(max(0.001, remaining) + 0.05):
+                    return await call()
+        except TimeoutError:
+            raise DeadlineExceeded("The database did not answer in time. Try again.") from None
+        except driver.PyMongoError as error:
+            if translated := _translate(error):
+                raise translated from error
+            if not self.prepared:
+                raise StartError(f"{_REFUSES} It said: {redact(_reason(error))}") from None
+            raise
+
+    async def prepare(self, *, own_indexes: bool = False) -> None:
+        """Check the schema's number and the peppers, and make the indexes of a database that is empty or our own.
+
+        Idempotent, and safe beside other processes that do the same. Raises StartError where this code must not use
+        the database, Unavailable or DeadlineExceeded where it does not answer.
+        """
+        await self._check_meta()
+        if own_indexes or await self._run(lambda: self.api_keys.find_one({}, {"_id": 1})) is None:
+            await self.create_indexes()
+        elif missing := await self.missing_indexes():
+            raise StartError(
+                f"The collection api_keys lacks the indexes {', '.join(missing)}. "
+                "Run `gql-identity create-indexes` at a quiet time, then start again."
+            )
+        self.prepared = True
+
+    async def create_indexes(self) -> None:
+        """Make the indexes that are missing, and have the database keep what a deleted key was, for subscribers."""
+        await self._run(lambda: self.api_keys.create_indexes(list(INDEXES.values())))
+        images = {"collMod": self.api_keys.name, "changeStreamPreAndPostImages": {"enabled": True}}
+        try:
+            await self._run(lambda: self.api_keys.database.command(images))
+        except driver.OperationFailure as error:
+            # Older than MongoDB 6, not a replica set, or not allowed: then deletes are told to nobody.
+            log.warning(
+                "the database keeps no images of deleted keys", reason=error.details and error.details.get("codeName")
+            )
+
+    async def missing_indexes(self) -> list[str]:
+        """The names of the indexes that the collection lacks."""
+        there = await self._run(self.api_keys.index_information)
+        return [name for name in INDEXES if name not in there]
+
+    async def check_ready(self) -> None:
+        """Raise Unavailable or DeadlineExceeded unless the database answers and has been prepared."""
+        await self.run(lambda: self._client.admin.command("ping"))
+
+    async def _check_meta(self) -> None:
+        fingerprints = [pepper_fingerprint(pepper) for pepper in self._settings.peppers]
+        # An upsert, so that two services that start at once on an empty database agree.
+        meta = await self._run(
+            lambda: self._meta.find_one_and_update(
+                {"_id": "meta"},
+                {"$setOnInsert": {"schema": SCHEMA, "peppers": fingerprints[:1]}},
+                upsert=True,
+                return_document=ReturnDocument.AFTER,
+            )
+        )
+        if meta["schema"] > SCHEMA:
+            raise StartError(
+                f"The database has schema {meta['schema']}, and this version of gql-identity knows {SCHEMA}. "
+                "Start a newer version."
+            )
+        if missing := [known for known in meta["peppers"] if known not in fingerprints]:
+            raise StartError(
+                f"Keys of this database were made with the pepper of fingerprint {', '.join(missing)}, which is not "
+                f"among those given (GQL_IDENTITY_PEPPER is {fingerprints[0]}). Set GQL_IDENTITY_PEPPER to it, or to "
+                "a new one with the old one in GQL_IDENTITY_PEPPERS_RETIRED."
+            )
+        if fingerprints[0] not in meta["peppers"]:
+            await self._run(lambda: self._meta.update_one({"_id": "meta"}, {"$addToSet": {"peppers": fingerprints[0]}}))
+
+    async def forget_pepper(self, fingerprint: str) -> bool:
+        """Stop asking for a retired pepper; keys that were never used since it was retired are lost with it.
+
+        Answers whether the database knew it. Raises StartError for the pepper that digests are made with.
+        """
+        if fingerprint == pepper_fingerprint(self._settings.peppers[0]):
+            raise StartError("This is the fingerprint of GQL_IDENTITY_PEPPER itself, which is in use: retire it first.")
+        update = await self._run(lambda: self._meta.update_one({"_id": "meta"}, {"$pull": {"peppers": fingerprint}}))
+        return bool(update.modified_count)
+
+
+def _reason(error: driver.PyMongoError) -> str:
+    details = error.details if isinstance(error, driver.OperationFailure) else None
+    return str((details or {}).get("errmsg") or error)
+
+
+def _translate(error: driver.PyMongoError) -> Exception | None:
+    """Our error for one of the driver's, None where it is a fault of ours."""
+    if isinstance(error, driver.NetworkTimeout | driver.ExecutionTimeout | driver.WaitQueueTimeoutError):
+        return DeadlineExceeded("The database did not answer in time. Try again.")
+    if isinstance(error, driver.ConnectionFailure):
+        return Unavailable("The database cannot be reached now. Try again.")
+    if isinstance(error, driver.OperationFailure) and error.code in _BAD_PATTERN:
+        return InvalidArgument("The database cannot read a pattern of the query. Simplify it.")
+    if isinstance(error, driver.OperationFailure) and error.code in _TOO_LARGE:
+        return InvalidArgument("The query gathers more than the database can hold at once. Narrow it.")
+    if isinstance(error, driver.OperationFailure) and any(sign in str(error) for sign in _FULL_OR_FAILED):
+        return Unavailable("The database cannot write now. Try again.")
+    if error.timeout:
+        return DeadlineExceeded("The database did not answer in time. Try again.")
+    return None
+
+
+_REFUSES = "The database refuses what the service needs: check the user, its password and its rights (--mongo-uri)."
+# MongoDB's codes, and the embedded engine's: 2, for a pattern that it finds too large.
+_BAD_PATTERN = {2, 51091, 51108}
+_TOO_LARGE = {146, 10334}
+_FULL_OR_FAILED = ("No space left on device", "OutOfDiskSpace", "WT_PANIC")

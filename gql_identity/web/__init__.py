@@ -1,0 +1,1 @@
+"""HTTP and WebSocket: what is read, refused and returned."""
