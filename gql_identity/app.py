@@ -29,7 +29,7 @@ from .execution.executor import Executor
 from .keys.api_keys import ApiKeys
 from .keys.changes import Changes
 from .logs import RequestLog, configure_logs
-from .schema.operations import schema
+from .schema.federation import schema
 from .secret import contains_secret
 from .settings import RESOLVED, Settings, load_settings
 from .storage.database import DEADLINE, Database

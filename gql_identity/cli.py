@@ -20,8 +20,10 @@ from .app import create_app
 from .errors import DeadlineExceeded, ServiceError, StartError, Unavailable
 from .keys.api_keys import ApiKeys
 from .logs import configure_logs
-from .messages.keys import APIKeyInfo, APIKeyRole, CreateAPIKeyRequest
-from .schema.operations import schema
+from .messages.keys import APIKeyInfo
+from .messages.requests import CreateAPIKeyRequest
+from .messages.values import APIKeyRole
+from .schema.federation import schema
 from .server.process import serve
 from .settings import RESOLVED, Settings, load_settings
 from .storage.database import Database

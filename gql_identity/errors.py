@@ -46,7 +46,7 @@ class Unauthenticated(ServiceError):
     code = "UNAUTHENTICATED"
     status = 401
 
-    def __init__(self, message: str) -> None:
+    def __init__(self, message: str = "Send the header `Authorization: Bearer SECRET`.") -> None:
         super().__init__(message)
         self.headers = {"WWW-Authenticate": 'Bearer realm="gql_identity"'}
 

@@ -19,7 +19,8 @@ from strawberry import ID
 
 from gql_identity.app import create_app
 from gql_identity.keys.api_keys import ApiKeys
-from gql_identity.messages.keys import APIKeyRole, CreateAPIKeyRequest
+from gql_identity.messages.requests import CreateAPIKeyRequest
+from gql_identity.messages.values import APIKeyRole
 from gql_identity.settings import Settings
 from gql_identity.storage.database import Database
 from gql_identity.storage.embedded import EmbeddedDatabase

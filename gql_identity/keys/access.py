@@ -12,7 +12,8 @@ A caller's reach ends at its own rank: a key of a higher role is, for it, one th
 from typing import Any, NamedTuple
 
 from ..errors import PermissionDenied
-from ..messages.keys import APIKeyRole, CreateAPIKeyRequest
+from ..messages.requests import CreateAPIKeyRequest
+from ..messages.values import APIKeyRole
 
 _ANY = frozenset(APIKeyRole)
 _OF_ONE_USER = frozenset({APIKeyRole.USER, APIKeyRole.VERIFIER})

@@ -4,7 +4,6 @@ Each operation checks what the caller may do and asks for no key outside its rea
 """
 
 import asyncio
-import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -14,39 +13,40 @@ from strawberry import ID
 
 from .. import secret
 from ..errors import DeadlineExceeded, InvalidArgument, NotFound, PermissionDenied, Unavailable
+from ..messages.connections import ConnectionArguments
 from ..messages.keys import (
+    APIKeyConnection,
     APIKeyInfo,
-    APIKeyQuery,
-    APIKeyRequest,
-    APIKeyRole,
     APIKeysInfo,
-    APIKeyState,
-    APIKeyStatQuery,
     APIKeyVerification,
     APIKeyVerificationCode,
-    CreateAPIKeyRequest,
-    DateTime,
     DeletedAPIKey,
+)
+from ..messages.query import APIKeyStatisticsQuery
+from ..messages.requests import (
+    APIKeyQuery,
+    APIKeyRequest,
+    APIKeyStatQuery,
+    CreateAPIKeyRequest,
     GetAPIKeyRequest,
     VerifyAPIKeyRequest,
 )
-from ..messages.query import APIKeyStatisticsQuery
-from ..queries.connections import APIKeyConnection, Arguments, Parts, Plan, make_connection, plan_connection
-from ..queries.lists import list_plan, stat_answer, stat_plan, wanted_fields
+from ..messages.values import APIKeyRole, APIKeyState, DateTime
+from ..queries.connections import ConnectionPlan, Parts, make_connection, plan_connection
+from ..queries.lists import list_plan, wanted_fields
+from ..queries.statistics import stat_answer, stat_plan
 from ..settings import Settings
 from ..storage.database import Database, Document
 from ..storage.inserts import Inserts
 from ..storage.point_reads import PointReads
 from .access import Caller, check_create, may_name, may_see, may_verify, reach
+from .checks import check_selected, check_text
 from .credentials import Credentials
+from .matching import Owner, matches, matches_of_all, owner_key
 from .rates import Rates
-from .records import opaque_id, projection, read_key, read_opaque_id
+from .records import opaque_id, projection, read_key, read_opaque_id, stored_fields
 
 MAX_VERIFIED = 100
-ID_CHARACTERS = 255
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # Unicode's categories Cc and Cs
-
-Owner = tuple[str, str | None]  # a domain, or a user of one
 
 
 class ApiKeys:
@@ -68,10 +68,10 @@ class ApiKeys:
         Without a caller (from the command line) any key may be made. Raises PermissionDenied. Where the outcome is
         unknown, the error's `extensions.apiKeyId` names the key that may have been made.
         """
-        _check_text("user_id", request.user_id)
-        _check_text("domain_id", request.domain_id)
+        check_text("user_id", request.user_id)
+        check_text("domain_id", request.domain_id)
         if request.name is not None:
-            _check_text("name", request.name)
+            check_text("name", request.name)
         for field in ("user_id", "domain_id", "name"):
             # It would be stored, and shown to everyone who may see the key.
             if secret.contains_secret(getattr(request, field) or ""):
@@ -149,9 +149,9 @@ class ApiKeys:
 
     async def find(self, request: GetAPIKeyRequest, caller: Caller, fields: frozenset[str]) -> APIKeyInfo | None:
         """The fields of one key, None where there is none that the caller may see."""
-        _check_text("api_key_id", request.api_key_id)
-        _check_text("domain_id", request.domain_id)
-        _check_selected(fields, wanted_fields(request.only, "only"))
+        check_text("api_key_id", request.api_key_id)
+        check_text("domain_id", request.domain_id)
+        check_selected(fields, wanted_fields(request.only, "only"))
         (key,) = await self.find_many([(request.domain_id, request.api_key_id)], caller, fields, named_outright=True)
         return key
 
@@ -179,7 +179,7 @@ class ApiKeys:
         if not wanted:
             return [None] * len(references)
         # Role and user are compared here: a read by the index's own fields is the fastest, and many callers share it.
-        documents = await self._point_reads.find(wanted, fields | {"user_id", "role"})
+        documents = await self._point_reads.find(wanted, stored_fields(fields | {"user_id", "role"}))
         found: dict[tuple[str, str], APIKeyInfo] = {}
         for reference in wanted:
             if (document := documents.get(reference)) is not None:
@@ -193,9 +193,9 @@ class ApiKeys:
 
         `fields` empty means that no key is wanted. Raises InvalidArgument, naming the part of the query.
         """
-        _check_text("domain_id", request.domain_id)
+        check_text("domain_id", request.domain_id)
         plan = list_plan(request, self._settings, _now())
-        _check_selected(fields, plan.wanted)
+        check_selected(fields, plan.wanted)
         matching = matches(request.domain_id, request.user_id, plan.filter, caller)
         read = [
             *matching,
@@ -212,15 +212,15 @@ class ApiKeys:
         return APIKeysInfo(results=[read_key(document, fields) for document in documents], total_count=total)
 
     async def connection(
-        self, domain_id: str, user_id: str | None, arguments: Arguments, parts: Parts, caller: Caller
+        self, domain_id: str, user_id: str | None, arguments: ConnectionArguments, parts: Parts, caller: Caller
     ) -> APIKeyConnection:
         """A page of a domain's keys, or of one user's, those within the caller's reach.
 
         Raises InvalidArgument, naming the argument, and PermissionDenied for a domain that is not the caller's.
         """
-        _check_text("domain_id", domain_id)
+        check_text("domain_id", domain_id)
         if user_id is not None:
-            _check_text("user_id", user_id)
+            check_text("user_id", user_id)
         reach(caller, domain_id)
         (found,) = await self.connections([(domain_id, user_id)], arguments, parts, caller)
         if found is None:
@@ -229,7 +229,7 @@ class ApiKeys:
         return found
 
     async def connections(
-        self, owners: Sequence[Owner], arguments: Arguments, parts: Parts, caller: Caller
+        self, owners: Sequence[Owner], arguments: ConnectionArguments, parts: Parts, caller: Caller
     ) -> list[APIKeyConnection | None]:
         """A page of the keys of each owner, None for one outside the caller's reach; one read for all.
 
@@ -239,7 +239,7 @@ class ApiKeys:
         if not seen:
             return [None] * len(owners)
         plan = plan_connection(arguments, {domain for domain, _ in seen}, self._settings)
-        matching = _matches_of_all(seen, plan.filter, caller)
+        matching = matches_of_all(seen, plan.filter, caller)
         page = [*matching, *({"$match": condition} for condition in plan.page)]
         fields = {**projection(parts.key | {"user_id"}), plan.order.path: 1}
         wants_outside = (
@@ -276,7 +276,7 @@ class ApiKeys:
 
         Raises InvalidArgument, naming the part of the query.
         """
-        _check_text("domain_id", request.domain_id)
+        check_text("domain_id", request.domain_id)
         plan = stat_plan(request, self._settings, _now())
         matching = matches(request.domain_id, None, plan.filter, caller)
         rows = await self._aggregate([*matching, *plan.pipeline], scans=True)
@@ -335,14 +335,14 @@ class ApiKeys:
         return await self._database.read_all(lambda keys: keys.aggregate(pipeline, batchSize=in_one_batch), scans=scans)
 
     async def _pages(
-        self, page: list[Document], plan: Plan, fields: Document, owners: list[Owner]
+        self, page: list[Document], plan: ConnectionPlan, fields: Document, owners: list[Owner]
     ) -> dict[Owner, list[Document]]:
         """A page of each owner's keys, and one more."""
         number = plan.limit + 1
         if len(owners) == 1:
             read = [*page, {"$sort": plan.sort}, {"$limit": number}, {"$project": fields}]
             return {owners[0]: await self._aggregate(read)}
-        group = {"_id": _owner(owners), "keys": {"$firstN": {"n": number, "input": "$$ROOT"}}}
+        group = {"_id": owner_key(owners), "keys": {"$firstN": {"n": number, "input": "$$ROOT"}}}
         rows = await self._aggregate([*page, {"$project": fields}, {"$sort": plan.sort}, {"$group": group}])
         return {(row["_id"]["domain_id"], row["_id"].get("user_id")): row["keys"] for row in rows}
 
@@ -350,7 +350,7 @@ class ApiKeys:
         """How many match of each owner; of one alone, counted up to `most`."""
         if len(owners) == 1:
             return {owners[0]: await self._count([*matching, *([{"$limit": most}] if most else [])])}
-        rows = await self._aggregate([*matching, {"$group": {"_id": _owner(owners), "total": {"$sum": 1}}}])
+        rows = await self._aggregate([*matching, {"$group": {"_id": owner_key(owners), "total": {"$sum": 1}}}])
         return {(row["_id"]["domain_id"], row["_id"].get("user_id")): row["total"] for row in rows}
 
     async def _count(self, matching: list[Document]) -> int:
@@ -359,61 +359,11 @@ class ApiKeys:
         return rows[0]["total"] if rows else 0
 
 
-def matches(domain_id: str, user_id: str | None, conditions: Document, caller: Caller) -> list[Document]:
-    """The stages that every read of many keys starts with.
-
-    The first picks the index, and nothing in the second can widen it: MongoDB merges the two, and an engine that
-    does not still takes the index.
-    """
-    within = reach(caller, domain_id)
-    first = within.first
-    if user_id is not None:
-        first.setdefault("user_id", user_id)
-    rest = [part for part in (within.rest, conditions) if part]
-    return [{"$match": first}, *([{"$match": {"$and": rest}}] if rest else [])]
-
-
-def _matches_of_all(owners: list[Owner], conditions: Document, caller: Caller) -> list[Document]:
-    """As `matches`, for owners that are all within reach, and all domains or all users."""
-    # The caller's reach is alike in every domain that it may name.
-    (first, *rest) = matches(*owners[0], conditions, caller)
-    first["$match"]["domain_id"] = _one_or_in({domain for domain, _ in owners})
-    if users := {user for _, user in owners if user is not None}:
-        first["$match"]["user_id"] = _one_or_in(users)
-    return [first, *rest]
-
-
-def _owner(owners: list[Owner]) -> Document:
-    """Whose a key is, as an expression to group by."""
-    fields = ("domain_id",) if owners[0][1] is None else ("domain_id", "user_id")
-    return {field: f"${field}" for field in fields}
-
-
 def _reach_of_one(request: APIKeyRequest, caller: Caller) -> Document:
-    _check_text("api_key_id", request.api_key_id)
-    _check_text("domain_id", request.domain_id)
+    check_text("api_key_id", request.api_key_id)
+    check_text("domain_id", request.domain_id)
     within = reach(caller, request.domain_id)
     return {**within.first, "_id": request.api_key_id, **within.rest}
-
-
-def _check_selected(fields: frozenset[str], wanted: frozenset[str] | None) -> None:
-    if wanted is not None and (left_out := sorted(fields - wanted)):
-        raise InvalidArgument(
-            f"only: leaves out {', '.join(left_out)}, which is selected. Add it, or do not select it."
-        )
-
-
-def _check_text(field: str, text: str) -> None:
-    if not 1 <= len(text) <= ID_CHARACTERS:
-        raise InvalidArgument(f"{field}: give 1 to {ID_CHARACTERS} characters, not {len(text)}.")
-    if text != text.strip():
-        raise InvalidArgument(f"{field}: white space at either end is not allowed.")
-    if _CONTROL.search(text):
-        raise InvalidArgument(f"{field}: control characters are not allowed.")
-
-
-def _one_or_in(values: set[Any]) -> Any:
-    return next(iter(values)) if len(values) == 1 else {"$in": sorted(values)}
 
 
 def _not_found() -> NotFound:

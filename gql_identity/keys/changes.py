@@ -10,7 +10,9 @@ import structlog
 from pymongo.errors import OperationFailure, PyMongoError
 
 from ..errors import ResourceExhausted, ServiceError, Unauthenticated, Unavailable
-from ..messages.keys import APIKeyChange, APIKeyChangedRequest, APIKeyChangeType, APIKeyState
+from ..messages.keys import APIKeyChange, APIKeyChangeType
+from ..messages.requests import APIKeyChangedRequest
+from ..messages.values import APIKeyState
 from ..storage.database import Database, Document
 from ..storage.point_reads import PointReads
 from .access import Caller, Reach, reach

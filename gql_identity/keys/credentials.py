@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from strawberry.dataloader import DataLoader
 
 from .. import secret
-from ..messages.keys import APIKeyInfo, APIKeyState
+from ..messages.keys import APIKeyInfo
+from ..messages.values import APIKeyState
 from ..settings import Settings
 from ..storage.database import DEADLINE, Database
 from ..storage.uses import Uses

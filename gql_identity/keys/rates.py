@@ -16,7 +16,7 @@ from limits.errors import StorageError
 from limits.storage import storage_from_string
 
 from ..errors import ResourceExhausted, StartError
-from ..messages.keys import APIKeyRole
+from ..messages.values import APIKeyRole
 from ..settings import Settings
 from .access import Caller
 

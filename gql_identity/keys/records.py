@@ -6,8 +6,8 @@ from typing import Any, cast
 
 from strawberry import ID
 
-from ..messages.entities import Domain, User
-from ..messages.keys import APIKeyInfo, APIKeyRole, APIKeyState
+from ..messages.keys import APIKeyInfo, Domain, User
+from ..messages.values import APIKeyRole, APIKeyState
 
 # Every stored field that may be in an answer.
 STORED = (
@@ -38,11 +38,15 @@ _STATES: dict[str | None, Any] = {None: None} | {state.name: state for state in 
 _ROLES: dict[str | None, Any] = {None: None} | {role.name: role for role in APIKeyRole}
 
 
+def stored_fields(fields: Iterable[str]) -> frozenset[str]:
+    """The stored fields that must be read for these fields of `APIKeyInfo`."""
+    # Both ids are always read: they cost nothing, and an engine may take `_id` alone for the whole document.
+    return frozenset(name for field in fields for name in _STORED.get(field, (field,))) | {"_id", "domain_id"}
+
+
 def projection(fields: Iterable[str]) -> dict[str, Any]:
-    """What the database must read for these fields of `APIKeyInfo`."""
-    stored = {name for field in fields for name in _STORED.get(field, (field,))}
-    # Both are always read: they cost nothing, and an engine may take `_id` alone for the whole document.
-    return dict.fromkeys(sorted(stored | {"_id", "domain_id"}), 1)
+    """The projection that reads these fields of `APIKeyInfo`."""
+    return dict.fromkeys(sorted(stored_fields(fields)), 1)
 
 
 def read_key(document: dict[str, Any], fields: frozenset[str] = _MADE) -> APIKeyInfo:

@@ -1,93 +1,47 @@
-"""The seed's messages as Strawberry types, in the seed's order; the only record classes.
+"""Keys, users and domains as they are returned, with the pages and connections that hold them.
 
-GraphQL and the seed's own routes read and write the same classes. Types of our own bear the prefix `APIKey`, because
-composers refuse a supergraph where two subgraphs define an enum or an input of one name differently.
+They stand in one file because they refer to one another: a key has its user, and a user its keys.
 """
 
-from datetime import UTC, datetime
 from enum import Enum
-from typing import TYPE_CHECKING, Annotated, Any, NewType
+from typing import TYPE_CHECKING, Annotated, Protocol
 
-import orjson
 import strawberry
-from graphql import GraphQLError
 from strawberry import ID
+from strawberry.scalars import JSON
+from strawberry.types import Info as StrawberryInfo
 
-from .query import APIKeyListQuery, APIKeyStatisticsQuery
+from .connections import (
+    After,
+    Before,
+    ConnectionArguments,
+    First,
+    Last,
+    OrderBy,
+    PageInfo,
+    State,
+    Where,
+)
+from .query import APIKeyStatisticsQuery
+from .values import APIKeyRole, APIKeyState, DateTime
+
+
+class ReadsKeys(Protocol):
+    """What a user and a domain ask of the request's context."""
+
+    async def connection(
+        self, info: "Info", owner: tuple[str, str | None], arguments: ConnectionArguments
+    ) -> "APIKeyConnection | None":
+        """A page of the keys of a domain, or of one user of it; None where the caller may not see it."""
+
+    async def stats(self, info: "Info", domain_id: str, query: APIKeyStatisticsQuery) -> JSON | None:
+        """A statistic of a domain's keys; None where the caller may not see it."""
+
 
 if TYPE_CHECKING:
-    from .entities import Domain, User
-
-# RFC 3339 in UTC with milliseconds and a Z, in GraphQL and REST alike.
-DateTime = NewType("DateTime", datetime)
-
-
-def instant_text(instant: datetime) -> str:
-    """An aware instant as RFC 3339 text, as in `2026-11-23T04:36:42.000Z`."""
-    # orjson writes an instant five times as fast as `isoformat`, but not with milliseconds: so what it wrote is cut.
-    text = orjson.dumps(instant)
-    if not text.endswith(b'+00:00"'):
-        text = orjson.dumps(instant.astimezone(UTC))
-    return f"{text[1:24].decode()}Z" if text[20] == _POINT else f"{text[1:20].decode()}.000Z"
-
-
-_POINT = ord(".")
-
-
-def read_instant(text: Any) -> datetime:
-    """The instant of RFC 3339 text, in UTC and whole milliseconds, as the database has it.
-
-    Raises GraphQLError.
-    """
-    try:
-        instant = datetime.fromisoformat(text)
-        if instant.tzinfo is None:
-            raise ValueError
-        instant = instant.astimezone(UTC)
-    except (TypeError, ValueError, OverflowError):
-        raise GraphQLError("Give an instant with its offset, as in `2026-11-23T04:36:42.000Z`.") from None
-    return instant.replace(microsecond=instant.microsecond // 1000 * 1000)
-
-
-DATE_TIME = strawberry.scalar(
-    name="DateTime",
-    description="An instant: RFC 3339 in UTC with milliseconds, as in `2026-11-23T04:36:42.000Z`.",
-    specified_by_url="https://www.rfc-editor.org/rfc/rfc3339",
-    serialize=instant_text,
-    parse_value=read_instant,
-)
-
-
-@strawberry.enum(
-    description="Whether a key opens anything.",
-)
-class APIKeyState(Enum):
-    """The seed's `State`."""
-
-    ENABLED = strawberry.enum_value("ENABLED", description="The key is accepted.")
-    DISABLED = strawberry.enum_value("DISABLED", description="The key is refused until it is enabled again.")
-
-
-@strawberry.enum(
-    description="What a key may do, from least to most: `USER`, `VERIFIER`, `DOMAIN_OWNER`, `SYSTEM`.",
-)
-class APIKeyRole(Enum):
-    """What a key may do; `rank` orders the roles."""
-
-    USER = strawberry.enum_value("USER", description="Manages its own user's keys.")
-    VERIFIER = strawberry.enum_value(
-        "VERIFIER", description="As USER, and may ask whether any key is good: for gateways."
-    )
-    DOMAIN_OWNER = strawberry.enum_value("DOMAIN_OWNER", description="Manages all keys of its domain.")
-    SYSTEM = strawberry.enum_value("SYSTEM", description="Manages all keys of all domains.")
-
-    @property
-    def rank(self) -> int:
-        """USER is 0, SYSTEM is 3."""
-        return _RANKS[self]
-
-
-_RANKS = {role: rank for rank, role in enumerate(APIKeyRole)}
+    Info = StrawberryInfo[ReadsKeys, None]
+else:
+    Info = StrawberryInfo
 
 
 @strawberry.interface(name="Node", description="Whatever has an id that is its own among all objects (Relay).")
@@ -95,6 +49,70 @@ class Node:
     """Relay's `Node`."""
 
     id: ID = strawberry.field(description="An opaque id, unique among all objects of this service.")
+
+
+@strawberry.federation.type(
+    keys=["domainId userId"],
+    description="A user, known here by its ids alone: another service of the supergraph may tell the rest.",
+)
+class User:
+    """The owner of keys."""
+
+    domain_id: ID = strawberry.field(description="The domain that the user belongs to.")
+    user_id: ID = strawberry.field(description="The user's id within its domain.")
+
+    @strawberry.field(description="The user's keys, those that you may see.")
+    async def api_keys(
+        self,
+        info: Info,
+        state: State = None,
+        where: Where = None,
+        order_by: OrderBy = None,
+        first: First = None,
+        after: After = None,
+        last: Last = None,
+        before: Before = None,
+    ) -> "APIKeyConnection | None":
+        """The keys of all users that are asked for at once are one read."""
+        arguments = ConnectionArguments(state, where, order_by, first, after, last, before)
+        return await info.context.connection(info, (self.domain_id, self.user_id), arguments)
+
+
+@strawberry.federation.type(
+    keys=["domainId"],
+    description="A domain, known here by its id alone: another service of the supergraph may tell the rest.",
+)
+class Domain:
+    """What users belong to."""
+
+    domain_id: ID = strawberry.field(description="The domain's id.")
+
+    @strawberry.field(description="The domain's keys, those that you may see.")
+    async def api_keys(
+        self,
+        info: Info,
+        state: State = None,
+        where: Where = None,
+        order_by: OrderBy = None,
+        first: First = None,
+        after: After = None,
+        last: Last = None,
+        before: Before = None,
+    ) -> "APIKeyConnection | None":
+        """The keys of all domains that are asked for at once are one read."""
+        arguments = ConnectionArguments(state, where, order_by, first, after, last, before)
+        return await info.context.connection(info, (self.domain_id, None), arguments)
+
+    @strawberry.field(
+        description="A statistic of the domain's keys, those that you may see; as `apiKeyStats` of Query."
+    )
+    async def api_key_stats(
+        self,
+        info: Info,
+        query: Annotated[APIKeyStatisticsQuery, strawberry.argument(description="What to count, and how.")],
+    ) -> JSON | None:
+        """The statistics of all domains that are asked for at once are one read."""
+        return await info.context.stats(info, self.domain_id, query)
 
 
 @strawberry.federation.type(name="APIKeyInfo", keys=["domainId apiKeyId"], description="An API key.")
@@ -122,12 +140,26 @@ class APIKeyInfo(Node):
     created_by: ID | None = strawberry.field(
         default=None, description="The id of the key that made this one; null for one made from the command line."
     )
-    user: Annotated["User", strawberry.lazy(".entities")] = strawberry.field(
-        description="The user that the key belongs to."
-    )
-    domain: Annotated["Domain", strawberry.lazy(".entities")] = strawberry.field(
-        description="The domain that the key belongs to."
-    )
+    user: User = strawberry.field(description="The user that the key belongs to.")
+    domain: Domain = strawberry.field(description="The domain that the key belongs to.")
+
+
+@strawberry.type(name="APIKeyEdge", description="A key and its place in a connection.")
+class APIKeyEdge:
+    """Relay's edge."""
+
+    cursor: str = strawberry.field(description="The key's place, for `after` and `before`; opaque, bound to the order.")
+    node: APIKeyInfo = strawberry.field(description="The key.")
+
+
+@strawberry.type(name="APIKeyConnection", description="A page of API keys, as Relay's connections are.")
+class APIKeyConnection:
+    """Relay's connection."""
+
+    edges: list[APIKeyEdge] = strawberry.field(description="The keys of this page and their places.")
+    nodes: list[APIKeyInfo] = strawberry.field(description="The keys of this page, where their places don't matter.")
+    page_info: PageInfo = strawberry.field(description="Where this page lies among all.")
+    total_count: int | None = strawberry.field(description="How many keys match, whatever the page.")
 
 
 @strawberry.type(name="APIKeysInfo", description="A page of API keys.")
@@ -147,14 +179,6 @@ class DeletedAPIKey:
     domain_id: ID = strawberry.field(description="The domain that the key belonged to.")
 
 
-@strawberry.input(name="APIKeyChangedRequest", description="Whose keys to follow.")
-class APIKeyChangedRequest:
-    """Not in the seed: a subscriber's question."""
-
-    domain_id: ID = strawberry.field(description="The domain whose keys are followed.")
-    user_id: ID | None = strawberry.field(default=None, description="Only keys of this user.")
-
-
 @strawberry.enum(description="What became of a key.")
 class APIKeyChangeType(Enum):
     """The four changes that are told; a use is not one."""
@@ -171,33 +195,6 @@ class APIKeyChange:
 
     type: APIKeyChangeType = strawberry.field(description="What became of the key.")
     api_key_info: APIKeyInfo = strawberry.field(description="The key as it then was; a deleted one as it last was.")
-
-
-@strawberry.input(name="CreateAPIKeyRequest", description="What a new key is to be.")
-class CreateAPIKeyRequest:
-    """The seed's `CreateAPIKeyRequest`, with a name and a role."""
-
-    user_id: ID = strawberry.field(description="The user that the key is for; 1 to 255 characters.")
-    domain_id: ID = strawberry.field(description="The domain of that user; 1 to 255 characters.")
-    name: str | None = strawberry.field(
-        default=None, description="What to call it, as in `ci`; at most 255 characters."
-    )
-    role: APIKeyRole = strawberry.field(default=APIKeyRole.USER, description="What it may do.")
-
-
-@strawberry.input(name="APIKeyRequest", description="Which key to enable, disable or delete.")
-class APIKeyRequest:
-    """The seed's `APIKeyRequest`."""
-
-    api_key_id: ID = strawberry.field(description="The key's public id.")
-    domain_id: ID = strawberry.field(description="The domain that it belongs to.")
-
-
-@strawberry.input(name="VerifyAPIKeyRequest", description="A secret to ask about.")
-class VerifyAPIKeyRequest:
-    """Not in the seed: a gateway's question."""
-
-    api_key: str = strawberry.field(description="The secret that somebody sent.")
 
 
 @strawberry.enum(description="What became of a verification.")
@@ -219,33 +216,3 @@ class APIKeyVerification:
     valid: bool = strawberry.field(description="Whether the key is good.")
     code: APIKeyVerificationCode = strawberry.field(description="Why.")
     api_key_info: APIKeyInfo | None = strawberry.field(default=None, description="The key, when it is valid.")
-
-
-@strawberry.input(name="GetAPIKeyRequest", description="Which key to read.")
-class GetAPIKeyRequest:
-    """The seed's `GetAPIKeyRequest`."""
-
-    api_key_id: ID = strawberry.field(description="The key's public id.")
-    domain_id: ID = strawberry.field(description="The domain that it belongs to.")
-    only: list[str] | None = strawberry.field(
-        default=None, description="The fields wanted; selecting another is an error. Without it all may be selected."
-    )
-
-
-@strawberry.input(name="APIKeyQuery", description="Which keys to list.")
-class APIKeyQuery:
-    """The seed's `APIKeyQuery`."""
-
-    query: APIKeyListQuery | None = strawberry.field(default=None, description="Conditions, order, page and fields.")
-    api_key_id: ID | None = strawberry.field(default=None, description="Only the key of this id.")
-    state: APIKeyState | None = strawberry.field(default=None, description="Only keys in this state.")
-    user_id: ID | None = strawberry.field(default=None, description="Only keys of this user.")
-    domain_id: ID = strawberry.field(description="The domain whose keys are listed.")
-
-
-@strawberry.input(name="APIKeyStatQuery", description="Which statistic of a domain's keys.")
-class APIKeyStatQuery:
-    """The seed's `APIKeyStatQuery`."""
-
-    query: APIKeyStatisticsQuery = strawberry.field(description="What to count, and how.")
-    domain_id: ID = strawberry.field(description="The domain whose keys are counted.")

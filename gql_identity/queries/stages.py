@@ -21,27 +21,9 @@ from ..messages.query import (
     APIKeyStage,
 )
 from ..settings import Settings
-from .conditions import (
-    FIELDS,
-    INSTANT,
-    LARGEST_NUMBER,
-    NUMBER,
-    OBJECT,
-    TEXT,
-    Column,
-    Document,
-    Kind,
-    check_count,
-    echo,
-    either,
-    find,
-    read_expression,
-    read_number,
-    read_text,
-    refusal,
-)
-
-SORT_KEYS = 32  # MongoDB sorts by no more
+from .conditions import read_expression
+from .fields import FIELDS, INSTANT, NUMBER, OBJECT, SORT_KEYS, TEXT, Column, Document, Kind, get_column, sort_keys
+from .inputs import LARGEST_NUMBER, check_count, echo, either, read_number, read_text, refusal
 
 Made = tuple[Any, Kind]  # an expression, and what it gives
 
@@ -233,7 +215,7 @@ class Rows:
         return {"$cond": [{"$eq": [number, 0]}, None, calculation]} if operator == "divide" else calculation
 
     def _number(self, name: str, path: str) -> Document:
-        name, column = find(self._columns, name, path)
+        name, column = get_column(self._columns, name, path)
         if column.kind is not NUMBER:
             raise refusal(path, f"a number is needed, and {echo(name)} is {column.kind}")
         return column.value
@@ -258,7 +240,7 @@ class Rows:
         return {"$arrayToObject": {"$filter": {"input": at, "cond": {"$ne": ["$$this.k", None]}}}}, OBJECT
 
     def _unwind(self, unwind: Any, path: str) -> None:
-        name, column = find(self._columns, unwind.path, f"{path}.path")
+        name, column = get_column(self._columns, unwind.path, f"{path}.path")
         if column.kind.name != "list":
             raise refusal(f"{path}.path", f"a list is needed, and {echo(name)} is {column.kind}")
         for other, held in self._columns.items():
@@ -293,7 +275,7 @@ class Rows:
 
     def _find(self, part: Any, path: str) -> tuple[str, Column]:
         key, at = either(part, "key", path)
-        return find(self._columns, key, at)
+        return get_column(self._columns, key, at)
 
     def _name(self, part: Any, path: str, made: Mapping[str, Made], otherwise: str | None = None) -> str:
         """The name of what a stage makes: well-formed, and not taken."""
@@ -325,24 +307,6 @@ class Rows:
         columns = [self._columns[name] for name in names]
         ties = {column.path: direction for column in columns if column.kind.is_single}
         return dict(list({**keys, **{path: ties[path] for path in ties if path not in keys}}.items())[:SORT_KEYS])
-
-
-def sort_keys(sort: APIKeySort, columns: Mapping[str, Column], path: str) -> dict[str, int]:
-    """The paths and directions that a sort names. Raises InvalidArgument that names the part to change."""
-    if (sort.key is None) == (not sort.keys):
-        raise refusal(path, "give either key, or keys with at least one")
-    named = [(sort.key, sort.desc, f"{path}.key")] if sort.key is not None else []
-    named += [(part.key, part.desc, f"{path}.keys[{position}].key") for position, part in enumerate(sort.keys or [])]
-    check_count(path, len(named), SORT_KEYS, "keys to sort by")
-    keys: dict[str, int] = {}
-    for key, desc, at in named:
-        name, column = find(columns, key, at)
-        if not column.kind.is_single:
-            raise refusal(at, f"{echo(name)} is {column.kind}, which has no order")
-        if column.path in keys:
-            raise refusal(at, f"{echo(name)} is sorted by twice")
-        keys[column.path] = -1 if desc else 1
-    return keys
 
 
 def _checked_name(name: Any, path: str, taken: Mapping[str, Made]) -> str:

@@ -6,20 +6,19 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from graphql import FieldNode, FragmentSpreadNode, InlineFragmentNode, SelectionNode, SelectionSetNode
-from graphql.language import BooleanValueNode, VariableNode
 from strawberry.dataloader import DataLoader
 from strawberry.scalars import JSON
 from strawberry.types import Info as StrawberryInfo
-from strawberry.utils.str_converters import to_snake_case
 
 from ..errors import ServiceError, Unauthenticated
 from ..keys.access import Caller
-from ..keys.api_keys import ApiKeys, Owner
+from ..keys.api_keys import ApiKeys
 from ..keys.changes import Changes
+from ..keys.matching import Owner
+from ..messages.connections import ConnectionArguments
+from ..messages.keys import APIKeyConnection
 from ..messages.query import APIKeyStatisticsQuery
-from ..queries.connections import APIKeyConnection, Arguments, Parts
-from ..web.authentication import SEND_ONE
+from .selection import selected_parts
 
 
 @dataclass(slots=True)
@@ -35,10 +34,10 @@ class Context:
     def caller(self) -> Caller:
         """Who asks; raises Unauthenticated where no credential was sent."""
         if self.caller_if_any is None:
-            raise Unauthenticated(SEND_ONE)
+            raise Unauthenticated
         return self.caller_if_any
 
-    async def connection(self, info: "Info", owner: Owner, arguments: Arguments) -> APIKeyConnection | None:
+    async def connection(self, info: "Info", owner: Owner, arguments: ConnectionArguments) -> APIKeyConnection | None:
         """A page of an owner's keys, None where the caller may not see it.
 
         Owners that one place in the document asks about are read at once.
@@ -58,7 +57,7 @@ class Context:
         return self._loader.load(_Asked(*asked))
 
     async def _connections(
-        self, info: "Info", owners: list[Owner], arguments: Arguments
+        self, info: "Info", owners: list[Owner], arguments: ConnectionArguments
     ) -> list[APIKeyConnection | None]:
         return await self.api_keys.connections(owners, arguments, selected_parts(info), self.caller)
 
@@ -99,62 +98,3 @@ async def _read_all(asked: list[_Asked]) -> list[Any]:
 
     await asyncio.gather(*map(read_place, places.values()))
     return answers
-
-
-def selected_parts(info: Info) -> Parts:
-    """What is selected of a connection."""
-    nodes = selected(info, "edges", "node") | selected(info, "nodes")
-    return Parts(selected(info), selected(info, "edges"), selected(info, "pageInfo"), nodes)
-
-
-def selected(info: Info, *path: str) -> frozenset[str]:
-    """The names, in snake_case, of the fields selected below a field, or below `path` in it.
-
-    Merges all of its nodes, follows each fragment once, and leaves out what `@skip` and `@include` leave out.
-    """
-    # A compiled plan keeps what was found in its earlier runs.
-    known: dict[tuple[str, ...], frozenset[str]] = getattr(info, "selections", {})
-    if path not in known:
-        known[path] = _selected(info._raw_info, path)
-    return known[path]
-
-
-def _selected(raw: Any, path: tuple[str, ...]) -> frozenset[str]:
-    sets = [node.selection_set for node in raw.field_nodes]
-    for name in path:
-        below = [node for node in _fields(sets, raw) if node.name.value == name]
-        sets = [node.selection_set for node in below]
-    return frozenset(to_snake_case(node.name.value) for node in _fields(sets, raw) if node.name.value != "__typename")
-
-
-def _fields(sets: list[SelectionSetNode | None], raw: Any) -> list[FieldNode]:
-    fields: list[FieldNode] = []
-    seen: set[str] = set()
-    waiting: list[SelectionNode] = [node for selections in sets if selections for node in selections.selections]
-    while waiting:
-        node = waiting.pop()
-        if not _is_included(node, raw.variable_values):
-            continue
-        if isinstance(node, FieldNode):
-            fields.append(node)
-        elif isinstance(node, InlineFragmentNode):
-            waiting.extend(node.selection_set.selections)
-        elif isinstance(node, FragmentSpreadNode) and node.name.value not in seen:
-            seen.add(node.name.value)
-            fragment = raw.fragments[node.name.value]
-            waiting.extend(getattr(fragment, "definition", fragment).selection_set.selections)
-    return fields
-
-
-def _is_included(node: SelectionNode, variables: dict[str, Any]) -> bool:
-    for directive in node.directives or ():
-        if directive.name.value in ("skip", "include"):
-            (argument,) = directive.arguments or ()
-            value = argument.value
-            if isinstance(value, VariableNode):
-                holds = bool(variables.get(value.name.value))
-            else:
-                holds = isinstance(value, BooleanValueNode) and value.value
-            if holds == (directive.name.value == "skip"):
-                return False
-    return True

@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 from strawberry.dataloader import DataLoader
 
-from ..keys.records import projection
 from .database import DEADLINE, Database, Document
 
 MOST_KEYS = 200  # of one read that several share: with more, the keys cost more than the round trip that is saved
@@ -30,7 +29,7 @@ class PointReads:
     async def find(self, references: Collection[Reference], fields: frozenset[str]) -> dict[Reference, Document]:
         """The documents of those of these keys that there are, read after the call; perhaps others' too.
 
-        They have what `fields` need, perhaps more. Raises what `Database.run` does.
+        They have these stored fields, perhaps more. Raises what `Database.run` does.
         """
         reading = await self._loader.load(_Asked(references, fields))
         return await asyncio.shield(reading)  # others may wait for it too
@@ -56,7 +55,8 @@ class PointReads:
 
     async def _read(self, asked: "list[_Asked]") -> dict[Reference, Document]:
         references = {reference for one in asked for reference in one.references}
-        wanted = projection(frozenset[str]().union(*(one.fields for one in asked)))
+        fields = frozenset({"_id", "domain_id"}).union(*(one.fields for one in asked))
+        wanted = dict.fromkeys(sorted(fields), 1)
         domains, ids = sorted({domain for domain, _ in references}), sorted(key_id for _, key_id in references)
         in_one_batch = len(ids) + 1
         if len(references) == 1:

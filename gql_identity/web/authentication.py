@@ -7,10 +7,9 @@ from ..errors import Unauthenticated
 from ..keys.access import Caller
 from ..keys.api_keys import ApiKeys
 from ..keys.rates import client_address
-from ..messages.keys import APIKeyState
+from ..messages.values import APIKeyState
 from ..settings import Settings
 
-SEND_ONE = "Send the header `Authorization: Bearer SECRET`."
 _REFUSED = "This key opens nothing: it is wrong, disabled or deleted."
 
 
@@ -44,7 +43,7 @@ class Authenticator:
             # A proxy may add a line of its own below the client's.
             forwarded_for = ",".join(Headers(scope=scope).getlist("x-forwarded-for"))
             await self._rates.failed_credential(client_address(peer, forwarded_for, self._settings))
-            raise Unauthenticated(_REFUSED if scheme.lower() == "bearer" else SEND_ONE)
+            raise Unauthenticated(_REFUSED) if scheme.lower() == "bearer" else Unauthenticated()
         caller = Caller(key.api_key_id, key.domain_id, key.user_id, key.role)
         await self._rates.request(caller)
         self.api_keys.credentials.uses.used(key.api_key_id, key.domain_id)
@@ -53,5 +52,5 @@ class Authenticator:
     async def require(self, scope: Scope) -> Caller:
         """As `authenticate`, but raises Unauthenticated where there is no Authorization header too."""
         if (caller := await self.authenticate(scope)) is None:
-            raise Unauthenticated(SEND_ONE)
+            raise Unauthenticated
         return caller

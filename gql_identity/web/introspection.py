@@ -6,7 +6,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from ..errors import BadRequest, DeadlineExceeded, ServiceError, Unauthenticated
-from ..messages.keys import APIKeyInfo, VerifyAPIKeyRequest
+from ..messages.keys import APIKeyInfo
+from ..messages.requests import VerifyAPIKeyRequest
 from .authentication import Authenticator
 
 FORM = "application/x-www-form-urlencoded"

@@ -20,8 +20,9 @@ from strawberry import UNSET
 from strawberry.scalars import JSON
 from strawberry.utils.str_converters import to_snake_case
 
-from ..messages.keys import APIKeyInfo, APIKeyRole, APIKeyState, instant_text
+from ..messages.keys import APIKeyInfo
 from ..messages.query import APIKeyGroupOperator, APIKeyOperator, APIKeyProjectOperator
+from ..messages.values import APIKeyRole, APIKeyState, instant_text
 
 # The rest of the GraphQL type, `id`, `user` and `domain`, is for GraphQL clients alone.
 INFO_FIELDS = tuple(field.name for field in fields(APIKeyInfo) if field.name not in ("id", "user", "domain"))

@@ -19,11 +19,10 @@ from ..errors import BadRequest, DeadlineExceeded, Internal, InvalidArgument, No
 from ..keys.access import Caller
 from ..keys.api_keys import ApiKeys
 from ..logs import redact
-from ..messages.keys import (
-    APIKeyInfo,
+from ..messages.keys import APIKeyInfo, APIKeysInfo
+from ..messages.requests import (
     APIKeyQuery,
     APIKeyRequest,
-    APIKeysInfo,
     APIKeyStatQuery,
     CreateAPIKeyRequest,
     GetAPIKeyRequest,

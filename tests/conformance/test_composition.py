@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gql_identity.schema.operations import schema
+from gql_identity.schema.federation import schema
 from tests.conftest import Api, missing_tool
 
 NPM = Path(__file__).parent / "npm"

@@ -35,23 +35,24 @@ from gql_identity.errors import NotFound, PermissionDenied
 from gql_identity.execution import plans
 from gql_identity.execution.executor import Executor, Request
 from gql_identity.keys.access import Caller
-from gql_identity.messages.entities import Domain, User
+from gql_identity.messages.connections import PageInfo
 from gql_identity.messages.keys import (
+    APIKeyConnection,
+    APIKeyEdge,
     APIKeyInfo,
-    APIKeyRole,
     APIKeysInfo,
-    APIKeyState,
     APIKeyVerification,
     APIKeyVerificationCode,
-    DateTime,
     DeletedAPIKey,
+    Domain,
+    User,
 )
 from gql_identity.messages.query import (
     APIKeyOperator,
 )
-from gql_identity.queries.connections import APIKeyConnection, APIKeyEdge, PageInfo
+from gql_identity.messages.values import APIKeyRole, APIKeyState, DateTime
 from gql_identity.schema.context import Context
-from gql_identity.schema.operations import schema
+from gql_identity.schema.federation import schema
 from gql_identity.settings import Settings
 
 CALLER = Caller("api-key-0", "d1", "u1", APIKeyRole.SYSTEM)

@@ -23,7 +23,7 @@ from graphql import (
     visit,
 )
 
-from gql_identity.schema.operations import schema
+from gql_identity.schema.federation import schema
 from tests.conftest import missing_tool
 from tests.processes import ROOT, surroundings
 

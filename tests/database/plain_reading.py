@@ -9,10 +9,6 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from pymongo.collection import Collection
 
-from gql_identity.messages.keys import (
-    APIKeyQuery,
-    APIKeyStatQuery,
-)
 from gql_identity.messages.query import (
     APIKeyCondition,
     APIKeyListQuery,
@@ -22,7 +18,9 @@ from gql_identity.messages.query import (
     APIKeySortKey,
     APIKeyStatisticsQuery,
 )
-from gql_identity.queries.lists import list_plan, stat_answer, stat_plan
+from gql_identity.messages.requests import APIKeyQuery, APIKeyStatQuery
+from gql_identity.queries.lists import list_plan
+from gql_identity.queries.statistics import stat_answer, stat_plan
 from gql_identity.settings import Settings
 
 Row = dict[str, Any]

@@ -10,7 +10,7 @@ import pymongo
 import pytest
 
 from gql_identity.keys.records import opaque_id
-from gql_identity.queries.connections import Order, make_cursor
+from gql_identity.queries.cursors import Order, make_cursor
 from tests.conftest import Api, Person
 
 START = datetime(2026, 1, 1, tzinfo=UTC)

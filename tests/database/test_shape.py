@@ -14,18 +14,13 @@ import pytest
 from strawberry import ID
 
 from gql_identity.keys.access import Caller
-from gql_identity.keys.api_keys import matches
-from gql_identity.messages.keys import APIKeyQuery, APIKeyRole, APIKeyState
+from gql_identity.keys.matching import matches
+from gql_identity.messages.connections import APIKeyOrder, APIKeyOrderDirection, APIKeyOrderField, ConnectionArguments
 from gql_identity.messages.query import APIKeyCondition, APIKeyListQuery, APIKeyOperator, APIKeySort
-from gql_identity.queries.connections import (
-    APIKeyOrder,
-    APIKeyOrderDirection,
-    APIKeyOrderField,
-    Arguments,
-    Order,
-    make_cursor,
-    plan_connection,
-)
+from gql_identity.messages.requests import APIKeyQuery
+from gql_identity.messages.values import APIKeyRole, APIKeyState
+from gql_identity.queries.connections import plan_connection
+from gql_identity.queries.cursors import Order, make_cursor
 from gql_identity.queries.lists import list_plan
 from gql_identity.settings import Settings
 from gql_identity.storage.point_reads import matches_across
@@ -93,7 +88,7 @@ async def test_a_deep_page_of_a_connection_walks_an_index(
     document = {"_id": "api-key-1", "domain_id": DOMAIN, "created_at": datetime.now(UTC)}
     in_order = Order(str(by.field.value), order.endswith("ASC"))
     cursors = {"after": None, "before": None} | {side: make_cursor(in_order, document)}
-    arguments = Arguments(state=None, filter=None, order_by=by, first=20, last=None, **cursors)
+    arguments = ConnectionArguments(state=None, filter=None, order_by=by, first=20, last=None, **cursors)
     plan = plan_connection(arguments, {DOMAIN}, settings)
     caller = Caller("api-key-0", DOMAIN, "u1", APIKeyRole.SYSTEM)
     pages = [{"$match": condition} for condition in plan.page]

@@ -26,7 +26,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gql_identity.execution.bounds import LENGTH_ARGUMENTS, Cost, check_document, parse_document, tidy
-from gql_identity.schema.operations import schema as OUR_SCHEMA
+from gql_identity.schema.federation import schema as OUR_SCHEMA
 from gql_identity.settings import Settings
 
 SETTINGS = Settings()

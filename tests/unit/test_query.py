@@ -11,11 +11,6 @@ from hypothesis import strategies as st
 from strawberry import UNSET
 
 from gql_identity.errors import InvalidArgument
-from gql_identity.messages.keys import (
-    APIKeyQuery,
-    APIKeyState,
-    APIKeyStatQuery,
-)
 from gql_identity.messages.query import (
     APIKeyCondition,
     APIKeyCount,
@@ -36,8 +31,11 @@ from gql_identity.messages.query import (
     APIKeyStatisticsQuery,
     APIKeyUnwind,
 )
-from gql_identity.queries.conditions import FIELDS, READABLE
-from gql_identity.queries.lists import StatPlan, list_plan, stat_answer, stat_plan, wanted_fields
+from gql_identity.messages.requests import APIKeyQuery, APIKeyStatQuery
+from gql_identity.messages.values import APIKeyState
+from gql_identity.queries.fields import FIELDS, READABLE
+from gql_identity.queries.lists import list_plan, wanted_fields
+from gql_identity.queries.statistics import StatPlan, stat_answer, stat_plan
 from gql_identity.settings import Settings
 
 NOW = datetime(2026, 11, 25, 4, 36, 42, 123456, UTC)  # a Wednesday

@@ -1,0 +1,26 @@
+"""Checks of what a request gives: ids, names and selected fields."""
+
+import re
+
+from ..errors import InvalidArgument
+
+ID_CHARACTERS = 255
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # Unicode's categories Cc and Cs
+
+
+def check_selected(fields: frozenset[str], wanted: frozenset[str] | None) -> None:
+    """Raise InvalidArgument where a selected field is not among those that `only` names."""
+    if wanted is not None and (left_out := sorted(fields - wanted)):
+        raise InvalidArgument(
+            f"only: leaves out {', '.join(left_out)}, which is selected. Add it, or do not select it."
+        )
+
+
+def check_text(field: str, text: str) -> None:
+    """Raise InvalidArgument, naming the field, for an id or a name that may not be stored."""
+    if not 1 <= len(text) <= ID_CHARACTERS:
+        raise InvalidArgument(f"{field}: give 1 to {ID_CHARACTERS} characters, not {len(text)}.")
+    if text != text.strip():
+        raise InvalidArgument(f"{field}: white space at either end is not allowed.")
+    if _CONTROL.search(text):
+        raise InvalidArgument(f"{field}: control characters are not allowed.")

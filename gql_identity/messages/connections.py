@@ -1,0 +1,107 @@
+"""The arguments of Relay's connections, and its `PageInfo`."""
+
+from enum import Enum
+from typing import Annotated, Any, NamedTuple
+
+import strawberry
+from strawberry import ID
+
+from .values import APIKeyRole, APIKeyState, DateTime
+
+
+@strawberry.federation.type(name="PageInfo", shareable=True, description="Where a page lies among all (Relay).")
+class PageInfo:
+    """Relay's `PageInfo`: every subgraph's is the same."""
+
+    has_next_page: bool = strawberry.field(description="Whether there are more after this page.")
+    has_previous_page: bool = strawberry.field(description="Whether there are more before this page.")
+    start_cursor: str | None = strawberry.field(description="The first edge's cursor, for `before`.")
+    end_cursor: str | None = strawberry.field(description="The last edge's cursor, for `after`.")
+
+
+@strawberry.enum(description="What to order keys by; ids break ties. Keys without a value come first in `ASC`.")
+class APIKeyOrderField(Enum):
+    """What a connection may be ordered by: each a name of `FIELDS`."""
+
+    API_KEY_ID = strawberry.enum_value("api_key_id", description="The key's id, which sorts by age: the usual order.")
+    CREATED_AT = strawberry.enum_value("created_at", description="When the key was made.")
+    LAST_ACCESSED_AT = strawberry.enum_value(
+        "last_accessed_at",
+        description="When the key was last used. It changes as you page: a key in use may come twice, or never.",
+    )
+    NAME = strawberry.enum_value("name", description="What its maker called it: capitals before small letters.")
+
+
+@strawberry.enum(description="Whether the least or the greatest comes first.")
+class APIKeyOrderDirection(Enum):
+    """The two directions."""
+
+    ASC = strawberry.enum_value("asc", description="The least, or oldest, comes first.")
+    DESC = strawberry.enum_value("desc", description="The greatest, or latest, comes first.")
+
+
+@strawberry.input(
+    name="APIKeyOrder", description="The order of a connection, as in `{field: CREATED_AT, direction: DESC}`."
+)
+class APIKeyOrder:
+    """A field and a direction."""
+
+    field: APIKeyOrderField = strawberry.field(description="What to order by.")
+    direction: APIKeyOrderDirection = strawberry.field(
+        default=APIKeyOrderDirection.ASC, description="Whether the least or the greatest comes first."
+    )
+
+
+@strawberry.input(
+    name="APIKeyFilter",
+    description="Which keys are wanted: all that is given must hold. Never used, or not since May: "
+    '`{or: [{accessed: false}, {lastAccessedBefore: "2026-05-01T00:00:00Z"}]}`.',
+)
+class APIKeyFilter:
+    """A typed alternative to the seed's conditions."""
+
+    name_contains: str | None = strawberry.field(
+        default=None, description="A text that the name contains, in any case."
+    )
+    role: APIKeyRole | None = strawberry.field(default=None, description="What the key may do.")
+    created_by: ID | None = strawberry.field(default=None, description="The id of the key that made it.")
+    created_after: DateTime | None = strawberry.field(default=None, description="It was made after this instant.")
+    created_before: DateTime | None = strawberry.field(default=None, description="It was made before this instant.")
+    accessed: bool | None = strawberry.field(default=None, description="Whether it was ever used.")
+    last_accessed_after: DateTime | None = strawberry.field(
+        default=None, description="It was last used after this instant."
+    )
+    last_accessed_before: DateTime | None = strawberry.field(
+        default=None, description="It was last used before this instant; a key that never was is not among these."
+    )
+    and_: list["APIKeyFilter"] | None = strawberry.field(
+        name="and", default=None, description="Filters that must all hold; an empty list is as none."
+    )
+    or_: list["APIKeyFilter"] | None = strawberry.field(
+        name="or", default=None, description="Filters of which at least one must hold; an empty list is as none."
+    )
+
+
+def _argument(description: str, name: str | None = None) -> Any:
+    return strawberry.argument(description=description, name=name)
+
+
+State = Annotated[APIKeyState | None, _argument("Only keys in this state.")]
+Where = Annotated[APIKeyFilter | None, _argument("Only keys for which this holds.", "filter")]
+OrderBy = Annotated[APIKeyOrder | None, _argument("The order; without it by id, oldest first.")]
+First = Annotated[int | None, _argument("How many from the start; 20 where neither `first` nor `last` is given.")]
+After = Annotated[str | None, _argument("Start behind the place of this cursor, of the same domain and order.")]
+Last = Annotated[int | None, _argument("How many from the end.")]
+Before = Annotated[str | None, _argument("End before the place of this cursor, of the same domain and order.")]
+
+
+class ConnectionArguments(NamedTuple):
+    """What every connection takes."""
+
+    state: APIKeyState | None
+    filter: APIKeyFilter | None
+    order_by: APIKeyOrder | None
+    first: int | None
+    after: str | None
+    last: int | None
+    before: str | None

@@ -1,0 +1,72 @@
+"""The seed's request messages, and those of our own operations."""
+
+import strawberry
+from strawberry import ID
+
+from .query import APIKeyListQuery, APIKeyStatisticsQuery
+from .values import APIKeyRole, APIKeyState
+
+
+@strawberry.input(name="CreateAPIKeyRequest", description="What a new key is to be.")
+class CreateAPIKeyRequest:
+    """The seed's `CreateAPIKeyRequest`, with a name and a role."""
+
+    user_id: ID = strawberry.field(description="The user that the key is for; 1 to 255 characters.")
+    domain_id: ID = strawberry.field(description="The domain of that user; 1 to 255 characters.")
+    name: str | None = strawberry.field(
+        default=None, description="What to call it, as in `ci`; at most 255 characters."
+    )
+    role: APIKeyRole = strawberry.field(default=APIKeyRole.USER, description="What it may do.")
+
+
+@strawberry.input(name="APIKeyRequest", description="Which key to enable, disable or delete.")
+class APIKeyRequest:
+    """The seed's `APIKeyRequest`."""
+
+    api_key_id: ID = strawberry.field(description="The key's public id.")
+    domain_id: ID = strawberry.field(description="The domain that it belongs to.")
+
+
+@strawberry.input(name="GetAPIKeyRequest", description="Which key to read.")
+class GetAPIKeyRequest:
+    """The seed's `GetAPIKeyRequest`."""
+
+    api_key_id: ID = strawberry.field(description="The key's public id.")
+    domain_id: ID = strawberry.field(description="The domain that it belongs to.")
+    only: list[str] | None = strawberry.field(
+        default=None, description="The fields wanted; selecting another is an error. Without it all may be selected."
+    )
+
+
+@strawberry.input(name="APIKeyQuery", description="Which keys to list.")
+class APIKeyQuery:
+    """The seed's `APIKeyQuery`."""
+
+    query: APIKeyListQuery | None = strawberry.field(default=None, description="Conditions, order, page and fields.")
+    api_key_id: ID | None = strawberry.field(default=None, description="Only the key of this id.")
+    state: APIKeyState | None = strawberry.field(default=None, description="Only keys in this state.")
+    user_id: ID | None = strawberry.field(default=None, description="Only keys of this user.")
+    domain_id: ID = strawberry.field(description="The domain whose keys are listed.")
+
+
+@strawberry.input(name="APIKeyStatQuery", description="Which statistic of a domain's keys.")
+class APIKeyStatQuery:
+    """The seed's `APIKeyStatQuery`."""
+
+    query: APIKeyStatisticsQuery = strawberry.field(description="What to count, and how.")
+    domain_id: ID = strawberry.field(description="The domain whose keys are counted.")
+
+
+@strawberry.input(name="VerifyAPIKeyRequest", description="A secret to ask about.")
+class VerifyAPIKeyRequest:
+    """Not in the seed: a gateway's question."""
+
+    api_key: str = strawberry.field(description="The secret that somebody sent.")
+
+
+@strawberry.input(name="APIKeyChangedRequest", description="Whose keys to follow.")
+class APIKeyChangedRequest:
+    """Not in the seed: a subscriber's question."""
+
+    domain_id: ID = strawberry.field(description="The domain whose keys are followed.")
+    user_id: ID | None = strawberry.field(default=None, description="Only keys of this user.")

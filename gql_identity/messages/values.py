@@ -1,0 +1,80 @@
+"""The values that messages share: instants, states and roles."""
+
+from datetime import UTC, datetime
+from enum import Enum
+from typing import Any, NewType
+
+import orjson
+import strawberry
+from graphql import GraphQLError
+
+# RFC 3339 in UTC with milliseconds and a Z, in GraphQL and REST alike.
+DateTime = NewType("DateTime", datetime)
+
+
+def instant_text(instant: datetime) -> str:
+    """An aware instant as RFC 3339 text, as in `2026-11-23T04:36:42.000Z`."""
+    # orjson writes an instant five times as fast as `isoformat`, but not with milliseconds: so what it wrote is cut.
+    text = orjson.dumps(instant)
+    if not text.endswith(b'+00:00"'):
+        text = orjson.dumps(instant.astimezone(UTC))
+    return f"{text[1:24].decode()}Z" if text[20] == _POINT else f"{text[1:20].decode()}.000Z"
+
+
+_POINT = ord(".")
+
+
+def read_instant(text: Any) -> datetime:
+    """The instant of RFC 3339 text, in UTC and whole milliseconds, as the database has it.
+
+    Raises GraphQLError.
+    """
+    try:
+        instant = datetime.fromisoformat(text)
+        if instant.tzinfo is None:
+            raise ValueError
+        instant = instant.astimezone(UTC)
+    except (TypeError, ValueError, OverflowError):
+        raise GraphQLError("Give an instant with its offset, as in `2026-11-23T04:36:42.000Z`.") from None
+    return instant.replace(microsecond=instant.microsecond // 1000 * 1000)
+
+
+DATE_TIME = strawberry.scalar(
+    name="DateTime",
+    description="An instant: RFC 3339 in UTC with milliseconds, as in `2026-11-23T04:36:42.000Z`.",
+    specified_by_url="https://www.rfc-editor.org/rfc/rfc3339",
+    serialize=instant_text,
+    parse_value=read_instant,
+)
+
+
+@strawberry.enum(
+    description="Whether a key opens anything.",
+)
+class APIKeyState(Enum):
+    """The seed's `State`."""
+
+    ENABLED = strawberry.enum_value("ENABLED", description="The key is accepted.")
+    DISABLED = strawberry.enum_value("DISABLED", description="The key is refused until it is enabled again.")
+
+
+@strawberry.enum(
+    description="What a key may do, from least to most: `USER`, `VERIFIER`, `DOMAIN_OWNER`, `SYSTEM`.",
+)
+class APIKeyRole(Enum):
+    """What a key may do; `rank` orders the roles."""
+
+    USER = strawberry.enum_value("USER", description="Manages its own user's keys.")
+    VERIFIER = strawberry.enum_value(
+        "VERIFIER", description="As USER, and may ask whether any key is good: for gateways."
+    )
+    DOMAIN_OWNER = strawberry.enum_value("DOMAIN_OWNER", description="Manages all keys of its domain.")
+    SYSTEM = strawberry.enum_value("SYSTEM", description="Manages all keys of all domains.")
+
+    @property
+    def rank(self) -> int:
+        """USER is 0, SYSTEM is 3."""
+        return _RANKS[self]
+
+
+_RANKS = {role: rank for rank, role in enumerate(APIKeyRole)}

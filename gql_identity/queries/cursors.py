@@ -1,0 +1,109 @@
+"""Cursors: where a key stands in an order, as an opaque text. Pure.
+
+A page starts at the place that a cursor tells: the database goes there by an index, and no page costs more for being
+deep. A cursor is base64 of six bytes of a digest, and JSON of the place; the digest binds the place to its order and
+domain.
+"""
+
+import json
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from datetime import UTC, datetime, timedelta
+from hashlib import blake2b
+from typing import Any, NamedTuple
+
+from ..errors import InvalidArgument
+from .fields import FIELDS, INSTANT, Document
+from .inputs import read_text, refusal
+
+CURSOR_VERSION = 1
+NULLABLE = frozenset({"last_accessed_at", "name"})
+MAX_CURSOR = 4_000  # characters; the longest name makes a shorter one
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
+
+
+class Order(NamedTuple):
+    """An order of keys: a field, and whether the least comes first."""
+
+    field: str
+    ascending: bool
+
+    @property
+    def path(self) -> str:
+        """Where a document keeps the field."""
+        return FIELDS[self.field].path
+
+    def sort(self, *, backward: bool) -> dict[str, int]:
+        """The database's sort; ids break ties."""
+        direction = 1 if self.ascending != backward else -1
+        return {self.path: direction, "_id": direction}
+
+    def beyond(self, place: "Place", *, before: bool, inclusive: bool = False) -> Document:
+        """The condition of what comes after a place, or before it."""
+        value, key_id = place
+        upward = self.ascending != before
+        ids = {"_id": {("$gt" if upward else "$lt") + ("e" if inclusive else ""): key_id}}
+        if self.path == "_id":
+            return ids
+        tied = {self.path: value, **ids}
+        if value is None:
+            return {"$or": [{self.path: {"$ne": None}}, tied]} if upward else tied
+        further = {self.path: {"$gt" if upward else "$lt": value}}
+        if self.field in NULLABLE and not upward:
+            # Null sorts below everything, and no comparison with a value finds it.
+            return {"$or": [further, {self.path: None}, tied]}
+        # The first part bounds the walk through the index, whatever a planner makes of the second.
+        return {self.path: {"$gte" if upward else "$lte": value}, "$or": [further, ids]}
+
+
+class Place(NamedTuple):
+    """Where a key stands in an order: the field's value, and its id."""
+
+    value: Any
+    key_id: str
+
+
+def make_cursor(order: Order, document: Document) -> str:
+    """The cursor of a document's place."""
+    value = None if order.path == "_id" else document.get(order.path)
+    if isinstance(value, datetime):
+        value = (value - _EPOCH) // _MILLISECOND
+    place = json.dumps([value, document["_id"]], separators=(",", ":")).encode()
+    return _encode(_digest(order, document["domain_id"], place) + place)
+
+
+def read_cursor(cursor: str, path: str, order: Order, domains: set[str]) -> Place:
+    """The place of a cursor. Raises InvalidArgument for one that was not made for this order of a domain's keys."""
+    wrong = refusal(path, "this is no cursor of this connection: give one that it answered, in the same order")
+    if len(domains) != 1:
+        raise refusal(path, "a cursor is of one domain's keys, and several domains are asked for")
+    if len(cursor) > MAX_CURSOR:
+        raise wrong
+    try:
+        content = urlsafe_b64decode(cursor.encode("ascii"))
+        value, key_id = json.loads(content[6:])
+    except (ValueError, TypeError, RecursionError):
+        raise wrong from None
+    (domain_id,) = domains
+    if _encode(content) != cursor or content[:6] != _digest(order, domain_id, content[6:]):
+        raise wrong
+    # Anyone can make a digest: what it covers is checked too.
+    is_instant = FIELDS[order.field].kind is INSTANT
+    try:
+        if is_instant and type(value) is int:
+            value = _EPOCH + timedelta(milliseconds=value)
+        elif value is not None:
+            value = read_text(None if is_instant else value, path)
+        return Place(value, read_text(key_id, path))
+    except (OverflowError, InvalidArgument):
+        raise wrong from None
+
+
+def _encode(content: bytes) -> str:
+    return urlsafe_b64encode(content).decode()
+
+
+def _digest(order: Order, domain_id: str, place: bytes) -> bytes:
+    bound = f"{CURSOR_VERSION} {order.field} {order.ascending} {domain_id} ".encode()
+    return blake2b(bound + place, digest_size=6).digest()

@@ -1,0 +1,81 @@
+"""`StatisticsQuery`: a statistic becomes a filter and a pipeline, and its rows an answer. Pure."""
+
+import math
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from ..messages.requests import APIKeyStatQuery
+from ..messages.values import instant_text
+from ..settings import Settings
+from .conditions import all_of, read_filter
+from .fields import FIELDS, Document, get_column
+from .inputs import check_count, read_page, refusal
+from .stages import Rows
+
+
+class StatPlan(NamedTuple):
+    """What to compute for a statistic: the client's own filter, and the stages after it."""
+
+    filter: Document
+    pipeline: list[Document]
+    names: dict[str, str] | None  # each name in the answer, and where a row keeps it; None for distinct values
+    paged: bool
+
+
+def stat_plan(request: APIKeyStatQuery, settings: Settings, now: datetime) -> StatPlan:
+    """Read an `APIKeyStatQuery`. Raises InvalidArgument that names the part to change."""
+    query = request.query
+    stages = query.aggregate or []
+    if (query.distinct is None) == (not stages):
+        raise refusal("query", "give either distinct, a field's name, or aggregate, a list of at least one stage")
+    check_count("query.aggregate", len(stages), settings.max_stages, "stages in one statistic")
+    fields = [field for stage in stages if stage.group for field in stage.group.fields or []]
+    conditions = read_filter(query, settings, now, extra=sum(len(field.conditions or []) for field in fields))
+    names: dict[str, str] | None = None
+    if query.distinct is not None:
+        pipeline = _distinct(query.distinct)
+    else:
+        rows = Rows(settings)
+        for position, stage in enumerate(stages):
+            rows.add(stage, f"query.aggregate[{position}]")
+        pipeline, names = rows.finish()
+    skip, limit = read_page(query.page, settings)
+    part: list[Document] = [{"$skip": skip}] if skip else []
+    part.append({"$limit": limit or settings.max_page_size})
+    if limit:
+        part = [{"$facet": {"rows": part, "total": [{"$count": "total"}]}}]
+    return StatPlan(filter=all_of(conditions), pipeline=[*pipeline, *part], names=names, paged=bool(limit))
+
+
+def stat_answer(plan: StatPlan, rows: list[Document]) -> Document:
+    """The answer to a statistic: `{"results": [...]}`, with `total_count` when paged; instants are text."""
+    answer: Document = {}
+    if plan.paged:
+        total = rows[0]["total"]
+        rows = rows[0]["rows"]
+        answer["total_count"] = total[0]["total"] if total else 0
+    if plan.names is None:
+        return {"results": [_plain(row["_id"]) for row in rows], **answer}
+    names = plan.names.items()
+    return {"results": [{name: _plain(row.get(path)) for name, path in names} for row in rows], **answer}
+
+
+def _distinct(name: str) -> list[Document]:
+    _, column = get_column(FIELDS, name, "query.distinct")
+    # Null is no value, whether it is stored or the field is missing: it is left out.
+    return [{"$match": {column.path: {"$ne": None}}}, {"$group": {"_id": f"${column.path}"}}, {"$sort": {"_id": 1}}]
+
+
+def _plain(value: Any) -> Any:
+    """A value of the database as JSON has it; a number that is not finite is null."""
+    if isinstance(value, datetime):
+        return instant_text(value if value.tzinfo else value.replace(tzinfo=UTC))
+    if isinstance(value, dict):
+        return {name: _plain(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_plain(part) for part in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, int) and not isinstance(value, bool):
+        return int(value)  # the driver has a class of its own for 64 bits
+    return value

@@ -1,0 +1,133 @@
+"""The schema as a federated subgraph: its entities, and what a gateway composes."""
+
+from typing import Any
+
+from graphql import (
+    GraphQLArgument,
+    GraphQLInputField,
+    GraphQLInputObjectType,
+    GraphQLObjectType,
+    GraphQLSchema,
+    Undefined,
+    Visitor,
+    get_named_type,
+    parse,
+    print_ast,
+    visit,
+)
+from strawberry.federation import Schema
+from strawberry.federation.schema import FederationAny
+from strawberry.schema.config import StrawberryConfig
+
+from ..errors import InvalidArgument
+from ..keys.access import may_see
+from ..messages.keys import APIKeyInfo, Domain, User
+from ..messages.values import DATE_TIME, DateTime
+from .context import Info
+from .operations import Mutation, Query, Subscription
+from .selection import selected
+
+
+class FederatedSchema(Schema):
+    """Strawberry's federated schema, with references resolved as one list."""
+
+    async def entities_resolver(  # type: ignore[override]
+        self, info: Info, representations: list[FederationAny]
+    ) -> list[FederationAny]:
+        """The entities that a gateway names, each null where there is none that the caller may see.
+
+        Keys are read at once. Raises InvalidArgument for a representation that names no entity, and for too many.
+        """
+        caller, most = info.context.caller, info.context.api_keys.max_page_size
+        if len(representations) > most:
+            raise InvalidArgument(f"representations: give at most {most}, not {len(representations)}.")
+        found: list[Any] = [None] * len(representations)
+        keys: dict[int, tuple[str, str]] = {}
+        for index, representation in enumerate(representations):
+            kind = representation.get("__typename") if isinstance(representation, dict) else None
+            match kind:
+                case "APIKeyInfo":
+                    keys[index] = _reference(index, representation, "domainId", "apiKeyId")
+                case "User":
+                    domain_id, user_id = _reference(index, representation, "domainId", "userId")
+                    if may_see(caller, domain_id, user_id):
+                        found[index] = User(domain_id=domain_id, user_id=user_id)
+                case "Domain":
+                    (domain_id,) = _reference(index, representation, "domainId")
+                    if may_see(caller, domain_id):
+                        found[index] = Domain(domain_id=domain_id)
+                case _:
+                    raise InvalidArgument(f"representations[{index}].__typename: give APIKeyInfo, User or Domain.")
+        if keys:
+            fields = selected(info)
+            read = await info.context.api_keys.find_many(list(keys.values()), caller, fields)
+            for index, key in zip(keys, read, strict=True):
+                found[index] = key
+        return found
+
+
+def _reference(index: int, representation: Any, *fields: str) -> Any:
+    values = tuple(map(representation.get, fields))
+    if {*map(type, values)} != {str}:
+        field = next(field for field, value in zip(fields, values, strict=True) if not isinstance(value, str))
+        raise InvalidArgument(f"representations[{index}].{field}: give a string.")
+    return values
+
+
+def _make_schema() -> FederatedSchema:
+    made = FederatedSchema(
+        query=Query,
+        mutation=Mutation,
+        subscription=Subscription,
+        types=[APIKeyInfo, User, Domain],
+        federation_version="2.9",  # a later one is refused by some composers
+        config=StrawberryConfig(scalar_map={DateTime: DATE_TIME}),
+    )
+    # A Python default of None says that a field may be left out, not that leaving it out means null.
+    for type_ in made._schema.type_map.values():
+        inputs: list[GraphQLArgument | GraphQLInputField] = []
+        if isinstance(type_, GraphQLInputObjectType):
+            inputs = [*type_.fields.values()]
+        elif isinstance(type_, GraphQLObjectType):
+            inputs = [argument for field in type_.fields.values() for argument in field.args.values()]
+        for input_ in inputs:
+            if input_.default_value is None:
+                input_.default_value = Undefined
+            # A root field's `input` is what the type of it says.
+            input_.description = input_.description or get_named_type(input_.type).description
+    _describe_federation(made._schema)
+    sdl = print_ast(visit(parse(made.as_str()), _WithoutNode()))
+    made._schema.type_map["_Service"].fields["sdl"].resolve = lambda *_: sdl  # type: ignore[attr-defined]
+    return made
+
+
+def _describe_federation(made: GraphQLSchema) -> None:
+    """Say what a gateway's own fields and types are, which are in the schema that people read too."""
+    for name, description in {
+        "_Any": "What names an entity: its type as `__typename` and its key's fields.",
+        "_Entity": "What a gateway may ask for by its key.",
+        "_Service": "This service as a subgraph.",
+    }.items():
+        made.type_map[name].description = description
+    fields = made.query_type.fields  # type: ignore[union-attr]
+    fields["_entities"].description = "For gateways: entities by their keys, null where there is none that you may see."
+    fields["_entities"].args["representations"].description = "The entities wanted."
+    fields["_service"].description = "For gateways: this service as a subgraph."
+    sdl = made.type_map["_Service"].fields["sdl"]  # type: ignore[attr-defined]
+    sdl.description = "Its schema, in the schema definition language of federation."
+
+
+class _WithoutNode(Visitor):
+    """Takes Relay's `node` out of what a gateway composes: two subgraphs that have it do not compose."""
+
+    def enter_interface_type_definition(self, node: Any, *_: Any) -> Any:
+        return self.REMOVE if node.name.value == "Node" else None
+
+    def enter_field_definition(self, node: Any, *_: Any) -> Any:
+        return self.REMOVE if node.name.value == "node" and print_ast(node.type) == "Node" else None
+
+    def enter_named_type(self, node: Any, key: Any, parent: Any, path: Any, *_: Any) -> Any:
+        return self.REMOVE if "interfaces" in path and node.name.value == "Node" else None
+
+
+schema = _make_schema()
