@@ -13,33 +13,33 @@ serve: .venv/serve.stamp ## start the service on its embedded database
 test: .venv/dev.stamp ## run the tests on a real database, with branch coverage
 	$(BIN)/python -m pytest -n 2 --dist loadgroup --cov --cov-branch --cov-report=term --cov-fail-under=90 -m "not slow"
 
-check: format lint types imports schema test ## everything that must hold before a commit
+check: format lint types imports schema test ## every check; run it before a commit
 
-format: .venv/dev.stamp ## is the code formatted
+format: .venv/dev.stamp ## check the formatting
 	$(BIN)/ruff format --check .
 
-lint: .venv/dev.stamp ## does ruff find anything
+lint: .venv/dev.stamp ## run ruff
 	$(BIN)/ruff check .
 
-types: .venv/dev.stamp ## does mypy --strict find anything
+types: .venv/dev.stamp ## run mypy --strict
 	$(BIN)/mypy
 
-imports: .venv/dev.stamp ## do imports point down the list of files
+imports: .venv/dev.stamp ## check that imports point down the layers
 	$(BIN)/lint-imports
 
-schema: .venv/dev.stamp ## is schema.graphql the schema
+schema: .venv/dev.stamp ## check that schema.graphql is the schema
 	$(BIN)/gql-identity schema --check schema.graphql
 
-constraints: ## pin today's versions of all dependencies anew
+constraints: ## pin the current versions of all dependencies
 	rm -rf .venv/fresh && $(PYTHON) -m venv .venv/fresh
 	.venv/fresh/bin/python -m pip --disable-pip-version-check --quiet install ".[embedded,dev]"
 	.venv/fresh/bin/python -m pip freeze --exclude gql-identity > constraints.txt
 	rm -rf .venv/fresh
 
-clean: ## remove what make made, but not the data
+clean: ## remove everything that make made, except the data
 	rm -rf .venv gql_identity/graphiql graphiql/node_modules benchmarks/node_modules dist .coverage* htmlcov
 
-help: ## this list
+help: ## show this list
 	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## (.*)/  make \1  \2/' | sort
 
 .venv/bin/python:
@@ -57,7 +57,7 @@ help: ## this list
 	@touch $@ .venv/serve.stamp
 
 .PHONY: bench
-bench: .venv/bench.stamp ## measure it beside a floor and peers: half an hour, with wrk, node and npm; or ARGS=--growth
+bench: .venv/bench.stamp ## benchmark it beside a baseline and peers: half an hour, with wrk, node and npm; or ARGS=--growth
 	$(BIN)/python benchmarks/run.py $(ARGS)
 
 .venv/bench.stamp: .venv/dev.stamp

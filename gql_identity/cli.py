@@ -4,12 +4,11 @@ import argparse
 import asyncio
 import json
 import os
-import secrets
 import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,22 +23,20 @@ from .messages.keys import APIKeyInfo
 from .messages.requests import CreateAPIKeyRequest
 from .messages.values import APIKeyRole
 from .schema.federation import schema
-from .server.process import serve
+from .server.listener import listen, raise_file_limit
+from .server.process import end_with_parent, serve
 from .settings import RESOLVED, Settings, load_settings
+from .storage.data_directory import get_pepper, replace_admin_key
 from .storage.database import Database
-from .storage.embedded import EmbeddedDatabase, end_with_parent, running_uri
+from .storage.embedded import EmbeddedDatabase, running_uri
 from .web.json_messages import message_of, plain
 
-if sys.platform != "win32":
-    import resource
-
 INDEXES_SECONDS = 24 * 3600.0
-MOST_FILES = 65_536
 _PARENT = "GQL_IDENTITY_PARENT"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run a command; exits with 0, with 1 where it fails, with 2 where it was misspelled."""
+    """Run a command; exits with 0, with 1 where it fails, with 2 where its arguments are wrong."""
     options = _parser().parse_args(arguments)
     try:
         code = options.run(options)
@@ -53,28 +50,28 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="gql-identity", description="API keys as a GraphQL service.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    serving = commands.add_parser("serve", help="serve the API; without --mongo-uri on an embedded database")
+    serving = commands.add_parser("serve", help="serve the API; without --mongo-uri, from an embedded database")
     _add_flags(serving, "host", "port", "workers", "mongo_uri", "data_dir")
     serving.set_defaults(run=_serve)
 
     exported = commands.add_parser("schema", help="print the schema")
-    exported.add_argument("--check", type=Path, metavar="FILE", help="only tell whether FILE holds it")
+    exported.add_argument("--check", type=Path, metavar="FILE", help="only check that FILE is the schema")
     exported.set_defaults(run=_schema)
 
-    create = commands.add_parser("create-key", help="make a key, also while the service runs")
+    create = commands.add_parser("create-key", help="create a key, also while the service runs")
     create.add_argument("--domain-id", required=True, help="the domain of the key's user")
     create.add_argument("--user-id", required=True, help="the user that the key is for")
     create.add_argument("--role", choices=[role.name for role in APIKeyRole], default=APIKeyRole.USER.name)
-    create.add_argument("--name", help="what to call it")
-    create.add_argument("--json", action="store_true", help="print the seed's APIKeyInfo message")
+    create.add_argument("--name", help="the key's name")
+    create.add_argument("--json", action="store_true", help="print the key as an APIKeyInfo message")
     _add_flags(create, "mongo_uri", "data_dir")
     create.set_defaults(run=_create_key)
 
-    indexes = commands.add_parser("create-indexes", help="make the indexes that a database of your own lacks")
+    indexes = commands.add_parser("create-indexes", help="create the indexes that your own database lacks")
     _add_flags(indexes, "mongo_uri", "data_dir")
     indexes.set_defaults(run=_create_indexes)
 
-    forget = commands.add_parser("forget-pepper", help="stop asking for a retired pepper; its unused keys are lost")
+    forget = commands.add_parser("forget-pepper", help="stop requiring a retired pepper; keys not used since are lost")
     forget.add_argument("fingerprint", help="the pepper's fingerprint, as the service names it")
     _add_flags(forget, "mongo_uri", "data_dir")
     forget.set_defaults(run=_forget_pepper)
@@ -95,29 +92,21 @@ def _settings(options: argparse.Namespace) -> Settings:
 
 
 def _serve(options: argparse.Namespace) -> int:
-    # uvicorn raises the signal again when it has stopped: these take it then, so that the rest of the stop runs.
+    # uvicorn raises the signal again when it has stopped. These handlers receive it, so that the rest of the stop runs.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _stop_before_serving)
     settings = _settings(options)
-    _allow_many_connections()
-    with _listen(settings) as listener, _database(settings) as resolved:
+    raise_file_limit()
+    with listen(settings.host, settings.port) as listener, _database(settings) as resolved:
         try:
             first_key = asyncio.run(_prepare(resolved, embedded=settings.mongo_uri is None))
         except (Unavailable, DeadlineExceeded) as error:
-            print(f"The database does not answer yet: {error} Serving all the same.", file=sys.stderr)
+            print(f"The database does not answer yet: {error} Starting anyway.", file=sys.stderr)
             first_key = None
         _announce(settings, resolved, listener, first_key)
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: None)
         return _run(resolved, listener)
-
-
-def _allow_many_connections() -> None:
-    # Each is an open file, of which systems give a process 1,024 until it asks for more.
-    if sys.platform != "win32":
-        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-        with suppress(ValueError, OSError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (min(most, MOST_FILES), most))
 
 
 def _stop_before_serving(*_: object) -> None:
@@ -132,39 +121,16 @@ def _run(settings: Settings, listener: socket.socket) -> int:
 
 
 def create_worker_app() -> Any:
-    """The application of one of several worker processes, which ends when the parent does."""
+    """The application of a worker process, which ends when its parent does."""
     end_with_parent(int(os.environ[_PARENT]))
     return create_app()
 
 
 @contextmanager
-def _listen(settings: Settings) -> Iterator[socket.socket]:
-    """The listening socket; raises StartError where the address is not to be had."""
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[
-            0
-        ]
-        listener = socket.socket(family, kind, protocol)
-    except OSError as error:
-        raise StartError(f"--host {settings.host}: {error.strerror}.") from None
-    with listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind(address)
-            # From here on the port is ours beyond doubt, and whoever connects waits for the first worker.
-            listener.listen(2048)
-        except OSError as error:
-            raise StartError(
-                f"Cannot listen on {settings.host} port {settings.port}: {error.strerror}. Choose another with --port."
-            ) from None
-        yield listener
-
-
-@contextmanager
 def _database(settings: Settings, *, join: bool = False) -> Iterator[Settings]:
-    """The settings with a database's URI and pepper: the user's own, or the embedded one, started for as long.
+    """The settings with a database's URI and pepper: your own database, or an embedded one that runs meanwhile.
 
-    With `join`, an embedded database that a running service holds is used as it is.
+    With `join`, the embedded database of a running service is used.
     """
     if settings.mongo_uri is not None:
         yield settings
@@ -177,27 +143,12 @@ def _database(settings: Settings, *, join: bool = False) -> Iterator[Settings]:
 
 
 def _with_database(settings: Settings, uri: str) -> Settings:
-    pepper = settings.pepper or SecretStr(_own_pepper(settings.data_dir / "pepper"))
+    pepper = settings.pepper or SecretStr(get_pepper(settings.data_dir))
     return settings.model_copy(update={"mongo_uri": SecretStr(uri), "pepper": pepper})
 
 
-def _own_pepper(file: Path) -> str:
-    """The pepper of an embedded database, made at its first start."""
-    with suppress(FileExistsError):
-        _write_secret(file, secrets.token_hex(32))
-    return file.read_text().strip()
-
-
-def _write_secret(file: Path, text: str) -> None:
-    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as opened:
-        opened.write(text + "\n")
-        opened.flush()
-        os.fsync(descriptor)
-
-
 async def _prepare(settings: Settings, *, embedded: bool) -> APIKeyInfo | None:
-    """Prepare the database; answers the first key where an embedded database had none."""
+    """Prepare the database; returns the first key, made where an embedded database has none, else None."""
     async with Database(settings) as database:
         await database.prepare(own_indexes=embedded)
         if not embedded or await database.run(lambda: database.api_keys.find_one({}, {"_id": 1})) is not None:
@@ -206,9 +157,7 @@ async def _prepare(settings: Settings, *, embedded: bool) -> APIKeyInfo | None:
             user_id=ID("admin"), domain_id=ID("default"), name="first key", role=APIKeyRole.SYSTEM
         )
         key = await ApiKeys(database, settings).create(request, None)
-    file = settings.data_dir / "admin-key"
-    file.unlink(missing_ok=True)
-    _write_secret(file, str(key.api_key))
+    replace_admin_key(settings.data_dir, str(key.api_key))
     return key
 
 
@@ -218,7 +167,7 @@ def _announce(settings: Settings, resolved: Settings, listener: socket.socket, f
     url = f"http://{host}:{port}/graphql"
     embedded = settings.mongo_uri is None
     file = settings.data_dir.resolve() / "admin-key"
-    # A secret is shown to a person alone: what is printed elsewhere is often kept.
+    # Print a secret to a terminal only: other output is often stored.
     key = file.read_text().strip() if embedded and sys.stdout.isatty() and file.exists() else None
     lines = [f"API       {url}"]
     if settings.shows_graphiql:
@@ -278,9 +227,9 @@ def _create_indexes(options: argparse.Namespace) -> int:
             await database.create_indexes()
 
     with _database(_settings(options), join=True) as resolved:
-        # On a large collection they take as long as they take.
+        # Large collections may take hours.
         asyncio.run(create(resolved.model_copy(update={"database_timeout_seconds": INDEXES_SECONDS})))
-    print("The indexes stand.")
+    print("All indexes exist.")
     return 0
 
 

@@ -1,7 +1,7 @@
-"""Request lines, audit events and redaction, by structlog.
+"""Request lines, audit events and redaction, with structlog.
 
-A line has what happened and never a secret, a variable or an Authorization header: what is logged is named field by
-field, and `_redact` is the net below.
+A line never holds a secret, a variable or an Authorization header: each logged field is named, and `_redact` removes
+secrets that a field holds all the same.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ import structlog
 
 from .secret import PREFIX
 
-WRITE_SECONDS = 0.05  # how long a request's line waits for others while requests are under way
+WRITE_SECONDS = 0.05  # how long a line waits for others while requests run
 
 _SECRET = re.compile(rf"{PREFIX}[0-9A-Za-z]{{20,}}")
 _URI_PASSWORD = re.compile(r"(mongodb(?:\+srv)?://[^:/@\s]*:)[^@\s]*@")
@@ -25,7 +25,7 @@ log = structlog.get_logger()
 
 
 def configure_logs(level: str, style: Literal["auto", "console", "json"]) -> None:
-    """Log to standard error: for a person on a terminal, as JSON lines elsewhere."""
+    """Log to standard error: readable on a terminal, JSON lines elsewhere."""
     console = style == "console" or (style == "auto" and sys.stderr.isatty())
     renderer: Any = _console() if console else structlog.processors.JSONRenderer(serializer=_to_json)
     shared: list[Any] = [
@@ -40,7 +40,7 @@ def configure_logs(level: str, style: Literal["auto", "console", "json"]) -> Non
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=False,
     )
-    # What libraries log goes the same way, from warnings up: at finer levels a driver prints its commands.
+    # Libraries log the same way, from warnings up: at lower levels a driver logs its commands.
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
@@ -51,33 +51,33 @@ def configure_logs(level: str, style: Literal["auto", "console", "json"]) -> Non
 
 
 class RequestLog:
-    """The lines of requests; while others are under way, several are written at once.
+    """The lines of requests, several in one write while other requests run.
 
-    A write lets go of Python's lock, and while many threads wait for it, to get it back costs more than all else about
-    a line.
+    A write releases Python's global lock. While many threads wait for the lock, taking it back costs more than the
+    rest of a line.
     """
 
     def __init__(self) -> None:
         as_json = isinstance(structlog.get_config()["processors"][-1], structlog.processors.JSONRenderer)
         self._gathers = as_json and log.is_enabled_for(logging.INFO)
-        self._under_way = 0
+        self._running = 0
         self._lines: list[str] = []
         self._timer: asyncio.TimerHandle | None = None
 
     def begin(self) -> None:
-        """A request is under way."""
-        self._under_way += 1
+        """Count a request that begins."""
+        self._running += 1
 
     def end(self, request_id: str, **line: Any) -> None:
-        """It is over, and this is its line."""
-        self._under_way -= 1
+        """Log the line of a request that has ended."""
+        self._running -= 1
         if not self._gathers:
             log.info("request", **line)
             return
-        # As the processors would make it, at a fifth of their price.
+        # The same line as the processors make, in a fifth of their time.
         event = {**line, "event": "request", "request_id": request_id, "level": "info", "timestamp": datetime.now(UTC)}
         self._lines.append(_to_json(_redact(log, "info", event)))
-        if not self._under_way:
+        if not self._running:
             self._write()
         elif self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(WRITE_SECONDS, self._write)
@@ -92,9 +92,9 @@ class RequestLog:
 
 
 def _console() -> Any:
-    # Not the default traceback: it shows the values of local variables, and a secret may be one.
+    # The default traceback shows the values of local variables, and one may be a secret.
     render = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
-    # It writes the traceback itself, after all else was redacted.
+    # The renderer adds the traceback itself, after the other fields were redacted.
     return lambda logger, method, event: redact(render(logger, method, event))
 
 
@@ -107,7 +107,7 @@ def _to_json(event: Any, **_: Any) -> str:
 
 
 def redact(text: str) -> str:
-    """A text without the secrets and passwords that stand in it."""
+    """The text with secrets and passwords of connection strings replaced."""
     if PREFIX not in text and "mongodb" not in text:
         return text
     return _URI_PASSWORD.sub(r"\1[password]@", _SECRET.sub(f"{PREFIX}[secret]", text))

@@ -1,6 +1,6 @@
-"""Every setting: its default, its range and what it is for.
+"""Every setting: its default, its range and its purpose.
 
-A flag of the command line beats an environment variable `GQL_IDENTITY_...`, which beats the default.
+A command-line flag overrides an environment variable `GQL_IDENTITY_...`, which overrides the default.
 """
 
 import json
@@ -15,7 +15,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from .errors import StartError
 
 PREFIX = "GQL_IDENTITY_"
-RESOLVED = f"{PREFIX}RESOLVED"  # what `serve` hands to its workers, as JSON; not a setting
+RESOLVED = f"{PREFIX}RESOLVED"  # the settings that `serve` passes to its workers, as JSON; not a setting
 PEPPER_CHARACTERS = 32
 _NOT_SETTINGS = {RESOLVED, f"{PREFIX}TEST_MONGO_URI"}
 
@@ -23,7 +23,7 @@ PublicTo = Literal["public", "authenticated", "off"]
 
 
 class Settings(BaseSettings):
-    """What the service was told. Secrets are `SecretStr`, so that no repr or log shows one."""
+    """The settings of one process. Secrets are `SecretStr`, so that no repr or log shows one."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, hide_input_in_errors=True, extra="forbid")
 
@@ -32,11 +32,11 @@ class Settings(BaseSettings):
     workers: int = Field(1, ge=1, le=64, description="Worker processes; all use one database.")
     mongo_uri: SecretStr | None = Field(
         None,
-        description="The MongoDB to use, as a connection string. Without it an embedded database is started.",
+        description="The connection string of your MongoDB. Without it, an embedded database is started.",
     )
     data_dir: Path = Field(
         Path("gql-identity-data"),
-        description="Where the embedded database keeps its files, its password, the pepper and the first key.",
+        description="The directory for the embedded database, its password, the pepper and the first key.",
     )
     pepper: SecretStr | None = Field(
         None,
@@ -48,7 +48,7 @@ class Settings(BaseSettings):
     )
     peppers_retired: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
         (),
-        description="Earlier peppers, separated by commas: their keys still work, and are moved to the new one by use.",
+        description="Earlier peppers, separated by commas. Their keys still work, and move to the new one when used.",
     )
     failed_credentials_per_minute: int = Field(
         60, ge=0, le=1_000_000, description="How many wrong keys one address may send in a minute; 0 is no limit."
@@ -61,51 +61,51 @@ class Settings(BaseSettings):
     )
     rates_store: SecretStr = Field(
         SecretStr("memory://"),
-        description="Where rates are counted, as a URI of the library `limits`. In memory each worker counts alone.",
+        description="Where rates are counted, as a URI of the library `limits`. In memory, each worker counts alone.",
     )
     trusted_proxies: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = Field(
         (),
-        description="Addresses or networks, separated by commas, whose `X-Forwarded-For` is believed.",
+        description="Addresses or networks, separated by commas, whose `X-Forwarded-For` header is trusted.",
     )
     cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="Origins, separated by commas, whose pages may call the API; by default none."
     )
     trusted_documents: Path | None = Field(
         None,
-        description="A manifest of operations (Apollo's, or an object of ids and texts): then no others run.",
+        description="A manifest of operations (Apollo's, or an object of ids and texts). Only these operations run.",
     )
     introspection: PublicTo | None = Field(
         None,
-        description="Who may read the schema. By default everyone on a loopback address, elsewhere who has a key.",
+        description="Who may read the schema. By default everyone on a loopback address, elsewhere callers with a key.",
     )
     graphiql: bool | None = Field(
         None,
         description="Whether a browser is shown GraphiQL at `/graphql`. By default where introspection is public.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="The least level that is logged."
+        "info", description="The lowest level that is logged."
     )
     log_format: Literal["auto", "console", "json"] = Field(
-        "auto", description="How a log line looks: `auto` is `console` on a terminal, `json` elsewhere."
+        "auto", description="The format of a log line: `auto` is `console` on a terminal, `json` elsewhere."
     )
     database_timeout_seconds: float = Field(
-        5.0, ge=0.1, le=300, description="How long one operation of the database may take."
+        5.0, ge=0.1, le=300, description="How long one database operation may take."
     )
     compiled_execution: bool = Field(
-        True, description="Whether documents are compiled; switch off to have graphql-core do all of it."
+        True, description="Whether documents are compiled; if false, graphql-core executes all of them."
     )
-    operation_timeout_seconds: float = Field(10.0, ge=0.1, le=300, description="How long one request may take in all.")
-    body_timeout_seconds: float = Field(
-        10.0, ge=0.1, le=300, description="How long the body of a request may take to arrive."
+    operation_timeout_seconds: float = Field(
+        10.0, ge=0.1, le=300, description="How long one request may take in total."
     )
-    max_body_bytes: int = Field(256_000, ge=1_000, le=100_000_000, description="The largest body of a request.")
+    body_timeout_seconds: float = Field(10.0, ge=0.1, le=300, description="How long a request body may take to arrive.")
+    max_body_bytes: int = Field(256_000, ge=1_000, le=100_000_000, description="The largest request body.")
     max_page_size: int = Field(
-        1_000, ge=1, le=100_000, description="The most results in one page; `all` ends there too."
+        1_000, ge=1, le=100_000, description="The most results in one page; `all` has this limit too."
     )
     max_conditions: int = Field(100, ge=1, le=10_000, description="The most conditions in one query.")
     max_list_values: int = Field(1_000, ge=1, le=100_000, description="The most values in one list of a query.")
     max_pattern_length: int = Field(
-        256, ge=1, le=1_000, description="The longest pattern or text to look for, in characters."
+        256, ge=1, le=1_000, description="The longest pattern or search text, in characters."
     )
     max_stages: int = Field(20, ge=1, le=1_000, description="The most stages in one statistic.")
     max_batch: int = Field(0, ge=0, le=1_000, description="The most operations in one HTTP request; 0 refuses batches.")
@@ -113,19 +113,25 @@ class Settings(BaseSettings):
         1_500, ge=100, le=100_000, description="The most tokens in one document; also the most comments."
     )
     max_depth: int = Field(
-        12, ge=1, le=50, description="How deep fields may be nested in a document, except in introspection."
+        12, ge=1, le=50, description="How deeply fields may be nested in a document, except in introspection."
     )
     max_introspection_depth: int = Field(
-        3, ge=1, le=10, description="How many of introspection's lists may be nested; what clients ask nests three."
+        3,
+        ge=1,
+        le=10,
+        description="How deeply introspection's lists may be nested; clients' introspection queries nest three.",
     )
     max_aliases: int = Field(30, ge=0, le=10_000, description="The most aliases in one operation.")
     max_root_fields: int = Field(20, ge=1, le=1_000, description="The most fields at the top of one operation.")
     max_directives: int = Field(50, ge=0, le=10_000, description="The most directives in one operation.")
     max_repeated_fields: int = Field(
-        30, ge=1, le=1_000, description="How often one field of the answer may be asked for, in all its fragments."
+        30, ge=1, le=1_000, description="How often one field of the response may be selected, across all fragments."
     )
     max_cost: int = Field(
-        100_000, ge=1, le=100_000_000, description="The most values that an answer may hold, reckoned before it runs."
+        100_000,
+        ge=1,
+        le=100_000_000,
+        description="The most values that a response may hold, computed before the operation runs.",
     )
 
     @field_validator("peppers_retired", "trusted_proxies", "cors_origins", mode="before")
@@ -140,7 +146,7 @@ class Settings(BaseSettings):
         for pepper in peppers:
             text = "" if pepper is None else pepper.get_secret_value()
             if "," in text or text != text.strip():
-                # Else it could never be retired.
+                # Otherwise it could never be retired.
                 raise ValueError("a pepper has no comma, and no white space at either end")
         if any(pepper is not None and len(pepper.get_secret_value()) < PEPPER_CHARACTERS for pepper in peppers):
             raise ValueError(
@@ -164,27 +170,27 @@ class Settings(BaseSettings):
 
     @property
     def on_loopback(self) -> bool:
-        """Whether only this machine can reach the service."""
+        """Whether only this machine can connect to the service."""
         return self.host in {"localhost", "::1"} or self.host.startswith("127.")
 
     @property
     def introspection_for(self) -> PublicTo:
-        """Who may read the schema, with the default worked out."""
+        """Who may read the schema, with the default resolved."""
         return self.introspection or ("public" if self.on_loopback else "authenticated")
 
     @property
     def shows_graphiql(self) -> bool:
-        """Whether a browser is shown GraphiQL, with the default worked out."""
+        """Whether a browser is shown GraphiQL, with the default resolved."""
         return self.introspection_for == "public" if self.graphiql is None else self.graphiql
 
     @property
     def peppers(self) -> tuple[str, ...]:
-        """The pepper that digests are made with, then those still accepted."""
+        """The current pepper, then the retired ones that are still accepted."""
         current = () if self.pepper is None else (self.pepper.get_secret_value(),)
         return current + tuple(pepper.get_secret_value() for pepper in self.peppers_retired)
 
     def to_json(self) -> str:
-        """Everything, secrets included, for the environment of a worker process."""
+        """All settings, secrets included, for a worker process."""
 
         def reveal(value: Any) -> Any:
             if isinstance(value, SecretStr):
@@ -199,7 +205,7 @@ class Settings(BaseSettings):
 def load_settings(**flags: Any) -> Settings:
     """Settings from flags, the environment and defaults.
 
-    Raises StartError that names every mistake at once, never with the value of a secret.
+    Raises StartError, which names every mistake and never shows the value of a secret.
     """
     mistakes = [f"{name} is not a setting" for name in _unknown_variables()]
     try:

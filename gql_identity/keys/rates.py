@@ -1,6 +1,6 @@
-"""How often something may happen: failed credentials, requests and creates.
+"""Rate limits: failed credentials, requests and creates per minute.
 
-Counted by the `limits` library, in the store that a setting names. In memory, each worker counts for itself.
+The `limits` library counts, in the store that a setting names. In memory, each worker counts for itself.
 """
 
 import asyncio
@@ -20,13 +20,13 @@ from ..messages.values import APIKeyRole
 from ..settings import Settings
 from .access import Caller
 
-STORE_SECONDS = 1.0  # what a store that is not in memory gets to answer
+STORE_SECONDS = 1.0  # for a store that is not in memory to respond
 
 log = structlog.get_logger()
 
 
 class Rates:
-    """The limits of one worker, or of all where the store is shared."""
+    """The rate limits of one worker, or of all where the store is shared."""
 
     def __init__(self, settings: Settings) -> None:
         store = settings.rates_store.get_secret_value()
@@ -35,15 +35,15 @@ class Rates:
         except Exception as error:
             raise StartError(f"GQL_IDENTITY_RATES_STORE cannot be used: {type(error).__name__}.") from None
         self._limiter = SlidingWindowCounterRateLimiter(storage)
-        self._is_away = False
+        self._store_is_down = False
         self._failures = settings.failed_credentials_per_minute
         self._requests = settings.requests_per_minute
         self._creates = settings.creates_per_minute
 
     async def failed_credential(self, address: str) -> None:
-        """Count a credential that opened nothing.
+        """Count an invalid credential.
 
-        Raises ResourceExhausted where its address sent too many; a good one from there is never counted nor refused.
+        Raises ResourceExhausted where its address sent too many. A valid one is never counted or refused.
         """
         await self._count(
             self._failures, "credential", _network(address), "Too many wrong keys came from this address."
@@ -65,17 +65,17 @@ class Rates:
             async with asyncio.timeout(STORE_SECONDS):
                 seconds = await self._hit(RateLimitItemPerMinute(per_minute), what, who)
         except (StorageError, TimeoutError) as error:
-            # Without its store nothing is counted: keys are too long to be guessed, and good ones must go on working.
-            if not self._is_away:
-                log.warning("the store of rates does not answer; nothing is limited", reason=type(error).__name__)
-            self._is_away = True
+            # Without its store nothing is counted: keys are too long to be guessed, and valid ones must go on working.
+            if not self._store_is_down:
+                log.warning("the rate store does not respond; nothing is limited", reason=type(error).__name__)
+            self._store_is_down = True
             return
-        self._is_away = False
+        self._store_is_down = False
         if seconds is not None:
             raise ResourceExhausted(f"{message} Try again in {seconds} s.", retry_after_seconds=seconds)
 
     async def _hit(self, limit: RateLimitItemPerMinute, what: str, who: str) -> int | None:
-        """Count; answers in how many seconds to try again where there were too many."""
+        """Count one; returns the seconds to wait where there were too many, else None."""
         if await self._limiter.hit(limit, what, who):
             return None
         stats = await self._limiter.get_window_stats(limit, what, who)
@@ -85,7 +85,7 @@ class Rates:
 def client_address(peer: str, forwarded_for: str | None, settings: Settings) -> str:
     """The address that a request comes from: the peer's, unless the peer is a trusted proxy that names another.
 
-    Read from the right, the first address that is not a trusted proxy's: what stands left of it anyone can write.
+    The first address from the right that is not a trusted proxy's: anyone can write those left of it.
     """
     addresses = [part.strip() for part in (forwarded_for or "").split(",") if part.strip()]
     address = peer
@@ -100,7 +100,7 @@ def _is_trusted(address: str, settings: Settings) -> bool:
 
 
 def _network(address: str) -> str:
-    """The address itself, or for IPv6 its /64: who has one address there has them all."""
+    """The address itself, or for IPv6 its /64: whoever has one of its addresses has them all."""
     parsed = _parsed(address)
     if parsed is None:
         return "unknown"
@@ -108,7 +108,7 @@ def _network(address: str) -> str:
 
 
 def _parsed(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """An address, which some proxies write with a port; an IPv4 one that comes as IPv6 is itself."""
+    """The address, without the port that some proxies add; IPv4 mapped to IPv6 becomes IPv4."""
     if address.startswith("["):
         address = address[1:].partition("]")[0]
     elif address.count(":") == 1:

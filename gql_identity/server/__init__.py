@@ -1,1 +1,1 @@
-"""uvicorn: its start, its protocol and its end."""
+"""The HTTP server: uvicorn's start and stop, the listening socket, and HTTP/1.1 on a connection."""

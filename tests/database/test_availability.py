@@ -115,7 +115,7 @@ def test_it_starts_while_the_users_database_is_away_and_is_ready_when_that_comes
             GQL_IDENTITY_DATABASE_TIMEOUT_SECONDS=str(DATABASE_SECONDS),
             **pepper,
         ) as service:
-            assert "Serving all the same." in service.err
+            assert "Starting anyway." in service.err
             wait_until(lambda: service.status("/livez") == 200, 30)
             assert service.status("/readyz") == 503
             assert service.send(TYPE_NAME, by=key["api_key"]).status_code in (503, 504)

@@ -16,7 +16,7 @@ from pymongo import MongoClient
 from pymongo.errors import OperationFailure, PyMongoError
 
 from gql_identity.errors import StartError
-from gql_identity.storage import embedded
+from gql_identity.storage import engine
 from gql_identity.storage.embedded import EmbeddedDatabase, running_uri
 
 PARENT = """
@@ -34,7 +34,7 @@ import os, subprocess, sys, time
 if len(sys.argv) == 1:
     subprocess.Popen([sys.executable, "-c", os.environ["WORKER"], str(os.getpid())])
 else:
-    from gql_identity.storage.embedded import end_with_parent
+    from gql_identity.server.process import end_with_parent
     end_with_parent(int(sys.argv[1]))
     print(os.getpid(), flush=True)
 time.sleep(60)
@@ -245,7 +245,7 @@ def test_a_worker_ends_with_its_parent() -> None:
 
 @on_linux
 def test_a_worker_whose_parent_has_gone_already_ends() -> None:
-    script = "from gql_identity.storage.embedded import end_with_parent; end_with_parent(1 << 30); print('lives')"
+    script = "from gql_identity.server.process import end_with_parent; end_with_parent(1 << 30); print('lives')"
     ended = subprocess.run([sys.executable, "-c", script], stdout=subprocess.PIPE, check=False)
     assert (ended.returncode, ended.stdout) == (1, b"")
 
@@ -318,7 +318,7 @@ def test_a_data_directory_that_cannot_be_written_to_is_refused_in_clear_words(tm
 def test_a_missing_wheel_is_named_with_both_ways_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in (("_DISTRIBUTION", "not-installed"), ("_BINARY", "not/there")):
         with monkeypatch.context() as patch:
-            patch.setattr(embedded, name, value)
+            patch.setattr(engine, name, value)
             with pytest.raises(StartError) as refusal, EmbeddedDatabase(tmp_path / "new"):
                 pass
         assert "pip install 'gql-identity[embedded]'" in str(refusal.value)

@@ -1,0 +1,46 @@
+"""The listening socket, and the number of files that a process may open."""
+
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from ..errors import StartError
+
+if sys.platform != "win32":
+    import resource
+
+MAX_FILES = 65_536
+BACKLOG = 2_048
+
+
+@contextmanager
+def listen(host: str, port: int) -> Iterator[socket.socket]:
+    """A socket that listens on this address; raises StartError where that is not possible."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise StartError(f"--host {host}: {error.strerror}.") from None
+    with listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(address)
+            # From here on the port is ours, and clients that connect wait for the first worker.
+            listener.listen(BACKLOG)
+        except OSError as error:
+            raise StartError(
+                f"Cannot listen on {host} port {port}: {error.strerror}. Choose another with --port."
+            ) from None
+        yield listener
+
+
+def raise_file_limit() -> None:
+    """Allow this process up to 65,536 open files, if the system lets it: each connection is one.
+
+    Systems give a process 1,024 until it asks for more.
+    """
+    if sys.platform != "win32":
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        with suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (min(most, MAX_FILES), most))

@@ -1,0 +1,80 @@
+"""The engine's executable: where it is installed, its command line, and the end of its process."""
+
+import importlib.metadata
+import os
+import secrets
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+from ..errors import StartError
+
+HOST = "127.0.0.1"
+
+_DISTRIBUTION = "secantusdb"
+_BINARY = "secantusdb.scripts/secantusd-rs"
+# Below the ports of outgoing connections: after a crash none of those can occupy ours.
+_PORTS = range(10_240, 30_000)
+_PR_SET_PDEATHSIG = 1
+_SIGKILL = 9
+
+# The child runs this until it becomes the engine. `preexec_fn` would do the same, but is unsafe with threads.
+_LAUNCHER = f"""
+import os, sys
+if sys.platform == "linux":
+    import ctypes
+    ctypes.CDLL(None).prctl({_PR_SET_PDEATHSIG}, {_SIGKILL})
+if os.getppid() != int(sys.argv[1]):
+    sys.exit("the service ended before its database began")
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
+def find_binary() -> Path:
+    """The engine's path, found without importing its package, which is under the GPL."""
+    try:
+        binary = Path(str(importlib.metadata.distribution(_DISTRIBUTION).locate_file(_BINARY)))
+    except importlib.metadata.PackageNotFoundError:
+        binary = None
+    if binary is None or not os.access(binary, os.X_OK):
+        raise StartError(
+            "The embedded database is not installed: run pip install 'gql-identity[embedded]'. Where that finds no "
+            "wheel for this platform or version of Python, name a MongoDB with --mongo-uri."
+        )
+    return binary.resolve()
+
+
+def command_line(binary: Path, port: int, *flags: str) -> list[str]:
+    """The command that runs the engine in its data directory, as a child of this process."""
+    return [
+        *(sys.executable, "-I", "-S", "-c", _LAUNCHER, str(os.getpid()), str(binary)),
+        *("--config", "secantusd.toml", "--host", HOST, "--port", str(port), "--storage-path", "data"),
+        # Without --sync-on-commit a crash loses acknowledged writes.
+        *("--sync-on-commit", "--log-file-max", "32MB", "--cache-size", "256M"),
+        *flags,
+    ]
+
+
+def free_port() -> int:
+    """A port of the loopback address that is free at this moment."""
+    while True:
+        port = secrets.choice(_PORTS)
+        with socket.socket() as probe:
+            try:
+                probe.bind((HOST, port))
+            except OSError:
+                continue
+            return port
+
+
+def end(child: subprocess.Popen[bytes] | None, patience_seconds: float) -> None:
+    """Ask a child to end, and kill it when the patience is over."""
+    if child is None:
+        return
+    child.terminate()
+    try:
+        child.wait(patience_seconds)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait()
