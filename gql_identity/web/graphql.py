@@ -1,18 +1,16 @@
 """GraphQL over HTTP: what is read, refused and answered (graphql.github.io/graphql-over-http)."""
 
 import asyncio
-from collections.abc import AsyncGenerator
-from functools import lru_cache
 from http import HTTPMethod
 from pathlib import Path
 from typing import Any
 
 import orjson
 import structlog
-from graphql import GraphQLError, OperationDefinitionNode, OperationType
+from graphql import GraphQLError, OperationType
 from starlette.datastructures import Headers, QueryParams
 from starlette.requests import ClientDisconnect
-from starlette.responses import FileResponse, Response, StreamingResponse
+from starlette.responses import FileResponse, Response
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 
@@ -21,13 +19,11 @@ from ..execution.executor import Answer, Executor, RequestError, is_query, read_
 from ..keys.changes import Changes
 from ..schema.context import Context
 from ..settings import Settings
+from .accept import GRAPHQL_JSON, JSON, preferred_media_type, takes_streams_alone, wants_html, wants_stream
 from .authentication import Authenticator
+from .events import alone, streamed
 from .websocket import Connection
 
-JSON = "application/json"
-GRAPHQL_JSON = "application/graphql-response+json"
-EVENTS = "text/event-stream"
-KEEP_ALIVE_SECONDS = 12.0  # between two signs of life on a stream
 GRAPHIQL = Path(__file__).parent.parent / "graphiql" / "index.html"
 GRAPHIQL_HEADERS = {
     "Cache-Control": "no-cache",
@@ -85,14 +81,14 @@ class GraphQLEndpoint:
             scope["operation_name"] = operation.name.value if operation.name else None
             if scope["method"] == HTTPMethod.GET and not is_query(operation):
                 raise BadRequest("GET runs queries only: send a mutation by POST.", 405, {"Allow": "POST"})
-            if _wants_stream(accept, operation):
-                return _streamed(self._executor.stream(request, prepared, operation, context))
+            if wants_stream(accept, operation):
+                return streamed(self._executor.stream(request, prepared, operation, context))
             async with asyncio.timeout(self._settings.operation_timeout_seconds):
                 answer = await self._executor.execute(request, prepared, context)
         except RequestError as error:
             answer = refusal(*error.errors)
-            if _takes_streams_alone(accept):
-                return _streamed(_alone(answer))
+            if takes_streams_alone(accept):
+                return streamed(alone(answer))
         except TimeoutError:
             raise DeadlineExceeded("The request took too long. Ask for less, or try again.") from None
         # Under the older media type, clients expect 200 whatever became of the request.
@@ -121,92 +117,6 @@ class GraphQLEndpoint:
         except TimeoutError:
             raise DeadlineExceeded("The requests took too long. Send fewer, or try again.") from None
         return answers
-
-
-def preferred_media_type(accept: str | None) -> str:
-    """The media type of a GraphQL answer that an Accept header (RFC 9110, section 12.5.1) likes best.
-
-    The newer one only where it is named: who accepts anything gets `application/json`.
-    """
-    best, best_quality = JSON, 0.0
-    for name, quality in _accepted(accept):
-        if name in (JSON, GRAPHQL_JSON) and quality > best_quality:
-            best, best_quality = name, quality
-    return best
-
-
-def wants_html(accept: str | None) -> bool:
-    """Whether a browser asks for a page: `text/html` is named, and no JSON is liked better."""
-    qualities = dict(_accepted(accept))
-    return qualities.get("text/html", 0) > max(qualities.get(JSON, 0), qualities.get(GRAPHQL_JSON, 0))
-
-
-def _wants_stream(accept: str | None, operation: OperationDefinitionNode) -> bool:
-    """Whether to answer as a stream of events: only for subscriptions, or where nothing else is accepted.
-
-    Some clients name `text/event-stream` for every request, after JSON.
-    """
-    if operation.operation is OperationType.SUBSCRIPTION:
-        if EVENTS not in dict(_accepted(accept)):
-            raise BadRequest(f"Send a subscription over WebSocket, or with `Accept: {EVENTS}`.")
-        return True
-    return _takes_streams_alone(accept)
-
-
-def _takes_streams_alone(accept: str | None) -> bool:
-    return {name for name, _ in _accepted(accept)} == {EVENTS}
-
-
-async def _alone(answer: Answer) -> AsyncGenerator[Answer, None]:
-    """A stream of one answer: a stream, too, tells why a request does not run (PROTOCOL.md)."""
-    yield answer
-
-
-def _streamed(answers: AsyncGenerator[Answer, None]) -> Response:
-    """Server-sent events, one a connection (github.com/enisdenjo/graphql-sse, PROTOCOL.md, distinct connections)."""
-
-    async def events() -> AsyncGenerator[bytes, None]:
-        waiting: asyncio.Queue[bytes | None] = asyncio.Queue(1)
-
-        async def fill() -> None:
-            try:
-                async for answer in answers:
-                    await waiting.put(b"event: next\ndata: " + orjson.dumps(answer.to_json()) + b"\n\n")
-            finally:
-                await waiting.put(None)
-
-        filling = asyncio.create_task(fill())
-        try:
-            while True:
-                try:
-                    async with asyncio.timeout(KEEP_ALIVE_SECONDS):
-                        event = await waiting.get()
-                except TimeoutError:
-                    yield b":\n\n"
-                    continue
-                if event is None:
-                    break
-                yield event
-            yield b"event: complete\ndata:\n\n"
-        finally:
-            filling.cancel()
-
-    return StreamingResponse(
-        events(), media_type=EVENTS, headers={"Cache-Control": "private, no-store", "X-Accel-Buffering": "no"}
-    )
-
-
-@lru_cache(1000)
-def _accepted(accept: str | None) -> tuple[tuple[str, float], ...]:
-    accepted = []
-    for part in (accept or "").split(",")[:100]:
-        name, *parameters = (piece.strip().lower() for piece in part.split(";"))
-        quality = next((piece[2:] for piece in parameters if piece.startswith("q=")), "1")
-        try:
-            accepted.append((name, float(quality)))
-        except ValueError:
-            accepted.append((name, 0.0))
-    return tuple(accepted)
 
 
 async def _read(scope: Scope, receive: Receive, headers: Headers) -> Any:

@@ -17,7 +17,8 @@ from schemathesis.checks import CHECKS
 
 from gql_identity.messages.query import APIKeyOperator
 from gql_identity.settings import Settings
-from gql_identity.web.rest import OPERATIONS, openapi
+from gql_identity.web.openapi import openapi
+from gql_identity.web.rest_operations import OPERATIONS
 from tests.conftest import Api, Person, running
 
 DOCUMENT = schemathesis.openapi.from_dict(openapi())  # registers the checks too

@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from gql_identity.keys.api_keys import ApiKeys
 from gql_identity.secret import make_secret
 from gql_identity.settings import Settings
-from gql_identity.web.rest import OPERATIONS
+from gql_identity.web.rest_operations import OPERATIONS
 from tests.conftest import Api, Person, running
 
 INFO = {"api_key_id", "api_key", "state", "user_id", "domain_id", "last_accessed_at", "created_at", "name", "role"} | {

@@ -1,0 +1,141 @@
+"""The operations of REST: how each message is read, run and answered."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any, NamedTuple, get_type_hints
+
+import orjson
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError, create_model
+
+from ..errors import BadRequest, InvalidArgument
+from ..keys.access import Caller
+from ..keys.api_keys import ApiKeys
+from ..messages.keys import APIKeyInfo, APIKeysInfo
+from ..messages.requests import (
+    APIKeyQuery,
+    APIKeyRequest,
+    APIKeyStatQuery,
+    CreateAPIKeyRequest,
+    GetAPIKeyRequest,
+)
+from ..queries.lists import MINIMAL, wanted_fields
+from .json_messages import INFO_FIELDS, answer_model, message_of, reader
+
+_TOLD = {
+    "missing": "it is missing",
+    "extra_forbidden": "there is no such field",
+    "model_type": "give an object",
+    "string_type": "give a string",
+    "int_type": "give an integer",
+    "bool_type": "give true or false",
+    "list_type": "give a list",
+    "enum": "give {expected}",
+    "less_than_equal": "give at most {le}",
+    "greater_than_equal": "give at least {ge}",
+}
+
+
+# The operations. What stands in a docstring stands in the OpenAPI document.
+
+
+async def _create(api_keys: ApiKeys, request: CreateAPIKeyRequest, caller: Caller) -> Any:
+    """Make a key. Its secret, `api_key`, is in this answer alone: keep it now."""
+    return message_of(await api_keys.create(request, caller))
+
+
+async def _enable(api_keys: ApiKeys, request: APIKeyRequest, caller: Caller) -> Any:
+    """Let a disabled key open things again."""
+    return message_of(await api_keys.enable(request, caller))
+
+
+async def _disable(api_keys: ApiKeys, request: APIKeyRequest, caller: Caller) -> Any:
+    """Stop a key from opening anything, until it is enabled."""
+    return message_of(await api_keys.disable(request, caller))
+
+
+async def _delete(api_keys: ApiKeys, request: APIKeyRequest, caller: Caller) -> Any:
+    """Remove a key for good."""
+    await api_keys.delete(request, caller)
+    return {}
+
+
+async def _get(api_keys: ApiKeys, request: GetAPIKeyRequest, caller: Caller) -> Any:
+    """Read one key; with `only`, those of its fields alone."""
+    wanted = _wanted(request.only, "only")
+    return message_of(await api_keys.get(request, caller, frozenset(wanted)), wanted)
+
+
+async def _list(api_keys: ApiKeys, request: APIKeyQuery, caller: Caller) -> Any:
+    """Read a page of a domain's keys; with `only` or `minimal`, those of their fields alone."""
+    wanted = _wanted(request.query.only if request.query else None, "query.only")
+    if request.query and request.query.minimal:
+        wanted = tuple(name for name in wanted if name in MINIMAL)
+    page = await api_keys.page(request, caller, frozenset(wanted), count=True)
+    return {"results": [message_of(key, wanted) for key in page.results], "total_count": page.total_count}
+
+
+async def _stat(api_keys: ApiKeys, request: APIKeyStatQuery, caller: Caller) -> Any:
+    """Compute a statistic of a domain's keys."""
+    return await api_keys.stats(request, caller)
+
+
+def _wanted(only: list[str] | None, path: str) -> tuple[str, ...]:
+    names = wanted_fields(only, path)
+    if names is not None and (others := sorted(names.difference(INFO_FIELDS))):
+        raise InvalidArgument(f"{path}: {', '.join(others)} is of GraphQL alone; use {', '.join(INFO_FIELDS)}.")
+    return tuple(name for name in INFO_FIELDS if names is None or name in names)
+
+
+_Statistic = create_model(
+    "Statistic",
+    __doc__="The rows of a statistic, or a field's different values.",
+    results=(list[Any], Field(description="Objects with the names that the stages made; values with `distinct`.")),
+    total_count=(int, Field(default_factory=int, description="How many rows there are; only when paged.")),
+)
+_Empty = create_model("Empty", __doc__="Nothing.")
+
+
+class Operation(NamedTuple):
+    """One operation: what runs, and the messages that it reads and returns."""
+
+    run: Callable[[ApiKeys, Any, Caller], Awaitable[Any]]
+    request: type
+    answer: type[BaseModel]
+    reader: TypeAdapter[Any]
+
+
+def _operation(run: Callable[[ApiKeys, Any, Caller], Awaitable[Any]], answer: type[BaseModel]) -> Operation:
+    request = get_type_hints(run)["request"]
+    return Operation(run, request, answer, TypeAdapter(reader(request)))
+
+
+OPERATIONS = {
+    "create": _operation(_create, answer_model(APIKeyInfo)),
+    "enable": _operation(_enable, answer_model(APIKeyInfo)),
+    "disable": _operation(_disable, answer_model(APIKeyInfo)),
+    "delete": _operation(_delete, _Empty),
+    "get": _operation(_get, answer_model(APIKeyInfo, selected=True)),
+    "list": _operation(_list, answer_model(APIKeysInfo)),
+    "stat": _operation(_stat, _Statistic),
+}
+
+
+def read_message(operation: Operation, body: bytes) -> Any:
+    """The message in a body; raises BadRequest, or InvalidArgument that names the part to change."""
+    try:
+        message = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        raise BadRequest("The body is not JSON in UTF-8.") from None
+    if not isinstance(message, dict):
+        raise BadRequest(f"Send one JSON object: the message {operation.request.__name__}.")
+    try:
+        return operation.reader.validate_python(message)
+    except ValidationError as error:
+        mistake = error.errors(include_url=False, include_input=False)[0]
+    told = _TOLD.get(mistake["type"], mistake["msg"]).format(**mistake.get("ctx", {}))
+    raise InvalidArgument(f"{_path(mistake['loc'])}: {told}.")
+
+
+def _path(places: tuple[int | str, ...]) -> str:
+    """Where in a message, as in `query.filter[2].operator`; names that a client made up are shortened."""
+    path = "".join(f"[{place}]" if isinstance(place, int) else f".{place[:40]}" for place in places)
+    return path.removeprefix(".")
