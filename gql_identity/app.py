@@ -28,11 +28,13 @@ from .logs import configure_logs
 from .schema.federation import schema
 from .settings import RESOLVED, Settings, load_settings
 from .storage.database import DEADLINE, Database
+from .storage.sign_in_codes import SignInCodes
 from .web.authentication import Authenticator
 from .web.envelope import Envelope
 from .web.graphql import GRAPHIQL, GraphQLEndpoint
 from .web.introspection import introspect
 from .web.rest import rest_routes
+from .web.sign_in import SignIn
 
 log = structlog.get_logger()
 
@@ -89,6 +91,8 @@ def create_app(settings: Settings | None = None) -> Starlette:
     ]
     if settings.shows_graphiql and GRAPHIQL.exists():
         routes.append(Mount("/graphiql", _PageFiles(directory=GRAPHIQL.parent)))
+        sign_in = SignIn(SignInCodes(database, settings.peppers[0]), settings)
+        routes.append(Route("/sign-in", sign_in.exchange, methods=["POST"]))
     # The API's own requests need no router; with CORS they take the long way, past its middleware.
     middleware = [Middleware(Envelope, settings=settings, graphql=None if settings.cors_origins else endpoint)]
     if settings.cors_origins:

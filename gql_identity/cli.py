@@ -29,6 +29,7 @@ from .settings import RESOLVED, Settings, load_settings
 from .storage.data_directory import get_pepper, replace_admin_key
 from .storage.database import Database
 from .storage.embedded import EmbeddedDatabase, running_uri
+from .storage.sign_in_codes import SignInCodes
 from .web.json_messages import message_of, plain
 
 INDEXES_SECONDS = 24 * 3600.0
@@ -100,10 +101,11 @@ def _serve(options: argparse.Namespace) -> int:
     with listen(settings.host, settings.port) as listener, _database(settings) as resolved:
         try:
             first_key = asyncio.run(_prepare(resolved, embedded=settings.mongo_uri is None))
+            code = asyncio.run(_sign_in_code(settings, resolved))
         except (Unavailable, DeadlineExceeded) as error:
             print(f"The database does not answer yet: {error} Starting anyway.", file=sys.stderr)
-            first_key = None
-        _announce(settings, resolved, listener, first_key)
+            first_key = code = None
+        _announce(settings, resolved, listener, first_key, code)
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: None)
         return _run(resolved, listener)
@@ -161,22 +163,35 @@ async def _prepare(settings: Settings, *, embedded: bool) -> APIKeyInfo | None:
     return key
 
 
-def _announce(settings: Settings, resolved: Settings, listener: socket.socket, first_key: APIKeyInfo | None) -> None:
+async def _sign_in_code(settings: Settings, resolved: Settings) -> str | None:
+    """The code of a link that gives GraphiQL the first key; None where nobody sees the link."""
+    has_key = settings.mongo_uri is None and (settings.data_dir / "admin-key").exists()
+    if not (has_key and settings.shows_graphiql and sys.stdout.isatty()):
+        return None
+    async with _prepared(resolved) as database:
+        return await SignInCodes(database, resolved.peppers[0]).replace()
+
+
+def _announce(
+    settings: Settings,
+    resolved: Settings,
+    listener: socket.socket,
+    first_key: APIKeyInfo | None,
+    code: str | None,
+) -> None:
     port = listener.getsockname()[1]
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     url = f"http://{host}:{port}/graphql"
     embedded = settings.mongo_uri is None
     file = settings.data_dir.resolve() / "admin-key"
-    # Print a secret to a terminal only: other output is often stored.
-    key = file.read_text().strip() if embedded and sys.stdout.isatty() and file.exists() else None
     lines = [f"API       {url}"]
     if settings.shows_graphiql:
-        lines.append(f"GraphiQL  {url}{f'#key={key}' if key else ' in a browser'}")
+        lines.append(f"GraphiQL  {url}{f'#code={code}' if code else ' in a browser'}")
     if embedded:
         lines.append(f"Database  embedded, its data in {file.parent}")
         lines.append(f"Key       {file}")
-        if first_key is not None and key is not None:
-            lines.append(f"          {key}")
+        if first_key is not None and sys.stdout.isatty():  # other output is often stored
+            lines.append(f"          {first_key.api_key}")
     else:
         lines.append(f"Database  {Database(resolved).name} on your MongoDB")
     print("\n".join(lines), flush=True)

@@ -81,7 +81,7 @@ class Database:
         }
         self.name: str = database.name
         self.api_keys: AsyncIOMotorCollection[Document] = database.get_collection("api_keys", **strict)
-        self._meta: AsyncIOMotorCollection[Document] = database.get_collection("meta", **strict)
+        self.meta: AsyncIOMotorCollection[Document] = database.get_collection("meta", **strict)
         self.prepared = False
         self._readers = ThreadPoolExecutor(READS_AT_ONCE, "reader")
         self._scanners = ThreadPoolExecutor(SCANS_AT_ONCE, "scanner")
@@ -185,7 +185,7 @@ class Database:
         fingerprints = [pepper_fingerprint(pepper) for pepper in self._settings.peppers]
         # An upsert, so that two services that start at once on an empty database agree.
         meta = await self._run(
-            lambda: self._meta.find_one_and_update(
+            lambda: self.meta.find_one_and_update(
                 {"_id": "meta"},
                 {"$setOnInsert": {"schema": SCHEMA, "peppers": fingerprints[:1]}},
                 upsert=True,
@@ -204,7 +204,7 @@ class Database:
                 "a new one with the old one in GQL_IDENTITY_PEPPERS_RETIRED."
             )
         if fingerprints[0] not in meta["peppers"]:
-            await self._run(lambda: self._meta.update_one({"_id": "meta"}, {"$addToSet": {"peppers": fingerprints[0]}}))
+            await self._run(lambda: self.meta.update_one({"_id": "meta"}, {"$addToSet": {"peppers": fingerprints[0]}}))
 
     async def forget_pepper(self, fingerprint: str) -> bool:
         """Stop asking for a retired pepper; keys that were never used since it was retired are lost with it.
@@ -213,7 +213,7 @@ class Database:
         """
         if fingerprint == pepper_fingerprint(self._settings.peppers[0]):
             raise StartError("This is the fingerprint of GQL_IDENTITY_PEPPER itself, which is in use: retire it first.")
-        update = await self._run(lambda: self._meta.update_one({"_id": "meta"}, {"$pull": {"peppers": fingerprint}}))
+        update = await self._run(lambda: self.meta.update_one({"_id": "meta"}, {"$pull": {"peppers": fingerprint}}))
         return bool(update.modified_count)
 
 

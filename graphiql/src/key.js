@@ -46,16 +46,21 @@ export function hint(secret) {
   return isWholeKey(secret) ? `gqlid_...${secret.slice(-4)}` : "another kind of credential";
 }
 
+/** What to tell the person of the link that led here; "" where there is nothing to tell. */
+export let linkNotice = "";
+
 /**
- * Take the secret of a link `/graphql#key=SECRET` out of the address and its history, and put it into the headers.
+ * Take the secret of a link `/graphql#key=SECRET`, or of the service's own `/graphql#code=CODE`, out of the address and
+ * its history, and put the key into the headers. A code is exchanged for the key, once.
  *
- * Another key already in this browser tab stays unless the person agrees. Returns whether the headers changed.
+ * Another key already in this browser tab stays unless the person agrees. Resolves to whether the headers changed.
  */
-export function moveKeyOutOfAddress() {
-  if (!location.hash.startsWith("#key=")) return false;
-  const secret = location.hash.slice("#key=".length);
-  history.replaceState(history.state, "", location.pathname + location.search);
-  if (!/^[\w-]+$/.test(secret)) return false; // no key looks so, and it could break out of the headers' JSON
+export async function moveKeyOutOfAddress() {
+  const [, kind, text] = /^#(key|code)=([\w-]+)$/.exec(location.hash) ?? []; // anything else could break the JSON
+  if (/^#(key|code)=/.test(location.hash)) history.replaceState(history.state, "", location.pathname + location.search);
+  if (!kind) return false;
+  const secret = kind === "key" ? text : await exchanged(text);
+  if (!secret) return false;
 
   const headers = keptHeaders();
   const present = keyIn(headers);
@@ -63,6 +68,23 @@ export function moveKeyOutOfAddress() {
   if (present === secret || (present && !confirm(question))) return false;
   keepHeaders(withKey(headers, secret));
   return true;
+}
+
+/** The key that a one-time code is exchanged for; "" where the service refuses the code. */
+async function exchanged(code) {
+  try {
+    const response = await fetch(new URL("sign-in", location.href), {
+      method: "POST",
+      headers: { "Content-Type": "application/json" },
+      body: JSON.stringify({ code }),
+    });
+    const answer = await response.json();
+    if (response.ok) return answer.api_key;
+    linkNotice = answer.error.message;
+  } catch {
+    linkNotice = "The service could not be reached with the code of this link. Start it again for a new link.";
+  }
+  return "";
 }
 
 function withKey(headers, secret) {

@@ -1,11 +1,10 @@
 // A secret in the address leaves it before anything else runs: GraphiQL is loaded only afterwards.
-import { moveKeyOutOfAddress } from "./key.js";
+import { linkNotice, moveKeyOutOfAddress } from "./key.js";
 
-moveKeyOutOfAddress();
+moveKeyOutOfAddress().then(() => import("./page.jsx"));
 
 // The same link opened again in this tab changes the fragment alone and loads nothing.
-addEventListener("hashchange", () => {
-  if (moveKeyOutOfAddress()) location.reload();
+addEventListener("hashchange", async () => {
+  if (await moveKeyOutOfAddress()) location.reload();
+  else if (linkNotice) alert(linkNotice);
 });
-
-import("./page.jsx");

@@ -11,7 +11,7 @@ import "./page.css";
 
 import examples from "./examples.graphql?raw";
 import { createFetcher } from "./fetcher.js";
-import { hint, isWholeKey, keepHeaders, keptHeaders, keyIn, tabStorage } from "./key.js";
+import { hint, isWholeKey, keepHeaders, keptHeaders, keyIn, linkNotice, tabStorage } from "./key.js";
 
 const root = document.getElementById("page");
 const fetcher = createFetcher(root.dataset.endpoint || location.pathname);
@@ -52,7 +52,7 @@ function KeyInUse({ secret }) {
   if (secret) return <p role="status">Requests carry {hint(secret)}, kept in this browser tab alone.</p>;
   return (
     <p role="status">
-      <strong>No API key yet.</strong> Paste one after <code>Bearer</code> in <b>Headers</b>, below the operations. The
+      <strong>No API key yet.</strong> {linkNotice} Paste one after <code>Bearer</code> in <b>Headers</b>, below the operations. The
       first key is in the file <code>admin-key</code> of the data directory; <code>gql-identity create-key</code> makes
       more.
     </p>

@@ -8,7 +8,12 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
+from gql_identity.settings import Settings
+from gql_identity.storage.database import Database
+from gql_identity.storage.embedded import running_uri
+from gql_identity.storage.sign_in_codes import SignInCodes
 from tests.conftest import missing_tool
 
 ARGUMENTS = [
@@ -83,6 +88,15 @@ async def run(page: Any, operation: str) -> Any:
     return json.loads(answer)
 
 
+async def sign_in_code(served: Any) -> str:
+    """A code as `serve` prints it on a terminal."""
+    pepper = (served.data_dir / "pepper").read_text().strip()
+    settings = Settings(mongo_uri=SecretStr(running_uri(served.data_dir) or ""), pepper=SecretStr(pepper))
+    async with Database(settings) as database:
+        await database.prepare()
+        return await SignInCodes(database, pepper).replace()
+
+
 def posts(page: Any) -> list[Any]:
     return [request for request in page.requests if request.method == "POST"]
 
@@ -122,6 +136,29 @@ async def test_the_key_of_a_link_moves_out_of_the_address_into_the_header(page: 
     assert (await run(page, "ListKeys"))["data"]["apiKeys"]["results"]
     assert {request.headers.get("authorization") for request in posts(page)} == {f"Bearer {served.admin_key}"}
     assert not any(served.admin_key in request.url.partition("#")[0] for request in page.requests)
+
+
+async def test_the_code_of_the_link_is_exchanged_for_the_key_once(page: Any, served: Any) -> None:
+    code = await sign_in_code(served)
+    await page.goto(f"{served.url}/graphql#code={code}")
+    await expect_ready(page)
+
+    assert page.url == f"{served.url}/graphql"
+    # What browsers keep of a page in files: its history, and what addresses they asked for.
+    entries = await page.evaluate("navigation.entries().map((entry) => entry.url).join()")
+    assert "code=" not in entries
+    assert "key=" not in entries
+    assert not any(
+        served.admin_key in request.url or code in request.url.partition("#")[0] for request in page.requests
+    )
+    assert await headers_shown(page) == {"Authorization": f"Bearer {served.admin_key}"}
+    assert (await run(page, "ListKeys"))["data"]["apiKeys"]["results"]
+
+    again = await page.context.new_page()
+    await again.goto(f"{served.url}/graphql#code={code}")
+    await expect_ready(again)
+    assert "was used already or is too old" in await again.inner_text(".graphiql-footer")
+    assert await headers_shown(again) == {"Authorization": "Bearer "}
 
 
 async def test_the_key_stays_in_its_browser_tab(page: Any, served: Any) -> None:

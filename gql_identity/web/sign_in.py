@@ -1,0 +1,44 @@
+"""`POST /sign-in`: GraphiQL exchanges the code of the link that `serve` prints for the first key, once."""
+
+import asyncio
+from pathlib import Path
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+
+from ..errors import BadRequest, ServiceError, Unauthenticated
+from ..settings import Settings
+from ..storage.sign_in_codes import SignInCodes
+
+MAX_CODE_CHARACTERS = 100
+_REFUSED = "The code of this link was used already or is too old. Start the service again for a new link."
+
+
+class SignIn:
+    """The endpoint. The first key is read from the data directory, which the database does not hold."""
+
+    def __init__(self, codes: SignInCodes, settings: Settings) -> None:
+        self._codes = codes
+        self._admin_key: Path = settings.data_dir / "admin-key"
+
+    async def exchange(self, request: Request) -> JSONResponse:
+        """Return `{"api_key": SECRET}`, or an error as REST does."""
+        try:
+            code = _read_code(await request.body())
+            if not await self._codes.redeem(code):
+                raise Unauthenticated(_REFUSED)
+            secret = await asyncio.to_thread(self._admin_key.read_text)
+        except ServiceError as error:
+            return JSONResponse({"error": {"code": error.code, "message": error.message}}, error.status, error.headers)
+        return JSONResponse({"api_key": secret.strip()})
+
+
+def _read_code(body: bytes) -> str:
+    try:
+        match orjson.loads(body):
+            case {"code": str(code)} if 1 <= len(code) <= MAX_CODE_CHARACTERS and code.isascii():
+                return code
+    except orjson.JSONDecodeError:
+        pass
+    raise BadRequest('Send {"code": "..."}, the code of the link.')
