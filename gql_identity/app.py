@@ -24,15 +24,16 @@ from .errors import ServiceError, StartError
 from .execution.executor import Executor
 from .keys.api_keys import ApiKeys
 from .keys.changes import Changes
-from .logs import configure_logs
+from .logs import RequestLog, configure_logs
 from .schema.federation import schema
 from .settings import RESOLVED, Settings, load_settings
 from .storage.database import DEADLINE, Database
 from .storage.sign_in_codes import SignInCodes
 from .web.authentication import Authenticator
-from .web.envelope import Envelope
+from .web.envelope import Envelope, note_errors
 from .web.graphql import GRAPHIQL, GraphQLEndpoint
-from .web.introspection import introspect
+from .web.graphql_operations import GraphQLOperations
+from .web.introspection import IntrospectionEndpoint
 from .web.rest import rest_routes
 from .web.sign_in import SignIn
 
@@ -53,9 +54,11 @@ def create_app(settings: Settings | None = None) -> Starlette:
         configure_logs(settings.log_level, settings.log_format)
     database = Database(settings)
     api_keys = ApiKeys(database, settings)
-    authenticator = Authenticator(api_keys, settings)
+    authenticator = Authenticator(api_keys.credentials, api_keys.rates, settings)
     changes = Changes(database)
-    endpoint = GraphQLEndpoint(Executor(schema, settings), authenticator, changes, settings)
+    operations = GraphQLOperations(Executor(schema, settings), api_keys, changes, settings)
+    requests = RequestLog()
+    endpoint = GraphQLEndpoint(operations, authenticator, requests, settings)
 
     async def livez(_: Request) -> JSONResponse:
         return JSONResponse({"status": "ok"})
@@ -84,17 +87,18 @@ def create_app(settings: Settings | None = None) -> Starlette:
     routes: list[BaseRoute] = [
         Route("/graphql", endpoint),
         WebSocketRoute("/graphql", endpoint),
-        Route("/introspect", introspect, methods=["POST"]),
+        Route("/introspect", IntrospectionEndpoint(api_keys, authenticator, settings), methods=["POST"]),
         Route("/livez", livez),
         Route("/readyz", readyz),
-        *rest_routes(authenticator, settings),
+        *rest_routes(api_keys, authenticator, settings),
     ]
     if settings.shows_graphiql and GRAPHIQL.exists():
         routes.append(Mount("/graphiql", _PageFiles(directory=GRAPHIQL.parent)))
         sign_in = SignIn(SignInCodes(database, settings.peppers[0]), settings)
         routes.append(Route("/sign-in", sign_in.exchange, methods=["POST"]))
     # The API's own requests need no router; with CORS they take the long way, past its middleware.
-    middleware = [Middleware(Envelope, settings=settings, graphql=None if settings.cors_origins else endpoint)]
+    graphql = None if settings.cors_origins else endpoint
+    middleware = [Middleware(Envelope, settings=settings, requests=requests, graphql=graphql)]
     if settings.cors_origins:
         middleware.append(
             Middleware(
@@ -110,16 +114,17 @@ def create_app(settings: Settings | None = None) -> Starlette:
     )
     # A redirect would name whatever host the client made up.
     app.router.redirect_slashes = False
-    app.state.authenticator = authenticator
+    app.state.api_keys = api_keys
     return app
 
 
-async def _no_route(_: Request, error: Exception) -> JSONResponse:
-    """The answer where no route is: in JSON, as everywhere."""
+async def _no_route(request: Request, error: Exception) -> JSONResponse:
+    """The JSON response where there is no route."""
     assert isinstance(error, HTTPException)  # noqa: S101 - Starlette's types say less than it does
     message, code = ("There is nothing at this path.", "NOT_FOUND")
     if error.status_code != 404:
         message, code = (f"{error.detail}.", "BAD_REQUEST")
+    note_errors(request.scope, code)
     return JSONResponse(
         {"errors": [{"message": message, "extensions": {"code": code}}]}, error.status_code, error.headers
     )

@@ -84,6 +84,9 @@ class Internal(ServiceError):
     code = "INTERNAL"
     status = 500
 
+    def __init__(self, request_id: str | None) -> None:
+        super().__init__("Something went wrong on our side. The id names it in our log.", id=request_id)
+
 
 class Unavailable(ServiceError):
     """The database cannot be reached; the same request may succeed later."""

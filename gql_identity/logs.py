@@ -8,6 +8,7 @@ import asyncio
 import logging
 import re
 import sys
+import time
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -64,13 +65,15 @@ class RequestLog:
         self._lines: list[str] = []
         self._timer: asyncio.TimerHandle | None = None
 
-    def begin(self) -> None:
-        """Count a request that begins."""
+    def begin(self) -> float:
+        """Count a request that begins; returns the moment, by `time.monotonic()`."""
         self._running += 1
+        return time.monotonic()
 
-    def end(self, request_id: str, **line: Any) -> None:
-        """Log the line of a request that has ended."""
+    def end(self, request_id: str, started: float, **line: Any) -> None:
+        """Log the line of a request that has ended, with its duration in milliseconds."""
         self._running -= 1
+        line["duration_ms"] = round((time.monotonic() - started) * 1000, 1)
         if not self._gathers:
             log.info("request", **line)
             return

@@ -1,12 +1,12 @@
-"""A credential becomes a `Caller`."""
+"""Authentication: the `Caller` of a credential (RFC 6750)."""
 
 from starlette.datastructures import Headers
 from starlette.types import Scope
 
 from ..errors import Unauthenticated
 from ..keys.access import Caller
-from ..keys.api_keys import ApiKeys
-from ..keys.rates import client_address
+from ..keys.credentials import Credentials
+from ..keys.rates import Rates, client_address
 from ..messages.values import APIKeyState
 from ..settings import Settings
 
@@ -14,43 +14,56 @@ _REFUSED = "This key opens nothing: it is wrong, disabled or deleted."
 
 
 class Authenticator:
-    """Tells who sends a request."""
+    """Finds the caller of a request, and counts the request."""
 
-    def __init__(self, api_keys: ApiKeys, settings: Settings) -> None:
-        self.api_keys = api_keys
-        self._rates = api_keys.rates
+    def __init__(self, credentials: Credentials, rates: Rates, settings: Settings) -> None:
+        self._credentials = credentials
+        self._rates = rates
         self._settings = settings
 
     async def authenticate(self, scope: Scope) -> Caller | None:
-        """Who sends a request (RFC 6750, section 2.1); None where it has no Authorization header.
+        """The caller that the Authorization header names (RFC 6750, section 2.1); None without such a header.
 
-        Raises Unauthenticated for a header that is not `Bearer SECRET` and for a key that is wrong, disabled or
-        deleted, these three alike; ResourceExhausted for a caller, or an address of wrong keys, over its rate.
+        Raises Unauthenticated for a header that is not `Bearer SECRET`, and alike for a key that is wrong, disabled
+        or deleted; ResourceExhausted for a caller, or an address that sends wrong keys, over its rate.
         """
-        sent = Headers(scope=scope).getlist("authorization")
-        # Several make one that opens nothing: a proxy before us may have looked at another than we would.
-        return await self.identify(", ".join(sent) if sent else None, scope)
+        sent = [value.decode("latin-1") for name, value in scope["headers"] if name == b"authorization"]
+        # Several headers are one invalid credential: a proxy before us may have checked another than we would.
+        return await self.identify(", ".join(sent), scope) if sent else None
 
-    async def identify(self, authorization: str | None, scope: Scope) -> Caller | None:
-        """As `authenticate`, for a credential that came another way than in the request's headers."""
-        if authorization is None:
-            return None
+    async def identify(self, authorization: str, scope: Scope) -> Caller:
+        """As `authenticate`, for the text of an Authorization header that came another way."""
         scheme, _, secret = authorization.strip().partition(" ")
-        key = await self.api_keys.credentials.find(secret.strip()) if scheme.lower() == "bearer" else None
+        is_bearer = scheme.lower() == "bearer"
+        key = await self._credentials.find(secret.strip()) if is_bearer else None
         if key is None or key.state is not APIKeyState.ENABLED:
-            # Only now is the address asked about: a good key passes whatever came from there.
-            peer = scope["client"][0] if scope.get("client") else ""
-            # A proxy may add a line of its own below the client's.
-            forwarded_for = ",".join(Headers(scope=scope).getlist("x-forwarded-for"))
-            await self._rates.failed_credential(client_address(peer, forwarded_for, self._settings))
-            raise Unauthenticated(_REFUSED) if scheme.lower() == "bearer" else Unauthenticated()
+            await self._count_failure(scope)
+            raise Unauthenticated(_REFUSED) if is_bearer else Unauthenticated()
         caller = Caller(key.api_key_id, key.domain_id, key.user_id, key.role)
         await self._rates.request(caller)
-        self.api_keys.credentials.uses.used(key.api_key_id, key.domain_id)
+        self._credentials.uses.used(key.api_key_id, key.domain_id)
         return caller
 
     async def require(self, scope: Scope) -> Caller:
-        """As `authenticate`, but raises Unauthenticated where there is no Authorization header too."""
+        """As `authenticate`, but raises Unauthenticated without an Authorization header too."""
         if (caller := await self.authenticate(scope)) is None:
             raise Unauthenticated
         return caller
+
+    async def _count_failure(self, scope: Scope) -> None:
+        # The address is looked at only after a failure: a valid key passes, whatever else came from its address.
+        peer = scope["client"][0] if scope.get("client") else ""
+        # A proxy may add its own line below the client's.
+        forwarded_for = ",".join(Headers(scope=scope).getlist("x-forwarded-for"))
+        await self._rates.failed_credential(client_address(peer, forwarded_for, self._settings))
+
+
+def may_read_schema(caller: Caller | None, settings: Settings) -> bool:
+    """Whether the setting `introspection` lets a caller, or somebody without a key, read the schema."""
+    match settings.introspection_for:
+        case "public":
+            return True
+        case "authenticated":
+            return caller is not None
+        case _:
+            return False

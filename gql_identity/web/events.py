@@ -5,47 +5,51 @@ from collections.abc import AsyncGenerator
 
 import orjson
 from starlette.responses import Response, StreamingResponse
+from starlette.types import Scope
 
 from ..execution.executor import Answer
 from .accept import EVENTS
+from .envelope import note_errors
+from .graphql_operations import error_codes
 
-KEEP_ALIVE_SECONDS = 12.0  # between two signs of life on a stream
+KEEP_ALIVE_SECONDS = 12.0  # between two comments on a stream that has nothing to send
+_HEADERS = {"Cache-Control": "private, no-store", "X-Accel-Buffering": "no"}
 
 
-async def alone(answer: Answer) -> AsyncGenerator[Answer, None]:
-    """A stream of one answer: a stream, too, tells why a request does not run (PROTOCOL.md)."""
+def event_stream(answers: AsyncGenerator[Answer, None], scope: Scope) -> Response:
+    """A response that sends each answer as an event `next`, and `complete` after the last."""
+    return StreamingResponse(_events(answers, scope), media_type=EVENTS, headers=_HEADERS)
+
+
+async def only(answer: Answer) -> AsyncGenerator[Answer, None]:
+    """A stream of one answer. A client that accepts only streams gets its errors in one (PROTOCOL.md)."""
     yield answer
 
 
-def streamed(answers: AsyncGenerator[Answer, None]) -> Response:
-    """Server-sent events, one a connection (github.com/enisdenjo/graphql-sse, PROTOCOL.md, distinct connections)."""
+async def _events(answers: AsyncGenerator[Answer, None], scope: Scope) -> AsyncGenerator[bytes, None]:
+    waiting: asyncio.Queue[bytes | None] = asyncio.Queue(1)
 
-    async def events() -> AsyncGenerator[bytes, None]:
-        waiting: asyncio.Queue[bytes | None] = asyncio.Queue(1)
-
-        async def fill() -> None:
-            try:
-                async for answer in answers:
-                    await waiting.put(b"event: next\ndata: " + orjson.dumps(answer.to_json()) + b"\n\n")
-            finally:
-                await waiting.put(None)
-
-        filling = asyncio.create_task(fill())
+    async def fill() -> None:
         try:
-            while True:
-                try:
-                    async with asyncio.timeout(KEEP_ALIVE_SECONDS):
-                        event = await waiting.get()
-                except TimeoutError:
-                    yield b":\n\n"
-                    continue
-                if event is None:
-                    break
-                yield event
-            yield b"event: complete\ndata:\n\n"
+            async for answer in answers:
+                if answer.errors:
+                    note_errors(scope, *error_codes(answer))
+                await waiting.put(b"event: next\ndata: " + orjson.dumps(answer.to_json()) + b"\n\n")
         finally:
-            filling.cancel()
+            await waiting.put(None)
 
-    return StreamingResponse(
-        events(), media_type=EVENTS, headers={"Cache-Control": "private, no-store", "X-Accel-Buffering": "no"}
-    )
+    filling = asyncio.create_task(fill())
+    try:
+        while True:
+            try:
+                async with asyncio.timeout(KEEP_ALIVE_SECONDS):
+                    event = await waiting.get()
+            except TimeoutError:
+                yield b":\n\n"
+                continue
+            if event is None:
+                break
+            yield event
+        yield b"event: complete\ndata:\n\n"
+    finally:
+        filling.cancel()

@@ -1,27 +1,27 @@
-"""GraphQL over HTTP: what is read, refused and answered (graphql.github.io/graphql-over-http)."""
+"""GraphQL over HTTP: requests are read, answered and refused (graphql.github.io/graphql-over-http)."""
 
-import asyncio
 from http import HTTPMethod
 from pathlib import Path
 from typing import Any
 
 import orjson
-import structlog
-from graphql import GraphQLError, OperationType
 from starlette.datastructures import Headers, QueryParams
 from starlette.requests import ClientDisconnect
 from starlette.responses import FileResponse, Response
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 
-from ..errors import BadRequest, DeadlineExceeded, ServiceError
-from ..execution.executor import Answer, Executor, RequestError, is_query, read_request, refusal
-from ..keys.changes import Changes
-from ..schema.context import Context
+from ..errors import BadRequest, ServiceError
+from ..execution.executor import Answer, RequestError, read_request
+from ..logs import RequestLog
 from ..settings import Settings
-from .accept import GRAPHQL_JSON, JSON, preferred_media_type, takes_streams_alone, wants_html, wants_stream
+from .accept import EVENTS, GRAPHQL_JSON, Accept, read_accept
 from .authentication import Authenticator
-from .events import alone, streamed
+from .bodies import parse_json, read_json_body
+from .deadline import in_time
+from .envelope import note_errors
+from .events import event_stream, only
+from .graphql_operations import GraphQLOperations, error_codes, refused
 from .websocket import Connection
 
 GRAPHIQL = Path(__file__).parent.parent / "graphiql" / "index.html"
@@ -32,134 +32,111 @@ GRAPHIQL_HEADERS = {
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
 }
 
-log = structlog.get_logger()
-
 
 class GraphQLEndpoint:
     """The ASGI application at `/graphql`."""
 
-    def __init__(self, executor: Executor, authenticator: Authenticator, changes: Changes, settings: Settings) -> None:
-        self._executor = executor
+    def __init__(
+        self, operations: GraphQLOperations, authenticator: Authenticator, requests: RequestLog, settings: Settings
+    ) -> None:
+        self._operations = operations
         self._authenticator = authenticator
-        self._changes = changes
+        self._requests = requests
         self._settings = settings
         self._shows_graphiql = settings.shows_graphiql and GRAPHIQL.exists()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request; an expected failure is a GraphQL-shaped JSON answer."""
+        """Answer one request; an expected error is a GraphQL response."""
         if scope["type"] == "websocket":
             websocket = WebSocket(scope, receive, send)
-            await Connection(websocket, self._executor, self._authenticator, self._changes, self._settings).serve()
+            await Connection(websocket, self._operations, self._authenticator, self._requests, self._settings).serve()
             return
         headers = Headers(scope=scope)
-        method = scope["method"]
-        accept = ", ".join(headers.getlist("accept"))
+        accept = read_accept(", ".join(headers.getlist("accept")))
         response: Response
-        if method == HTTPMethod.GET and self._shows_graphiql and wants_html(accept):
+        if accept.wants_html and self._shows_graphiql and scope["method"] == HTTPMethod.GET:
             response = FileResponse(GRAPHIQL, media_type="text/html", headers=GRAPHIQL_HEADERS)
         else:
             try:
-                response = await self._respond(scope, receive, headers, accept)
+                fields = await _read(scope, receive, headers)
+                response = await in_time(self._respond(fields, scope, accept), self._settings.operation_timeout_seconds)
             except ServiceError as error:
-                answer = refusal(GraphQLError(error.message, extensions=error.extensions))
-                response = _json(answer, error.status, preferred_media_type(accept))
+                response = _json(scope, error.status, accept, refused(error))
                 response.headers.update(error.headers)
             except ClientDisconnect:
-                return  # the client went away while it was sending, so there is nobody to answer
+                return  # the client went away while it was sending
         await response(scope, receive, send)
 
-    async def _respond(self, scope: Scope, receive: Receive, headers: Headers, accept: str) -> Response:
-        media_type = preferred_media_type(accept)
-        fields = await _read(scope, receive, headers)
+    async def _respond(self, fields: Any, scope: Scope, accept: Accept) -> Response:
         if isinstance(fields, list):
-            return _json(await self._answer_batch(fields, scope), 200, media_type)
+            return await self._respond_to_batch(fields, scope, accept)
         request = read_request(fields)
         caller = await self._authenticator.authenticate(scope)
-        context = Context(self._authenticator.api_keys, self._changes, caller)
         try:
-            prepared, operation = self._executor.operation(request, caller)
-            scope["operation_name"] = operation.name.value if operation.name else None
-            if scope["method"] == HTTPMethod.GET and not is_query(operation):
+            operation = self._operations.find(request, caller)
+            scope["operation_name"] = operation.name
+            if scope["method"] == HTTPMethod.GET and not operation.is_query:
                 raise BadRequest("GET runs queries only: send a mutation by POST.", 405, {"Allow": "POST"})
-            if wants_stream(accept, operation):
-                return streamed(self._executor.stream(request, prepared, operation, context))
-            async with asyncio.timeout(self._settings.operation_timeout_seconds):
-                answer = await self._executor.execute(request, prepared, context)
+            if operation.is_subscription and not accept.takes_streams:
+                raise BadRequest(f"Send a subscription over WebSocket, or with `Accept: {EVENTS}`.")
+            # Some clients accept streams for every request, after JSON; only a subscription needs one.
+            if operation.is_subscription or accept.takes_only_streams:
+                return event_stream(self._operations.answers(operation, request, caller), scope)
+            answer = await self._operations.answer(operation, request, caller)
         except RequestError as error:
-            answer = refusal(*error.errors)
-            if takes_streams_alone(accept):
-                return streamed(alone(answer))
-        except TimeoutError:
-            raise DeadlineExceeded("The request took too long. Ask for less, or try again.") from None
-        # Under the older media type, clients expect 200 whatever became of the request.
-        return _json(answer, 400 if media_type == GRAPHQL_JSON and not answer.executed else 200, media_type)
+            answer = refused(error)
+            if accept.takes_only_streams:
+                return event_stream(only(answer), scope)
+        # Clients of the older media type expect 200 whatever became of the request.
+        status = 400 if not answer.executed and accept.media_type == GRAPHQL_JSON else 200
+        return _json(scope, status, accept, answer)
 
-    async def _answer_batch(self, batch: list[Any], scope: Scope) -> list[Answer]:
-        """The answers of several requests in one, which run one after the other; raises BadRequest."""
+    async def _respond_to_batch(self, batch: list[Any], scope: Scope, accept: Accept) -> Response:
+        """Answer several requests, which run one after the other; raises BadRequest."""
         most = self._settings.max_batch
         if not 1 <= len(batch) <= most:
             allowed = f"1 to {most} requests" if most else "one request, as a JSON object"
             raise BadRequest(f"Send {allowed}: the limit `max_batch`.")
         requests = [read_request(fields) for fields in batch]
         caller = await self._authenticator.authenticate(scope)
-        context = Context(self._authenticator.api_keys, self._changes, caller)
         answers = []
-        try:
-            async with asyncio.timeout(self._settings.operation_timeout_seconds):
-                for request in requests:
-                    try:
-                        prepared, operation = self._executor.operation(request, caller)
-                        if operation.operation is OperationType.SUBSCRIPTION:
-                            raise BadRequest("Send a subscription by itself.")
-                        answers.append(await self._executor.execute(request, prepared, context))
-                    except RequestError as error:
-                        answers.append(refusal(*error.errors))
-        except TimeoutError:
-            raise DeadlineExceeded("The requests took too long. Send fewer, or try again.") from None
-        return answers
+        for request in requests:
+            try:
+                operation = self._operations.find(request, caller)
+                if operation.is_subscription:
+                    raise BadRequest("Send a subscription by itself.")
+                answers.append(await self._operations.answer(operation, request, caller))
+            except RequestError as error:
+                answers.append(refused(error))
+        return _json(scope, 200, accept, answers)
 
 
 async def _read(scope: Scope, receive: Receive, headers: Headers) -> Any:
-    """The JSON that an HTTP request carries; raises BadRequest."""
+    """The JSON of a request; raises BadRequest, and ClientDisconnect."""
     match scope["method"]:
-        case HTTPMethod.GET:
-            parameters = QueryParams(scope["query_string"]).multi_items()
-            fields: Any = dict(parameters)
-            if len(fields) < len(parameters):
-                raise BadRequest("Give each parameter once.")
-            for part in ("variables", "extensions"):
-                if part in fields:
-                    fields[part] = _from_json(fields[part].encode(), f"`{part}`")
         case HTTPMethod.POST:
-            media_type, _, parameter = headers.get("content-type", "").lower().partition(";")
-            if media_type.strip() != JSON or parameter.strip().replace('"', "") not in ("", "charset=utf-8"):
-                raise BadRequest(
-                    "Send the request as `Content-Type: application/json`, in UTF-8.", 415, {"Accept-Post": JSON}
-                )
-            fields = _from_json(await _read_body(receive), "The body")
+            return parse_json(await read_json_body(headers, receive))
+        case HTTPMethod.GET:
+            return _read_query_string(scope)
         case _:
             raise BadRequest("Send GraphQL requests by GET or POST.", 405, {"Allow": "GET, POST"})
+
+
+def _read_query_string(scope: Scope) -> dict[str, Any]:
+    parameters = QueryParams(scope["query_string"]).multi_items()
+    fields: dict[str, Any] = dict(parameters)
+    if len(fields) < len(parameters):
+        raise BadRequest("Give each parameter once.")
+    for name in ("variables", "extensions"):
+        if name in fields:
+            fields[name] = parse_json(fields[name].encode(), f"`{name}`")
     return fields
 
 
-async def _read_body(receive: Receive) -> bytes:
-    parts = []
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientDisconnect
-        parts.append(message.get("body", b""))
-        if not message.get("more_body", False):
-            return b"".join(parts)
-
-
-def _from_json(text: bytes, what: str) -> Any:
-    try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError:
-        raise BadRequest(f"{what} is not JSON in UTF-8.") from None
-
-
-def _json(answer: Answer | list[Answer], status: int, media_type: str) -> Response:
+def _json(scope: Scope, status: int, accept: Accept, answer: Answer | list[Answer]) -> Response:
+    answers = answer if isinstance(answer, list) else [answer]
+    for one in answers:
+        if one.errors:
+            note_errors(scope, *error_codes(one))
     content = [one.to_json() for one in answer] if isinstance(answer, list) else answer.to_json()
-    return Response(orjson.dumps(content), status, media_type=f"{media_type}; charset=utf-8")
+    return Response(orjson.dumps(content), status, media_type=f"{accept.media_type}; charset=utf-8")

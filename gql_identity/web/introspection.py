@@ -1,45 +1,57 @@
-"""`POST /introspect`: whether a key is good, for gateways and proxies that speak OAuth (RFC 7662)."""
+"""`POST /introspect`: whether a key is valid, for gateways and proxies that speak OAuth (RFC 7662)."""
 
-from urllib.parse import parse_qs
-
-from starlette.requests import Request
+from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
+from starlette.types import Receive, Scope, Send
 
 from ..errors import BadRequest, DeadlineExceeded, ServiceError, Unauthenticated
+from ..keys.api_keys import ApiKeys
 from ..messages.keys import APIKeyInfo
 from ..messages.requests import VerifyAPIKeyRequest
+from ..settings import Settings
 from .authentication import Authenticator
+from .bodies import read_form
+from .deadline import in_time
+from .envelope import note_errors
 
-FORM = "application/x-www-form-urlencoded"
 
+class IntrospectionEndpoint:
+    """The ASGI application at `/introspect`.
 
-async def introspect(request: Request) -> JSONResponse:
-    """Answer one introspection request (RFC 7662, section 2); a key out of the caller's reach is not active.
-
-    The caller is a key itself, sent as Bearer; VERIFIER is the role for it. Where the database is away the answer is
-    503, never `active: false`.
+    The caller sends its own key as Bearer; the role VERIFIER is made for this.
     """
-    try:
-        secret = await _read(request)
-        authenticator: Authenticator = request.app.state.authenticator
-        caller = await authenticator.require(request.scope)
-        (verification,) = await authenticator.api_keys.verify([VerifyAPIKeyRequest(api_key=secret)], caller)
-    except ServiceError as error:
-        return JSONResponse(
-            {"error": _error_code(error), "error_description": error.message}, _status(error), error.headers
-        )
-    if verification.api_key_info is None:
-        return JSONResponse({"active": False})
-    return JSONResponse({"active": True} | _claims(verification.api_key_info))
+
+    def __init__(self, api_keys: ApiKeys, authenticator: Authenticator, settings: Settings) -> None:
+        self._api_keys = api_keys
+        self._authenticator = authenticator
+        self._timeout_seconds = settings.operation_timeout_seconds
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one introspection request (RFC 7662, section 2).
+
+        A key that the caller may not see is not active. Without its database the service answers 503, never
+        `active: false`.
+        """
+        try:
+            secret = _secret(await read_form(Headers(scope=scope), receive))
+            response = JSONResponse(await in_time(self._introspect(secret, scope), self._timeout_seconds))
+        except ClientDisconnect:
+            return
+        except ServiceError as error:
+            note_errors(scope, error.code)
+            problem = {"error": _error_code(error), "error_description": error.message}
+            response = JSONResponse(problem, _status(error), error.headers)
+        await response(scope, receive, send)
+
+    async def _introspect(self, secret: str, scope: Scope) -> dict[str, str | int]:
+        caller = await self._authenticator.require(scope)
+        (verification,) = await self._api_keys.verify([VerifyAPIKeyRequest(api_key=secret)], caller)
+        key = verification.api_key_info
+        return {"active": False} if key is None else {"active": True, **_claims(key)}
 
 
-async def _read(request: Request) -> str:
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != FORM:
-        raise BadRequest(f"Send `Content-Type: {FORM}`.", 415)
-    try:
-        form = parse_qs((await request.body()).decode(), keep_blank_values=True, max_num_fields=20)
-    except ValueError:
-        raise BadRequest("The body is not a form in UTF-8.") from None
+def _secret(form: dict[str, list[str]]) -> str:
     match form.get("token"):
         case [secret]:
             return secret
@@ -60,7 +72,7 @@ def _claims(key: APIKeyInfo) -> dict[str, str | int]:
 
 
 def _error_code(error: ServiceError) -> str:
-    """The code of RFC 6750, section 3.1, or of RFC 6749 for what it has none for."""
+    """The code of RFC 6750, section 3.1, or RFC 6749's for errors that RFC 6750 has no code for."""
     if isinstance(error, Unauthenticated):
         return "invalid_token"
     if isinstance(error, BadRequest):
@@ -69,5 +81,5 @@ def _error_code(error: ServiceError) -> str:
 
 
 def _status(error: ServiceError) -> int:
-    # A gateway must never take a database that is away for an answer about the key: every kind of that is 503.
+    # A gateway must not take "the database is away" for an answer about the key, so a timeout is 503 too.
     return 503 if isinstance(error, DeadlineExceeded) else error.status

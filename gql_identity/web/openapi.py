@@ -4,11 +4,11 @@ from functools import cache
 from typing import Any
 
 from ..errors import BadRequest, ServiceError, Unauthenticated
+from .bodies import JSON
 from .json_messages import json_schemas, request_model
 from .rest_operations import OPERATIONS
 
 PREFIX = "/identity/v1"
-JSON = "application/json"
 
 
 @cache

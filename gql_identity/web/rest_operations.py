@@ -3,7 +3,6 @@
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple, get_type_hints
 
-import orjson
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError, create_model
 
 from ..errors import BadRequest, InvalidArgument
@@ -18,6 +17,7 @@ from ..messages.requests import (
     GetAPIKeyRequest,
 )
 from ..queries.lists import MINIMAL, wanted_fields
+from .bodies import parse_json
 from .json_messages import INFO_FIELDS, answer_model, message_of, reader
 
 _TOLD = {
@@ -121,10 +121,7 @@ OPERATIONS = {
 
 def read_message(operation: Operation, body: bytes) -> Any:
     """The message in a body; raises BadRequest, or InvalidArgument that names the part to change."""
-    try:
-        message = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        raise BadRequest("The body is not JSON in UTF-8.") from None
+    message = parse_json(body)
     if not isinstance(message, dict):
         raise BadRequest(f"Send one JSON object: the message {operation.request.__name__}.")
     try:

@@ -1,33 +1,33 @@
 """GraphQL over WebSocket: the protocol graphql-transport-ws (github.com/enisdenjo/graphql-ws, PROTOCOL.md)."""
 
 import asyncio
-import time
+from collections.abc import AsyncGenerator
 from contextlib import suppress
 from typing import Any
 
 import orjson
 import structlog
 import uuid_utils
-from graphql import GraphQLError
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
-from ..errors import ServiceError, Unauthenticated
-from ..execution.executor import Answer, Executor, RequestError, read_request, refusal
-from ..keys.changes import Changes
-from ..schema.context import Context
+from ..errors import Internal, ServiceError, Unauthenticated
+from ..execution.executor import Answer, Request, RequestError, read_request
+from ..keys.access import Caller
+from ..logs import RequestLog
 from ..settings import Settings
-from ..storage.database import DEADLINE
 from .authentication import Authenticator
+from .deadline import in_time
+from .graphql_operations import GraphQLOperations, Operation, error_codes, refused
 
 PROTOCOL = "graphql-transport-ws"
-INIT_SECONDS = 10.0  # how long a client may take to introduce itself
-MAX_OPERATIONS = 100  # at once on one connection
+INIT_SECONDS = 10.0  # how long a client may take to send connection_init
+MAX_OPERATIONS = 100  # running at one time on one connection
 
 log = structlog.get_logger()
 
 
 class _Closed(Exception):
-    """The connection is to be closed with this code and reason."""
+    """Closes the connection with a code and a reason."""
 
     def __init__(self, code: int, reason: str) -> None:
         super().__init__(reason)
@@ -41,22 +41,22 @@ class Connection:
     def __init__(
         self,
         websocket: WebSocket,
-        executor: Executor,
+        operations: GraphQLOperations,
         authenticator: Authenticator,
-        changes: Changes,
+        requests: RequestLog,
         settings: Settings,
     ) -> None:
         self._websocket = websocket
-        self._executor = executor
+        self._operations = operations
         self._authenticator = authenticator
-        self._changes = changes
+        self._requests = requests
         self._settings = settings
         self._authorization: str | None = websocket.headers.get("authorization")
         self._acknowledged = False
-        self._operations: dict[str, asyncio.Task[None]] = {}
+        self._running: dict[str, asyncio.Task[None]] = {}
 
     async def serve(self) -> None:
-        """Talk until either side ends it."""
+        """Exchange messages until either side closes the connection."""
         if PROTOCOL not in self._websocket.scope["subprotocols"]:
             await self._websocket.close(4406, f"Speak {PROTOCOL}")
             return
@@ -74,7 +74,7 @@ class Connection:
         except WebSocketDisconnect:
             pass
         finally:
-            for task in list(self._operations.values()):
+            for task in list(self._running.values()):
                 task.cancel()
                 with suppress(asyncio.CancelledError):
                     await task
@@ -105,7 +105,7 @@ class Connection:
             case {"type": "subscribe", "id": str(operation_id), "payload": dict(payload)} if operation_id:
                 self._subscribe(operation_id, payload)
             case {"type": "complete", "id": str(operation_id)}:
-                if task := self._operations.get(operation_id):
+                if task := self._running.get(operation_id):
                     task.cancel()
             case _:
                 raise _Closed(4400, "Unknown message")
@@ -119,7 +119,7 @@ class Connection:
             if name.lower() == "authorization" and isinstance(value, str):
                 self._authorization = value
         try:
-            await self._authenticator.identify(self._authorization, self._websocket.scope)
+            await self._caller()
         except Unauthenticated:
             raise _Closed(4403, "Forbidden") from None
         except ServiceError as error:
@@ -130,50 +130,56 @@ class Connection:
     def _subscribe(self, operation_id: str, payload: dict[str, Any]) -> None:
         if not self._acknowledged:
             raise _Closed(4401, "Unauthorized")
-        if operation_id in self._operations:
+        if operation_id in self._running:
             raise _Closed(4409, f"Subscriber for {operation_id[:50]} already exists")
-        if len(self._operations) >= MAX_OPERATIONS:
+        if len(self._running) >= MAX_OPERATIONS:
             raise _Closed(4429, f"More than {MAX_OPERATIONS} operations at once")
         task = asyncio.create_task(self._run(operation_id, payload))
-        self._operations[operation_id] = task
+        self._running[operation_id] = task
+
+    async def _caller(self) -> Caller | None:
+        if self._authorization is None:
+            return None
+        return await self._authenticator.identify(self._authorization, self._websocket.scope)
 
     async def _run(self, operation_id: str, payload: dict[str, Any]) -> None:
-        started = time.monotonic()
-        name = None
-        # Each operation has an id, as each request has: a line in the log is found by it.
-        structlog.contextvars.bind_contextvars(request_id=uuid_utils.uuid7().hex)
+        started = self._requests.begin()
+        line: dict[str, Any] = {"method": "WEBSOCKET", "path": self._websocket.scope["path"], "operation": None}
+        # Each operation has an id, as each HTTP request has, so that its lines in the log can be found.
+        request_id = uuid_utils.uuid7().hex
+        structlog.contextvars.bind_contextvars(request_id=request_id)
         try:
-            DEADLINE.set(started + self._settings.operation_timeout_seconds)
-            # Asked again for each operation: the key may have been revoked since the connection was opened.
-            caller = await self._authenticator.identify(self._authorization, self._websocket.scope)
-            request = read_request(payload)
-            prepared, operation = self._executor.operation(request, caller)
-            name = operation.name.value if operation.name else None
-            context = Context(self._authenticator.api_keys, self._changes, caller)
-            async for answer in self._executor.stream(request, prepared, operation, context):
+            async for answer in self._answers(payload, line):
+                if answer.errors:
+                    line["codes"] = sorted({*line.get("codes", ()), *error_codes(answer)})
                 await self._answer(operation_id, answer)
-                if not answer.executed:  # an error is the last word
+                if not answer.executed:  # the protocol's `error` ends the operation
                     return
             await self._send({"type": "complete", "id": operation_id})
-        except RequestError as error:
-            await self._refuse(operation_id, *error.errors)
-        except ServiceError as error:
-            await self._refuse(operation_id, GraphQLError(error.message, extensions=error.extensions))
         except WebSocketDisconnect:
             pass
         finally:
-            self._operations.pop(operation_id, None)
-            log.info(
-                "request",
-                method="WEBSOCKET",
-                path=self._websocket.scope["path"],
-                operation=name,
-                duration_ms=round((time.monotonic() - started) * 1000, 1),
-            )
+            self._running.pop(operation_id, None)
+            self._requests.end(request_id, started, **line)
 
-    async def _refuse(self, operation_id: str, *errors: GraphQLError) -> None:
-        with suppress(WebSocketDisconnect):
-            await self._answer(operation_id, refusal(*errors))
+    async def _answers(self, payload: dict[str, Any], line: dict[str, Any]) -> AsyncGenerator[Answer, None]:
+        """The answers to one `subscribe` message; an error is the last of them."""
+        try:
+            request = read_request(payload)
+            operation, caller = await in_time(self._find(request), self._settings.operation_timeout_seconds)
+            line["operation"] = operation.name
+            async for answer in self._operations.answers(operation, request, caller):
+                yield answer
+        except (RequestError, ServiceError) as error:
+            yield refused(error)
+        except Exception as error:
+            log.error("unexpected error", exc_info=error)
+            yield refused(Internal(structlog.contextvars.get_contextvars().get("request_id")))
+
+    async def _find(self, request: Request) -> tuple[Operation, Caller | None]:
+        # The key is checked again for each operation: it may have been revoked since the connection was made.
+        caller = await self._caller()
+        return self._operations.find(request, caller), caller
 
     async def _answer(self, operation_id: str, answer: Answer) -> None:
         if answer.executed:
@@ -183,7 +189,7 @@ class Connection:
 
     async def _send(self, message: dict[str, Any]) -> None:
         if self._websocket.application_state is not WebSocketState.CONNECTED:
-            raise WebSocketDisconnect  # closed meanwhile, by another operation's or the client's fault
+            raise WebSocketDisconnect  # closed meanwhile, by the client or for a fault of another operation
         await self._websocket.send_text(orjson.dumps(message).decode())
 
     async def _close(self, code: int, reason: str) -> None:

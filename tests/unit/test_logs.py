@@ -18,10 +18,10 @@ def written(capsys: pytest.CaptureFixture[str]) -> list[str]:
 async def test_a_line_is_written_when_nothing_else_is_under_way(capsys: pytest.CaptureFixture[str]) -> None:
     configure_logs("info", "json")
     requests = RequestLog()
-    requests.begin()
-    requests.end("a", method="GET", path=f"/{make_secret()}", status=200)
+    requests.end("a", requests.begin(), method="GET", path=f"/{make_secret()}", status=200)
     line = json.loads(capsys.readouterr().err)
     assert line.pop("timestamp").endswith("Z")
+    assert 0 <= line.pop("duration_ms") < 1000
     assert line == {
         "event": "request",
         "level": "info",
@@ -35,15 +35,14 @@ async def test_a_line_is_written_when_nothing_else_is_under_way(capsys: pytest.C
 async def test_lines_wait_for_others_that_are_under_way_but_not_long(capsys: pytest.CaptureFixture[str]) -> None:
     configure_logs("info", "json")
     requests = RequestLog()
-    for _ in range(4):
-        requests.begin()
-    requests.end("a")
-    requests.end("b")
+    started = max(requests.begin() for _ in range(4))
+    requests.end("a", started)
+    requests.end("b", started)
     assert written(capsys) == []
     await asyncio.sleep(3 * WRITE_SECONDS)
     assert written(capsys) == ["a", "b"]
-    requests.end("c")
-    requests.end("d")
+    requests.end("c", started)
+    requests.end("d", started)
     assert written(capsys) == ["c", "d"]
     await asyncio.sleep(3 * WRITE_SECONDS)
     assert written(capsys) == []
@@ -53,6 +52,5 @@ async def test_lines_wait_for_others_that_are_under_way_but_not_long(capsys: pyt
 async def test_level_and_style_hold_for_them_too(capsys: pytest.CaptureFixture[str], level: str, style: str) -> None:
     configure_logs(level, style)  # type: ignore[arg-type]
     requests = RequestLog()
-    requests.begin()
-    requests.end("a", path="/graphql")
+    requests.end("a", requests.begin(), path="/graphql")
     assert ("/graphql" in capsys.readouterr().err) == (level == "info")

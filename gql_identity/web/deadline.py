@@ -1,0 +1,24 @@
+"""The deadline of an operation."""
+
+import asyncio
+import time
+from collections.abc import Awaitable
+from typing import TypeVar
+
+from ..errors import DeadlineExceeded
+from ..storage.database import DEADLINE
+
+T = TypeVar("T")
+
+
+async def in_time(work: Awaitable[T], seconds: float) -> T:
+    """The result of `work`, whose database calls have the same deadline.
+
+    Raises DeadlineExceeded, and cancels the work, after this many seconds.
+    """
+    DEADLINE.set(time.monotonic() + seconds)
+    try:
+        async with asyncio.timeout(seconds):
+            return await work
+    except TimeoutError:
+        raise DeadlineExceeded("The request took too long. Ask for less, or try again.") from None
