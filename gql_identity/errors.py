@@ -1,4 +1,4 @@
-"""The whole error tree.
+"""All errors of the service.
 
     ServiceError                       has a code, an HTTP status and extensions
     ├── InvalidArgument                INVALID_ARGUMENT     400
@@ -12,19 +12,21 @@
     └── BadRequest                     BAD_REQUEST          400, 405, 406, 408, 413, 415
     StartError                         the process cannot start; the command line prints it and exits 1
 
-The codes are gRPC's names, as in the system that the seed comes from, and GraphQL's own for what fails before a
-resolver runs. graphql-core copies an exception's `extensions` into the answer, so no layer maps errors to codes.
+The codes are gRPC's names, as in Cloudforet. GraphQL has codes of its own for requests that fail before a resolver
+runs. graphql-core copies an exception's `extensions` into the response, so no layer maps errors to codes.
+
+The first line of an error's docstring is its description in the OpenAPI document.
 """
 
 from typing import Any, ClassVar
 
 
 class ServiceError(Exception):
-    """An expected failure: its message is for the person who sent the request, and tells nothing of our insides."""
+    """An expected failure. Its message is for the sender of the request and reveals no internals."""
 
     code: ClassVar[str]
     status: int
-    headers: dict[str, str]  # of the HTTP answer
+    headers: dict[str, str]  # of the HTTP response
 
     def __init__(self, message: str, **extensions: Any) -> None:
         super().__init__(message)

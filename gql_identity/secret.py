@@ -1,7 +1,7 @@
-"""Make, check and digest a secret; pure.
+"""Make, check and digest secrets. Pure.
 
-A secret is `gqlid_`, 43 base62 characters (256 random bits), and 6 base62 characters of a CRC-32 over what stands
-before, so that a scanner can tell a leaked key from other text and a typo costs no look-up.
+A secret is `gqlid_`, 43 base62 characters (256 random bits), and 6 base62 characters of a CRC-32 over the characters
+before. With the checksum a scanner can tell a leaked key from other text, and a typo costs no look-up.
 """
 
 import hmac
@@ -19,20 +19,20 @@ _ALPHABET = frozenset(ALPHABET)
 
 
 def make_secret() -> str:
-    """A new secret, of 256 random bits."""
+    """A new secret of 256 random bits."""
     body = PREFIX + _base62(secrets.randbits(256), RANDOM_CHARACTERS)
     return body + _checksum(body)
 
 
 def is_well_formed(secret: str) -> bool:
-    """Whether a text can be a secret at all: prefix, length, alphabet and checksum."""
+    """Whether the prefix, length, alphabet and checksum of a text are those of a secret."""
     if len(secret) != LENGTH or not secret.startswith(PREFIX) or not _ALPHABET.issuperset(secret[len(PREFIX) :]):
         return False
     return hmac.compare_digest(_checksum(secret[:-CHECKSUM_CHARACTERS]), secret[-CHECKSUM_CHARACTERS:])
 
 
 def contains_secret(text: str) -> bool:
-    """Whether a well-formed secret stands anywhere in a text."""
+    """Whether a text contains a well-formed secret."""
     if PREFIX not in text:
         return False
     begins = [place for place in range(len(text)) if text.startswith(PREFIX, place)]
@@ -40,8 +40,8 @@ def contains_secret(text: str) -> bool:
 
 
 def digest(secret: str, pepper: str) -> bytes:
-    """What is stored of a secret: the 32 bytes of its HMAC-SHA256 (RFC 2104) under a pepper."""
-    # Not `hmac.digest`: it lets go of Python's lock for a microsecond's work, and under load waits long to get it back.
+    """The digest that is stored instead of a secret: 32 bytes of HMAC-SHA256 (RFC 2104), keyed with a pepper."""
+    # Not `hmac.digest`: it releases Python's lock for a microsecond's work, and under load waits long to acquire it.
     keyed = _keyed(pepper).copy()
     keyed.update(secret.encode())
     return keyed.digest()
@@ -53,12 +53,12 @@ def _keyed(pepper: str) -> hmac.HMAC:
 
 
 def hint(secret: str) -> str:
-    """The prefix and the last four characters, to tell keys apart; they open nothing."""
+    """The prefix and the last four characters of a secret, to tell keys apart; no credential."""
     return f"{PREFIX}...{secret[-4:]}"
 
 
 def pepper_fingerprint(pepper: str) -> str:
-    """What may be known of a pepper: 16 hex digits that tell it from another and give nothing of it away."""
+    """16 hex digits that tell peppers apart and reveal nothing of them."""
     return digest("the fingerprint of a pepper", pepper).hex()[:16]
 
 

@@ -1,1 +1,1 @@
-"""The query language becomes filters, sorts and pipelines; pure."""
+"""The query language becomes filters, sorts and pipelines of the database. Pure: nothing here reads it."""

@@ -1,4 +1,4 @@
-"""The conditions of a query become filters and expressions. Pure: nothing here reads the database."""
+"""The conditions of a query become filters and expressions. Pure."""
 
 import re
 from collections.abc import Mapping
@@ -8,8 +8,8 @@ from typing import Any
 from ..messages.query import APIKeyCondition, APIKeyListQuery, APIKeyStatisticsQuery
 from ..settings import Settings
 from .fields import FIELDS, INSTANT, NUMBER, Column, Document, Kind, get_column
-from .inputs import check_count, echo, either, kind_of, read_items, read_number, read_text, refusal
-from .patterns import alternatives, escaped, matching, search
+from .inputs import check_count, invalid, json_type, quoted, read_aliased, read_items, read_number, read_text
+from .patterns import escape_text, join_alternatives, regex_condition, text_condition
 
 COMPARISONS = {"eq": "$eq", "not": "$ne", "lt": "$lt", "lte": "$lte", "gt": "$gt", "gte": "$gte"}
 
@@ -17,9 +17,10 @@ COMPARISONS = {"eq": "$eq", "not": "$ne", "lt": "$lt", "lte": "$lte", "gt": "$gt
 def read_filter(
     query: APIKeyListQuery | APIKeyStatisticsQuery, settings: Settings, now: datetime, extra: int = 0
 ) -> list[Document]:
-    """What `filter`, `filter_or` and `keyword` ask for, all of which must hold.
+    """The conditions of `filter`, `filter_or` and `keyword`, all of which must hold.
 
-    The bound on conditions counts `extra` ones that stand elsewhere.
+    `extra` conditions of other parts of the query count towards the bound. Raises InvalidArgument that names the part
+    to change.
     """
     every, some = query.filter or [], query.filter_or or []
     words = read_text(query.keyword or "", "query.keyword").split()
@@ -27,21 +28,24 @@ def read_filter(
     check_count("query", number, settings.max_conditions, "conditions in one query, a keyword's words included")
     must = [_condition(part, f"query.filter[{at}]", settings, now) for at, part in enumerate(every)]
     may = [_condition(part, f"query.filter_or[{at}]", settings, now) for at, part in enumerate(some)]
-    patterns = alternatives([escaped(word, "query.keyword", settings) for word in words])
-    may += [matching(FIELDS[name].path, pattern) for name in ("api_key_id", "user_id") for pattern in patterns]
+    patterns = join_alternatives([escape_text(word, "query.keyword", settings) for word in words])
+    may += [regex_condition(FIELDS[name].path, pattern) for name in ("api_key_id", "user_id") for pattern in patterns]
     return [*must, {"$or": may}] if may else must
 
 
 def read_expression(part: APIKeyCondition, columns: Mapping[str, Column], path: str) -> Document:
-    """A condition on the rows of a statistic, as an expression that compares as a filter does."""
-    key, key_path = either(part, "key", path)
+    """A condition on the rows of a statistic, as an expression that compares as a filter does.
+
+    Raises InvalidArgument that names the part to change.
+    """
+    key, key_path = read_aliased(part, "key", path)
     name, column = get_column(columns, key, key_path)
-    operator, operator_path = either(part, "operator", path)
+    operator, operator_path = read_aliased(part, "operator", path)
     if operator.value not in COMPARISONS:
-        raise refusal(operator_path, f"a condition of a group compares by {', '.join(COMPARISONS)}")
+        raise invalid(operator_path, f"a condition of a group compares by {', '.join(COMPARISONS)}")
     if not column.kind.is_single:
-        raise refusal(key_path, f"{echo(name)} is {column.kind}, which is not compared")
-    value, at = either(part, "value", path)
+        raise invalid(key_path, f"{quoted(name)} is {column.kind}, which is not compared")
+    value, at = read_aliased(part, "value", path)
     is_order = operator.value not in ("eq", "not")
     value = _single(column.kind, value, at, null=not is_order)
     compared = {COMPARISONS[operator.value]: [column.value, {"$literal": value}]}
@@ -49,11 +53,18 @@ def read_expression(part: APIKeyCondition, columns: Mapping[str, Column], path: 
     return {"$and": [{"$ne": [column.value, None]}, compared]} if is_order else compared
 
 
+def conjunction(conditions: list[Document]) -> Document:
+    """One filter that holds where all of the conditions hold; an empty one where there are none."""
+    if len(conditions) > 1:
+        return {"$and": conditions}
+    return conditions[0] if conditions else {}
+
+
 def _condition(part: APIKeyCondition, path: str, settings: Settings, now: datetime) -> Document:
-    key, key_path = either(part, "key", path)
+    key, key_path = read_aliased(part, "key", path)
     name, column = get_column(FIELDS, key, key_path)
-    operator = either(part, "operator", path)[0].value
-    value, at = either(part, "value", path)
+    operator = read_aliased(part, "operator", path)[0].value
+    value, at = read_aliased(part, "value", path)
     if operator in COMPARISONS:
         null = operator in ("eq", "not")
         return {column.path: {COMPARISONS[operator]: _single(column.kind, value, at, null=null)}}
@@ -62,44 +73,44 @@ def _condition(part: APIKeyCondition, path: str, settings: Settings, now: dateti
         return {column.path: {"$in" if operator == "in" else "$nin": values}}
     if operator == "exists":
         if not isinstance(value, bool):
-            raise refusal(at, f"exists takes true or false, not {kind_of(value)}")
-        return {column.path: {"$ne" if value else "$eq": None}}  # what is missing equals null
+            raise invalid(at, f"exists takes true or false, not {json_type(value)}")
+        return {column.path: {"$ne" if value else "$eq": None}}  # a missing field equals null
     if operator == "match":
-        raise refusal(path, f"match is for arrays of objects, and {name} is {column.kind}; use another operator")
+        raise invalid(path, f"match is for arrays of objects, and {name} is {column.kind}; use another operator")
     family, _, comparison = operator.partition("_")
     if family in ("datetime", "timediff"):
         if column.kind is not INSTANT:
-            raise refusal(path, f"{operator} compares instants, and {name} is {column.kind}")
+            raise invalid(path, f"{operator} compares instants, and {name} is {column.kind}")
         instant = _instant(value, at) if family == "datetime" else _from_now(value, at, now)
         return {column.path: {COMPARISONS[comparison]: instant}}
     if column.kind is INSTANT:
-        raise refusal(path, f"{operator} looks into text, and {name} is an instant")
-    return search(column.path, operator, value, at, settings)
+        raise invalid(path, f"{operator} looks into text, and {name} is an instant")
+    return text_condition(column.path, operator, value, at, settings)
 
 
 def _single(kind: Kind, value: Any, path: str, *, null: bool) -> Any:
-    """One value to compare a column with, as the database keeps it."""
+    """One value to compare a column with, as the database stores it."""
     if value is None and null:
         return None
     if kind is NUMBER:
         return read_number(value, path)
     if not isinstance(value, str):
-        raise refusal(path, f"{kind} is compared here, not {kind_of(value)}")
+        raise invalid(path, f"{kind} is compared here, not {json_type(value)}")
     if kind is INSTANT:
         return _instant(value, path)
     if kind.names and value not in kind.names:
-        raise refusal(path, f"{echo(value)} is not {kind}")
+        raise invalid(path, f"{quoted(value)} is not {kind}")
     return read_text(value, path)
 
 
 def _instant(value: Any, path: str) -> datetime:
-    """An instant to the millisecond, as it is kept; without an offset it is UTC."""
+    """An instant in whole milliseconds, as the database stores it; without an offset it is UTC."""
     text = read_text(value, path)
     try:
         instant = datetime.fromisoformat(text)
         instant = instant.astimezone(UTC) if instant.tzinfo else instant.replace(tzinfo=UTC)
     except (ValueError, OverflowError):
-        raise refusal(path, f"{echo(text)} is not ISO 8601, as 2026-11-23T04:36:42Z is") from None
+        raise invalid(path, f"{quoted(text)} is not ISO 8601, as 2026-11-23T04:36:42Z is") from None
     return instant.replace(microsecond=instant.microsecond // 1000 * 1000)
 
 
@@ -111,7 +122,7 @@ def _from_now(value: Any, path: str, now: datetime) -> datetime:
     text = read_text(value, path)
     found = _FROM_NOW.fullmatch(text)
     if found is None:
-        raise refusal(path, f"{echo(text)} is not now, now/d, now/w or now/m, as it is or with ±N s, m, h, d or w")
+        raise invalid(path, f"{quoted(text)} is not now, now/d, now/w or now/m, as it is or with ±N s, m, h, d or w")
     base, sign, number, unit = found.groups()
     now = now.astimezone(UTC).replace(microsecond=now.microsecond // 1000 * 1000)
     day = now.replace(hour=0, minute=0, second=0, microsecond=0)
@@ -119,11 +130,4 @@ def _from_now(value: Any, path: str, now: datetime) -> datetime:
     try:
         return start + timedelta(**{_UNITS[unit]: int(sign + number)}) if unit else start
     except OverflowError:
-        raise refusal(path, f"{echo(text)} is outside the years 1 to 9999") from None
-
-
-def all_of(conditions: list[Document]) -> Document:
-    """All of the conditions as one."""
-    if len(conditions) > 1:
-        return {"$and": conditions}
-    return conditions[0] if conditions else {}
+        raise invalid(path, f"{quoted(text)} is outside the years 1 to 9999") from None

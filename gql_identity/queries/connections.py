@@ -1,4 +1,4 @@
-"""The arguments of a connection become a read, and what was read a connection. Pure."""
+"""The arguments of a connection become a query, and its documents become the connection. Pure."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -9,12 +9,12 @@ from ..messages.keys import APIKeyConnection, APIKeyEdge, APIKeyInfo
 from ..settings import Settings
 from .cursors import Order, make_cursor, read_cursor
 from .fields import FIELDS, Document
-from .inputs import check_count, refusal
-from .patterns import search
+from .inputs import check_count, invalid
+from .patterns import text_condition
 
 
 class Parts(NamedTuple):
-    """What of a connection is selected, in snake_case."""
+    """The selected fields of a connection, of its edges, of its `pageInfo` and of its keys, in snake_case."""
 
     connection: frozenset[str]
     edge: frozenset[str]
@@ -23,26 +23,26 @@ class Parts(NamedTuple):
 
 
 class ConnectionPlan(NamedTuple):
-    """What to read for a connection. The conditions are the client's own, without its domain and the caller's reach."""
+    """What to read for a connection. The filter is the client's own: the domain and the caller's scope come later."""
 
     order: Order
-    filter: Document  # what matches, whatever the page
-    page: list[Document]  # what a page's place adds
+    filter: Document  # the keys that match, on any page
+    page: list[Document]  # the conditions of the cursors
     sort: dict[str, int]
     limit: int
     backward: bool
-    outside: Document | None  # what lies on the side that the page was reached from; None where nothing does
+    outside: Document | None  # the keys before the page, in its direction; None without a cursor there
 
 
 def plan_connection(arguments: ConnectionArguments, domains: set[str], settings: Settings) -> ConnectionPlan:
     """Read the arguments of a connection. Raises InvalidArgument that names the one to change."""
     state, filter_, order_by, first, after, last, before = arguments
     if first is not None and last is not None:
-        raise refusal("first", "give first or last, not both")
+        raise invalid("first", "give first or last, not both")
     for name, number in (("first", first), ("last", last)):
         if number is not None and not 0 <= number <= settings.max_page_size:
-            raise refusal(name, f"it is from 0 to {settings.max_page_size}, not {number}")
-    # Who gives only `before` goes back by a page.
+            raise invalid(name, f"it is from 0 to {settings.max_page_size}, not {number}")
+    # `before` alone asks for the page before it.
     backward = last is not None or (first is None and after is None and before is not None)
     number = last if first is None else first
     by = str(order_by.field.value) if order_by else "api_key_id"
@@ -76,7 +76,10 @@ def make_connection(
     outside: bool,
     total: int | None,
 ) -> APIKeyConnection:
-    """The connection of what was read: up to one more than the page holds, in the order of the read."""
+    """The connection of the documents, in the order of the query: up to one more than the page holds.
+
+    `outside` says whether there are keys on the other side of the cursor.
+    """
     more = len(documents) > plan.limit
     documents, keys = documents[: plan.limit], keys[: plan.limit]
     if plan.backward:
@@ -106,11 +109,11 @@ _COMPARED = {
 
 
 def _conditions(part: APIKeyFilter, path: str, settings: Settings, counted: list[int]) -> Iterator[Document]:
-    """What a filter asks for, all of which must hold; `counted` is how many filters there were before."""
+    """The conditions of a filter, all of which must hold; `counted` is the number of filters read before."""
     counted[0] += 1
     check_count("filter", counted[0], settings.max_conditions, "filters within one")
     if part.name_contains is not None:
-        yield search(FIELDS["name"].path, "contain", part.name_contains, f"{path}.nameContains", settings)
+        yield text_condition(FIELDS["name"].path, "contain", part.name_contains, f"{path}.nameContains", settings)
     if part.role is not None:
         yield {FIELDS["role"].path: part.role.name}
     if part.created_by is not None:

@@ -1,8 +1,7 @@
-"""Cursors: where a key stands in an order, as an opaque text. Pure.
+"""Cursors: the place of a key in an order, as opaque text. Pure.
 
-A page starts at the place that a cursor tells: the database goes there by an index, and no page costs more for being
-deep. A cursor is base64 of six bytes of a digest, and JSON of the place; the digest binds the place to its order and
-domain.
+The database finds the place of a cursor by an index, so a later page costs no more than the first. A cursor is
+base64 of six bytes of a digest, and JSON of the place; the digest binds the place to its order and domain.
 """
 
 import json
@@ -13,7 +12,7 @@ from typing import Any, NamedTuple
 
 from ..errors import InvalidArgument
 from .fields import FIELDS, INSTANT, Document
-from .inputs import read_text, refusal
+from .inputs import invalid, read_text
 
 CURSOR_VERSION = 1
 NULLABLE = frozenset({"last_accessed_at", "name"})
@@ -31,7 +30,7 @@ class Order(NamedTuple):
 
     @property
     def path(self) -> str:
-        """Where a document keeps the field."""
+        """The path of the field in a document."""
         return FIELDS[self.field].path
 
     def sort(self, *, backward: bool) -> dict[str, int]:
@@ -40,7 +39,7 @@ class Order(NamedTuple):
         return {self.path: direction, "_id": direction}
 
     def beyond(self, place: "Place", *, before: bool, inclusive: bool = False) -> Document:
-        """The condition of what comes after a place, or before it."""
+        """The condition of the keys after a place, or before it."""
         value, key_id = place
         upward = self.ascending != before
         ids = {"_id": {("$gt" if upward else "$lt") + ("e" if inclusive else ""): key_id}}
@@ -51,14 +50,14 @@ class Order(NamedTuple):
             return {"$or": [{self.path: {"$ne": None}}, tied]} if upward else tied
         further = {self.path: {"$gt" if upward else "$lt": value}}
         if self.field in NULLABLE and not upward:
-            # Null sorts below everything, and no comparison with a value finds it.
+            # Null sorts below every value, and no comparison with a value matches it.
             return {"$or": [further, {self.path: None}, tied]}
-        # The first part bounds the walk through the index, whatever a planner makes of the second.
+        # The first part bounds the index scan, whatever a planner makes of the second.
         return {self.path: {"$gte" if upward else "$lte": value}, "$or": [further, ids]}
 
 
 class Place(NamedTuple):
-    """Where a key stands in an order: the field's value, and its id."""
+    """The place of a key in an order: the field's value, and the key's id."""
 
     value: Any
     key_id: str
@@ -75,9 +74,9 @@ def make_cursor(order: Order, document: Document) -> str:
 
 def read_cursor(cursor: str, path: str, order: Order, domains: set[str]) -> Place:
     """The place of a cursor. Raises InvalidArgument for one that was not made for this order of a domain's keys."""
-    wrong = refusal(path, "this is no cursor of this connection: give one that it answered, in the same order")
+    wrong = invalid(path, "this is no cursor of this connection: give one that it answered, in the same order")
     if len(domains) != 1:
-        raise refusal(path, "a cursor is of one domain's keys, and several domains are asked for")
+        raise invalid(path, "a cursor is of one domain's keys, and several domains are asked for")
     if len(cursor) > MAX_CURSOR:
         raise wrong
     try:
@@ -88,7 +87,7 @@ def read_cursor(cursor: str, path: str, order: Order, domains: set[str]) -> Plac
     (domain_id,) = domains
     if _encode(content) != cursor or content[:6] != _digest(order, domain_id, content[6:]):
         raise wrong
-    # Anyone can make a digest: what it covers is checked too.
+    # The digest has no secret, so anyone can make one: its content is checked too.
     is_instant = FIELDS[order.field].kind is INSTANT
     try:
         if is_instant and type(value) is int:

@@ -1,6 +1,6 @@
-"""The one table of fields that a query may name, what each holds, and how to sort by them.
+"""The table of fields that a query may name, and what each holds.
 
-No text of a client becomes a field's path: a path comes from `FIELDS`, or from the stages of a statistic.
+No text of a client becomes a field's path: each path comes from `FIELDS`, or from the stages of a statistic.
 """
 
 import re
@@ -8,24 +8,23 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from ..messages.keys import APIKeyInfo
-from ..messages.query import APIKeySort
 from ..messages.values import APIKeyRole, APIKeyState
-from .inputs import check_count, echo, refusal
+from .inputs import invalid, quoted
 
-Document = dict[str, Any]
+Document = dict[str, Any]  # a filter, a stage of a pipeline, an expression or a row, as the database takes it
 
 
 class Kind(NamedTuple):
-    """What a column holds."""
+    """What kind of values a column holds."""
 
     name: str  # text, enum, instant, number, list or object
-    names: tuple[str, ...] = ()  # an enum's
-    element: Any = None  # a list's: the Kind of each element
-    fields: Any = None  # an object's: its names and their Kinds, or None where the data alone knows them
+    names: tuple[str, ...] = ()  # the names of an enum
+    element: Any = None  # the Kind of each element of a list
+    fields: Any = None  # the names of an object's fields and their Kinds; None where only the data knows them
 
     @property
     def is_single(self) -> bool:
-        """Whether it is one value, neither a list nor an object."""
+        """Whether a value is neither a list nor an object."""
         return self.name not in ("list", "object")
 
     def __str__(self) -> str:
@@ -35,14 +34,14 @@ class Kind(NamedTuple):
 
 
 class Column(NamedTuple):
-    """One field of a row: where the row keeps it, and what it holds."""
+    """One column of the rows: the path where a row stores it, and its kind."""
 
     path: str
     kind: Kind
 
     @property
     def value(self) -> Document:
-        """Its value in an expression; what is missing reads as null."""
+        """The column's value in an expression; a missing field reads as null."""
         return {"$ifNull": [f"${self.path}", None]}
 
 
@@ -64,29 +63,11 @@ SNAKE_CASE = {re.sub("_(.)", lambda part: part[1].upper(), name): name for name 
 
 
 def get_column(columns: Mapping[str, Column], name: str, path: str) -> tuple[str, Column]:
-    """A column by its name, in either spelling where it is a field's, and the name it stands under."""
+    """The column of a name, and the name under which `columns` has it.
+
+    A field's name is snake_case or camelCase. Raises InvalidArgument where there is no such column.
+    """
     found = name if name in columns else SNAKE_CASE.get(name, name)
     if found not in columns:
-        raise refusal(path, f"{echo(name)} is not a field here; use one of {', '.join(list(columns)[:40])}")
+        raise invalid(path, f"{quoted(name)} is not a field here; use one of {', '.join(list(columns)[:40])}")
     return found, columns[found]
-
-
-SORT_KEYS = 32  # MongoDB sorts by no more
-
-
-def sort_keys(sort: APIKeySort, columns: Mapping[str, Column], path: str) -> dict[str, int]:
-    """The paths and directions that a sort names. Raises InvalidArgument that names the part to change."""
-    if (sort.key is None) == (not sort.keys):
-        raise refusal(path, "give either key, or keys with at least one")
-    named = [(sort.key, sort.desc, f"{path}.key")] if sort.key is not None else []
-    named += [(part.key, part.desc, f"{path}.keys[{position}].key") for position, part in enumerate(sort.keys or [])]
-    check_count(path, len(named), SORT_KEYS, "keys to sort by")
-    keys: dict[str, int] = {}
-    for key, desc, at in named:
-        name, column = get_column(columns, key, at)
-        if not column.kind.is_single:
-            raise refusal(at, f"{echo(name)} is {column.kind}, which has no order")
-        if column.path in keys:
-            raise refusal(at, f"{echo(name)} is sorted by twice")
-        keys[column.path] = -1 if desc else 1
-    return keys

@@ -1,20 +1,21 @@
-"""`Query`: a list becomes a filter, a sort and a page. Pure: nothing here reads the database."""
+"""`Query`: a list becomes a filter, a sort and a page. Pure."""
 
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ..messages.query import APIKeyListQuery, APIKeySort
 from ..messages.requests import APIKeyQuery
 from ..settings import Settings
-from .conditions import all_of, read_filter
-from .fields import FIELDS, READABLE, SNAKE_CASE, Document, sort_keys
-from .inputs import echo, read_page, read_text, refusal
+from .conditions import conjunction, read_filter
+from .fields import FIELDS, READABLE, SNAKE_CASE, Document
+from .inputs import invalid, quoted, read_page, read_text
+from .sorts import read_sort
 
 MINIMAL = frozenset({"api_key_id", "state", "user_id"})
 
 
 class ListPlan(NamedTuple):
-    """What to read for a list. The filter is the client's own, without its domain and the caller's reach."""
+    """What to read for a list. The filter is the client's own: the domain and the caller's scope come later."""
 
     filter: Document
     sort: dict[str, int]
@@ -28,10 +29,10 @@ def list_plan(request: APIKeyQuery, settings: Settings, now: datetime) -> ListPl
     """Read an `APIKeyQuery`. Raises InvalidArgument that names the part to change."""
     query = request.query or APIKeyListQuery()
     if query.unwind is not None:
-        raise refusal("query.unwind", "a key has no field that is an array; leave it out")
+        raise invalid("query.unwind", "a key has no field that is an array; leave it out")
     if query.minimal and query.only:
-        raise refusal("query.minimal", "it is short for an only; give one of the two")
-    own: dict[str, Any] = {}
+        raise invalid("query.minimal", "it is short for an only; give one of the two")
+    own: Document = {}
     if request.api_key_id is not None:
         own["_id"] = read_text(str(request.api_key_id), "api_key_id")
     if request.state is not None:
@@ -40,7 +41,7 @@ def list_plan(request: APIKeyQuery, settings: Settings, now: datetime) -> ListPl
         own["user_id"] = read_text(str(request.user_id), "user_id")
     skip, limit = read_page(query.page, settings)
     return ListPlan(
-        filter=all_of([*([own] if own else []), *read_filter(query, settings, now)]),
+        filter=conjunction([*([own] if own else []), *read_filter(query, settings, now)]),
         sort=_list_sort(query.sort),
         skip=skip,
         limit=limit or settings.max_page_size,
@@ -59,11 +60,11 @@ def wanted_fields(only: list[str] | None, path: str) -> frozenset[str] | None:
     names = [SNAKE_CASE.get(name, name) for name in only]
     for position, name in enumerate(names):
         if name not in READABLE:
-            raise refusal(f"{path}[{position}]", f"{echo(name)} is not a field; use one of {', '.join(READABLE)}")
+            raise invalid(f"{path}[{position}]", f"{quoted(name)} is not a field; use one of {', '.join(READABLE)}")
     return frozenset(names)
 
 
 def _list_sort(sort: APIKeySort | None) -> dict[str, int]:
-    keys = sort_keys(sort, FIELDS, "query.sort") if sort else {"_id": 1}
+    keys = read_sort(sort, FIELDS, "query.sort") if sort else {"_id": 1}
     # Ids break ties, so that pages neither overlap nor skip.
     return {**keys, "_id": keys.get("_id", list(keys.values())[-1])}

@@ -1,4 +1,4 @@
-"""`StatisticsQuery`: a statistic becomes a filter and a pipeline, and its rows an answer. Pure."""
+"""`StatisticsQuery`: a statistic becomes a filter and a pipeline, and its rows become the result. Pure."""
 
 import math
 from datetime import UTC, datetime
@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 from ..messages.requests import APIKeyStatQuery
 from ..messages.values import instant_text
 from ..settings import Settings
-from .conditions import all_of, read_filter
+from .conditions import conjunction, read_filter
 from .fields import FIELDS, Document, get_column
-from .inputs import check_count, read_page, refusal
-from .stages import Rows
+from .inputs import check_count, invalid, read_page
+from .stages import build_pipeline
 
 
 class StatPlan(NamedTuple):
@@ -18,7 +18,7 @@ class StatPlan(NamedTuple):
 
     filter: Document
     pipeline: list[Document]
-    names: dict[str, str] | None  # each name in the answer, and where a row keeps it; None for distinct values
+    names: dict[str, str] | None  # each name in the result, and where a row stores it; None for distinct values
     paged: bool
 
 
@@ -27,7 +27,7 @@ def stat_plan(request: APIKeyStatQuery, settings: Settings, now: datetime) -> St
     query = request.query
     stages = query.aggregate or []
     if (query.distinct is None) == (not stages):
-        raise refusal("query", "give either distinct, a field's name, or aggregate, a list of at least one stage")
+        raise invalid("query", "give either distinct, a field's name, or aggregate, a list of at least one stage")
     check_count("query.aggregate", len(stages), settings.max_stages, "stages in one statistic")
     fields = [field for stage in stages if stage.group for field in stage.group.fields or []]
     conditions = read_filter(query, settings, now, extra=sum(len(field.conditions or []) for field in fields))
@@ -35,20 +35,17 @@ def stat_plan(request: APIKeyStatQuery, settings: Settings, now: datetime) -> St
     if query.distinct is not None:
         pipeline = _distinct(query.distinct)
     else:
-        rows = Rows(settings)
-        for position, stage in enumerate(stages):
-            rows.add(stage, f"query.aggregate[{position}]")
-        pipeline, names = rows.finish()
+        pipeline, names = build_pipeline(stages, "query.aggregate", settings)
     skip, limit = read_page(query.page, settings)
     part: list[Document] = [{"$skip": skip}] if skip else []
     part.append({"$limit": limit or settings.max_page_size})
     if limit:
         part = [{"$facet": {"rows": part, "total": [{"$count": "total"}]}}]
-    return StatPlan(filter=all_of(conditions), pipeline=[*pipeline, *part], names=names, paged=bool(limit))
+    return StatPlan(filter=conjunction(conditions), pipeline=[*pipeline, *part], names=names, paged=bool(limit))
 
 
 def stat_answer(plan: StatPlan, rows: list[Document]) -> Document:
-    """The answer to a statistic: `{"results": [...]}`, with `total_count` when paged; instants are text."""
+    """The result of a statistic: `{"results": [...]}`, with `total_count` when paged; instants are text."""
     answer: Document = {}
     if plan.paged:
         total = rows[0]["total"]
@@ -62,12 +59,12 @@ def stat_answer(plan: StatPlan, rows: list[Document]) -> Document:
 
 def _distinct(name: str) -> list[Document]:
     _, column = get_column(FIELDS, name, "query.distinct")
-    # Null is no value, whether it is stored or the field is missing: it is left out.
+    # Null is left out, stored or missing.
     return [{"$match": {column.path: {"$ne": None}}}, {"$group": {"_id": f"${column.path}"}}, {"$sort": {"_id": 1}}]
 
 
 def _plain(value: Any) -> Any:
-    """A value of the database as JSON has it; a number that is not finite is null."""
+    """A value of the database as JSON; a number that is not finite becomes null."""
     if isinstance(value, datetime):
         return instant_text(value if value.tzinfo else value.replace(tzinfo=UTC))
     if isinstance(value, dict):

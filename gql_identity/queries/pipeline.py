@@ -1,0 +1,126 @@
+"""The pipeline of a statistic under construction: its stages, and what each column of its rows holds.
+
+A row starts as a key's document. Later stages store what they compute under names of our own (`c0`, `c1`, ...), so
+that no name of a client becomes a path. The kind of each column is known, so that a stage that could only fail in the
+database is refused before.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from ..settings import Settings
+from .fields import FIELDS, NUMBER, Column, Document, Kind, get_column
+from .inputs import invalid, quoted, read_aliased, read_text
+from .sorts import MAX_SORT_KEYS
+
+
+class Computed(NamedTuple):
+    """One column of a new row: an expression, and the kind of its values."""
+
+    expression: Any
+    kind: Kind
+
+
+class NewRow:
+    """The row that a stage makes, or an object within it: what each name holds."""
+
+    def __init__(self, outer: "NewRow | None" = None) -> None:
+        self.columns: dict[str, Computed] = {}
+        self._copied: set[str] = outer._copied if outer else set()
+
+    def add(self, name: str, expression: Any, kind: Kind) -> None:
+        """Add a column under a name that `new_name` has checked."""
+        self.columns[name] = Computed(expression, kind)
+
+    def check_copy(self, column: Column, path: str) -> None:
+        """Refuse a second copy of a list or an object: a row that doubles with each stage would outgrow any memory."""
+        if column.path in self._copied and not column.kind.is_single:
+            raise invalid(path, f"a stage keeps {column.kind} once; name it once")
+        self._copied.add(column.path)
+
+    def copy(self, name: str, column: Column, path: str) -> None:
+        """Add a column as it is."""
+        self.check_copy(column, path)
+        self.add(name, column.value, column.kind)
+
+    def new_name(self, part: Any, path: str, otherwise: str | None = None) -> str:
+        """The name that a part gives its column, or `otherwise`: well-formed, and not taken."""
+        name, at = read_aliased(part, "name", path, required=otherwise is None)
+        name = check_name(otherwise if name is None else name, at)
+        if name in self.columns:
+            raise invalid(at, f"{quoted(name)} is taken; choose another name")
+        return name
+
+    def stored_names(self) -> dict[str, str]:
+        """Where the new row stores each name."""
+        return {name: f"c{position}" for position, name in enumerate(self.columns)}
+
+
+class Pipeline:
+    """The stages so far, and the columns of the rows that they give."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.stages: list[Document] = []
+        self.columns: Mapping[str, Column] = FIELDS
+        self.group_keys: list[str] = []  # the names of the last group's keys
+        self._is_sorted = False
+
+    def get(self, part: Any, path: str) -> tuple[str, Column]:
+        """The column that a part's `key` names, and its name. Raises InvalidArgument where there is none."""
+        key, at = read_aliased(part, "key", path)
+        return get_column(self.columns, key, at)
+
+    def get_number(self, name: str, path: str) -> Document:
+        """The value of a column of numbers. Raises InvalidArgument where there is none of that name."""
+        name, column = get_column(self.columns, name, path)
+        if column.kind is not NUMBER:
+            raise invalid(path, f"a number is needed, and {quoted(name)} is {column.kind}")
+        return column.value
+
+    def replace_rows(self, row: NewRow) -> None:
+        """Replace each row by the new one."""
+        stored = row.stored_names()
+        self.stages.append({"$replaceWith": {stored[name]: made.expression for name, made in row.columns.items()}})
+        self.set_columns({name: Column(stored[name], made.kind) for name, made in row.columns.items()})
+
+    def set_columns(
+        self, columns: Mapping[str, Column], group_keys: list[str] | None = None, *, is_sorted: bool = False
+    ) -> None:
+        """Note what the rows hold now; with `group_keys`, that they are new rows, sorted or not."""
+        self.columns = columns
+        if group_keys is not None:
+            self.group_keys, self._is_sorted = group_keys, is_sorted
+
+    def sort(self, keys: dict[str, int]) -> None:
+        """Sort by these paths; ties are broken in the last one's direction."""
+        self.stages.append({"$sort": self._with_ties(keys, list(keys.values())[-1])})
+        self._is_sorted = True
+
+    def sort_if_unsorted(self) -> None:
+        """Give the rows an order where they have none: keys by id, groups by their keys."""
+        keys = {} if self._is_sorted else self._with_ties({}, 1)
+        if keys:
+            self.stages.append({"$sort": keys})
+        self._is_sorted = True
+
+    def _with_ties(self, keys: dict[str, int], direction: int) -> dict[str, int]:
+        """The keys, then what breaks ties, so that pages neither overlap nor skip."""
+        names = ["api_key_id"] if self.columns is FIELDS else [*self.group_keys, *self.columns]
+        columns = [self.columns[name] for name in names]
+        ties = {column.path: direction for column in columns if column.kind.is_single}
+        return dict(list({**keys, **{path: ties[path] for path in ties if path not in keys}}.items())[:MAX_SORT_KEYS])
+
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
+
+
+def check_name(name: Any, path: str) -> str:
+    """A client's name for a column. Raises InvalidArgument for one that is not well-formed."""
+    text = read_text(name, path)
+    if not _NAME.fullmatch(text):
+        raise invalid(
+            path, f"{quoted(text)} is not 1 to 64 letters, digits and underscores, the first of them no digit"
+        )
+    return text
