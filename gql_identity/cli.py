@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import importlib.metadata
 import json
 import os
 import signal
@@ -22,7 +23,7 @@ from .logs import configure_logs
 from .messages.keys import APIKeyInfo
 from .messages.requests import CreateAPIKeyRequest
 from .messages.values import APIKeyRole
-from .schema.federation import schema
+from .schema.federation import schema, subgraph_sdl
 from .server.listener import listen, raise_file_limit
 from .server.process import end_with_parent, serve
 from .settings import RESOLVED, Settings, load_settings
@@ -33,6 +34,7 @@ from .storage.sign_in_codes import SignInCodes
 from .web.json_messages import message_of, plain
 
 INDEXES_SECONDS = 24 * 3600.0
+_PACKAGE = "gql-identity"
 _PARENT = "GQL_IDENTITY_PARENT"
 
 
@@ -49,6 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="gql-identity", description="API keys as a GraphQL service.")
+    parser.add_argument("--version", action="version", version=f"gql-identity {importlib.metadata.version(_PACKAGE)}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     serving = commands.add_parser("serve", help="serve the API; without --mongo-uri, from an embedded database")
@@ -56,6 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     serving.set_defaults(run=_serve)
 
     exported = commands.add_parser("schema", help="print the schema")
+    exported.add_argument("--subgraph", action="store_true", help="as a gateway composes it: `_service.sdl`")
     exported.add_argument("--check", type=Path, metavar="FILE", help="only check that FILE is the schema")
     exported.set_defaults(run=_schema)
 
@@ -82,7 +86,13 @@ def _parser() -> argparse.ArgumentParser:
 def _add_flags(parser: argparse.ArgumentParser, *names: str) -> None:
     for name in names:
         field = Settings.model_fields[name]
-        parser.add_argument(f"--{name.replace('_', '-')}", dest=f"setting_{name}", help=field.description)
+        default = "" if field.default is None else f" (default: {field.default})"
+        parser.add_argument(
+            f"--{name.replace('_', '-')}",
+            dest=f"setting_{name}",
+            metavar=name.rpartition("_")[2].upper(),
+            help=f"{field.description}{default}",
+        )
 
 
 def _settings(options: argparse.Namespace) -> Settings:
@@ -198,7 +208,7 @@ def _announce(
 
 
 def _schema(options: argparse.Namespace) -> int:
-    text = schema.as_str() + "\n"
+    text = (subgraph_sdl(schema) if options.subgraph else schema.as_str()) + "\n"
     if options.check is None:
         print(text, end="")
         return 0

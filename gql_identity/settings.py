@@ -5,6 +5,7 @@ A command-line flag overrides an environment variable `GQL_IDENTITY_...`, which 
 
 import json
 import os
+import re
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -134,6 +135,14 @@ class Settings(BaseSettings):
         description="The most values that a response may hold, computed before the operation runs.",
     )
 
+    @field_validator("port", mode="before")
+    @classmethod
+    def _not_from_kubernetes(cls, value: Any) -> Any:
+        """The default where Kubernetes has set `GQL_IDENTITY_PORT` to the address of a service called gql-identity."""
+        if isinstance(value, str) and _KUBERNETES_URL.fullmatch(value):
+            return cls.model_fields["port"].default
+        return value
+
     @field_validator("peppers_retired", "trusted_proxies", "cors_origins", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
@@ -220,6 +229,31 @@ def load_settings(**flags: Any) -> Settings:
     return settings
 
 
+# What Kubernetes sets in each pod for a service whose name begins with gql-identity
+# (kubernetes.io/docs/concepts/services-networking/service, "Environment variables").
+_KUBERNETES_URL = re.compile(r"(tcp|udp|sctp)://[^/\s]+:\d+")
+_KUBERNETES = tuple(
+    (re.compile(rf"{PREFIX}(\w+_)?{name}"), re.compile(value))
+    for name, value in {
+        r"SERVICE_HOST": r"[0-9a-fA-F.:]+",
+        r"SERVICE_PORT(_\w+)?": r"\d+",
+        r"PORT(_\d+_(TCP|UDP|SCTP))?": _KUBERNETES_URL.pattern,
+        r"PORT_\d+_(TCP|UDP|SCTP)_PROTO": r"tcp|udp|sctp",
+        r"PORT_\d+_(TCP|UDP|SCTP)_PORT": r"\d+",
+        r"PORT_\d+_(TCP|UDP|SCTP)_ADDR": r"[0-9a-fA-F.:]+",
+    }.items()
+)
+
+
+def _is_from_kubernetes(name: str, value: str) -> bool:
+    names = (value_of for name_of, value_of in _KUBERNETES if name_of.fullmatch(name))
+    return any(value_of.fullmatch(value) for value_of in names)
+
+
 def _unknown_variables() -> list[str]:
     known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields} | _NOT_SETTINGS
-    return sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)
+    return sorted(
+        name
+        for name, value in os.environ.items()
+        if name.startswith(PREFIX) and name not in known and not _is_from_kubernetes(name, value)
+    )

@@ -10,7 +10,7 @@ const apiKeysUrl = process.env.API_KEYS_URL ?? "http://127.0.0.1:8000/graphql";
 // What the running service says of itself: its schema as a subgraph, without Relay's `node`, which other subgraphs
 // may have too. Where introspection is not public, a key is asked for.
 const headers = { "Content-Type": "application/json" };
-if (process.env.GQL_IDENTITY_KEY) headers.Authorization = `Bearer ${process.env.GQL_IDENTITY_KEY}`;
+if (process.env.IDENTITY_KEY) headers.Authorization = `Bearer ${process.env.IDENTITY_KEY}`;
 const body = JSON.stringify({ query: "{ _service { sdl } }" });
 const answer = await (await fetch(apiKeysUrl, { method: "POST", headers, body })).json();
 if (answer.errors) throw new Error(answer.errors[0].message);

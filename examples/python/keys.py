@@ -11,9 +11,9 @@ from api_keys_client.exceptions import GraphQLClientGraphQLMultiError
 from api_keys_client.fragments import Key
 from api_keys_client.input_types import APIKeyChangedRequest, APIKeyQuery, APIKeyRequest, CreateAPIKeyRequest
 
-URL = os.environ.get("GQL_IDENTITY_URL", "http://127.0.0.1:8000/graphql")
-DOMAIN = os.environ.get("GQL_IDENTITY_DOMAIN", "default")
-HEADERS = {"Authorization": f"Bearer {os.environ.get('GQL_IDENTITY_KEY', '')}"}
+URL = os.environ.get("IDENTITY_URL", "http://127.0.0.1:8000/graphql")
+DOMAIN = os.environ.get("IDENTITY_DOMAIN", "default")
+HEADERS = {"Authorization": f"Bearer {os.environ.get('IDENTITY_KEY', '')}"}
 
 
 async def main(arguments: list[str]) -> None:

@@ -96,9 +96,14 @@ def _make_schema() -> FederatedSchema:
             # A root field's `input` is what the type of it says.
             input_.description = input_.description or get_named_type(input_.type).description
     _describe_federation(made._schema)
-    sdl = print_ast(visit(parse(made.as_str()), _WithoutNode()))
+    sdl = subgraph_sdl(made)
     made._schema.type_map["_Service"].fields["sdl"].resolve = lambda *_: sdl  # type: ignore[attr-defined]
     return made
+
+
+def subgraph_sdl(made: Schema) -> str:
+    """The schema that a gateway composes, as `_service { sdl }` returns it."""
+    return print_ast(visit(parse(made.as_str()), _WithoutNode()))
 
 
 def _describe_federation(made: GraphQLSchema) -> None:

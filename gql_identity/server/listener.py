@@ -30,7 +30,8 @@ def listen(host: str, port: int) -> Iterator[socket.socket]:
             listener.listen(BACKLOG)
         except OSError as error:
             raise StartError(
-                f"Cannot listen on {host} port {port}: {error.strerror}. Choose another with --port."
+                f"Cannot listen on {host} port {port}: {error.strerror}. "
+                "Choose another with --port or GQL_IDENTITY_PORT."
             ) from None
         yield listener
 

@@ -28,7 +28,7 @@ def address(served: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[s
         missing_tool("the example's packages (npm ci in examples/react)")
     vite = ["node", str(EXAMPLE / "node_modules" / "vite" / "bin" / "vite.js")]
     built = str(tmp_path_factory.mktemp("react"))
-    environment = surroundings(GQL_IDENTITY_URL=served.url, NO_COLOR="1")
+    environment = surroundings(IDENTITY_URL=served.url, NO_COLOR="1")
     options: dict[str, Any] = {"cwd": EXAMPLE, "env": environment, "text": True}
     subprocess.run([*vite, "build", "--outDir", built], check=True, capture_output=True, timeout=120, **options)
     log = Path(built) / "preview.log"

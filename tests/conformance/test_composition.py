@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from gql_identity.cli import main
 from gql_identity.schema.federation import schema
 from tests.conftest import Api, missing_tool
 
@@ -55,6 +56,12 @@ def compose(**subgraphs: str) -> Any:
 @pytest.fixture
 async def sdl(api: Api) -> str:
     return str((await api.data("{ _service { sdl } }"))["_service"]["sdl"])
+
+
+async def test_the_command_prints_what_gateways_are_told(sdl: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["schema", "--subgraph"])
+    assert capsys.readouterr().out == f"{sdl}\n"
 
 
 async def test_it_composes_with_a_users_subgraph(sdl: str) -> None:

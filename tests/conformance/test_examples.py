@@ -59,7 +59,7 @@ def lists_creates_and_disables(keys: Callable[..., str]) -> None:
 
 
 def surrounding_key(served: Any) -> dict[str, str]:
-    return {"GQL_IDENTITY_URL": f"{served.url}/graphql", "GQL_IDENTITY_KEY": served.admin_key}
+    return {"IDENTITY_URL": f"{served.url}/graphql", "IDENTITY_KEY": served.admin_key}
 
 
 def test_the_typescript_client_runs_and_its_types_are_strict(served: Any, tmp_path: Path) -> None:

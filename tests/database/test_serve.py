@@ -1,5 +1,6 @@
 """The commands as their users run them: real processes, real signals."""
 
+import importlib.metadata
 import json
 import os
 import pty
@@ -220,7 +221,7 @@ class TestRefusals:
             said = refused("--port", port, "--data-dir", str(tmp_path / "data"))
         assert said == (
             f"gql-identity: Cannot listen on 127.0.0.1 port {port}: Address already in use. "
-            "Choose another with --port.\n"
+            "Choose another with --port or GQL_IDENTITY_PORT.\n"
         )
         assert not (tmp_path / "data").exists()
 
@@ -266,6 +267,17 @@ class TestRefusals:
     def test_a_data_directory_that_cannot_be(self, tmp_path: Path) -> None:
         (tmp_path / "file").touch()
         assert "Choose another with --data-dir." in refused("--port", "0", "--data-dir", str(tmp_path / "file" / "x"))
+
+    def test_it_tells_its_version_also_as_a_module(self) -> None:
+        version = f"gql-identity {importlib.metadata.version('gql-identity')}\n"
+        assert run("--version").stdout == version
+        command = [sys.executable, "-m", "gql_identity", "--version"]
+        assert subprocess.run(command, capture_output=True, text=True, env=surroundings()).stdout == version
+
+    def test_the_help_shows_flags_with_their_defaults(self) -> None:
+        shown = " ".join(run("serve", "--help").stdout.split())
+        assert "--port PORT The port to listen on; 0 takes a free one. (default: 8000)" in shown
+        assert "SETTING" not in shown
 
     def test_a_misspelled_command_shows_its_usage(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert exit_code("serve", "--prot", "1") == 2

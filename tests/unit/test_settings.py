@@ -77,3 +77,46 @@ def test_the_schema_and_the_page_are_public_on_loopback_alone(
     settings = load_settings(host=host, introspection=introspection, graphiql=graphiql)
     assert settings.introspection_for == public
     assert settings.shows_graphiql is page
+
+
+KUBERNETES = {
+    "SERVICE_HOST": "10.96.0.12",
+    "SERVICE_PORT": "8000",
+    "SERVICE_PORT_HTTP": "8000",
+    "PORT": "tcp://10.96.0.12:8000",
+    "PORT_8000_TCP": "tcp://10.96.0.12:8000",
+    "PORT_8000_TCP_PROTO": "tcp",
+    "PORT_8000_TCP_PORT": "8000",
+    "PORT_8000_TCP_ADDR": "10.96.0.12",
+    "METRICS_SERVICE_HOST": "fd00::12",
+    "METRICS_PORT_9000_TCP": "tcp://[fd00::12]:9000",
+}
+
+
+def test_what_kubernetes_sets_for_a_service_of_this_name_is_no_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in KUBERNETES.items():
+        monkeypatch.setenv(f"GQL_IDENTITY_{name}", value)
+    assert load_settings().port == 8000
+    assert load_settings(port="8001").port == 8001
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PEPPERS_RETRIED", LONG),
+        ("SERVICE_HOST", "not an address"),
+        ("SERVICE_PORT", "eight thousand"),
+        ("PORT_8000", "8000"),
+        ("HOST_NAME", "10.96.0.12"),
+    ],
+)
+def test_what_only_looks_like_it_stops_the_start(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(f"GQL_IDENTITY_{name}", value)
+    with pytest.raises(StartError, match=f"GQL_IDENTITY_{name} is not a setting"):
+        load_settings()
+
+
+def test_a_port_that_is_a_port_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GQL_IDENTITY_PORT", "tcp://10.96.0.12")
+    with pytest.raises(StartError, match="GQL_IDENTITY_PORT"):
+        load_settings()

@@ -3,9 +3,9 @@
 import { ClientError, GraphQLClient } from "graphql-request";
 import { CreateKeyDocument, DisableKeyDocument, ListKeysDocument, type KeyFragment } from "./generated.js";
 
-const url = process.env.GQL_IDENTITY_URL ?? "http://127.0.0.1:8000/graphql";
-const domainId = process.env.GQL_IDENTITY_DOMAIN ?? "default";
-const client = new GraphQLClient(url, { headers: { Authorization: `Bearer ${process.env.GQL_IDENTITY_KEY ?? ""}` } });
+const url = process.env.IDENTITY_URL ?? "http://127.0.0.1:8000/graphql";
+const domainId = process.env.IDENTITY_DOMAIN ?? "default";
+const client = new GraphQLClient(url, { headers: { Authorization: `Bearer ${process.env.IDENTITY_KEY ?? ""}` } });
 
 const shown = (key: KeyFragment): string =>
   [key.apiKeyId, key.state, key.role, key.userId, key.hint, key.name ?? ""].join("  ");
