@@ -45,6 +45,7 @@ from .credentials import Credentials
 from .matching import Owner, matches, matches_of_all, owner_key
 from .rates import Rates
 from .records import opaque_id, projection, read_key, read_opaque_id, stored_fields
+from .validity import is_valid
 
 MAX_VERIFIED = 100
 
@@ -318,7 +319,7 @@ class ApiKeys:
             return APIKeyVerification(valid=False, code=APIKeyVerificationCode.MALFORMED)
         if key is None or not may_verify(caller, key.domain_id, key.user_id, key.role):
             return APIKeyVerification(valid=False, code=APIKeyVerificationCode.NOT_FOUND)
-        if key.state is not APIKeyState.ENABLED:
+        if not is_valid(key):
             return APIKeyVerification(valid=False, code=APIKeyVerificationCode.DISABLED)
         self.credentials.uses.used(key.api_key_id, key.domain_id)
         return APIKeyVerification(valid=True, code=APIKeyVerificationCode.VALID, api_key_info=key)

@@ -17,6 +17,7 @@ from ..storage.database import Database, Document
 from ..storage.point_reads import PointReads
 from .access import Caller, Reach, reach
 from .records import STORED, read_key
+from .validity import VALIDITY_FIELDS, is_valid_document
 
 WAITING_CHANGES = 100  # a subscriber that has so many unread is dropped
 CHECK_SECONDS = 0.4  # how often the subscribers' own keys are read again, all in one read
@@ -184,14 +185,13 @@ class Changes:
             keys = {(one.caller.domain_id, one.caller.key_id) for one in self._subscribers}
             try:
                 async with asyncio.timeout(max(0.05, believed + BELIEVED_SECONDS - asked)):
-                    documents = await self._point_reads.find(keys, frozenset({"state"}))
+                    documents = await self._point_reads.find(keys, VALIDITY_FIELDS)
             except (ServiceError, TimeoutError):
                 if time.monotonic() - believed >= BELIEVED_SECONDS:
                     self._end_all(Unavailable("The database cannot be reached now. Subscribe again."))
                 continue
             believed = asked
-            enabled = {key for key, document in documents.items() if document["state"] == APIKeyState.ENABLED.name}
-            lost = keys - enabled
+            lost = keys - {key for key, document in documents.items() if is_valid_document(document)}
             for subscriber in list(self._subscribers):
                 caller = subscriber.caller
                 if (caller.domain_id, caller.key_id) in lost:

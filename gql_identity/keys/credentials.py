@@ -8,11 +8,11 @@ from strawberry.dataloader import DataLoader
 
 from .. import secret
 from ..messages.keys import APIKeyInfo
-from ..messages.values import APIKeyState
 from ..settings import Settings
 from ..storage.database import DEADLINE, Database
 from ..storage.uses import Uses
 from .records import read_key
+from .validity import is_valid
 
 # A disabled or deleted key is refused everywhere within a second: this, and the time that a read takes.
 KNOWN_SECONDS = 0.5  # how long a key once read is believed, counted from before its read
@@ -52,7 +52,7 @@ class Credentials:
             begun, read = reading
             key = await asyncio.shield(read)
             # What another request began to read is worth as much as what is believed: it must be good, and new.
-            if key is not None and key.state is APIKeyState.ENABLED and time.monotonic() - begun < KNOWN_SECONDS:
+            if key is not None and is_valid(key) and time.monotonic() - begun < KNOWN_SECONDS:
                 return key
         return await asyncio.shield(self._begin_reading(text, digest))
 
@@ -108,7 +108,7 @@ class Credentials:
             digest = self.digest(text)
             if document["digest"] != digest:
                 self.uses.moves(key.api_key_id, key.domain_id, digest)
-            if key.state is APIKeyState.ENABLED:
+            if is_valid(key):
                 self._believe(digest, key, asked)
         return [found.get(text) for text in texts]
 

@@ -7,7 +7,7 @@ from ..errors import Unauthenticated
 from ..keys.access import Caller
 from ..keys.credentials import Credentials
 from ..keys.rates import Rates, client_address
-from ..messages.values import APIKeyState
+from ..keys.validity import is_valid
 from ..settings import Settings
 
 _REFUSED = "This key opens nothing: it is wrong, disabled or deleted."
@@ -36,7 +36,7 @@ class Authenticator:
         scheme, _, secret = authorization.strip().partition(" ")
         is_bearer = scheme.lower() == "bearer"
         key = await self._credentials.find(secret.strip()) if is_bearer else None
-        if key is None or key.state is not APIKeyState.ENABLED:
+        if key is None or not is_valid(key):
             await self._count_failure(scope)
             raise Unauthenticated(_REFUSED) if is_bearer else Unauthenticated()
         caller = Caller(key.api_key_id, key.domain_id, key.user_id, key.role)
