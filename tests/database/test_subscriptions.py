@@ -13,6 +13,7 @@ import uvicorn
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
+from gql_identity.settings import Settings
 from gql_identity.web import websocket as graphql_ws
 from tests.conftest import Api, Person, running
 
@@ -85,6 +86,18 @@ async def test_each_change_is_told_with_the_key_and_a_use_is_not(api: Api, addre
             ("ENABLED", key | {"state": "ENABLED"}),
             ("DELETED", key | {"state": "ENABLED"}),
         ]
+
+
+async def test_a_subscription_outlasts_the_deadline_of_a_request(settings: Settings) -> None:
+    query = """subscription($i: APIKeyChangedRequest!) {
+        apiKeyChanged(input: $i) { type apiKeyInfo { user { apiKeys { totalCount } } } } }"""
+    async with running(settings.model_copy(update={"operation_timeout_seconds": 0.3})) as api:
+        system = await api.make(user_id="admin")
+        async with listening(api.app) as address, connected(address, system) as websocket:
+            await subscribe(websocket, query=query)
+            await asyncio.sleep(0.3)
+            await api.make("USER", "d1", "ann")
+            assert await told(websocket) == ("CREATED", {"user": {"apiKeys": {"totalCount": 1}}})
 
 
 async def test_a_subscriber_is_told_of_keys_within_reach_alone(api: Api, address: str) -> None:
