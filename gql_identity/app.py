@@ -21,11 +21,10 @@ from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 
 from .errors import ServiceError, StartError
-from .execution.executor import Executor
 from .keys.api_keys import ApiKeys
 from .keys.changes import Changes
 from .logs import RequestLog, configure_logs
-from .schema.federation import schema
+from .schema.executor import make_executor
 from .settings import RESOLVED, Settings, load_settings
 from .storage.database import DEADLINE, Database
 from .storage.sign_in_codes import SignInCodes
@@ -56,7 +55,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
     api_keys = ApiKeys(database, settings)
     authenticator = Authenticator(api_keys.credentials, api_keys.rates, settings)
     changes = Changes(database)
-    operations = GraphQLOperations(Executor(schema, settings), api_keys, changes, settings)
+    operations = GraphQLOperations(make_executor(settings), api_keys, changes, settings)
     requests = RequestLog()
     endpoint = GraphQLEndpoint(operations, authenticator, requests, settings)
 

@@ -26,13 +26,13 @@ class Documents:
         self._texts = frozenset((self._trusted or {}).values())
         self._stored: OrderedDict[str, str] = OrderedDict()
 
-    def find(self, document_id: str | None, text: str | None) -> str:
+    def get(self, document_id: str | None, text: str | None) -> str:
         """The text of the document that a request sends or names.
 
         Raises GraphQLError for one that is not known, not allowed, or not what its id says.
         """
         if self._trusted is not None:
-            return self._find_trusted(self._trusted, document_id, text)
+            return self._get_trusted(self._trusted, document_id, text)
         if text is not None:
             if document_id is not None and hashlib.sha256(text.encode()).hexdigest() != document_id:
                 raise _refused("BAD_REQUEST", "The document's SHA-256 is not the `sha256Hash` that was sent with it.")
@@ -50,7 +50,7 @@ class Documents:
             if len(self._stored) > STORED_DOCUMENTS:
                 self._stored.popitem(last=False)
 
-    def _find_trusted(self, trusted: dict[str, str], document_id: str | None, text: str | None) -> str:
+    def _get_trusted(self, trusted: dict[str, str], document_id: str | None, text: str | None) -> str:
         if text is None:
             if (found := trusted.get(document_id or "")) is None:
                 raise _refused("PERSISTED_QUERY_NOT_FOUND", "The manifest has no operation of this id.")

@@ -49,9 +49,9 @@ class PlanCompiler:
         self.arguments = Arguments(schema)
         self.max_errors = max_errors
 
-    def compile(self, document: DocumentNode, operation: OperationDefinitionNode) -> "Plan | None":
-        """The plan of a valid document's operation; None for a subscription."""
-        return None if operation.operation is OperationType.SUBSCRIPTION else Plan(self, document, operation)
+    def compile(self, document: DocumentNode, operation: OperationDefinitionNode) -> "Plan":
+        """The plan of a query or mutation of a valid document."""
+        return Plan(self, document, operation)
 
 
 class Plan:

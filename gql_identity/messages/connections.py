@@ -86,6 +86,8 @@ def _argument(description: str, name: str | None = None) -> Any:
     return strawberry.argument(description=description, name=name)
 
 
+DEFAULT_PAGE_SIZE = 20  # where neither `first` nor `last` is given
+
 State = Annotated[APIKeyState | None, _argument("Only keys in this state.")]
 Where = Annotated[APIKeyFilter | None, _argument("Only keys for which this holds.", "filter")]
 OrderBy = Annotated[APIKeyOrder | None, _argument("The order; without it by id, oldest first.")]

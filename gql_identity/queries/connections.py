@@ -3,8 +3,7 @@
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from ..execution.bounds import USUAL_PAGE
-from ..messages.connections import APIKeyFilter, APIKeyOrderDirection, ConnectionArguments, PageInfo
+from ..messages.connections import DEFAULT_PAGE_SIZE, APIKeyFilter, APIKeyOrderDirection, ConnectionArguments, PageInfo
 from ..messages.keys import APIKeyConnection, APIKeyEdge, APIKeyInfo
 from ..settings import Settings
 from .cursors import Order, make_cursor, read_cursor
@@ -61,7 +60,7 @@ def plan_connection(arguments: ConnectionArguments, domains: set[str], settings:
         filter={"$and": conditions} if conditions else {},
         page=[order.beyond(place, before=name == "before") for name, place in bounds.items()],
         sort=order.sort(backward=backward),
-        limit=min(USUAL_PAGE, settings.max_page_size) if number is None else number,
+        limit=min(DEFAULT_PAGE_SIZE, settings.max_page_size) if number is None else number,
         backward=backward,
         outside=order.beyond(bounds[entered], before=not backward, inclusive=True) if entered in bounds else None,
     )

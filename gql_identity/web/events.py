@@ -7,7 +7,7 @@ import orjson
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Scope
 
-from ..execution.executor import Answer
+from ..execution.answer import Answer
 from .accept import EVENTS
 from .envelope import note_errors
 from .graphql_operations import error_codes

@@ -12,7 +12,8 @@ from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from ..errors import BadRequest, ServiceError
-from ..execution.executor import Answer, RequestError, read_request
+from ..execution.answer import Answer, RequestError
+from ..execution.request import read_request
 from ..logs import RequestLog
 from ..settings import Settings
 from .accept import EVENTS, GRAPHQL_JSON, Accept, read_accept

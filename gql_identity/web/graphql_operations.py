@@ -1,41 +1,22 @@
 """GraphQL operations, found, run and refused alike over HTTP, in a batch, as events and over WebSocket."""
 
 from collections.abc import AsyncGenerator
-from typing import NamedTuple
 
-from graphql import GraphQLError, OperationDefinitionNode, OperationType
+from graphql import GraphQLError
 
 from ..errors import ServiceError
-from ..execution.executor import Answer, Executor, Prepared, Request, RequestError, refusal
+from ..execution.answer import Answer, RequestError, refusal
+from ..execution.executor import Executor
+from ..execution.operation import Operation
+from ..execution.request import Request
 from ..keys.access import Caller
 from ..keys.api_keys import ApiKeys
 from ..keys.changes import Changes
 from ..schema.context import Context
+from ..schema.visibility import hidden_fields
 from ..settings import Settings
 from ..storage.database import DEADLINE
 from .deadline import in_time
-
-
-class Operation(NamedTuple):
-    """One operation of a document."""
-
-    prepared: Prepared
-    node: OperationDefinitionNode
-
-    @property
-    def name(self) -> str | None:
-        """Its name in the document."""
-        return self.node.name.value if self.node.name else None
-
-    @property
-    def is_query(self) -> bool:
-        """Whether it only reads."""
-        return self.node.operation is OperationType.QUERY
-
-    @property
-    def is_subscription(self) -> bool:
-        """Whether it has many answers."""
-        return self.node.operation is OperationType.SUBSCRIPTION
 
 
 class GraphQLOperations:
@@ -49,12 +30,15 @@ class GraphQLOperations:
 
     def find(self, request: Request, caller: Caller | None) -> Operation:
         """The operation that a request names, which the caller may run; raises RequestError."""
-        return Operation(*self._executor.operation(request, caller))
+        authenticated = caller is not None
+        hidden = hidden_fields(self._settings.introspection_for, authenticated=authenticated)
+        # Only a caller may register a document, so that nobody else can fill the store.
+        return self._executor.operation(request, hidden, may_store=authenticated)
 
     async def answer(self, operation: Operation, request: Request, caller: Caller | None) -> Answer:
         """The answer to a query or mutation; raises RequestError for one that costs too much."""
         context = Context(self._api_keys, self._changes, caller)
-        return await self._executor.execute(request, operation.prepared, context)
+        return await self._executor.execute(operation, request, context)
 
     async def answers(
         self, operation: Operation, request: Request, caller: Caller | None
@@ -70,7 +54,7 @@ class GraphQLOperations:
             # A subscription outlasts the deadline of the request; each read below it has the database's own.
             DEADLINE.set(None)
             context = Context(self._api_keys, self._changes, caller)
-            async for answer in self._executor.stream(request, operation.prepared, operation.node, context):
+            async for answer in self._executor.stream(operation, request, context):
                 yield answer
         except (RequestError, ServiceError) as error:
             yield refused(error)

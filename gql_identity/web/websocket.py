@@ -11,13 +11,15 @@ import uuid_utils
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from ..errors import Internal, ServiceError, Unauthenticated
-from ..execution.executor import Answer, Request, RequestError, read_request
+from ..execution.answer import Answer, RequestError
+from ..execution.operation import Operation
+from ..execution.request import Request, read_request
 from ..keys.access import Caller
 from ..logs import RequestLog
 from ..settings import Settings
 from .authentication import Authenticator
 from .deadline import in_time
-from .graphql_operations import GraphQLOperations, Operation, error_codes, refused
+from .graphql_operations import GraphQLOperations, error_codes, refused
 
 PROTOCOL = "graphql-transport-ws"
 INIT_SECONDS = 10.0  # how long a client may take to send connection_init

@@ -33,7 +33,8 @@ from strawberry import ID
 
 from gql_identity.errors import NotFound, PermissionDenied
 from gql_identity.execution import plans
-from gql_identity.execution.executor import Executor, Request
+from gql_identity.execution.executor import Executor
+from gql_identity.execution.request import Request
 from gql_identity.keys.access import Caller
 from gql_identity.messages.connections import PageInfo
 from gql_identity.messages.keys import (
@@ -52,6 +53,7 @@ from gql_identity.messages.query import (
 )
 from gql_identity.messages.values import APIKeyRole, APIKeyState, DateTime
 from gql_identity.schema.context import Context
+from gql_identity.schema.executor import make_executor
 from gql_identity.schema.federation import schema
 from gql_identity.settings import Settings
 
@@ -73,8 +75,8 @@ LIMITS: dict[str, int] = {
     "max_root_fields": 1_000,
     "max_tokens": 100_000,
 }
-COMPILED = Executor(schema, Settings(compiled_execution=True, **LIMITS))  # type: ignore[arg-type]
-PLAIN = Executor(schema, Settings(compiled_execution=False, **LIMITS))  # type: ignore[arg-type]
+COMPILED = make_executor(Settings(compiled_execution=True, **LIMITS))  # type: ignore[arg-type]
+PLAIN = make_executor(Settings(compiled_execution=False, **LIMITS))  # type: ignore[arg-type]
 
 
 class Later:
@@ -308,9 +310,9 @@ def quiet() -> Iterator[None]:
 
 
 async def run(executor: Executor, request: Request, seed: int, caller: Caller | None) -> Any:
-    prepared, _ = executor.operation(request, caller)
+    operation = executor.operation(request)
     source = Awkward(seed)
-    answer = await executor.execute(request, prepared, Context(source, None, caller))  # type: ignore[arg-type]
+    answer = await executor.execute(operation, request, Context(source, None, caller))  # type: ignore[arg-type]
     # What an error left behind is settled in the background.
     if behind := asyncio.all_tasks() - {asyncio.current_task()}:
         await asyncio.wait(behind)
@@ -555,12 +557,12 @@ async def test_ordinary_operations_need_no_graphql_core(
     document: str, variables: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     request = Request(document, None, None, variables)
-    prepared, _ = COMPILED.operation(request, CALLER)
-    first = await COMPILED.execute(request, prepared, Context(Ordinary(), None, CALLER))  # type: ignore[arg-type]
+    operation = COMPILED.operation(request)
+    first = await COMPILED.execute(operation, request, Context(Ordinary(), None, CALLER))  # type: ignore[arg-type]
     assert not first.errors
-    await COMPILED.execute(request, prepared, Context(Ordinary(), None, CALLER))  # type: ignore[arg-type]
+    await COMPILED.execute(operation, request, Context(Ordinary(), None, CALLER))  # type: ignore[arg-type]
     monkeypatch.setattr(plans, "StrawberryGraphQLCoreExecutionContext", None)
-    assert await COMPILED.execute(request, prepared, Context(Ordinary(), None, CALLER)) == first  # type: ignore[arg-type]
+    assert await COMPILED.execute(operation, request, Context(Ordinary(), None, CALLER)) == first  # type: ignore[arg-type]
 
 
 class _ToVariables(Visitor):

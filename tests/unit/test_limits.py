@@ -3,6 +3,7 @@
 import sys
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from types import FrameType
 from typing import Any
 
@@ -25,11 +26,17 @@ from graphql import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gql_identity.execution.bounds import LENGTH_ARGUMENTS, Cost, check_document, parse_document, tidy
+from gql_identity.execution.bounds import check_document, parse_document
+from gql_identity.execution.cost import Cost
+from gql_identity.execution.error_text import tidy
+from gql_identity.schema.costs import LENGTH_ARGUMENTS, list_lengths
+from gql_identity.schema.executor import bounds_of
 from gql_identity.schema.federation import schema as OUR_SCHEMA
 from gql_identity.settings import Settings
 
 SETTINGS = Settings()
+BOUNDS = bounds_of(SETTINGS)
+LENGTHS = list_lengths(SETTINGS.max_page_size)
 SCHEMA = build_schema(
     """
     scalar JSON
@@ -64,7 +71,7 @@ CLIENTS_INTROSPECTION = {
 
 
 def broken(text: str, **bounds: int) -> list[str]:
-    errors = check_document(parse(text), SETTINGS.model_copy(update=bounds))
+    errors = check_document(parse(text), replace(BOUNDS, **bounds))
     assert all((error.extensions or {})["code"] == "GRAPHQL_VALIDATION_FAILED" for error in errors)
     return sorted(error.message.rpartition("the limit `")[2].rstrip("`.") for error in errors)
 
@@ -73,7 +80,7 @@ def cost(text: str, variables: dict[str, Any] | None = None) -> int:
     document = parse(text)
     assert validate(SCHEMA, document) == []
     (operation,) = (node for node in document.definitions if isinstance(node, OperationDefinitionNode))
-    return Cost(SCHEMA, document, operation, SETTINGS).of(variables or {})
+    return Cost(SCHEMA, document, operation, LENGTHS, SETTINGS.max_cost).of(variables or {})
 
 
 def calls(work: Callable[[], Any]) -> int:
@@ -134,8 +141,8 @@ def test_every_broken_bound_is_named_once() -> None:
 
 @pytest.mark.parametrize("text", CLIENTS_INTROSPECTION.values(), ids=CLIENTS_INTROSPECTION.keys())
 def test_what_clients_read_a_schema_with_passes(text: str) -> None:
-    document = parse_document(text, SETTINGS)
-    assert check_document(document, SETTINGS) == []
+    document = parse_document(text, BOUNDS)
+    assert check_document(document, BOUNDS) == []
     assert cost(text) < SETTINGS.max_cost / 2
 
 
@@ -170,10 +177,8 @@ def test_all_fragments_of_one_name_are_checked() -> None:
 
 def test_no_nesting_reaches_the_bound_on_recursion() -> None:
     chain = "".join(f" fragment F{i} on Q{{...{{...F{i + 1}}}}}" for i in range(300))
-    assert "nested more than 100 deep" in check_document(parse("{...F0}" + chain), SETTINGS)[0].message
-    assert (
-        "nested more than 100 deep" in check_document(parse("{" + "...{" * 150 + "a" + "}" * 151), SETTINGS)[0].message
-    )
+    assert "nested more than 100 deep" in check_document(parse("{...F0}" + chain), BOUNDS)[0].message
+    assert "nested more than 100 deep" in check_document(parse("{" + "...{" * 150 + "a" + "}" * 151), BOUNDS)[0].message
 
 
 def doubling(levels: int) -> str:
@@ -184,7 +189,7 @@ def doubling(levels: int) -> str:
 def test_fragments_that_double_at_each_level_are_refused_in_the_time_of_their_text() -> None:
     assert set(broken(doubling(40))) >= {"max_aliases", "max_root_fields", "max_directives", "max_repeated_fields"}
     short, long = parse(doubling(50)), parse(doubling(500))
-    assert calls(lambda: check_document(long, SETTINGS)) < 12 * calls(lambda: check_document(short, SETTINGS))
+    assert calls(lambda: check_document(long, BOUNDS)) < 12 * calls(lambda: check_document(short, BOUNDS))
 
 
 @pytest.mark.parametrize(
@@ -208,7 +213,7 @@ def test_fragments_that_double_at_each_level_are_refused_in_the_time_of_their_te
 )
 def test_a_document_ten_times_as_long_takes_ten_times_as_long_to_refuse(make: Callable[[int], str]) -> None:
     short, long = parse(make(100)), parse(make(1000))
-    assert calls(lambda: check_document(long, SETTINGS)) < 13 * calls(lambda: check_document(short, SETTINGS))
+    assert calls(lambda: check_document(long, BOUNDS)) < 13 * calls(lambda: check_document(short, BOUNDS))
 
 
 # The same numbers, by writing the fragments out
@@ -351,7 +356,7 @@ def test_a_cost_is_reckoned_anew_for_other_variables() -> None:
     document = parse("query($n:Int){connection(first:$n){edges{cursor}}}")
     operation = document.definitions[0]
     assert isinstance(operation, OperationDefinitionNode)
-    reckoned = Cost(SCHEMA, document, operation, SETTINGS)
+    reckoned = Cost(SCHEMA, document, operation, LENGTHS, SETTINGS.max_cost)
     for number in (*range(1, 100), 5):
         assert reckoned.of({"n": number}) == 1 + 2 * number
 
@@ -381,14 +386,15 @@ def test_a_cost_that_doubles_at_each_level_is_reckoned_in_the_time_of_its_text()
         parsed = parse(document(levels))
         operation = parsed.definitions[0]
         assert isinstance(operation, OperationDefinitionNode)
-        generous = SETTINGS.model_copy(update={"max_cost": 10**8})
         return calls(
-            lambda: Cost(SCHEMA, parsed, operation, generous).of({}) if levels < 20 else refused(parsed, operation)
+            lambda: (
+                Cost(SCHEMA, parsed, operation, LENGTHS, 10**8).of({}) if levels < 20 else refused(parsed, operation)
+            )
         )
 
     def refused(parsed: DocumentNode, operation: OperationDefinitionNode) -> None:
         with pytest.raises(GraphQLError, match="could hold 1000000000 values"):
-            Cost(SCHEMA, parsed, operation, SETTINGS).of({})
+            Cost(SCHEMA, parsed, operation, LENGTHS, SETTINGS.max_cost).of({})
 
     assert cost(document(3)) == 2 + 2 * (2 + 2 * (2 + 2 * (2 + 1)))
     assert reckon(150) < 13 * reckon(15) + 500
@@ -411,22 +417,22 @@ def test_each_argument_that_tells_a_length_is_one_of_our_schema() -> None:
 def test_a_document_too_long_is_refused_with_the_name_of_the_limit() -> None:
     for text in ("{" + "a " * 1500 + "}", "#\n" * 1501 + "{a}", "{a}" + " " * 80_000):
         with pytest.raises(GraphQLError) as told:
-            parse_document(text, SETTINGS)
+            parse_document(text, BOUNDS)
         assert told.value.message.endswith("The limit is `max_tokens`.")
         assert told.value.extensions == {"code": "GRAPHQL_PARSE_FAILED"}
-    assert parse_document("{" + "a " * 998 + "}", SETTINGS)
+    assert parse_document("{" + "a " * 998 + "}", BOUNDS)
 
 
 def test_a_syntax_error_tells_where() -> None:
     with pytest.raises(GraphQLError) as told:
-        parse_document("{a(", SETTINGS)
+        parse_document("{a(", BOUNDS)
     assert told.value.formatted == {
         "message": "Syntax Error: Expected Name, found <EOF>.",
         "locations": [{"line": 1, "column": 4}],
         "extensions": {"code": "GRAPHQL_PARSE_FAILED"},
     }
     with pytest.raises(GraphQLError, match="nested too deeply"):
-        parse_document("{a" * 400, SETTINGS)
+        parse_document("{a" * 400, BOUNDS)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,214 @@
+"""The cost of an operation: the most values that its answer may hold, known before it runs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from graphql import (
+    DocumentNode,
+    FieldNode,
+    FragmentDefinitionNode,
+    FragmentSpreadNode,
+    GraphQLError,
+    GraphQLField,
+    GraphQLInterfaceType,
+    GraphQLNamedType,
+    GraphQLObjectType,
+    GraphQLSchema,
+    InlineFragmentNode,
+    IntValueNode,
+    ListValueNode,
+    ObjectValueNode,
+    OperationDefinitionNode,
+    SchemaMetaFieldDef,
+    TypeMetaFieldDef,
+    ValueNode,
+    VariableNode,
+    get_named_type,
+    get_nullable_type,
+    is_leaf_type,
+    is_list_type,
+)
+
+from ..errors import ResourceExhausted
+from .outline import SATURATED, Outline, innermost_first, outline_of
+
+TYPICAL_LENGTH = 3  # of a list whose length neither an argument nor `ListLengths.typical` gives
+
+
+@dataclass(frozen=True)
+class ListLengths:
+    """What is known of the lengths of a schema's lists."""
+
+    max_page: int  # no list is longer
+    # By a field's coordinate, the arguments that give its length: a number is a page, a list is as long as it is. It
+    # holds for the field itself where that is a list or JSON, else for the lists directly below it.
+    arguments: Mapping[str, tuple[str, ...]]
+    connection_arguments: tuple[str, ...]  # as `arguments`, for each other field that has one of them
+    connection_default: int  # the length where none of those is given
+    typical: Mapping[str, int]  # by coordinate, the lengths of lists that no argument changes
+
+
+class Cost:
+    """The most values that the answer to an operation may hold: made once for an operation, asked for each request.
+
+    Each field counts one, and as often as the lists that it is in may be long. Fields that answer as one count apart,
+    and a field that a directive leaves out counts too.
+    """
+
+    def __init__(
+        self,
+        schema: GraphQLSchema,
+        document: DocumentNode,
+        operation: OperationDefinitionNode,
+        list_lengths: ListLengths,
+        max_cost: int,
+    ) -> None:
+        self._list_lengths = list_lengths
+        self._max_cost = max_cost
+        self._lengths: list[tuple[int, _LengthArguments]] = []  # the default length, and the arguments that change it
+        self._known: dict[tuple[int, ...], int] = {}
+        declared = operation.variable_definitions or ()
+        self._defaults = {node.variable.name.value: node.default_value for node in declared if node.default_value}
+        outline = outline_of(operation)
+        fragments = [outline_of(node) for node in document.definitions if isinstance(node, FragmentDefinitionNode)]
+        self._steps = [
+            (part.name, self._compile(schema, part)) for part in innermost_first([outline], [outline, *fragments])
+        ]
+
+    def of(self, variables: dict[str, Any]) -> int:
+        """The cost with these variables, as they were sent.
+
+        Raises GraphQLError, with code RESOURCE_EXHAUSTED, where it is over the bound.
+        """
+        if self._defaults:
+            variables = self._defaults | variables
+        lengths = tuple([self._length(*length, variables) for length in self._lengths])
+        if (cost := self._known.get(lengths)) is None:
+            if len(self._known) >= 32:
+                self._known.clear()
+            cost = self._known[lengths] = self._add_up(lengths)
+        if cost > self._max_cost:
+            raise GraphQLError(
+                f"The answer could hold {cost} values, and {self._max_cost} is the most: the limit `max_cost`. "
+                "Ask for smaller pages (`page.limit`, `first`) or fewer fields.",
+                extensions={"code": ResourceExhausted.code, "cost": cost, "maxCost": self._max_cost},
+            )
+        return cost
+
+    def _compile(self, schema: GraphQLSchema, outline: Outline) -> list["_Step"]:
+        definition = outline.definition
+        if isinstance(definition, OperationDefinitionNode):
+            root: GraphQLNamedType | None = schema.get_root_type(definition.operation)
+        else:
+            root = schema.get_type(definition.type_condition.name.value)
+        steps: list[_Step] = []
+        types: list[GraphQLNamedType | None] = []
+        for node, parent in outline.selections:
+            above = root if parent is None else types[parent]
+            type_ = above
+            if isinstance(node, FieldNode):
+                field = _field(above, node.name.value)
+                type_ = None if field is None else get_named_type(field.type)
+                steps.append(self._step(node, parent, f"{above.name if above else ''}.{node.name.value}", field))
+            elif isinstance(node, FragmentSpreadNode):
+                steps.append(_Step(parent, "spread", spread=node.name.value))
+            elif isinstance(node, InlineFragmentNode):
+                type_ = schema.get_type(node.type_condition.name.value) if node.type_condition else above
+                steps.append(_Step(parent, "inline"))
+            types.append(type_)
+        return steps
+
+    def _step(self, node: FieldNode, parent: int | None, coordinate: str, field: GraphQLField | None) -> "_Step":
+        if field is None:
+            return _Step(parent, "field")
+        known = self._list_lengths
+        by_argument = known.arguments.get(coordinate)
+        names = by_argument or [name for name in known.connection_arguments if name in field.args]
+        is_list = is_list_type(get_nullable_type(field.type))
+        if not names:
+            if is_list and coordinate not in known.typical:
+                return _Step(parent, "list of the field above")
+            return _Step(parent, "field", times=known.typical[coordinate] if is_list else 1)
+        arguments = {argument.name.value: argument.value for argument in node.arguments or ()}
+        paths = [path.split(".") for path in names]
+        default = known.connection_default if by_argument is None else known.max_page
+        self._lengths.append((default, [(arguments.get(path[0]), path[1:]) for path in paths]))
+        length = -len(self._lengths)
+        if is_list or is_leaf_type(get_named_type(field.type)):
+            return _Step(parent, "field", times=length)
+        return _Step(parent, "field", below=length)
+
+    def _length(self, default: int, arguments: "_LengthArguments", variables: Mapping[str, Any]) -> int:
+        max_page = self._list_lengths.max_page
+        found = [_number(_at(value, path, variables), max_page) for value, path in arguments]
+        return max([number for number in found if number is not None], default=default)
+
+    def _add_up(self, lengths: tuple[int, ...]) -> int:
+        # A cost is `alone + each * length`: how long the lists of a fragment are is told where it is spread.
+        known: dict[str, tuple[int, int]] = {}
+        alone = each = 0
+        for name, steps in self._steps:
+            sums_alone, sums_each = [0] * (len(steps) + 1), [0] * (len(steps) + 1)
+            for index in range(len(steps) - 1, -1, -1):
+                step = steps[index]
+                into = -1 if step.parent is None else step.parent
+                alone, each = sums_alone[index], sums_each[index]
+                if step.kind == "spread":
+                    alone, each = known.get(step.spread, (0, 0))
+                elif step.kind != "inline":
+                    times = lengths[-step.times - 1] if step.times < 0 else step.times
+                    below = lengths[-step.below - 1] if step.below < 0 else step.below
+                    alone, each = times * (1 + alone + each * below), 0
+                    if step.kind == "list of the field above":
+                        alone, each = 0, alone
+                sums_alone[into] += alone
+                sums_each[into] += each
+            alone, each = min(sums_alone[-1], SATURATED), min(sums_each[-1], SATURATED)
+            known[name] = alone, each
+        return min(alone + each * TYPICAL_LENGTH, SATURATED)
+
+
+class _Step(NamedTuple):
+    """One selection in the sum of a cost; a number below 0 is a place among the lengths that variables tell."""
+
+    parent: int | None
+    kind: str  # "field", "list of the field above", "inline" or "spread"
+    times: int = 1  # how often it comes
+    below: int = TYPICAL_LENGTH  # how long the lists directly below it are
+    spread: str = ""
+
+
+_LengthArguments = list[tuple[ValueNode | None, list[str]]]  # each with the path in it where a length may be
+
+
+def _at(value: Any, path: list[str], variables: Mapping[str, Any]) -> Any:
+    """What stands at a path of a value, which is JSON or a literal that may have variables in it."""
+    for name in path:
+        if isinstance(value, VariableNode):
+            value = variables.get(value.name.value)
+        if isinstance(value, ObjectValueNode):
+            value = next((field.value for field in value.fields if field.name.value == name), None)
+        else:
+            value = value.get(name) if isinstance(value, dict) else None
+    return variables.get(value.name.value) if isinstance(value, VariableNode) else value
+
+
+def _number(value: Any, max_page: int) -> int | None:
+    """How many values an argument asks for; None where it doesn't say, or asks for all."""
+    if isinstance(value, (list, ListValueNode)):
+        return len(value if isinstance(value, list) else value.values)
+    if isinstance(value, (dict, ObjectValueNode)):
+        return 1  # GraphQL reads one value as a list of one
+    if isinstance(value, IntValueNode):
+        # A longer number is no Int, and can have more digits than Python reads.
+        value = int(value.value) if len(value.value) <= 10 else None
+    return int(min(value, max_page)) if isinstance(value, (int, float)) and value > 0 else None
+
+
+def _field(type_: GraphQLNamedType | None, name: str) -> GraphQLField | None:
+    if name == "__schema":
+        return SchemaMetaFieldDef
+    if name == "__type":
+        return TypeMetaFieldDef
+    return type_.fields.get(name) if isinstance(type_, (GraphQLObjectType, GraphQLInterfaceType)) else None

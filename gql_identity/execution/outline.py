@@ -1,0 +1,64 @@
+"""A document's definitions as lists: each fragment is visited once, however often it is spread."""
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from graphql import (
+    FragmentDefinitionNode,
+    FragmentSpreadNode,
+    OperationDefinitionNode,
+    SelectionNode,
+)
+
+SATURATED = 1_000_000_000  # fragments spread twice a level double a number with each: it stops here
+
+Definition = OperationDefinitionNode | FragmentDefinitionNode
+
+
+class Outline(NamedTuple):
+    """A definition's selections in one list, each with the place of its parent, which comes before it."""
+
+    definition: Definition
+    selections: list[tuple[SelectionNode, int | None]]
+
+    @property
+    def name(self) -> str:
+        """A fragment's name; empty for an operation."""
+        return self.definition.name.value if isinstance(self.definition, FragmentDefinitionNode) else ""
+
+    @property
+    def introspects(self) -> bool:
+        """Whether it is a fragment for what is below `__schema` or `__type`."""
+        node = self.definition
+        return isinstance(node, FragmentDefinitionNode) and node.type_condition.name.value.startswith("__")
+
+
+def outline_of(definition: Definition) -> Outline:
+    """The outline of an operation or a fragment, without those that it spreads."""
+    selections: list[tuple[SelectionNode, int | None]] = []
+    waiting: list[tuple[Any, int | None]] = [(definition, None)]
+    while waiting:
+        node, place = waiting.pop()
+        for selection in node.selection_set.selections:
+            if getattr(selection, "selection_set", None) is not None:
+                waiting.append((selection, len(selections)))
+            selections.append((selection, place))
+    return Outline(definition, selections)
+
+
+def innermost_first(wanted: Iterable[Outline], among: Iterable[Outline]) -> list[Outline]:
+    """The wanted outlines and all that they spread, each after those that it spreads itself; cycles are cut."""
+    fragments = {outline.name: outline for outline in among if outline.name}
+    ordered: list[Outline] = []
+    seen: set[int] = set()
+    waiting = [(outline, False) for outline in wanted]
+    while waiting:
+        outline, entered = waiting.pop()
+        if entered:
+            ordered.append(outline)
+        elif id(outline) not in seen:
+            seen.add(id(outline))
+            waiting.append((outline, True))
+            spreads = (node.name.value for node, _ in outline.selections if isinstance(node, FragmentSpreadNode))
+            waiting.extend((fragments[name], False) for name in spreads if name in fragments)
+    return ordered

@@ -1,0 +1,25 @@
+"""The executor of this schema."""
+
+from dataclasses import fields
+
+from ..execution.bounds import Bounds
+from ..execution.executor import Executor
+from ..settings import Settings
+from .costs import list_lengths
+from .federation import schema
+
+
+def bounds_of(settings: Settings) -> Bounds:
+    """The bounds of documents that are set."""
+    return Bounds(**{field.name: getattr(settings, field.name) for field in fields(Bounds)})
+
+
+def make_executor(settings: Settings) -> Executor:
+    """An executor with these settings; raises StartError where the manifest cannot be read."""
+    return Executor(
+        schema,
+        bounds_of(settings),
+        list_lengths(settings.max_page_size),
+        trusted_documents=settings.trusted_documents,
+        compiles=settings.compiled_execution,
+    )
