@@ -1,6 +1,6 @@
-"""What a request sends becomes what resolvers are given: graphql-core's coercion and Strawberry's conversion at once.
+"""The values of a request become the arguments of resolvers, coerced as by graphql-core and converted as by Strawberry.
 
-What is compiled here covers values as they should be, and raises for all else, which is then read by those two.
+The compiled functions cover valid values, and raise for any other, which those two then read.
 """
 
 from collections.abc import Callable
@@ -34,7 +34,7 @@ from strawberry.relay import GlobalID
 from strawberry.schema.schema import Schema
 from strawberry.types.base import StrawberryContainer, StrawberryMaybe
 
-from .completion import DEFINITION, EXACT, Surprise, Uncovered
+from .completion import DEFINITION, EXACT, NotCompilable, UnexpectedValue
 
 Reader = Callable[[Any], Any]  # of a JSON value
 Builder = Callable[[dict[str, Any]], Any]  # of a literal, from the values of the variables
@@ -49,15 +49,15 @@ class _Members(NamedTuple):
     absent: dict[str, Any]  # by Python name, the values of those that are left out
 
 
-class Arguments:
-    """The arguments and input types of one schema."""
+class ArgumentCompiler:
+    """Compiles readers and builders for the arguments and input types of one schema."""
 
     def __init__(self, schema: Schema) -> None:
         self._config = schema.config
         self._objects: dict[str, _InputObject | None] = {}
 
     def reader(self, type_: Any) -> Reader:
-        """What reads a JSON value of a type; raises Uncovered."""
+        """A reader of JSON values of a type; raises NotCompilable."""
         if is_non_null_type(type_):
             return self._reader_of_present(type_.of_type)
         read = self._reader_of_present(type_)
@@ -69,7 +69,7 @@ class Arguments:
 
             def read_list(value: Any) -> Any:
                 if type(value) is not list:
-                    raise Surprise
+                    raise UnexpectedValue
                 return [read_item(item) for item in value]
 
             return read_list
@@ -81,15 +81,15 @@ class Arguments:
 
     def _object(self, type_: GraphQLInputObjectType) -> "_InputObject":
         if type_.name not in self._objects:
-            self._objects[type_.name] = None  # so that a type within itself is Uncovered
+            self._objects[type_.name] = None  # so that a recursive type is NotCompilable
             self._objects[type_.name] = _InputObject(self, type_)
         found = self._objects[type_.name]
         if found is None:
-            raise Uncovered
+            raise NotCompilable
         return found
 
     def builder(self, node: ValueNode, type_: Any) -> Builder:
-        """What builds the value of a literal with variables in it; raises Uncovered."""
+        """A builder of the value of a literal with variables in it; raises NotCompilable."""
         present = is_non_null_type(type_)
         bare: Any = get_nullable_type(type_)
         if isinstance(node, VariableNode):
@@ -104,15 +104,15 @@ class Arguments:
             return self._object(bare).builder(node)
         constant = coerce_input_literal(node, bare)
         if constant is Undefined or isinstance(node, ListValueNode | ObjectValueNode):
-            raise Uncovered
+            raise NotCompilable
         return lambda _: constant
 
     def builder_of_all(self, field: GraphQLField, node: FieldNode) -> Builder:
-        """What builds the arguments of a field, by the names of its resolver's parameters; raises Uncovered."""
+        """A builder of the arguments of a field, by the names of its resolver's parameters; raises NotCompilable."""
         if not field.args:
             return lambda _: {}
         if DEFINITION not in field.extensions:
-            raise Uncovered
+            raise NotCompilable
         named = {self._config.name_converter.from_argument(a): a for a in field.extensions[DEFINITION].arguments}
         members = self.members(field.args, {name: (a.python_name, a.type) for name, a in named.items()})
         return self.members_builder(members, {argument.name.value: argument.value for argument in node.arguments or ()})
@@ -120,30 +120,30 @@ class Arguments:
     def members(
         self, members: dict[str, GraphQLArgument] | dict[str, GraphQLInputField], known: dict[str, tuple[str, Any]]
     ) -> _Members:
-        """What is known of a field's arguments or an input object's fields; raises Uncovered."""
+        """The members of a field's arguments or an input object's fields; raises NotCompilable."""
         required, absent = set(), {}
         for name, member in members.items():
             if name not in known or member.out_name not in (None, name):
-                raise Uncovered
+                raise NotCompilable
             python_name, type_ = known[name]
             while isinstance(type_, StrawberryContainer):
                 if isinstance(type_, StrawberryMaybe):
-                    raise Uncovered
+                    raise NotCompilable
                 type_ = type_.of_type
             if type_ is GlobalID:
-                raise Uncovered
+                raise NotCompilable
             if is_required_argument(member) if isinstance(member, GraphQLArgument) else is_required_input_field(member):
                 required.add(python_name)
             elif (default := coerce_default_value(member)) is not Undefined:
                 if not isinstance(default, str | int | float | Enum | None):
-                    raise Uncovered
+                    raise NotCompilable
                 absent[python_name] = default
         python_names = {name: known[name][0] for name in members}
         types = {name: member.type for name, member in members.items()}
         return _Members(python_names, types, frozenset(required), absent)
 
     def members_builder(self, members: _Members, nodes: dict[str, ValueNode]) -> Builder:
-        """What builds the members that are given, and those absent that have a value."""
+        """A builder of the members that are given, and of the absent ones that have a value."""
         parts = []
         for name, node in nodes.items():
             variable = node.name.value if isinstance(node, VariableNode) else None
@@ -153,11 +153,11 @@ class Arguments:
         def build(values: dict[str, Any]) -> dict[str, Any]:
             given = {**absent}
             for python_name, variable, build_part in parts:
-                # One that is given a variable without a value counts as left out.
+                # A member that is given a variable without a value counts as absent.
                 if variable is None or variable in values:
                     given[python_name] = build_part(values)
             if not required <= given.keys():
-                raise Surprise
+                raise UnexpectedValue
             return given
 
         return build
@@ -166,65 +166,65 @@ class Arguments:
 class _InputObject:
     """Reads and builds one of Strawberry's input classes."""
 
-    def __init__(self, inputs: Arguments, type_: GraphQLInputObjectType) -> None:
+    def __init__(self, arguments: ArgumentCompiler, type_: GraphQLInputObjectType) -> None:
         definition = type_.extensions.get(DEFINITION)
         if definition is None or definition.from_input is not None:
-            raise Uncovered
-        self._inputs = inputs
+            raise NotCompilable
+        self._arguments = arguments
         self._make = definition.origin
         self._one_of = definition.is_one_of
-        fields = {inputs._config.name_converter.from_field(field): field for field in definition.fields}
+        fields = {arguments._config.name_converter.from_field(field): field for field in definition.fields}
         known = {name: (f.python_name, f.resolve_type(type_definition=definition)) for name, f in fields.items()}
-        self._members = inputs.members(type_.fields, known)
+        self._members = arguments.members(type_.fields, known)
         for field in fields.values():
-            # As Strawberry does it: what has no default of its own, and may be left out, is None then.
+            # As in Strawberry: an absent field that has no default of its own is None.
             has_default = field.default_value is not MISSING or field.default_factory is not MISSING
             if not has_default and field.python_name not in self._members.required:
                 self._members.absent.setdefault(field.python_name, None)
         if self._one_of and self._members.absent:
-            raise Uncovered
+            raise NotCompilable
         self._readers = {
-            name: (python_name, inputs.reader(self._members.types[name]))
+            name: (python_name, arguments.reader(self._members.types[name]))
             for name, python_name in self._members.python_names.items()
         }
 
     def read(self, value: Any) -> Any:
         """Read a JSON object."""
         if type(value) is not dict:
-            raise Surprise
+            raise UnexpectedValue
         given = {**self._members.absent}
         for name, item in value.items():
             python_name, read = self._readers[name]
             given[python_name] = read(item)
         if not self._members.required <= given.keys():
-            raise Surprise
+            raise UnexpectedValue
         return self._made(given)
 
     def builder(self, node: ValueNode) -> Builder:
-        """What builds the value of a literal object; raises Uncovered."""
+        """A builder of the value of a literal object; raises NotCompilable."""
         if not isinstance(node, ObjectValueNode) or (self._one_of and len(node.fields) != 1):
-            raise Uncovered
-        build = self._inputs.members_builder(self._members, {field.name.value: field.value for field in node.fields})
+            raise NotCompilable
+        build = self._arguments.members_builder(self._members, {field.name.value: field.value for field in node.fields})
         return lambda values: self._made(build(values))
 
     def _made(self, given: dict[str, Any]) -> Any:
         if self._one_of and (len(given) != 1 or None in given.values()):
-            raise Surprise
+            raise UnexpectedValue
         return self._make(**given)
 
 
 def _variable_value(name: str, present: bool, values: dict[str, Any]) -> Any:
     value = values[name]
     if value is None and present:
-        raise Surprise
+        raise UnexpectedValue
     return value
 
 
 def _read_scalar(scalar: GraphQLScalarType, exact: type | None, value: Any) -> Any:
     if exact is not None:
         if type(value) is not exact:
-            raise Surprise
+            raise UnexpectedValue
         return value
     if value is None or (read := scalar.coerce_input_value(value)) is Undefined:
-        raise Surprise
+        raise UnexpectedValue
     return read

@@ -1,6 +1,6 @@
-"""Functions generated to complete what resolvers answer: objects, lists and leaves become JSON-ready values.
+"""Generated functions that complete the values of resolvers: objects, lists and leaves become JSON-ready values.
 
-They cover what a resolver answers as a rule, and raise for all else, which graphql-core then completes.
+They cover the values that resolvers ordinarily return. They raise for any other, which graphql-core then completes.
 """
 
 from collections.abc import Callable, Iterable
@@ -28,7 +28,7 @@ from graphql import (
 from graphql.execution.collect_fields import FieldDetails
 from strawberry.types.field import StrawberryField
 
-MAX_FIELDS = 500  # what an operation selects beyond so many is not compiled
+MAX_FIELDS = 500  # an operation that selects more is not compiled
 
 DEFINITION = "strawberry-definition"  # where a GraphQL type or field has Strawberry's own
 EXACT = {GraphQLString: str, GraphQLID: str, GraphQLBoolean: bool}  # a value of just this class is its own JSON
@@ -38,23 +38,23 @@ _PLAIN = frozenset({str, int, float, bool, dict, list, datetime})  # never await
 Collect = Callable[[GraphQLObjectType, list[FieldDetails]], dict[str, list[FieldDetails]]]
 
 
-class Uncovered(Exception):
-    """What plans do not cover, found when one is compiled."""
+class NotCompilable(Exception):
+    """Plans do not cover this part of an operation; raised while one is compiled."""
 
 
-class Surprise(Exception):
-    """A value that a plan does not cover, found when it runs."""
+class UnexpectedValue(Exception):
+    """A plan does not cover this value; raised while it runs."""
 
 
-class Writer:
-    """Writes the functions that complete the values of an operation's fields.
+class CompletionCompiler:
+    """Generates the functions that complete the values of an operation's fields.
 
-    One function is generated for each selection set, and looks like this; an expression that fails is a surprise too:
+    One function is generated for each selection set, and looks like this; whatever else it raises means the same:
 
         def complete_1(value):
-            if type(value) is not class_1: raise Surprise
+            if type(value) is not class_1: raise UnexpectedValue
             field_0 = value.api_key_id
-            if type(field_0) is not str: raise Surprise
+            if type(field_0) is not str: raise UnexpectedValue
             field_1 = value.last_accessed_at
             if field_1 is not None:
                 field_1 = scalar_2(field_1)
@@ -66,10 +66,15 @@ class Writer:
         self._collect = collect
         self._fields = 0
         self._lines: list[str] = []
-        self._names: dict[str, Any] = {"Surprise": Surprise, "INT": _INT, "PLAIN": _PLAIN, "isfinite": isfinite}
+        self._names: dict[str, Any] = {
+            "UnexpectedValue": UnexpectedValue,
+            "INT": _INT,
+            "PLAIN": _PLAIN,
+            "isfinite": isfinite,
+        }
 
     def function(self, type_: Any, details: list[FieldDetails]) -> Callable[[Any], Any]:
-        """The function that completes a value of a type; raises Uncovered."""
+        """The function that completes a value of a type; raises NotCompilable."""
         self._lines = []
         name = self._function(type_, details)
         # Nothing of a request is in the source but names of the schema and, by repr, the names of an answer's fields.
@@ -102,41 +107,41 @@ class Writer:
     def _steps_of_present(self, v: str, type_: Any, details: list[FieldDetails]) -> list[str]:
         if is_list_type(type_):
             item = self._function(type_.of_type, details)
-            return [f"if type({v}) is not list: raise Surprise", f"{v} = [{item}(item) for item in {v}]"]
+            return [f"if type({v}) is not list: raise UnexpectedValue", f"{v} = [{item}(item) for item in {v}]"]
         if is_object_type(type_):
             return [f"{v} = {self._object(type_, details)}({v})"]
         if is_abstract_type(type_):
             return [f"{v} = {self._by_class(type_, details)}[type({v})]({v})"]
         if type_ in EXACT:
-            return [f"if type({v}) is not {EXACT[type_].__name__}: raise Surprise"]
+            return [f"if type({v}) is not {EXACT[type_].__name__}: raise UnexpectedValue"]
         if type_ is GraphQLInt:
-            return [f"if type({v}) is not int or {v} not in INT: raise Surprise"]
+            return [f"if type({v}) is not int or {v} not in INT: raise UnexpectedValue"]
         if type_ is GraphQLFloat:
-            return [f"if type({v}) is not float or not isfinite({v}): raise Surprise"]
+            return [f"if type({v}) is not float or not isfinite({v}): raise UnexpectedValue"]
         if isinstance(type_, GraphQLEnumType):
             enum: type[Enum] | None = getattr(type_, "wrapped_cls", None)
             if enum is None:
-                raise Uncovered
+                raise NotCompilable
             names = {member._name_: type_.coerce_output_value(member) for member in enum}
             return [
-                f"if type({v}) is not {self._name('enum', enum)}: raise Surprise",
+                f"if type({v}) is not {self._name('enum', enum)}: raise UnexpectedValue",
                 f"{v} = {self._name('names', names)}[{v}._name_]",  # a member's hash is slow
             ]
         return [
-            f"if type({v}) not in PLAIN: raise Surprise",
+            f"if type({v}) not in PLAIN: raise UnexpectedValue",
             f"{v} = {self._name('scalar', type_.coerce_output_value)}({v})",
-            f"if type({v}) not in PLAIN: raise Surprise",
+            f"if type({v}) not in PLAIN: raise UnexpectedValue",
         ]
 
     def _object(self, type_: GraphQLObjectType, details: list[FieldDetails]) -> str:
         definition = type_.extensions.get(DEFINITION)
         if definition is None or definition.is_type_of:
-            raise Uncovered
+            raise NotCompilable
         lines, entries = [], []
         for name, below in self._collect(type_, details).items():
             self._fields += 1
             if self._fields > MAX_FIELDS:
-                raise Uncovered
+                raise NotCompilable
             field_name = below[0].node.name.value
             if field_name == "__typename":
                 entries.append(f"{name!r}: {type_.name!r}")
@@ -146,17 +151,17 @@ class Writer:
             lines += [f"{v} = value.{_attribute(field)}", *self._steps(v, field.type, below)]
             entries.append(f"{name!r}: {v}")
         class_ = self._name("class", (definition.concrete_of or definition).origin)
-        check = f"if type(value) is not {class_}: raise Surprise"
+        check = f"if type(value) is not {class_}: raise UnexpectedValue"
         return self._define(["def {}(value):", *_indented([check, *lines, f"return {{{', '.join(entries)}}}"])])
 
     def _by_class(self, type_: Any, details: list[FieldDetails]) -> str:
-        """The name of what completes each class of a union or an interface; a class that isn't there is a surprise."""
+        """The name of a dictionary with the function for each class of a union or an interface; it may lack some."""
         entries = []
         for possible in self._schema.get_possible_types(type_):
             definition = possible.extensions.get(DEFINITION)
             if definition is None or definition.name != possible.name or definition.concrete_of:
                 continue
-            with suppress(Uncovered):
+            with suppress(NotCompilable):
                 function = self._object(possible, details)
                 entries.append(f"{self._name('class', definition.origin)}: {function}")
         return self._define(["{} = {{" + ", ".join(entries) + "}}"])
@@ -167,14 +172,14 @@ def _indented(lines: Iterable[str]) -> list[str]:
 
 
 def _attribute(field: GraphQLField) -> str:
-    """The attribute that a field without a resolver shows; raises Uncovered for any other field."""
+    """The attribute that a field without a resolver returns; raises NotCompilable for any other field."""
     definition = field.extensions.get(DEFINITION)
     if (
         definition is None
         or not definition.is_basic_field
-        or not getattr(field.resolve, "_is_default", False)  # not Strawberry's: somebody put another in its place
+        or not getattr(field.resolve, "_is_default", False)  # replaced: it is not Strawberry's
         or definition.default_resolver is not getattr
         or type(definition).get_result is not StrawberryField.get_result
     ):
-        raise Uncovered
+        raise NotCompilable
     return str(definition.python_name)

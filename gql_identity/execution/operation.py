@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 from graphql import DocumentNode, FieldNode, OperationDefinitionNode, OperationType, Visitor, visit
 
 from .cost import Cost
-from .plans import Plan
+from .plans import ExecutionPlan
 
 
 class Operation:
@@ -24,7 +24,7 @@ class Operation:
         self.is_subscription = node.operation is OperationType.SUBSCRIPTION
         # The executor makes these when they are first needed.
         self.cost: Cost | None = None
-        self.plan: Plan | None = None
+        self.plan: ExecutionPlan | None = None
         self.has_run = False
 
 

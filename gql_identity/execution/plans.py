@@ -1,24 +1,22 @@
-"""Compiled plans: what an operation asks for, worked out once and then run with next to no GraphQL.
+"""Compiled plans: an operation is worked out once, and its runs then need next to nothing of graphql-core.
 
-A plan reads variables and arguments, calls the resolvers of the root fields as Strawberry would, and completes what
-they answer by functions generated for the operation's selections. It covers ordinary values only. Whatever else turns
-up (a variable of another type, an error, a null that may not be, a field with a resolver below the root) is left to
-graphql-core, which takes over at that very point: a root field once resolved is not resolved again, so that a mutation
-runs once, and the answer is in every case the one that graphql-core gives.
+A plan reads variables and arguments, calls the resolvers of the root fields as Strawberry would, and completes the
+values that they return with functions generated for the operation's selections. It covers ordinary values only.
+graphql-core takes over wherever anything else occurs (a variable of another type, an error, a null where none may be, a
+field with a resolver below the root), at that very point: a root field once resolved is not resolved again, so that a
+mutation runs once, and the answer is always the one that graphql-core gives.
 
 Two root fields that are given one variable get one object: a resolver must not change its arguments.
 """
 
-from collections.abc import Callable, Iterable
-from functools import partial
 from typing import Any, NamedTuple
 
+import structlog
 from graphql import (
     DocumentNode,
     ExecutionResult,
     FragmentDefinitionNode,
     GraphQLError,
-    GraphQLField,
     GraphQLObjectType,
     OperationDefinitionNode,
     OperationType,
@@ -29,16 +27,17 @@ from graphql import (
     visit,
 )
 from graphql.execution.collect_fields import FieldDetails, FragmentDetails, collect_fields, collect_subfields
-from graphql.execution.values import VariableValues, get_argument_values
-from graphql.pyutils import Path, gather_with_cancel, is_awaitable
+from graphql.execution.values import VariableValues
+from graphql.pyutils import is_awaitable
 from strawberry.schema.schema import Schema, StrawberryGraphQLCoreExecutionContext
-from strawberry.types import Info
-from strawberry.types.field import StrawberryField
 
-from .arguments import Arguments, Builder, Reader
-from .completion import DEFINITION, Surprise, Uncovered, Writer
+from .arguments import ArgumentCompiler, Builder, Reader
+from .completion import CompletionCompiler, NotCompilable, UnexpectedValue
+from .root_fields import RootField, Run, run_concurrently, run_serially
 
-MAX_VARIANTS = 16  # ways that `@skip` and `@include` fall out; of more, the rest is not compiled
+log = structlog.get_logger()
+
+MAX_VARIANTS = 16  # combinations of `@skip` and `@include` that are compiled, per operation
 
 
 class PlanCompiler:
@@ -46,15 +45,16 @@ class PlanCompiler:
 
     def __init__(self, schema: Schema, max_errors: int) -> None:
         self.schema = schema
-        self.arguments = Arguments(schema)
+        self.arguments = ArgumentCompiler(schema)
         self.max_errors = max_errors
+        self.runs_left = 0  # runs that left the compiled path, for graphql-core to continue
 
-    def compile(self, document: DocumentNode, operation: OperationDefinitionNode) -> "Plan":
+    def compile(self, document: DocumentNode, operation: OperationDefinitionNode) -> "ExecutionPlan":
         """The plan of a query or mutation of a valid document."""
-        return Plan(self, document, operation)
+        return ExecutionPlan(self, document, operation)
 
 
-class Plan:
+class ExecutionPlan:
     """One operation of a document, compiled."""
 
     def __init__(self, compiler: PlanCompiler, document: DocumentNode, operation: OperationDefinitionNode) -> None:
@@ -66,17 +66,17 @@ class Plan:
         visit(document, finder)
         declared = [node.variable.name.value for node in operation.variable_definitions or ()]
         self._conditions = tuple(name for name in declared if name in finder.found)
-        self._variants: dict[tuple[Any, ...], tuple[_Root, ...] | None] = {}
+        self._variants: dict[tuple[Any, ...], tuple[RootField, ...] | None] = {}
         try:
             self._variables: list[_Variable] | None = [
                 self._variable(node) for node in operation.variable_definitions or ()
             ]
-        except Uncovered:
+        except NotCompilable:
             self._variables = None
 
     async def run(self, context: Any, inputs: dict[str, Any]) -> ExecutionResult:
         """Run the operation with these variables, as graphql-core would."""
-        run = _Run(self, context, inputs)
+        run = Run(self.build, context, inputs)
         try:
             run.values = self._read(inputs)
         except Exception:
@@ -84,21 +84,25 @@ class Plan:
             if isinstance(built, list):
                 return ExecutionResult(None, built)
             run.core = built
-        roots = self._roots(run)
+        roots = self._root_fields(run)
         if roots is None:
             whole: Any = run.core.execute_operation()
             result: ExecutionResult = await whole if is_awaitable(whole) else whole
             return result
         try:
-            data = await (_serially(run, roots) if self._serial else _together(run, roots))
+            data = await (run_serially(run, roots) if self._serial else run_concurrently(run, roots))
         except GraphQLError as error:
             run.core.collected_errors.add(error, None)
             data = None
         return ExecutionResult(data, run.errors)
 
     def build(self, context: Any, inputs: dict[str, Any]) -> Any:
-        """graphql-core's executor for one run, or the errors of its variables."""
+        """graphql-core's executor for one run that leaves the compiled path, or the errors of its variables."""
         name = self._operation.name
+        self._compiler.runs_left += 1
+        log.debug(
+            "a run left the compiled path", operation=name.value if name else None, count=self._compiler.runs_left
+        )
         return StrawberryGraphQLCoreExecutionContext.build(
             self._compiler.schema._schema,
             self._document,
@@ -117,7 +121,7 @@ class Plan:
 
     def _read(self, inputs: dict[str, Any]) -> dict[str, Any]:
         if self._variables is None:
-            raise Surprise
+            raise UnexpectedValue
         values = {}
         for name, read, default, required in self._variables:
             if name in inputs:
@@ -125,11 +129,11 @@ class Plan:
             elif default is not None:
                 values[name] = default(values)
             elif required:
-                raise Surprise
+                raise UnexpectedValue
         return values
 
-    def _roots(self, run: "_Run") -> "tuple[_Root, ...] | None":
-        """The root fields to run; None where it is all graphql-core's."""
+    def _root_fields(self, run: "Run") -> "tuple[RootField, ...] | None":
+        """The root fields to run; None where graphql-core runs the whole operation."""
         values: Any = run.core.variable_values.coerced if run.values is None else run.values
         key = tuple([values.get(name) for name in self._conditions])
         if key in self._variants:
@@ -140,7 +144,7 @@ class Plan:
             self._variants[key] = roots
         return roots
 
-    def _compile(self, conditions: dict[str, bool]) -> "tuple[_Root, ...] | None":
+    def _compile(self, conditions: dict[str, bool]) -> "tuple[RootField, ...] | None":
         schema, operation = self._compiler.schema._schema, self._operation
         values = VariableValues({}, conditions)
         fragments = {
@@ -157,9 +161,13 @@ class Plan:
 
         try:
             collected = collect_fields(schema, fragments, values, parent, operation, True).grouped_field_set
-            writer = Writer(schema, collect)
-            return tuple(_Root(self._compiler, parent, name, details, writer) for name, details in collected.items())
-        except (GraphQLError, RecursionError, Uncovered):
+            completion = CompletionCompiler(schema, collect)
+            arguments = self._compiler.arguments
+            return tuple(
+                RootField(self._compiler.schema, arguments, parent, name, details, completion)
+                for name, details in collected.items()
+            )
+        except (GraphQLError, RecursionError, NotCompilable):
             return None
 
 
@@ -171,7 +179,7 @@ class _Variable(NamedTuple):
 
 
 class _ConditionFinder(Visitor):
-    """Finds the variables that decide what is selected."""
+    """Finds the variables in `@skip` and `@include`."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -181,181 +189,3 @@ class _ConditionFinder(Visitor):
         for argument in node.arguments:
             if isinstance(argument.value, VariableNode):
                 self.found.add(argument.value.name.value)
-
-
-class _Run:
-    """One run of a plan. graphql-core's executor is made when it is first needed."""
-
-    def __init__(self, plan: Plan, context: Any, inputs: dict[str, Any]) -> None:
-        self.context = context
-        self.values: dict[str, Any] | None = None
-        self._plan = plan
-        self._inputs = inputs
-        self._core: Any = None
-
-    @property
-    def core(self) -> Any:
-        if self._core is None:
-            self._core = self._plan.build(self.context, self._inputs)
-        return self._core
-
-    @core.setter
-    def core(self, core: Any) -> None:
-        self._core = core
-
-    @property
-    def errors(self) -> list[GraphQLError] | None:
-        return None if self._core is None else (self._core.collected_errors.errors or None)
-
-
-class PlanInfo(Info[Any, None]):
-    """What a resolver is told of its field, worked out when it asks."""
-
-    def __init__(self, run: _Run, root: "_Root") -> None:
-        self._run = run
-        self._root = root
-        self._field = root.definition
-        self.selections = root.selections  # what `selected` found in an earlier run
-
-    @property
-    def context(self) -> Any:
-        """The request's context."""
-        return self._run.context
-
-    @property
-    def _raw_info(self) -> Any:  # type: ignore[override]
-        return self._root.raw_info(self._run)
-
-
-class _Root:
-    """One root field of an operation."""
-
-    def __init__(
-        self,
-        compiler: PlanCompiler,
-        parent: GraphQLObjectType,
-        name: str,
-        details: list[FieldDetails],
-        writer: Writer,
-    ) -> None:
-        self.name = name
-        self.selections: dict[tuple[str, ...], frozenset[str]] = {}
-        self._parent = parent
-        self._details = details
-        self._nodes = [detail.node for detail in details]
-        self._path = Path(None, name, parent.name)
-        field = compiler.schema._schema.get_field(parent, self._nodes[0].name.value)
-        if field is None:
-            raise Uncovered
-        self._field: GraphQLField = field
-        self.definition: Any = field.extensions.get(DEFINITION)
-        self._info_name: str | None = None
-        self._call: Callable[..., Any] | None = None
-        try:
-            self._arguments: Builder = compiler.arguments.builder_of_all(field, self._nodes[0])
-            self._call = self._resolver(compiler.schema)
-        except Uncovered:
-            pass
-        try:
-            self._generated = writer.function(field.type, details)
-        except Uncovered:
-            self._generated = _surprised
-
-    def start(self, run: _Run) -> Any:
-        """The field's completed value, or what to await for it."""
-        try:
-            resolved = self._resolve(run)
-            if is_awaitable(resolved):
-                return self._finish(run, resolved)
-            try:
-                return self._generated(resolved)
-            except Exception:
-                completed = self._complete(run, resolved)
-            return self._finish(run, completed, completed=True) if is_awaitable(completed) else completed
-        except Exception as error:
-            return run.core.handle_field_error(error, self._field.type, self._details, self._path)
-
-    async def _finish(self, run: _Run, pending: Any, *, completed: bool = False) -> Any:
-        try:
-            value = await pending
-            if completed:
-                return value
-            try:
-                return self._generated(value)
-            except Exception:
-                value = self._complete(run, value)
-            return await value if is_awaitable(value) else value
-        except Exception as error:
-            return run.core.handle_field_error(error, self._field.type, self._details, self._path)
-
-    def _complete(self, run: _Run, resolved: Any) -> Any:
-        """What no generated function covers: graphql-core completes it, or says what is wrong with it."""
-        return run.core.complete_value(self._field.type, self._details, self.raw_info(run), self._path, resolved, None)
-
-    def _resolve(self, run: _Run) -> Any:
-        if self._call is not None and run.values is not None:
-            try:
-                arguments = self._arguments(run.values)
-            except Exception:
-                arguments = None  # graphql-core says what is wrong with it
-            if arguments is not None:
-                if self._info_name is not None:
-                    arguments[self._info_name] = PlanInfo(run, self)
-                return self._call(**arguments)
-        resolve = self._field.resolve or run.core.field_resolver
-        values = get_argument_values(self._field, self._nodes[0], run.core.variable_values, None, True)
-        return resolve(None, self.raw_info(run), **values)
-
-    def raw_info(self, run: _Run) -> Any:
-        return run.core.build_resolve_info(self._field, self._nodes, self._parent, self._path)
-
-    def _resolver(self, schema: Schema) -> Callable[..., Any]:
-        """The function that Strawberry's resolver comes down to; raises Uncovered where it does more than call it."""
-        if self._nodes[0].name.value == "__typename":
-            return lambda: self._parent.name
-        field = self.definition
-        resolver = field and field.base_resolver
-        if (
-            resolver is None
-            or not hasattr(self._field.resolve, "_is_default")  # not Strawberry's: somebody put another in its place
-            or field.extensions
-            or schema.schema_converter.exception_handlers
-            or type(field).get_result is not StrawberryField.get_result
-            or resolver.parent_parameter
-            or resolver.root_parameter
-        ):
-            raise Uncovered
-        self._info_name = resolver.info_parameter and resolver.info_parameter.name
-        return partial(resolver, None) if resolver.self_parameter else resolver
-
-
-def _surprised(_: Any) -> Any:
-    raise Surprise
-
-
-async def _serially(run: _Run, roots: Iterable[_Root]) -> dict[str, Any]:
-    data = {}
-    for root in roots:
-        value = root.start(run)
-        data[root.name] = await value if is_awaitable(value) else value
-    return data
-
-
-async def _together(run: _Run, roots: Iterable[_Root]) -> dict[str, Any]:
-    """As graphql-core does it: all are started in their order, and one error too many cancels those under way."""
-    data: dict[str, Any] = {}
-    pending = []
-    try:
-        for root in roots:
-            value = data[root.name] = root.start(run)
-            if is_awaitable(value):
-                pending.append(root.name)
-    except Exception:
-        if pending:
-            run.core.settle_in_background([data[name] for name in pending])
-        raise
-    if len(pending) == 1:
-        data[pending[0]] = await data[pending[0]]
-    elif pending:
-        data.update(zip(pending, await gather_with_cancel(*(data[name] for name in pending)), strict=True))
-    return data
