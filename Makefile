@@ -1,5 +1,5 @@
 # `make serve` and `make test` need only Python 3.11 to 3.13 and make; each sets up what it needs in .venv.
-.PHONY: serve test check format lint types imports schema constraints clean help
+.PHONY: serve test check format lint types imports schema trace constraints clean help
 .DEFAULT_GOAL := help
 
 PYTHON ?= $(shell sh .ci/find-python)
@@ -29,6 +29,9 @@ imports: .venv/dev.stamp ## check that imports point down the layers
 
 schema: .venv/dev.stamp ## check that schema.graphql is the schema
 	$(BIN)/gql-identity schema --check schema.graphql
+
+trace: .venv/dev.stamp ## print which functions serve a request, as docs/architecture.md tells it; or ARGS=apiKey
+	$(BIN)/python -m tests.trace_request $(ARGS)
 
 constraints: ## pin the current versions of all dependencies
 	rm -rf .venv/fresh && $(PYTHON) -m venv .venv/fresh

@@ -106,11 +106,15 @@ def trace_requests(settings: Settings) -> dict[str, list[list[Call]]]:
     trace = Trace()
     with _serving(settings, trace) as port:
         for name, document in DOCUMENTS.items():
-            for _ in range(RUNS):
+            for run in range(RUNS):
                 time.sleep(CACHE_SECONDS)
                 trace.calls = []
+                # Another text each time: what an Accept header asks for is cached.
+                accept = f"application/json;q=0.{run + 1}{len(name)}"
                 with trace.on():
-                    answer = _send(port, person.secret, {"query": document, "variables": {"input": inputs[name]}})
+                    answer = _send(
+                        port, person.secret, accept, {"query": document, "variables": {"input": inputs[name]}}
+                    )
                     time.sleep(0.1)  # the line in the log is written after the response
                 assert answer["data"][name]["apiKeyId"], answer
                 traces[name].append(trace.calls)
@@ -145,12 +149,12 @@ def _serving(settings: Settings, trace: Trace) -> Iterator[int]:
             gc.unfreeze()  # the server has frozen what this process had made
 
 
-def _send(port: int, secret: str, request: dict[str, Any]) -> Any:
+def _send(port: int, secret: str, accept: str, request: dict[str, Any]) -> Any:
     """Send a request in one packet, on a connection of its own, and return the response's JSON."""
     body = json.dumps(request).encode()
     head = (
         f"POST /graphql HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {secret}\r\n"
-        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        f"Accept: {accept}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     )
     with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
         connection.sendall(head.encode() + body)
