@@ -1,0 +1,22 @@
+from dataclasses import fields
+
+from gql_identity.keys.records import projection, read_key
+from gql_identity.messages.keys import APIKeyInfo
+
+MADE = {"id", "api_key_id", "api_key", "user", "domain"}  # not stored under their own names
+STORED = {field.name for field in fields(APIKeyInfo)} - MADE
+
+
+def test_every_field_of_a_key_is_read_from_the_document_that_stores_it() -> None:
+    document = {"_id": "api-key-1", **{name: f"a {name}" for name in STORED}, "state": "ENABLED", "role": "USER"}
+    key = read_key(document)
+    assert {name for name in STORED if getattr(key, name) is None} == set()
+
+
+def test_every_stored_field_can_be_projected() -> None:
+    assert STORED <= set(projection(field.name for field in fields(APIKeyInfo)))
+
+
+def test_a_field_that_the_document_lacks_is_none() -> None:
+    key = read_key({"_id": "api-key-1", "domain_id": "d1"})
+    assert {name for name in STORED - {"domain_id"} if getattr(key, name) is not None} == set()
