@@ -9,7 +9,8 @@ import pytest
 from gql_identity.settings import Settings
 from tests.trace_request import DOCUMENTS, PACKAGE, Call, trace_requests
 
-PAGE = (Path(__file__).parents[2] / "docs" / "architecture.md").read_text()
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "architecture.md").read_text()
 STEP = re.compile(r"^\d+\. `([\w/]+\.py)`(?: `([\w.<>]+)`)?:", re.MULTILINE)
 
 
@@ -23,6 +24,17 @@ def steps(operation: str) -> list[tuple[str, str]]:
     """The file of each step of the way and its function, which may be empty."""
     parts = ("From the socket to the resolver", f"The resolver of `{operation}`", "From the resolver to the socket")
     return [step for part in parts for step in STEP.findall(section(part))]
+
+
+def test_the_files_that_the_recipes_name_exist() -> None:
+    recipes = (ROOT / "CONTRIBUTING.md").read_text()
+    named = set(re.findall(r"`((?:gql_identity|tests|docs)/[\w/.]*)`", recipes))
+    named |= {
+        f"gql_identity/{name}"
+        for name in re.findall(r"`((?:keys|messages|web|schema|storage|queries)/\w+\.py)`", recipes)
+    }
+    assert len(named) > 20
+    assert [name for name in sorted(named) if not (ROOT / name).exists()] == []
 
 
 @pytest.fixture
