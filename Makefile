@@ -47,6 +47,8 @@ help: ## show this list
 
 .venv/bin/python:
 	@test -n "$(PYTHON)" || { echo "No Python 3.11, 3.12 or 3.13 found: install one, or name it with PYTHON=..." >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
+		{ echo "$(PYTHON) is $$($(PYTHON) --version 2>&1): use Python 3.11, 3.12 or 3.13." >&2; exit 1; }
 	@$(PYTHON) -m venv .venv || { echo "Python's venv module does not work; on Debian: apt install python3-venv" >&2; rm -rf .venv; exit 1; }
 
 .venv/serve.stamp: .venv/bin/python $(SOURCES)

@@ -3,13 +3,16 @@
 # ruff: noqa: T201 - it prints: that is its work
 
 import asyncio
+import json
 import os
 import sys
 
+import httpx
 from api_keys_client import ApiKeysClient
-from api_keys_client.exceptions import GraphQLClientGraphQLMultiError
+from api_keys_client.exceptions import GraphQLClientError, GraphQLClientGraphQLMultiError, GraphQLClientHttpError
 from api_keys_client.fragments import Key
 from api_keys_client.input_types import APIKeyChangedRequest, APIKeyQuery, APIKeyRequest, CreateAPIKeyRequest
+from websockets.exceptions import WebSocketException
 
 URL = os.environ.get("IDENTITY_URL", "http://127.0.0.1:8000/graphql")
 DOMAIN = os.environ.get("IDENTITY_DOMAIN", "default")
@@ -47,9 +50,21 @@ def shown(key: Key) -> str:
     return "  ".join((key.api_key_id, key.state.value, key.role.value, key.user_id, key.hint, key.name or ""))
 
 
+def told(error: Exception) -> str:
+    """One line on what went wrong: the code and the message of the service, where it answered."""
+    if isinstance(error, GraphQLClientHttpError):
+        errors = json.loads(getattr(error.response, "content", b"{}")).get("errors", [])
+        return told(GraphQLClientGraphQLMultiError.from_errors_dicts(errors)) if errors else str(error)
+    if isinstance(error, GraphQLClientGraphQLMultiError):
+        refused = error.errors[0]
+        return f"{(refused.extensions or {}).get('code')}: {refused.message}"
+    return f"{URL} cannot be used: {error}"
+
+
 if __name__ == "__main__":
     try:
         asyncio.run(main(sys.argv[1:]))
-    except GraphQLClientGraphQLMultiError as error:
-        refused = error.errors[0]
-        sys.exit(f"{(refused.extensions or {}).get('code')}: {refused.message}")
+    except (GraphQLClientError, httpx.TransportError, WebSocketException, OSError) as error:
+        sys.exit(told(error))
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -56,10 +56,13 @@ def lists_creates_and_disables(keys: Callable[..., str]) -> None:
     assert "ENABLED" in listed
     assert "DISABLED" in keys("disable", key_id)
     assert keys("disable", "api-key-0", expected=1).strip() == "NOT_FOUND: There is no such key."
+    refused = keys("list", expected=1, key="gqlid_wrong").strip()
+    assert refused.startswith("UNAUTHENTICATED: ")
+    assert "\n" not in refused
 
 
-def surrounding_key(served: Any) -> dict[str, str]:
-    return {"IDENTITY_URL": f"{served.url}/graphql", "IDENTITY_KEY": served.admin_key}
+def surrounding_key(served: Any, key: str | None = None) -> dict[str, str]:
+    return {"IDENTITY_URL": f"{served.url}/graphql", "IDENTITY_KEY": key or served.admin_key}
 
 
 def test_the_typescript_client_runs_and_its_types_are_strict(served: Any, tmp_path: Path) -> None:
@@ -67,8 +70,8 @@ def test_the_typescript_client_runs_and_its_types_are_strict(served: Any, tmp_pa
     ran(["npm", "run", "generate"], example)
     ran(["npm", "run", "build"], example)
 
-    def keys(*arguments: str, expected: int = 0) -> str:
-        return ran(["node", "dist/keys.js", *arguments], example, expected, **surrounding_key(served))
+    def keys(*arguments: str, expected: int = 0, key: str | None = None) -> str:
+        return ran(["node", "dist/keys.js", *arguments], example, expected, **surrounding_key(served, key))
 
     lists_creates_and_disables(keys)
     # Neither a field that was not selected nor an input without what the schema requires passes the compiler.
@@ -88,8 +91,8 @@ def test_the_python_client_runs_and_its_types_are_strict(served: Any, tmp_path: 
     ran([python, "-m", "ariadne_codegen", "--config", "ariadne-codegen.toml"], example)
     ran([sys.executable, "-m", "mypy", "--config-file", "mypy.ini", "keys.py"], example)
 
-    def keys(*arguments: str, expected: int = 0) -> str:
-        return ran([python, "keys.py", *arguments], example, expected, **surrounding_key(served))
+    def keys(*arguments: str, expected: int = 0, key: str | None = None) -> str:
+        return ran([python, "keys.py", *arguments], example, expected, **surrounding_key(served, key))
 
     lists_creates_and_disables(keys)
     with started([python, "keys.py", "follow"], example, **surrounding_key(served)) as log:
