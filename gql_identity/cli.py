@@ -27,7 +27,7 @@ from .schema.federation import schema, subgraph_sdl
 from .server.listener import listen, raise_file_limit
 from .server.process import end_with_parent, serve
 from .settings import RESOLVED, Settings, load_settings
-from .storage.data_directory import get_pepper, replace_admin_key
+from .storage.data_directory import get_pepper, write_admin_key
 from .storage.database import Database
 from .storage.embedded import EmbeddedDatabase, running_uri
 from .storage.sign_in_codes import SignInCodes
@@ -150,7 +150,7 @@ def _database(settings: Settings, *, join: bool = False) -> Iterator[Settings]:
     if join and (uri := running_uri(settings.data_dir)) is not None:
         yield _with_database(settings, uri)
         return
-    with EmbeddedDatabase(settings.data_dir) as embedded:
+    with EmbeddedDatabase(settings.data_dir, own_pepper=settings.pepper is None) as embedded:
         yield _with_database(settings, embedded.uri)
 
 
@@ -169,7 +169,7 @@ async def _prepare(settings: Settings, *, embedded: bool) -> APIKeyInfo | None:
             user_id=ID("admin"), domain_id=ID("default"), name="first key", role=APIKeyRole.SYSTEM
         )
         key = await ApiKeys(database, settings).create(request, None)
-    replace_admin_key(settings.data_dir, str(key.api_key))
+    write_admin_key(settings.data_dir, str(key.api_key))
     return key
 
 

@@ -151,16 +151,9 @@ class Settings(BaseSettings):
     @field_validator("pepper", "peppers_retired")
     @classmethod
     def _long_enough(cls, value: Any) -> Any:
-        peppers = value if isinstance(value, tuple) else (value,)
-        for pepper in peppers:
-            text = "" if pepper is None else pepper.get_secret_value()
-            if "," in text or text != text.strip():
-                # Otherwise it could never be retired.
-                raise ValueError("a pepper has no comma, and no white space at either end")
-        if any(pepper is not None and len(pepper.get_secret_value()) < PEPPER_CHARACTERS for pepper in peppers):
-            raise ValueError(
-                f"a pepper has at least {PEPPER_CHARACTERS} characters; make one with `openssl rand -hex 32`"
-            )
+        for pepper in value if isinstance(value, tuple) else (value,):
+            if pepper is not None:
+                check_pepper(pepper.get_secret_value())
         return value
 
     @field_validator("pepper")
@@ -209,6 +202,15 @@ class Settings(BaseSettings):
             return str(value) if isinstance(value, Path | IPv4Network | IPv6Network) else value
 
         return json.dumps({name: reveal(value) for name, value in self if value is not None})
+
+
+def check_pepper(pepper: str) -> None:
+    """Raise ValueError where this text cannot be a pepper."""
+    if "," in pepper or pepper != pepper.strip():
+        # Otherwise it could never be retired.
+        raise ValueError("a pepper has no comma, and no white space at either end")
+    if len(pepper) < PEPPER_CHARACTERS:
+        raise ValueError(f"a pepper has at least {PEPPER_CHARACTERS} characters; make one with `openssl rand -hex 32`")
 
 
 def load_settings(**flags: Any) -> Settings:

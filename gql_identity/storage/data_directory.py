@@ -1,4 +1,4 @@
-"""The data directory of the embedded database: its files and who may use them.
+"""The data directory of the embedded database: its files, who may use them, and which of them belong together.
 
     data/             the engine's files
     embedded.json     address, user and password, for commands that run beside the service
@@ -8,43 +8,97 @@
     pepper            the pepper of its keys' digests
     admin-key         the first key
 
-Every file has mode 0600.
+Every file has mode 0600. The directory and its files belong to the user that the service runs as, nobody else may write
+to them or read a secret, and none is a symbolic link.
 """
 
 import json
 import os
 import secrets
+import shutil
 import stat
 import sys
 import time
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from ..errors import StartError
+from ..settings import check_pepper
 
 if sys.platform != "win32":
     import fcntl
 
-_RECORD_FIELDS = ("complete", "host", "port", "username", "password", "pid")
+_SECRET_FILES = ("embedded.json", "embedded.json.new", "pepper", "pepper.new", "admin-key", "admin-key.new")
+_FILES = (*_SECRET_FILES, "embedded.log", "lock", "secantusd.toml")
+_RECORD_TYPES: dict[str, Any] = {
+    "complete": bool,
+    "host": str,
+    "port": int | None,
+    "username": str,
+    "password": str,
+    "pid": int,
+}
+# In data/ while the first start makes it: such data holds nothing yet, and only such data may be removed.
+_FIRST_START = "first-start"
+# Without one of these the engine would make a new database beside the other files.
+_ENGINE_FILES = ("WiredTiger", "WiredTiger.turtle", "WiredTiger.wt", "secantus_collections.wt", "secantus_users.wt")
+_NEW_DATABASE = "To begin with a new database, move embedded.json, pepper and admin-key away"
 
 
 def prepare(directory: Path) -> None:
-    """Make the directory, for its owner alone.
+    """Make the directory, for its owner alone, and check who may use it; raises StartError and OSError.
 
-    A directory that holds something may serve others too, so its mode stays; our files in it are private anyway.
+    A directory that holds something may serve others too, so its mode stays unless others may write to it.
     """
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for missing in reversed([path for path in (directory, *directory.parents) if not path.exists()]):
+        missing.mkdir(exist_ok=True)
+        missing.chmod(0o700)  # whatever the umask is
+    _check_owner(directory, directory)
     status = directory.stat()
-    if status.st_uid == os.geteuid() and not any(directory.iterdir()):
+    if not any(directory.iterdir()):
         directory.chmod(0o700)
     elif status.st_mode & stat.S_IWOTH:
         raise StartError(unusable(directory, "every user of this machine may write to it"))
+    elif status.st_mode & stat.S_IWGRP:
+        raise StartError(unusable(directory, "its group may write to it (run `chmod go-w` on it)"))
+    for name in _FILES:
+        _check_file(directory, directory / name, stat.S_ISREG)
+    if directory.stat().st_mode & 0o011:
+        for name in _SECRET_FILES:
+            if (directory / name).exists() and (directory / name).stat().st_mode & 0o077:
+                raise StartError(unusable(directory, f"other users may read {name} (run `chmod 600` on it)"))
+    data = directory / "data"
+    _check_file(directory, data, stat.S_ISDIR)
+    for path in data.rglob("*") if data.is_dir() else ():
+        _check_file(directory, path, stat.S_ISDIR if path.is_dir() else stat.S_ISREG)
+
+
+def _check_file(directory: Path, path: Path, is_kind: Any) -> None:
+    name = path.relative_to(directory)
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return
+    if stat.S_ISLNK(mode):
+        raise StartError(unusable(directory, f"{name} is a symbolic link"))
+    if not is_kind(mode):
+        raise StartError(unusable(directory, f"{name} is not a {'directory' if is_kind is stat.S_ISDIR else 'file'}"))
+    _check_owner(directory, path)
+    if mode & 0o022:
+        raise StartError(unusable(directory, f"other users may write to {name} (run `chmod go-w` on it)"))
+
+
+def _check_owner(directory: Path, path: Path) -> None:
+    owner, own = path.stat().st_uid, os.geteuid()
+    if owner != own:
+        name = "it" if path == directory else path.relative_to(directory)
+        raise StartError(unusable(directory, f"{name} belongs to user {owner}, and the service runs as user {own}"))
 
 
 def take_lock(directory: Path) -> int:
     """A descriptor that locks the directory until it is closed; raises StartError while a service runs here."""
-    lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    os.fchmod(lock, 0o600)
     for attempt in range(8):
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -74,36 +128,39 @@ def is_locked(directory: Path) -> bool:
 
 
 def open_private(path: Path, flags: int) -> Any:
-    """A file open for writing, for its owner alone where it is made now."""
-    return open(path, "wb", buffering=0, opener=lambda name, _: os.open(name, os.O_WRONLY | os.O_CREAT | flags, 0o600))
+    """A file open for reading and writing, with mode 0600 whatever the umask is; follows no link."""
+    flags |= os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+    file = os.fdopen(os.open(path, flags, 0o600), "r+b", buffering=0)
+    os.fchmod(file.fileno(), 0o600)
+    return file
+
+
+def write_engine_configuration(directory: Path) -> None:
+    """Make the engine's configuration, which must be empty; raises StartError where it is not."""
+    with open_private(directory / "secantusd.toml", 0) as file:
+        if file.read(1):
+            raise StartError(unusable(directory, "secantusd.toml must be empty: the service sets all options itself"))
 
 
 def find_record(directory: Path) -> dict[str, Any] | None:
     """The content of embedded.json; None where there is none. Raises StartError where it cannot be used."""
-    path = directory / "embedded.json"
     try:
-        record = json.loads(path.read_bytes())
-        return {name: record[name] for name in _RECORD_FIELDS}
+        record = json.loads(_read(directory / "embedded.json"))
+        record = {name: record[name] for name in _RECORD_TYPES}
     except FileNotFoundError:
         return None
     except OSError as error:
         raise StartError(unusable(directory, f"embedded.json: {error.strerror}")) from error
-    except (ValueError, KeyError, TypeError):
-        raise StartError(unusable(directory, "embedded.json is damaged")) from None
+    except (ValueError, KeyError, TypeError, RecursionError):
+        record = {}
+    if not record or not all(isinstance(record[name], kind) for name, kind in _RECORD_TYPES.items()):
+        raise StartError(unusable(directory, "embedded.json is damaged: restore it from a backup"))
+    return record
 
 
 def write_record(directory: Path, record: dict[str, Any]) -> None:
     """Replace embedded.json atomically; returns once it would survive a power cut: without it the data is lost."""
-    new = directory / "embedded.json.new"
-    with open_private(new, os.O_TRUNC) as file:
-        file.write(json.dumps(record).encode())
-        os.fsync(file.fileno())
-    new.replace(directory / "embedded.json")
-    held = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(held)
-    finally:
-        os.close(held)
+    _replace(directory / "embedded.json", json.dumps(record))
 
 
 def database_uri(record: dict[str, Any]) -> str:
@@ -115,30 +172,118 @@ def database_uri(record: dict[str, Any]) -> str:
     )
 
 
+def is_first_start(directory: Path, record: dict[str, Any] | None) -> bool:
+    """Whether no database was ever completed here; raises StartError where the files do not belong together.
+
+    A first start that was interrupted has left a record that is not complete, and data that holds nothing.
+    """
+    data = directory / "data"
+    names = {path.name for path in data.iterdir()} if data.is_dir() else set()
+    if record is None and names:
+        raise StartError(
+            unusable(directory, "embedded.json, with the password of its database, is missing: restore it")
+        )
+    if record is not None and record["complete"]:
+        if not names:
+            raise StartError(unusable(directory, f"data/ is missing or empty: restore it. {_NEW_DATABASE}"))
+        missing = [name for name in _ENGINE_FILES if name not in names]
+        if not any(name.startswith("WiredTigerLog.") for name in names):
+            missing.append("WiredTigerLog.*")
+        if missing:
+            raise StartError(unusable(directory, f"data/ lacks {', '.join(missing)}: restore all of data/"))
+        return False
+    if names and _FIRST_START not in names:
+        raise StartError(
+            unusable(directory, "embedded.json does not belong to the database in data/: restore the one that does")
+        )
+    for name in ("admin-key", "pepper"):
+        # The first start makes the pepper before the record is complete.
+        if (directory / name).exists() and not (name == "pepper" and record is not None):
+            lost = (
+                "data/ and embedded.json are missing" if record is None else "data/ and its embedded.json are missing"
+            )
+            raise StartError(unusable(directory, f"{name} is there, but {lost}: restore both. {_NEW_DATABASE}"))
+    return True
+
+
+def begin_first_start(directory: Path) -> None:
+    """Make data/ anew and mark it as data that holds nothing yet."""
+    data = directory / "data"
+    data.mkdir(mode=0o700, exist_ok=True)
+    data.chmod(0o700)
+    for path in data.iterdir():
+        # The mark goes last: a removal that is interrupted is continued by the next start.
+        if path.name != _FIRST_START:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    with open_private(data / _FIRST_START, 0) as mark:
+        os.fsync(mark.fileno())
+    _sync(data)
+
+
+def end_first_start(directory: Path) -> None:
+    """Remove the mark: from now on data/ is never removed."""
+    (directory / "data" / _FIRST_START).unlink(missing_ok=True)
+
+
 def get_pepper(directory: Path) -> str:
-    """The pepper of an embedded database, made at its first start."""
-    file = directory / "pepper"
-    with suppress(FileExistsError):
-        write_secret(file, secrets.token_hex(32))
-    return file.read_text().strip()
+    """The pepper of the embedded database; raises StartError where it is missing or cannot be one."""
+    try:
+        pepper = _read(directory / "pepper").strip()
+        check_pepper(pepper)
+    except FileNotFoundError:
+        wrong = "is missing: restore it, or set GQL_IDENTITY_PEPPER to the pepper that was used"
+    except OSError as error:
+        wrong = f"cannot be read: {error.strerror}"
+    except UnicodeDecodeError:
+        wrong = "is not text: restore it from a backup"
+    except ValueError as error:
+        wrong = f"is {'empty' if not pepper else 'wrong'}: restore it from a backup ({error})"
+    else:
+        return pepper
+    raise StartError(unusable(directory, f"pepper {wrong}"))
 
 
-def replace_admin_key(directory: Path, secret: str) -> None:
-    """Write the first key to admin-key."""
+def make_pepper(directory: Path) -> None:
+    """Make the pepper of a new database, unless an interrupted first start has made it."""
+    if not (directory / "pepper").exists():
+        _replace(directory / "pepper", secrets.token_hex(32))
+
+
+def write_admin_key(directory: Path, secret: str) -> None:
+    """Write the first key to admin-key; an earlier admin-key is kept as admin-key.1, admin-key.2 and so on."""
     file = directory / "admin-key"
-    file.unlink(missing_ok=True)
-    write_secret(file, secret)
-
-
-def write_secret(file: Path, text: str) -> None:
-    """Write a secret to a new file, for its owner alone; raises FileExistsError."""
-    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as opened:
-        opened.write(text + "\n")
-        opened.flush()
-        os.fsync(descriptor)
+    if file.exists():
+        number = 1
+        while (kept := directory / f"admin-key.{number}").exists():
+            number += 1
+        file.rename(kept)
+    _replace(file, secret)
 
 
 def unusable(directory: Path, why: str) -> str:
     """The message of a StartError for this directory."""
     return f"The data directory {directory} cannot be used: {why}. Choose another with --data-dir."
+
+
+def _read(file: Path) -> str:
+    with os.fdopen(os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW), encoding="utf-8") as opened:
+        return opened.read()
+
+
+def _replace(file: Path, text: str) -> None:
+    new = file.with_name(f"{file.name}.new")
+    with open_private(new, os.O_TRUNC) as opened:
+        left = f"{text}\n".encode()
+        while left:
+            left = left[opened.write(left) :]
+        os.fsync(opened.fileno())
+    new.replace(file)
+    _sync(file.parent)
+
+
+def _sync(directory: Path) -> None:
+    held = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(held)
+    finally:
+        os.close(held)

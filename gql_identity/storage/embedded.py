@@ -3,7 +3,6 @@
 import logging
 import os
 import secrets
-import shutil
 import subprocess
 import sys
 import threading
@@ -14,7 +13,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from pymongo import MongoClient
-from pymongo.errors import PyMongoError
+from pymongo.errors import OperationFailure, PyMongoError
 
 from ..errors import StartError
 from . import data_directory
@@ -29,9 +28,10 @@ _CLEAR_SECONDS = 5.0
 _STOP_SECONDS = 1.5  # of the 10 that a stop may take; the kill that follows loses no acknowledged write
 _ANSWER_MS = 10_000
 _STEADY_SECONDS = 1.0  # a child that ran for so long had started, so the next restart is quick again
+_MESSAGE_BYTES = 1_000_000  # of the child's log, read at once
 _CHECK_SECONDS = 0.5  # between two checks of the child's log
-_MUST_RESTART = "WT_PANIC"  # the engine's word for a failure that only a restart clears
-_RESTART_SECONDS = (0.1, 5.0)  # the first wait before a restart, and the longest
+_MUST_RESTART = b"WT_PANIC"  # the engine's word for a failure that only a restart clears
+_RESTART_SECONDS = (0.1, 2.0)  # the first wait before a restart, and the longest
 # Temporary failures: another process took the port, or the child of a killed service has not ended yet.
 _TEMPORARY = ("failed to bind", "already being managed by another process")
 _STOPPED = "The embedded database was stopped before it had started."
@@ -51,11 +51,16 @@ class EmbeddedDatabase:
     uri: str
     """The connection string, with its password; set once the database has started."""
 
-    def __init__(self, data_dir: Path) -> None:
+    def __init__(self, data_dir: Path, *, own_pepper: bool = False) -> None:
+        """With `own_pepper`, the first start also makes the pepper, and later starts require it."""
         self._directory = data_dir.absolute()
+        self._own_pepper = own_pepper
         self._lock: int | None = None
         self._child: subprocess.Popen[bytes] | None = None
+        # Held open: log rotation may move or delete the file meanwhile.
+        self._log: Any = None
         self._log_start = 0  # the length of the log when the child started
+        self._checked_to = 0  # the part of the log that was searched for a failure
         self._failure: BaseException | None = None
         self._started = threading.Event()
         self._stopping = threading.Event()
@@ -70,8 +75,7 @@ class EmbeddedDatabase:
         try:
             data_directory.prepare(self._directory)
             self._lock = data_directory.take_lock(self._directory)
-            open_private(self._directory / "secantusd.toml", os.O_TRUNC).close()
-            open_private(self._directory / "embedded.log", os.O_TRUNC).close()
+            data_directory.write_engine_configuration(self._directory)
             self._thread.start()
             self._started.wait()
             if self._failure is not None:
@@ -100,6 +104,8 @@ class EmbeddedDatabase:
         end(self._child, _STOP_SECONDS)
         if self._thread.ident is not None:
             self._thread.join()
+        if self._log is not None:
+            self._log.close()
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
@@ -117,30 +123,37 @@ class EmbeddedDatabase:
 
     def _start(self) -> int:
         """Start the child and return its port once it answers."""
-        data = self._directory / "data"
-        has_data = data.is_dir() and any(data.iterdir())
         record = data_directory.find_record(self._directory)
-        if has_data and record is None:
-            raise StartError(unusable(self._directory, "embedded.json, with the password of its database, is missing"))
-        # An incomplete record is left by a first start that was cut short: its data holds nothing.
-        if record is None or not record["complete"] or not has_data:
+        is_first = data_directory.is_first_start(self._directory, record)
+        if self._own_pepper and not is_first:
+            data_directory.get_pepper(self._directory)
+        open_private(self._directory / "embedded.log", os.O_TRUNC).close()
+        if record is None or is_first:
             record = {"complete": False, "host": HOST, "username": _USER, "password": secrets.token_urlsafe(32)}
         # The port of an earlier start is no longer valid, and this start has none yet.
         record |= {"port": None, "pid": os.getpid()}
         data_directory.write_record(self._directory, record)
-        if not record["complete"]:
-            shutil.rmtree(data, ignore_errors=True)
+        if is_first:
+            data_directory.begin_first_start(self._directory)
             self._make_user(record["password"])
         port = record["port"] = self._launch("--auth")
         uri = data_directory.database_uri(record)
         try:
             with MongoClient[dict[str, Any]](uri, timeoutMS=_ANSWER_MS) as client:
                 made_by_others = set(client.list_database_names()) - {"admin", "config", "local"}
+        except OperationFailure as error:
+            raise StartError(
+                f"The embedded database in {self._directory} does not let us in: embedded.json does not belong to "
+                f"data/. Restore the one that does. ({error.details and error.details.get('errmsg')})"
+            ) from error
         except PyMongoError as error:
-            raise StartError(f"The embedded database in {self._directory} does not let us in: {error}") from error
-        if made_by_others and not record["complete"]:
+            raise StartError(f"The embedded database in {self._directory} does not answer: {error}") from error
+        if made_by_others and is_first:
             raise StartError(_TAMPERED.format(self._directory))
+        if is_first and self._own_pepper:
+            data_directory.make_pepper(self._directory)
         data_directory.write_record(self._directory, record | {"complete": True})
+        data_directory.end_first_start(self._directory)
         self.uri = uri
         return port
 
@@ -184,55 +197,72 @@ class EmbeddedDatabase:
             # The engine does not need our settings, and the pepper is one of them.
             hidden = ("SECANTUS_", "GQL_IDENTITY_")
             environment = {name: value for name, value in os.environ.items() if not name.startswith(hidden)}
-            with open_private(self._directory / "embedded.log", os.O_APPEND) as log:
-                self._log_start = os.fstat(log.fileno()).st_size
-                self._child = subprocess.Popen(  # noqa: S603
-                    command_line(self._binary, port, *flags),
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                    cwd=self._directory,
-                    env=environment | {"HOME": str(self._directory)},
-                    start_new_session=True,
-                    umask=0o077,
-                )
+            if self._log is not None:
+                self._log.close()
+            self._log = open_private(self._directory / "embedded.log", os.O_APPEND)
+            self._log_start = self._checked_to = os.fstat(self._log.fileno()).st_size
+            self._child = subprocess.Popen(  # noqa: S603
+                command_line(self._binary, port, *flags),
+                stdin=subprocess.DEVNULL,
+                stdout=self._log,
+                stderr=self._log,
+                cwd=self._directory,
+                env=environment | {"HOME": str(self._directory)},
+                start_new_session=True,
+                umask=0o077,
+            )
             return self._child
 
     def _keep_running(self, port: int) -> None:
-        """Start the child again whenever it ends, until told to stop."""
-        shortest, longest = _RESTART_SECONDS
-        delay = shortest
-        while self._child is not None:
-            begun = time.monotonic()
-            code = self._wait(self._child)
-            if time.monotonic() - begun > _STEADY_SECONDS:
-                delay = shortest
-            if self._stopping.is_set():
-                return
-            logger.warning("The embedded database ended with code %d and is started again (see embedded.log).", code)
-            if self._stopping.wait(delay):
-                return
-            delay = min(2 * delay, longest)
-            try:
-                self._spawn(port, "--auth")
-            except StartError:
-                return
-            except OSError as error:
-                logger.warning("The embedded database could not be started again: %s", error)
+        """Start the child again whenever it ends, until told to stop; whatever fails is tried again after a pause.
 
-    def _wait(self, child: subprocess.Popen[bytes]) -> int:
+        If this thread ended, Linux would end the child with it, and nothing would start another.
+        """
+        shortest, longest = _RESTART_SECONDS
+        pause = shortest
+        while not self._stopping.is_set():
+            begun = time.monotonic()
+            try:
+                code = self._wait()
+                if time.monotonic() - begun > _STEADY_SECONDS:
+                    pause = shortest
+                if self._stopping.is_set():
+                    return
+                logger.warning(
+                    "The embedded database ended with code %d and is started again (see embedded.log).", code
+                )
+                if self._stopping.wait(pause):
+                    return
+                self._spawn(port, "--auth")
+            except StartError:  # told to stop
+                return
+            except Exception as error:
+                with suppress(Exception):
+                    logger.warning("The embedded database could not be started again: %s. Trying again.", error)
+                self._stopping.wait(pause)
+            pause = min(2 * pause, longest)
+
+    def _wait(self) -> int:
         """Wait until the child ends, and return its exit code."""
+        child = self._child
+        assert child is not None  # noqa: S101 - made by `_start`
         while True:
             with suppress(subprocess.TimeoutExpired):
                 return child.wait(_CHECK_SECONDS)
             # After such a failure, as on a full disk, it refuses everything and does not end by itself.
-            if _MUST_RESTART in self._messages():
+            if self._has_failed():
                 child.kill()
 
+    def _has_failed(self) -> bool:
+        if os.fstat(self._log.fileno()).st_size < self._checked_to:  # log rotation has emptied it
+            self._checked_to = 0
+        begin = max(0, self._checked_to - len(_MUST_RESTART))
+        added = os.pread(self._log.fileno(), _MESSAGE_BYTES, begin)
+        self._checked_to = begin + len(added)
+        return _MUST_RESTART in added
+
     def _messages(self) -> str:
-        with (self._directory / "embedded.log").open("rb") as log:
-            log.seek(self._log_start)
-            return log.read().decode(errors="replace")
+        return os.pread(self._log.fileno(), _MESSAGE_BYTES, self._log_start).decode(errors="replace")
 
     def _failed(self) -> str:
         code = None if self._child is None else self._child.poll()
