@@ -7,11 +7,13 @@ accepted and the process has not, and requests that arrive in that moment.
 import asyncio
 import ctypes
 import gc
+import logging
 import os
 import socket
 import struct
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import uvicorn
@@ -19,6 +21,8 @@ from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess, multiprocess
 
 from .protocol import Protocol
+
+logger = logging.getLogger(__name__)
 
 GRACE_SECONDS = 5  # for requests in flight when the service stops
 LEAVE_SECONDS = 0.25  # for clients to finish sending, and to be told to close their connection
@@ -149,3 +153,22 @@ class Supervisor(Multiprocess):
         for listener in self.sockets:
             listener.close()
         super().terminate_all()
+
+    def keep_subprocess_alive(self) -> None:
+        """Replace workers that have ended; one that cannot be started now is tried again."""
+        with _tried_again():
+            super().keep_subprocess_alive()
+
+    def handle_signals(self) -> None:
+        """Handle signals that have arrived, such as one that asks for new workers."""
+        with _tried_again():
+            super().handle_signals()
+
+
+@contextmanager
+def _tried_again() -> Iterator[None]:
+    # Without a free file descriptor, for one. The supervisor must not end by it: it keeps the database too.
+    try:
+        yield
+    except OSError as error:
+        logger.warning("A worker process could not be started: %s. Trying again.", error)
