@@ -38,14 +38,15 @@ from .web.sign_in import SignIn
 
 log = structlog.get_logger()
 
-LAST_WRITE_SECONDS = 1.5  # what the last uses of keys get to be written when the service stops
+LAST_WRITE_SECONDS = 1.5  # how long the last uses of keys may take to be written when the service stops
 PREPARE_SECONDS = 1.0  # between two attempts to prepare a database that does not answer
 
 
 def create_app(settings: Settings | None = None) -> Starlette:
-    """The ASGI application; without settings, those that `serve` handed to its workers, else the environment's.
+    """The ASGI application.
 
-    Raises StartError where they are wrong.
+    Without settings it takes those that `serve` handed to its workers, else the environment's. Raises StartError for
+    wrong settings.
     """
     if settings is None:
         resolved = os.environ.get(RESOLVED)
@@ -57,8 +58,44 @@ def create_app(settings: Settings | None = None) -> Starlette:
     changes = Changes(database)
     operations = GraphQLOperations(make_executor(settings), api_keys, changes, settings)
     requests = RequestLog()
-    endpoint = GraphQLEndpoint(operations, authenticator, requests, settings)
+    graphql = GraphQLEndpoint(operations, authenticator, requests, settings)
+    routes: list[BaseRoute] = [
+        Route("/graphql", graphql),
+        WebSocketRoute("/graphql", graphql),
+        Route("/introspect", IntrospectionEndpoint(api_keys, authenticator, settings), methods=["POST"]),
+        *rest_routes(api_keys, authenticator, settings),
+        *_health_routes(database),
+        *_page_routes(database, settings),
+    ]
+    app = Starlette(
+        routes=routes,
+        middleware=_middleware(settings, requests, graphql),
+        lifespan=lambda _: _life_span(database, api_keys, changes),
+        exception_handlers={HTTPException: _no_route},
+    )
+    # A redirect would name whatever host the client made up.
+    app.router.redirect_slashes = False
+    app.state.api_keys = api_keys
+    return app
 
+
+@asynccontextmanager
+async def _life_span(database: Database, api_keys: ApiKeys, changes: Changes) -> AsyncIterator[None]:
+    """What runs from the start of a worker to its end."""
+    async with database:
+        with suppress(ServiceError, StartError):  # `_prepare` tries again, and logs why
+            await database.prepare()
+        with _on_stop_signal(changes.end_soon):
+            async with _background(_prepare(database)), _background(api_keys.credentials.uses.keep_writing()):
+                yield
+        await changes.stop()
+        # The time is short: a database that does not answer now must not delay the stop.
+        DEADLINE.set(time.monotonic() + LAST_WRITE_SECONDS)
+        with suppress(ServiceError):
+            await api_keys.credentials.uses.write(everything=True)
+
+
+def _health_routes(database: Database) -> list[BaseRoute]:
     async def livez(_: Request) -> JSONResponse:
         return JSONResponse({"status": "ok"})
 
@@ -69,52 +106,32 @@ def create_app(settings: Settings | None = None) -> Starlette:
             return JSONResponse({"status": "unavailable", "reason": error.message}, 503)
         return JSONResponse({"status": "ok"})
 
-    @asynccontextmanager
-    async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        async with database:
-            with suppress(ServiceError, StartError):  # `_prepare` tries again, and tells why
-                await database.prepare()
-            with _on_stop_signal(changes.end_soon):
-                async with _background(_prepare(database)), _background(api_keys.credentials.uses.keep_writing()):
-                    yield
-            await changes.stop()
-            # The time is short: a database that does not answer now must not hold the stop up.
-            DEADLINE.set(time.monotonic() + LAST_WRITE_SECONDS)
-            with suppress(ServiceError):
-                await api_keys.credentials.uses.write(everything=True)
+    return [Route("/livez", livez), Route("/readyz", readyz)]
 
-    routes: list[BaseRoute] = [
-        Route("/graphql", endpoint),
-        WebSocketRoute("/graphql", endpoint),
-        Route("/introspect", IntrospectionEndpoint(api_keys, authenticator, settings), methods=["POST"]),
-        Route("/livez", livez),
-        Route("/readyz", readyz),
-        *rest_routes(api_keys, authenticator, settings),
+
+def _page_routes(database: Database, settings: Settings) -> list[BaseRoute]:
+    """The files of GraphiQL and the exchange of its sign-in code, where the page is shown."""
+    if not (settings.shows_graphiql and GRAPHIQL.exists()):
+        return []
+    sign_in = SignIn(SignInCodes(database, settings.peppers[0]), settings)
+    return [
+        Mount("/graphiql", _PageFiles(directory=GRAPHIQL.parent)),
+        Route("/sign-in", sign_in.exchange, methods=["POST"]),
     ]
-    if settings.shows_graphiql and GRAPHIQL.exists():
-        routes.append(Mount("/graphiql", _PageFiles(directory=GRAPHIQL.parent)))
-        sign_in = SignIn(SignInCodes(database, settings.peppers[0]), settings)
-        routes.append(Route("/sign-in", sign_in.exchange, methods=["POST"]))
-    # The API's own requests need no router; with CORS they take the long way, past its middleware.
-    graphql = None if settings.cors_origins else endpoint
-    middleware = [Middleware(Envelope, settings=settings, requests=requests, graphql=graphql)]
-    if settings.cors_origins:
-        middleware.append(
-            Middleware(
-                CORSMiddleware,
-                allow_origins=settings.cors_origins,
-                allow_methods=["GET", "POST"],
-                allow_headers=["Authorization", "Content-Type", "X-Request-ID"],
-                expose_headers=["Retry-After", "X-Request-ID"],
-            )
-        )
-    app = Starlette(
-        routes=routes, middleware=middleware, lifespan=lifespan, exception_handlers={HTTPException: _no_route}
+
+
+def _middleware(settings: Settings, requests: RequestLog, graphql: GraphQLEndpoint) -> list[Middleware]:
+    if not settings.cors_origins:
+        # Requests to `/graphql` need no router, and skip it.
+        return [Middleware(Envelope, settings=settings, requests=requests, graphql=graphql)]
+    cors = Middleware(
+        CORSMiddleware,
+        allow_origins=settings.cors_origins,
+        allow_methods=["GET", "POST"],
+        allow_headers=["Authorization", "Content-Type", "X-Request-ID"],
+        expose_headers=["Retry-After", "X-Request-ID"],
     )
-    # A redirect would name whatever host the client made up.
-    app.router.redirect_slashes = False
-    app.state.api_keys = api_keys
-    return app
+    return [Middleware(Envelope, settings=settings, requests=requests, graphql=None), cors]
 
 
 async def _no_route(request: Request, error: Exception) -> JSONResponse:
@@ -165,7 +182,7 @@ async def _background(work: Any) -> AsyncIterator[None]:
 
 @contextmanager
 def _on_stop_signal(do: Callable[[], None]) -> Iterator[None]:
-    """Do something as soon as the server is told to stop: it waits for open streams, so they must end by then."""
+    """Do something as soon as the process is told to stop: the server waits for open streams, which must end then."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

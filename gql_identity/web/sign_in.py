@@ -10,6 +10,8 @@ from starlette.responses import JSONResponse
 from ..errors import BadRequest, ServiceError, Unauthenticated
 from ..settings import Settings
 from ..storage.sign_in_codes import SignInCodes
+from .deadline import in_time
+from .envelope import note_errors
 
 MAX_CODE_CHARACTERS = 100
 _REFUSED = "The code of this link was used already or is too old. Start the service again for a new link."
@@ -21,15 +23,17 @@ class SignIn:
     def __init__(self, codes: SignInCodes, settings: Settings) -> None:
         self._codes = codes
         self._admin_key: Path = settings.data_dir / "admin-key"
+        self._timeout_seconds = settings.operation_timeout_seconds
 
     async def exchange(self, request: Request) -> JSONResponse:
         """Return `{"api_key": SECRET}`, or an error as REST does."""
         try:
             code = _read_code(await request.body())
-            if not await self._codes.redeem(code):
+            if not await in_time(self._codes.redeem(code), self._timeout_seconds):
                 raise Unauthenticated(_REFUSED)
             secret = await asyncio.to_thread(self._admin_key.read_text)
         except ServiceError as error:
+            note_errors(request.scope, error.code)
             return JSONResponse({"error": {"code": error.code, "message": error.message}}, error.status, error.headers)
         return JSONResponse({"api_key": secret.strip()})
 
