@@ -1,16 +1,13 @@
-"""What a resolver is given."""
+"""The context of a request, which every resolver gets."""
 
-import asyncio
-from collections import defaultdict
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from strawberry.dataloader import DataLoader
 from strawberry.scalars import JSON
 from strawberry.types import Info as StrawberryInfo
 
-from ..errors import ServiceError, Unauthenticated
+from ..errors import Unauthenticated
 from ..keys.access import Caller
 from ..keys.api_keys import ApiKeys
 from ..keys.changes import Changes
@@ -18,21 +15,22 @@ from ..keys.matching import Owner
 from ..messages.connections import ConnectionArguments
 from ..messages.keys import APIKeyConnection
 from ..messages.query import APIKeyStatisticsQuery
+from .loaders import Load, make_loader
 from .selection import selected_parts
 
 
 @dataclass(slots=True)
 class Context:
-    """One request: who asks, and what answers."""
+    """One request: its caller, and the keys and changes to read."""
 
     api_keys: ApiKeys
     changes: Changes
     caller_if_any: Caller | None
-    _loader: "DataLoader[_Asked, Any] | None" = field(default=None, init=False)
+    _loader: DataLoader[Load, Any] | None = field(default=None, init=False)
 
     @property
     def caller(self) -> Caller:
-        """Who asks; raises Unauthenticated where no credential was sent."""
+        """The caller; raises Unauthenticated where no credential was sent."""
         if self.caller_if_any is None:
             raise Unauthenticated
         return self.caller_if_any
@@ -40,21 +38,21 @@ class Context:
     async def connection(self, info: "Info", owner: Owner, arguments: ConnectionArguments) -> APIKeyConnection | None:
         """A page of an owner's keys, None where the caller may not see it.
 
-        Owners that one place in the document asks about are read at once.
+        The pages of all owners at one place in the document are read at once.
         """
-        found: APIKeyConnection | None = await self._load(info, owner, self._connections, arguments)
+        found: APIKeyConnection | None = await self._loads.load(Load(info, owner, self._connections, arguments))
         return found
 
     async def stats(self, info: "Info", domain_id: str, query: APIKeyStatisticsQuery) -> JSON | None:
         """A statistic of a domain's keys, read as `connection` reads a page."""
-        found: JSON | None = await self._load(info, domain_id, self._stats, query)
+        found: JSON | None = await self._loads.load(Load(info, domain_id, self._stats, query))
         return found
 
-    def _load(self, *asked: Any) -> Awaitable[Any]:
+    @property
+    def _loads(self) -> DataLoader[Load, Any]:
         if self._loader is None:
-            # So many keep a union of as many pipelines below MongoDB's 1,000 stages.
-            self._loader = DataLoader(_read_all, max_batch_size=500, cache=False)
-        return self._loader.load(_Asked(*asked))
+            self._loader = make_loader()
+        return self._loader
 
     async def _connections(
         self, info: "Info", owners: list[Owner], arguments: ConnectionArguments
@@ -69,32 +67,3 @@ if TYPE_CHECKING:
     Info = StrawberryInfo[Context, None]
 else:
     Info = StrawberryInfo
-
-
-class _Asked(NamedTuple):
-    """One of many that are asked for at once: where, of what, how they are read, and with which arguments."""
-
-    info: Info
-    owner: Any
-    read: Callable[[Info, list[Any], Any], Awaitable[list[Any]]]
-    arguments: Any
-
-
-async def _read_all(asked: list[_Asked]) -> list[Any]:
-    # At one place in the document all is alike but the owner: selection, variables and arguments.
-    places: dict[tuple[int, ...], list[int]] = defaultdict(list)
-    for index, one in enumerate(asked):
-        places[tuple(map(id, one.info._raw_info.field_nodes))].append(index)
-    answers: list[Any] = [None] * len(asked)
-
-    async def read_place(indexes: list[int]) -> None:
-        info, _, read, arguments = asked[indexes[0]]
-        try:
-            found = await read(info, [asked[index].owner for index in indexes], arguments)
-        except ServiceError as error:
-            found = [error] * len(indexes)
-        for index, answer in zip(indexes, found, strict=True):
-            answers[index] = answer
-
-    await asyncio.gather(*map(read_place, places.values()))
-    return answers

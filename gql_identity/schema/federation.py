@@ -67,6 +67,7 @@ class FederatedSchema(Schema):
 
 
 def _reference(index: int, representation: Any, *fields: str) -> Any:
+    """The values of these fields of a representation; raises InvalidArgument where one is no string."""
     values = tuple(map(representation.get, fields))
     if {*map(type, values)} != {str}:
         field = next(field for field, value in zip(fields, values, strict=True) if not isinstance(value, str))
@@ -103,27 +104,30 @@ def _make_schema() -> FederatedSchema:
 
 def subgraph_sdl(made: Schema) -> str:
     """The schema that a gateway composes, as `_service { sdl }` returns it."""
-    return print_ast(visit(parse(made.as_str()), _WithoutNode()))
+    return print_ast(visit(parse(made.as_str()), _NodeRemover()))
 
 
 def _describe_federation(made: GraphQLSchema) -> None:
-    """Say what a gateway's own fields and types are, which are in the schema that people read too."""
+    """Describe the fields and types that Strawberry adds for gateways: people read them in the schema too."""
+    types: dict[str, Any] = made.type_map
     for name, description in {
         "_Any": "What names an entity: its type as `__typename` and its key's fields.",
         "_Entity": "What a gateway may ask for by its key.",
         "_Service": "This service as a subgraph.",
     }.items():
-        made.type_map[name].description = description
-    fields = made.query_type.fields  # type: ignore[union-attr]
+        types[name].description = description
+    fields = types["Query"].fields
     fields["_entities"].description = "For gateways: entities by their keys, null where there is none that you may see."
     fields["_entities"].args["representations"].description = "The entities wanted."
     fields["_service"].description = "For gateways: this service as a subgraph."
-    sdl = made.type_map["_Service"].fields["sdl"]  # type: ignore[attr-defined]
-    sdl.description = "Its schema, in the schema definition language of federation."
+    types["_Service"].fields["sdl"].description = "Its schema, in the schema definition language of federation."
 
 
-class _WithoutNode(Visitor):
-    """Takes Relay's `node` out of what a gateway composes: two subgraphs that have it do not compose."""
+class _NodeRemover(Visitor):
+    """Removes Relay's `Node` from the schema that a gateway composes: two subgraphs that have it do not compose.
+
+    It removes the interface, the field of Query and each type's `implements`.
+    """
 
     def enter_interface_type_definition(self, node: Any, *_: Any) -> Any:
         return self.REMOVE if node.name.value == "Node" else None

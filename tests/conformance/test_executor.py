@@ -565,6 +565,19 @@ async def test_ordinary_operations_need_no_graphql_core(
     assert await COMPILED.execute(operation, request, Context(Ordinary(), None, CALLER)) == first  # type: ignore[arg-type]
 
 
+async def test_a_run_that_leaves_the_compiled_path_is_logged_at_debug_and_others_are_not() -> None:
+    async def lines(variables: dict[str, Any]) -> list[Any]:
+        request = Request(GET.replace("query(", "query Get("), None, None, variables)
+        with structlog.testing.capture_logs() as logged:
+            await COMPILED.execute(COMPILED.operation(request), request, Context(Ordinary(), None, CALLER))  # type: ignore[arg-type]
+        return [(line["log_level"], line["event"], line["operation"]) for line in logged]
+
+    await lines({"input": INPUT})
+    await lines({"input": INPUT})
+    assert await lines({"input": INPUT}) == []
+    assert await lines({"input": 5}) == [("debug", "a run left the compiled path", "Get")]
+
+
 class _ToVariables(Visitor):
     """Puts a variable in the place of each argument of a root field."""
 
