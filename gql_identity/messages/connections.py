@@ -1,7 +1,9 @@
 """The arguments of Relay's connections, and its `PageInfo`."""
 
+import inspect
+from collections.abc import Callable
 from enum import Enum
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, TypeVar, get_type_hints
 
 import strawberry
 from strawberry import ID
@@ -82,28 +84,41 @@ class APIKeyFilter:
     )
 
 
-def _argument(description: str, name: str | None = None) -> Any:
-    return strawberry.argument(description=description, name=name)
+def _argument(description: str) -> Any:
+    return strawberry.argument(description=description)
 
+
+Resolver = TypeVar("Resolver", bound=Callable[..., Any])
 
 DEFAULT_PAGE_SIZE = 20  # where neither `first` nor `last` is given
 
-State = Annotated[APIKeyState | None, _argument("Only keys in this state.")]
-Where = Annotated[APIKeyFilter | None, _argument("Only keys for which this holds.", "filter")]
-OrderBy = Annotated[APIKeyOrder | None, _argument("The order; without it by id, oldest first.")]
-First = Annotated[int | None, _argument("How many from the start; 20 where neither `first` nor `last` is given.")]
-After = Annotated[str | None, _argument("Start behind the place of this cursor, of the same domain and order.")]
-Last = Annotated[int | None, _argument("How many from the end.")]
-Before = Annotated[str | None, _argument("End before the place of this cursor, of the same domain and order.")]
-
 
 class ConnectionArguments(NamedTuple):
-    """What every connection takes."""
+    """The arguments of every connection, by the names of their Python parameters."""
 
-    state: APIKeyState | None
-    filter: APIKeyFilter | None
-    order_by: APIKeyOrder | None
-    first: int | None
-    after: str | None
-    last: int | None
-    before: str | None
+    state: Annotated[APIKeyState | None, _argument("Only keys in this state.")] = None
+    filter: Annotated[APIKeyFilter | None, _argument("Only keys for which this holds.")] = None
+    order_by: Annotated[APIKeyOrder | None, _argument("The order; without it by id, oldest first.")] = None
+    first: Annotated[
+        int | None, _argument("How many from the start; 20 where neither `first` nor `last` is given.")
+    ] = None
+    after: Annotated[str | None, _argument("Start behind the place of this cursor, of the same domain and order.")] = (
+        None
+    )
+    last: Annotated[int | None, _argument("How many from the end.")] = None
+    before: Annotated[str | None, _argument("End before the place of this cursor, of the same domain and order.")] = (
+        None
+    )
+
+
+def with_connection_arguments(resolver: Resolver) -> Resolver:
+    """Give a resolver the arguments of a connection, in place of its parameter `**arguments`."""
+    # Strawberry reads the arguments of a field from the signature of its resolver.
+    signature = inspect.signature(resolver)
+    own = [part for part in signature.parameters.values() if part.kind is not inspect.Parameter.VAR_KEYWORD]
+    added = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+        for name, annotation in get_type_hints(ConnectionArguments, include_extras=True).items()
+    ]
+    resolver.__signature__ = signature.replace(parameters=[*own, *added])  # type: ignore[attr-defined]
+    return resolver

@@ -4,24 +4,14 @@ They stand in one file because they refer to one another: a key has its user, an
 """
 
 from enum import Enum
-from typing import TYPE_CHECKING, Annotated, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import strawberry
 from strawberry import ID
 from strawberry.scalars import JSON
 from strawberry.types import Info as StrawberryInfo
 
-from .connections import (
-    After,
-    Before,
-    ConnectionArguments,
-    First,
-    Last,
-    OrderBy,
-    PageInfo,
-    State,
-    Where,
-)
+from .connections import ConnectionArguments, PageInfo, with_connection_arguments
 from .query import APIKeyStatisticsQuery
 from .values import APIKeyRole, APIKeyState, DateTime
 
@@ -62,20 +52,10 @@ class User:
     user_id: ID = strawberry.field(description="The user's id within its domain.")
 
     @strawberry.field(description="The user's keys, those that you may see.")
-    async def api_keys(
-        self,
-        info: Info,
-        state: State = None,
-        where: Where = None,
-        order_by: OrderBy = None,
-        first: First = None,
-        after: After = None,
-        last: Last = None,
-        before: Before = None,
-    ) -> "APIKeyConnection | None":
+    @with_connection_arguments
+    async def api_keys(self, info: Info, **arguments: Any) -> "APIKeyConnection | None":
         """The keys of all users that are asked for at once are one read."""
-        arguments = ConnectionArguments(state, where, order_by, first, after, last, before)
-        return await info.context.connection(info, (self.domain_id, self.user_id), arguments)
+        return await info.context.connection(info, (self.domain_id, self.user_id), ConnectionArguments(**arguments))
 
 
 @strawberry.federation.type(
@@ -88,20 +68,10 @@ class Domain:
     domain_id: ID = strawberry.field(description="The domain's id.")
 
     @strawberry.field(description="The domain's keys, those that you may see.")
-    async def api_keys(
-        self,
-        info: Info,
-        state: State = None,
-        where: Where = None,
-        order_by: OrderBy = None,
-        first: First = None,
-        after: After = None,
-        last: Last = None,
-        before: Before = None,
-    ) -> "APIKeyConnection | None":
+    @with_connection_arguments
+    async def api_keys(self, info: Info, **arguments: Any) -> "APIKeyConnection | None":
         """The keys of all domains that are asked for at once are one read."""
-        arguments = ConnectionArguments(state, where, order_by, first, after, last, before)
-        return await info.context.connection(info, (self.domain_id, None), arguments)
+        return await info.context.connection(info, (self.domain_id, None), ConnectionArguments(**arguments))
 
     @strawberry.field(
         description="A statistic of the domain's keys, those that you may see; as `apiKeyStats` of Query."

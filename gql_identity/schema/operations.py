@@ -1,22 +1,13 @@
 """Query, Mutation and Subscription; each resolver a line or two."""
 
 from collections.abc import AsyncGenerator
-from typing import Annotated
+from typing import Annotated, Any
 
 import strawberry
 from strawberry import ID
 from strawberry.scalars import JSON
 
-from ..messages.connections import (
-    After,
-    Before,
-    ConnectionArguments,
-    First,
-    Last,
-    OrderBy,
-    State,
-    Where,
-)
+from ..messages.connections import ConnectionArguments, with_connection_arguments
 from ..messages.keys import (
     APIKeyChange,
     APIKeyConnection,
@@ -72,23 +63,19 @@ class Query:
         return await info.context.api_keys.find_node(id, info.context.caller, selected(info))
 
     @strawberry.field(description="A domain's keys as a connection: for Relay, and for lists that are scrolled.")
+    @with_connection_arguments
     async def api_keys_connection(
         self,
         info: Info,
         domain_id: Annotated[ID, strawberry.argument(description="The domain whose keys are listed.")],
         user_id: Annotated[ID | None, strawberry.argument(description="Only keys of this user.")] = None,
-        state: State = None,
-        where: Where = None,
-        order_by: OrderBy = None,
-        first: First = None,
-        after: After = None,
-        last: Last = None,
-        before: Before = None,
+        **arguments: Any,
     ) -> APIKeyConnection | None:
         """As `apiKeys`, by cursors."""
-        arguments = ConnectionArguments(state, where, order_by, first, after, last, before)
         parts, caller = selected_parts(info), info.context.caller
-        return await info.context.api_keys.connection(domain_id, user_id, arguments, parts, caller)
+        return await info.context.api_keys.connection(
+            domain_id, user_id, ConnectionArguments(**arguments), parts, caller
+        )
 
 
 @strawberry.type(description="What can be changed.")
