@@ -64,7 +64,7 @@ def mongo_uri(database_server: str) -> Iterator[str]:
     name = f"test_{secrets.token_hex(8)}"
     parts = urlsplit(database_server)
     yield urlunsplit(parts._replace(path=f"/{name}", query=parts.query or "authSource=admin"))
-    with pymongo.MongoClient(database_server) as client:
+    with pymongo.MongoClient[Any](database_server) as client:
         client.drop_database(name)
 
 
@@ -129,6 +129,12 @@ class Api:
         answer = await self.run(query, variables, by)
         (code,) = {error["extensions"]["code"] for error in answer.get("errors", ())}
         return str(code)
+
+
+def mongo_client(settings: Settings, **options: Any) -> pymongo.MongoClient[dict[str, Any]]:
+    """A client of the test's database, to see what is stored."""
+    assert settings.mongo_uri is not None
+    return pymongo.MongoClient(settings.mongo_uri.get_secret_value(), **options)
 
 
 @pytest.fixture

@@ -6,39 +6,37 @@ import strawberry
 from strawberry import UNSET
 from strawberry.scalars import JSON
 
+from .values import enum_value
+
 
 @strawberry.enum(description="How a condition compares a field with its value.")
 class APIKeyOperator(Enum):
     """The 24 operators; their values are the seed's spelling."""
 
-    EQ = strawberry.enum_value("eq", description="Equals the value; null matches a field that is absent.")
-    NOT = strawberry.enum_value("not", description="Differs from the value.")
-    LT = strawberry.enum_value("lt", description="Is less than the value.")
-    LTE = strawberry.enum_value("lte", description="Is at most the value.")
-    GT = strawberry.enum_value("gt", description="Is greater than the value.")
-    GTE = strawberry.enum_value("gte", description="Is at least the value.")
-    EXISTS = strawberry.enum_value("exists", description="Is there (true), or absent or null (false).")
-    CONTAIN = strawberry.enum_value("contain", description="Contains the text, ignoring case.")
-    NOT_CONTAIN = strawberry.enum_value("not_contain", description="Does not contain the text, ignoring case.")
-    IN = strawberry.enum_value("in", description="Is one of the values of the list.")
-    NOT_IN = strawberry.enum_value("not_in", description="Is none of the values of the list.")
-    CONTAIN_IN = strawberry.enum_value("contain_in", description="Contains any of the list's texts, ignoring case.")
-    NOT_CONTAIN_IN = strawberry.enum_value(
-        "not_contain_in", description="Contains none of the list's texts, ignoring case."
-    )
-    MATCH = strawberry.enum_value("match", description="For fields that are arrays of objects; a key has none.")
-    REGEX = strawberry.enum_value("regex", description="Matches the pattern, ignoring case.")
-    REGEX_IN = strawberry.enum_value("regex_in", description="Matches any of the list's patterns, ignoring case.")
-    DATETIME_LT = strawberry.enum_value("datetime_lt", description="Is before the instant, given as ISO 8601 text.")
-    DATETIME_LTE = strawberry.enum_value("datetime_lte", description="Is at or before the instant.")
-    DATETIME_GT = strawberry.enum_value("datetime_gt", description="Is after the instant.")
-    DATETIME_GTE = strawberry.enum_value("datetime_gte", description="Is at or after the instant.")
-    TIMEDIFF_LT = strawberry.enum_value(
-        "timediff_lt", description="Is before an instant told from now, as in `now-7d`."
-    )
-    TIMEDIFF_LTE = strawberry.enum_value("timediff_lte", description="Is at or before an instant told from now.")
-    TIMEDIFF_GT = strawberry.enum_value("timediff_gt", description="Is after an instant told from now, as in `now/d`.")
-    TIMEDIFF_GTE = strawberry.enum_value("timediff_gte", description="Is at or after an instant told from now.")
+    EQ = enum_value("eq", description="Equals the value; null matches a field that is absent.")
+    NOT = enum_value("not", description="Differs from the value.")
+    LT = enum_value("lt", description="Is less than the value.")
+    LTE = enum_value("lte", description="Is at most the value.")
+    GT = enum_value("gt", description="Is greater than the value.")
+    GTE = enum_value("gte", description="Is at least the value.")
+    EXISTS = enum_value("exists", description="Is there (true), or absent or null (false).")
+    CONTAIN = enum_value("contain", description="Contains the text, ignoring case.")
+    NOT_CONTAIN = enum_value("not_contain", description="Does not contain the text, ignoring case.")
+    IN = enum_value("in", description="Is one of the values of the list.")
+    NOT_IN = enum_value("not_in", description="Is none of the values of the list.")
+    CONTAIN_IN = enum_value("contain_in", description="Contains any of the list's texts, ignoring case.")
+    NOT_CONTAIN_IN = enum_value("not_contain_in", description="Contains none of the list's texts, ignoring case.")
+    MATCH = enum_value("match", description="For fields that are arrays of objects; a key has none.")
+    REGEX = enum_value("regex", description="Matches the pattern, ignoring case.")
+    REGEX_IN = enum_value("regex_in", description="Matches any of the list's patterns, ignoring case.")
+    DATETIME_LT = enum_value("datetime_lt", description="Is before the instant, given as ISO 8601 text.")
+    DATETIME_LTE = enum_value("datetime_lte", description="Is at or before the instant.")
+    DATETIME_GT = enum_value("datetime_gt", description="Is after the instant.")
+    DATETIME_GTE = enum_value("datetime_gte", description="Is at or after the instant.")
+    TIMEDIFF_LT = enum_value("timediff_lt", description="Is before an instant told from now, as in `now-7d`.")
+    TIMEDIFF_LTE = enum_value("timediff_lte", description="Is at or before an instant told from now.")
+    TIMEDIFF_GT = enum_value("timediff_gt", description="Is after an instant told from now, as in `now/d`.")
+    TIMEDIFF_GTE = enum_value("timediff_gte", description="Is at or after an instant told from now.")
 
 
 _KEY = "A field, as `created_at` or `createdAt`."
@@ -113,30 +111,30 @@ class APIKeyListQuery:
 class APIKeyGroupOperator(Enum):
     """The ten group operators."""
 
-    COUNT = strawberry.enum_value("count", description="How many rows; needs no key.")
-    SUM = strawberry.enum_value("sum", description="The sum of the key's values.")
-    AVERAGE = strawberry.enum_value("average", description="The mean of the key's values.")
-    MAX = strawberry.enum_value("max", description="The greatest of the key's values.")
-    MIN = strawberry.enum_value("min", description="The least of the key's values.")
-    FIRST = strawberry.enum_value("first", description="The first row's value.")
-    LAST = strawberry.enum_value("last", description="The last row's value.")
-    PUSH = strawberry.enum_value("push", description="All values as a list; with `fields`, a list of objects.")
-    ADD_TO_SET = strawberry.enum_value("add_to_set", description="The different values as a list.")
-    MERGE_OBJECTS = strawberry.enum_value("merge_objects", description="The objects merged into one.")
+    COUNT = enum_value("count", description="How many rows; needs no key.")
+    SUM = enum_value("sum", description="The sum of the key's values.")
+    AVERAGE = enum_value("average", description="The mean of the key's values.")
+    MAX = enum_value("max", description="The greatest of the key's values.")
+    MIN = enum_value("min", description="The least of the key's values.")
+    FIRST = enum_value("first", description="The first row's value.")
+    LAST = enum_value("last", description="The last row's value.")
+    PUSH = enum_value("push", description="All values as a list; with `fields`, a list of objects.")
+    ADD_TO_SET = enum_value("add_to_set", description="The different values as a list.")
+    MERGE_OBJECTS = enum_value("merge_objects", description="The objects merged into one.")
 
 
 @strawberry.enum(description="What a projection computes of a field.")
 class APIKeyProjectOperator(Enum):
     """The eight project operators."""
 
-    SIZE = strawberry.enum_value("size", description="How many elements an array has.")
-    SUM = strawberry.enum_value("sum", description="The sum of an array's elements.")
-    ARRAY_TO_OBJECT = strawberry.enum_value("array_to_object", description="An object from an array of `{k, v}`.")
-    OBJECT_TO_ARRAY = strawberry.enum_value("object_to_array", description="An array of `{k, v}` from an object.")
-    ADD = strawberry.enum_value("add", description="The key plus the value.")
-    SUBTRACT = strawberry.enum_value("subtract", description="The key less the value.")
-    MULTIPLY = strawberry.enum_value("multiply", description="The key times the value.")
-    DIVIDE = strawberry.enum_value("divide", description="The key divided by the value; null where that is 0.")
+    SIZE = enum_value("size", description="How many elements an array has.")
+    SUM = enum_value("sum", description="The sum of an array's elements.")
+    ARRAY_TO_OBJECT = enum_value("array_to_object", description="An object from an array of `{k, v}`.")
+    OBJECT_TO_ARRAY = enum_value("object_to_array", description="An array of `{k, v}` from an object.")
+    ADD = enum_value("add", description="The key plus the value.")
+    SUBTRACT = enum_value("subtract", description="The key less the value.")
+    MULTIPLY = enum_value("multiply", description="The key times the value.")
+    DIVIDE = enum_value("divide", description="The key divided by the value; null where that is 0.")
 
 
 _NAME = "What to call it in the answer: letters, digits and underscores."

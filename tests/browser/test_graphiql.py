@@ -15,6 +15,7 @@ from gql_identity.storage.database import Database
 from gql_identity.storage.embedded import running_uri
 from gql_identity.storage.sign_in_codes import SignInCodes
 from tests.conftest import missing_tool
+from tests.processes import Service
 
 ARGUMENTS = [
     "--headless",
@@ -47,13 +48,14 @@ async def page(served: Any) -> AsyncIterator[Any]:
         errors: list[str] = []
         page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
         page.on("pageerror", lambda error: errors.append(str(error)))
-        page.requests = []
-        page.on("request", lambda request: page.requests.append(request))
+        requests: list[Any] = []
+        page.on("request", requests.append)
+        setattr(page, "requests", requests)  # noqa: B010
         yield page
         await browser.close()
     assert errors == []
     allowed = (served.url, "data:", f"blob:{served.url}")
-    assert [request.url for request in page.requests if not request.url.startswith(allowed)] == []
+    assert [request.url for request in requests if not request.url.startswith(allowed)] == []
 
 
 async def open_page(page: Any, served: Any, secret: str | None = None) -> Any:
@@ -88,7 +90,7 @@ async def run(page: Any, operation: str) -> Any:
     return json.loads(answer)
 
 
-async def sign_in_code(served: Any) -> str:
+async def sign_in_code(served: Service) -> str:
     """A code as `serve` prints it on a terminal."""
     pepper = (served.data_dir / "pepper").read_text().strip()
     settings = Settings(mongo_uri=SecretStr(running_uri(served.data_dir) or ""), pepper=SecretStr(pepper))
@@ -105,7 +107,7 @@ async def second_key(page: Any, served: Any) -> str:
     mutation = 'mutation { createApiKey(input: {domainId: "default", userId: "admin", role: SYSTEM}) { apiKey } }'
     headers = {"Authorization": f"Bearer {served.admin_key}"}
     response = await page.request.post(f"{served.url}/graphql", data={"query": mutation}, headers=headers)
-    return (await response.json())["data"]["createApiKey"]["apiKey"]
+    return str((await response.json())["data"]["createApiKey"]["apiKey"])
 
 
 async def test_it_loads_under_a_strict_policy(page: Any, served: Any) -> None:

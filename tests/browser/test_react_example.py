@@ -59,7 +59,7 @@ async def page(address: str) -> AsyncIterator[Any]:
         errors: list[str] = []
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
-        page.errors = errors
+        setattr(page, "errors", errors)  # noqa: B010
         await page.goto(address)
         yield page
         await browser.close()

@@ -139,7 +139,7 @@ def test_the_gateway_shows_users_their_keys_and_keys_their_users(served: Any, tm
     with ExitStack() as running:
         users_log = running.enter_context(started(["node", "users.mjs"], example, USERS_PORT="0"))
         urls = {"USERS_URL": f"{announced(users_log)}/", "API_KEYS_URL": f"{served.url}/graphql"}
-        ran(["node", "compose.mjs"], example, **urls)
+        ran(["node", "compose.mjs"], example, 0, **urls)
         if gateway == "apollo":
             log = running.enter_context(started(["node", "apollo-gateway.mjs"], example, GATEWAY_PORT="0"))
             url = announced(log)

@@ -426,14 +426,18 @@ REFERENCE = {"__typename": "APIKeyInfo", "domainId": "d1", "apiKeyId": "k"}
 INPUT = {"domainId": "d1", "apiKeyId": "k"}
 
 
+def listed(*values: Any) -> list[Any]:
+    return list(values)
+
+
 @pytest.mark.parametrize(
     ("document", "variables"),
     [
-        *[(TWO, {"d": d, "k": k}) for d in ("d1", "", 5, None, True, 1.5, [], {}) for k in ("k", "k2", 7, None)],
+        *[(TWO, {"d": d, "k": k}) for d in listed("d1", "", 5, None, True, 1.5, [], {}) for k in ("k", "k2", 7, None)],
         *[(TWO, variables) for variables in ({}, {"d": "d1"}, {"d": "d1", "k": "k", "extra": 1})],
         *[
             (GET, {"input": value})
-            for value in (
+            for value in listed(
                 INPUT, None, 5, [], [INPUT], {}, {**INPUT, "x": 1}, {**INPUT, "only": None}, {**INPUT, "only": ["id"]},
                 {**INPUT, "only": "id"}, {**INPUT, "only": [None]}, {**INPUT, "only": [1]}, {**INPUT, "domainId": None},
                 {**INPUT, "domainId": 7},
@@ -441,21 +445,21 @@ INPUT = {"domainId": "d1", "apiKeyId": "k"}
         ],
         *[
             (CREATE, {"u": "u1", **more})
-            for more in (
+            for more in listed(
                 {}, {"n": None}, {"n": "x"}, {"n": 5}, {"r": None}, {"r": "USER"}, {"r": "NONE"}, {"r": 5}, {"r": []},
                 {"u": 5, "r": "SYSTEM"},
             )
         ],
         *[
             (SOME, {"d": "d1", **more})
-            for more in (
+            for more in listed(
                 {"a": True}, {"a": False}, {"a": True, "b": False}, {"a": False, "b": True}, {"a": None}, {},
                 {"a": True, "b": None}, {"a": "yes"}, {"a": True, "d": 3},
             )
         ],
         *[
             (LIST, {"input": {"domainId": "d1", **more}})
-            for more in (
+            for more in listed(
                 {}, {"state": "ENABLED"}, {"state": "enabled"}, {"state": None}, {"query": {}}, {"query": None},
                 {"query": {"page": {"limit": 2, "start": 1}}}, {"query": {"page": {"limit": "2"}}},
                 {"query": {"page": {"limit": 2**31}}}, {"query": {"page": {"limit": 2.0}}}, {"query": {"minimal": 1}},
@@ -466,14 +470,14 @@ INPUT = {"domainId": "d1", "apiKeyId": "k"}
         ],
         *[
             (CONDITION, variables)
-            for variables in (
+            for variables in listed(
                 {}, {"v": {"a": [1]}}, {"v": None}, {"o": "EQ"}, {"o": None}, {"s": ["a"]}, {"s": "a"}, {"s": None},
                 {"l": 3}, {"l": None}, {"l": True}, {"v": 1, "o": "GT", "s": [], "l": 0}, {"o": "nothing"},
             )
         ],
         *[
             (STATS, variables)
-            for variables in (
+            for variables in listed(
                 {}, {"q": None}, {"q": {"aggregate": [{"limit": 1}]}}, {"q": {"aggregate": [{"limit": 1, "skip": 2}]}},
                 {"q": {"aggregate": [{"limit": None}]}}, {"q": {"aggregate": [{}]}}, {"q": {"aggregate": {"skip": 1}}},
                 {"q": {"aggregate": [{"group": {"keys": [{"k": "state"}], "fields": [{"o": "COUNT", "n": "n"}]}}]}},
@@ -483,7 +487,7 @@ INPUT = {"domainId": "d1", "apiKeyId": "k"}
         ],
         *[
             (ENTITIES, {"r": value})
-            for value in (
+            for value in listed(
                 [], [REFERENCE], [REFERENCE, REFERENCE, {"__typename": "Domain", "domainId": "d1"}], REFERENCE, None,
                 [None], [5], ["x", REFERENCE], [{}], [{"__typename": "User", "domainId": "d1", "userId": "u"}] * 3,
             )

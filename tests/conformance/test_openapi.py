@@ -23,7 +23,7 @@ from tests.conftest import Api, Person, running
 
 DOCUMENT = schemathesis.openapi.from_dict(openapi())  # registers the checks too
 DOCUMENT.config.generation.with_security_parameters = False  # the tests choose who asks
-CONFORMS = CHECKS.get_by_names(
+CONFORMS: list[Any] = CHECKS.get_by_names(
     [
         "not_a_server_error",
         "status_code_conformance",
@@ -80,7 +80,7 @@ def test_any_request_is_answered_as_the_document_says(service: Service, operatio
 
     @bounded(max_examples=30, deadline=None, database=None, suppress_health_check=list(HealthCheck))
     @given(case=DOCUMENT[path]["POST"].as_strategy(generation_mode=mode), aim=st.booleans())
-    def conforms(case: Case, aim: bool) -> None:
+    def conforms(case: Case[Any], aim: bool) -> None:
         if aim and mode is GenerationMode.POSITIVE:
             made = service.send("/identity/v1/api-key/create", {"user_id": "u", "domain_id": "d1"}, service.admin)
             case.body = aimed(case.body, made.json()["api_key_id"])
@@ -97,7 +97,7 @@ def test_refusals_keep_to_the_document(service: Service) -> None:
     owner = service.portal.call(service.api.make, "USER", "d1", "u1")
     for operation in OPERATIONS:
         path = f"/identity/v1/api-key/{operation}"
-        message = {"domain_id": "d2", "api_key_id": "k", "user_id": "u", "query": {"distinct": "state"}}
+        message: dict[str, Any] = {"domain_id": "d2", "api_key_id": "k", "user_id": "u", "query": {"distinct": "state"}}
         body = {name: message[name] for name in requests(operation)["required"]}
         for by, status in ((None, 401), (owner, 403)):
             response = service.send(path, body, by)

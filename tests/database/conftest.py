@@ -16,7 +16,7 @@ from tests.database.plain_reading import KEYS
 def stored(database_server: str) -> Iterator[Collection[Any]]:
     """A collection with the keys, their indexes, and another domain's keys between them."""
     name = f"test_{secrets.token_hex(8)}"
-    with pymongo.MongoClient(database_server, tz_aware=True, timeoutMS=20_000) as client:
+    with pymongo.MongoClient[Any](database_server, tz_aware=True, timeoutMS=20_000) as client:
         keys = client[name]["api_keys"]
         for index in (["domain_id", "_id"], ["domain_id", "user_id", "_id"], ["domain_id", "state", "_id"]):
             keys.create_index([(part, 1) for part in index])

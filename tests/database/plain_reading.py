@@ -8,6 +8,7 @@ from typing import Any
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from pymongo.collection import Collection
+from strawberry import ID
 
 from gql_identity.messages.query import (
     APIKeyCondition,
@@ -75,14 +76,19 @@ ROWS = [{name: key.get("_id" if name == "api_key_id" else name) for name in KIND
 
 
 def listed(stored: Collection[Any], query: APIKeyListQuery | None, now: datetime = NOW, **own: Any) -> list[str]:
-    plan = list_plan(APIKeyQuery(domain_id=DOMAIN, query=query, **own), SETTINGS, now)
-    part = [{"$sort": plan.sort}, {"$skip": plan.skip}, {"$limit": plan.limit}, {"$project": {"_id": 1, "digest": 1}}]
+    plan = list_plan(APIKeyQuery(domain_id=ID(DOMAIN), query=query, **own), SETTINGS, now)
+    part: list[Row] = [
+        {"$sort": plan.sort},
+        {"$skip": plan.skip},
+        {"$limit": plan.limit},
+        {"$project": {"_id": 1, "digest": 1}},
+    ]
     found = list(stored.aggregate([{"$match": {"domain_id": DOMAIN}}, {"$match": plan.filter}, *part]))
     return [key["_id"] for key in found]
 
 
 def told(stored: Collection[Any], query: APIKeyStatisticsQuery) -> Row:
-    plan = stat_plan(APIKeyStatQuery(domain_id=DOMAIN, query=query), SETTINGS, NOW)
+    plan = stat_plan(APIKeyStatQuery(domain_id=ID(DOMAIN), query=query), SETTINGS, NOW)
     stages = [{"$match": {"domain_id": DOMAIN}}, {"$match": plan.filter}, *plan.pipeline]
     return stat_answer(plan, list(stored.aggregate(stages)))
 
@@ -124,7 +130,9 @@ def holds(row: Row, condition: APIKeyCondition) -> bool:
     """Whether a row meets a condition, by the words of the document."""
     assert condition.operator is not None
     name = re.sub("[A-Z]", lambda letter: "_" + letter[0].lower(), condition.key or "")
-    field, value, operator = row[name], condition.value, condition.operator.value
+    field = row[name]
+    operator: str = condition.operator.value
+    value: Any = condition.value
     if KINDS.get(name) == "instant" and not operator.startswith("timediff"):
         value = [item and instant(item) for item in value] if isinstance(value, list) else value
         value = instant(value) if isinstance(value, str) else value
@@ -135,15 +143,16 @@ def holds(row: Row, condition: APIKeyCondition) -> bool:
     if operator.startswith("timediff"):
         return COMPARED[operator[9:]](field, TIMES[value])
     if operator == "exists":
-        return (field is not None) == value
+        return bool((field is not None) == value)
     if operator in ("in", "not_in"):
         return (field in value) == (operator == "in")
     values = value if operator.endswith("_in") else [value]
     if operator.startswith("regex"):
-        return field is not None and any(
-            re.search(pattern, field, re.IGNORECASE | (re.ASCII if "\\" in pattern else 0)) for pattern in values
+        return any(
+            field is not None and re.search(pattern, field, re.IGNORECASE | (re.ASCII if "\\" in pattern else 0))
+            for pattern in values
         )
-    contains = field is not None and any(text.lower() in field.lower() for text in values)
+    contains: bool = field is not None and any(text.lower() in field.lower() for text in values)
     return contains != operator.startswith("not_")
 
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -25,7 +26,7 @@ DATABASE_SECONDS = 1.0
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    timeout = {"GQL_IDENTITY_DATABASE_TIMEOUT_SECONDS": str(DATABASE_SECONDS)}
+    timeout: dict[str, Any] = {"GQL_IDENTITY_DATABASE_TIMEOUT_SECONDS": str(DATABASE_SECONDS)}
     with serving(tmp_path_factory.mktemp("service") / "data", **timeout) as service:
         yield service
 
@@ -99,7 +100,7 @@ def test_a_field_s_error_names_the_database_and_a_create_the_key_it_may_have_mad
 
 
 def test_it_starts_while_the_users_database_is_away_and_is_ready_when_that_comes(tmp_path: Path) -> None:
-    pepper = {"GQL_IDENTITY_PEPPER": "a pepper that is as long as one has to be"}
+    pepper: dict[str, Any] = {"GQL_IDENTITY_PEPPER": "a pepper that is as long as one has to be"}
     with EmbeddedDatabase(tmp_path / "theirs") as database:
         uri = database.uri
         made = run("create-key", "--domain-id", "d", "--user-id", "u", "--json", "--mongo-uri", uri, **pepper)
@@ -127,7 +128,7 @@ def test_it_starts_while_the_users_database_is_away_and_is_ready_when_that_comes
 
 @pytest.mark.slow
 def test_a_wrong_pepper_found_out_late_is_in_the_log_and_never_serves(tmp_path: Path) -> None:
-    pepper = {"GQL_IDENTITY_PEPPER": "a pepper that is as long as one has to be"}
+    pepper: dict[str, Any] = {"GQL_IDENTITY_PEPPER": "a pepper that is as long as one has to be"}
     with EmbeddedDatabase(tmp_path / "theirs") as database:
         key = ["create-key", "--domain-id", "d", "--user-id", "u", "--mongo-uri", database.uri]
         assert run(*key, **pepper).returncode == 0

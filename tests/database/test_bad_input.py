@@ -3,10 +3,9 @@
 import re
 from typing import Any
 
-import pymongo
 import pytest
 
-from tests.conftest import Api
+from tests.conftest import Api, mongo_client
 from tests.database.test_operations import CREATE, GET, LIST, STATS
 
 LONG = "x" * 10_000
@@ -14,7 +13,7 @@ BAD_IDS: list[Any] = ["", " ", LONG, "a\nb", "a\x00b", "tab\t", " a", "a ", "\u2
 
 
 def keys_stored(api: Api) -> int:
-    with pymongo.MongoClient(api.settings.mongo_uri.get_secret_value()) as client:
+    with mongo_client(api.settings) as client:
         return client.get_default_database()["api_keys"].count_documents({})
 
 
@@ -102,7 +101,7 @@ async def test_a_list_that_cannot_be_is_refused_by_name(api: Api, query: Any, na
 )
 async def test_a_credential_that_is_none_is_refused_with_401(api: Api, authorization: str) -> None:
     answer = await api.client.post(
-        "/graphql", json={"query": "{ __typename }"}, headers={"Authorization": authorization.encode("latin-1")}
+        "/graphql", json={"query": "{ __typename }"}, headers=[(b"Authorization", authorization.encode("latin-1"))]
     )
     assert answer.status_code == 401
     assert answer.headers["WWW-Authenticate"].startswith("Bearer")

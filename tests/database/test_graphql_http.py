@@ -229,12 +229,12 @@ class TestBodies:
 class TestIds:
     @pytest.mark.parametrize("given", ["abc", "0193-a_b.C", "x" * 128])
     async def test_a_request_keeps_the_id_that_it_has(self, api: Api, given: str) -> None:
-        answer = await api.send(TYPENAME, **{"X-Request-ID": given})
+        answer = await api.send(TYPENAME, None, None, **{"X-Request-ID": given})
         assert answer.headers["X-Request-ID"] == given
 
     @pytest.mark.parametrize("given", ["", " ", "x" * 129, "a b", "<b>", "a\xe9", 'a"', "a,b"])
     async def test_a_request_without_one_that_can_be_is_given_one(self, api: Api, given: str) -> None:
-        headers = {"X-Request-ID": given.encode("latin-1")}
+        headers = [(b"X-Request-ID", given.encode("latin-1"))]
         answer = await api.client.post("/graphql", json={"query": TYPENAME}, headers=headers)
         again = await api.send(TYPENAME)
         assert len(answer.headers["X-Request-ID"]) == 32

@@ -464,7 +464,7 @@ AUTHORIZATIONS = {
     "an operator": 'Bearer {"$gt": ""}',
     "only commas": "Bearer ,,,,",
 }
-HEADERS = {
+HEADERS: dict[str, str | bytes] = {
     "Accept of 2,000 types": "Accept: " + ", ".join(f"a/b{n};q=0.{n}" for n in range(2_000)),
     "Accept of odd qualities": "Accept: application/json;q=nan,text/html;q=-1, application/graphql-response+json;q=inf",
     "Accept of quality 1e999": "Accept: application/json;q=1e999",

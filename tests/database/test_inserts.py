@@ -3,14 +3,13 @@
 import asyncio
 from typing import Any
 
-import pymongo
 import pytest
 from pymongo.errors import OperationFailure
 
 from gql_identity.settings import Settings
 from gql_identity.storage.database import Database
 from gql_identity.storage.inserts import Inserts
-from tests.conftest import Api
+from tests.conftest import Api, mongo_client
 
 CREATE = 'mutation($u: ID!) { createApiKey(input: {domainId: "d1", userId: $u}) { apiKeyId apiKey userId } }'
 
@@ -27,7 +26,7 @@ async def insert(settings: Settings, made: list[dict[str, Any]]) -> list[Any]:
 
 
 def stored(settings: Settings) -> set[str]:
-    with pymongo.MongoClient(settings.mongo_uri.get_secret_value()) as client:  # type: ignore[union-attr]
+    with mongo_client(settings) as client:
         return {one["_id"] for one in client.get_default_database()["api_keys"].find()}
 
 
@@ -58,7 +57,7 @@ async def test_a_key_that_is_there_already_was_made(settings: Settings, count: i
 async def test_one_that_cannot_be_stored_fails_alone(settings: Settings) -> None:
     made = documents(5)
     made[2]["name"] = "refused"
-    with pymongo.MongoClient(settings.mongo_uri.get_secret_value()) as client:  # type: ignore[union-attr]
+    with mongo_client(settings) as client:
         rule = {"name": {"$ne": "refused"}}  # as a person may set on a database of their own
         client.get_default_database().create_collection("api_keys", validator=rule)
     outcomes = await insert(settings, made)

@@ -127,17 +127,15 @@ class Client:
 
     async def _err(self) -> None:
         number = self._random.random()
-        for sent in self._random.choices(
-            [
-                {"json": {"query": f"{{ nothing{number:.9f} }}".replace(".", "")}},
-                {"json": {"query": "{"}},
-                {"json": [1]},
-                {"content": b"x" * 300_000, "headers": {"Content-Type": "application/json"}},
-                {"json": {"query": "{ __typename }"}, "headers": {"Authorization": f"Bearer wrong{number}"}},
-                {"json": {"query": "{ __typename }"}, "headers": {"X-Forwarded-For": str(number)}},
-            ],
-            k=2,
-        ):
+        requests: list[dict[str, Any]] = [
+            {"json": {"query": f"{{ nothing{number:.9f} }}".replace(".", "")}},
+            {"json": {"query": "{"}},
+            {"json": [1]},
+            {"content": b"x" * 300_000, "headers": {"Content-Type": "application/json"}},
+            {"json": {"query": "{ __typename }"}, "headers": {"Authorization": f"Bearer wrong{number}"}},
+            {"json": {"query": "{ __typename }"}, "headers": {"X-Forwarded-For": str(number)}},
+        ]
+        for sent in self._random.choices(requests, k=2):
             answer = await self._http.post("/graphql", **sent)
             if answer.status_code >= 500:
                 self._outcomes[f"error {answer.text}"] += 1

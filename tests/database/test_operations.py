@@ -5,14 +5,13 @@ import base64
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import pymongo
 import pytest
 from pydantic import SecretStr
 
 from gql_identity import secret
 from gql_identity.storage import uses
 from gql_identity.storage.database import SCANS_AT_ONCE
-from tests.conftest import KEY_FIELDS, PEPPER, Api, Person, running
+from tests.conftest import KEY_FIELDS, PEPPER, Api, Person, mongo_client, running
 from tests.database.conftest import READS
 
 CREATE = f"mutation($input: CreateAPIKeyRequest!) {{ createApiKey(input: $input) {{ {KEY_FIELDS} }} }}"
@@ -29,7 +28,7 @@ async def create(api: Api, by: Person, **input: Any) -> Any:
 
 
 async def stored(api: Api, key_id: str) -> Any:
-    with pymongo.MongoClient(api.settings.mongo_uri.get_secret_value(), tz_aware=True) as client:
+    with mongo_client(api.settings, tz_aware=True) as client:
         return client.get_default_database()["api_keys"].find_one({"_id": key_id})
 
 
@@ -226,8 +225,11 @@ async def test_entities_are_read_at_once_and_each_unknown_one_is_null(api: Api) 
 
 @pytest.mark.parametrize(
     "reference",
-    [{}, {"__typename": "Query"}, {"__typename": 1}, {"__typename": "APIKeyInfo"}, [], "x", 1]
-    + [{"__typename": "APIKeyInfo", "domainId": "d", "apiKeyId": wrong} for wrong in (None, 1, {"$ne": 1}, [])],
+    list[Any]([{}, {"__typename": "Query"}, {"__typename": 1}, {"__typename": "APIKeyInfo"}, [], "x", 1])
+    + [
+        {"__typename": "APIKeyInfo", "domainId": "d", "apiKeyId": wrong}
+        for wrong in list[Any]((None, 1, {"$ne": 1}, []))
+    ],
 )
 async def test_a_malformed_reference_is_refused(api: Api, reference: Any) -> None:
     query = "query($r: [_Any!]!) { _entities(representations: $r) { __typename } }"

@@ -3,12 +3,10 @@
 import asyncio
 from typing import Any
 
-import pymongo
-
 from gql_identity.settings import Settings
 from gql_identity.storage.database import Database
 from gql_identity.storage.point_reads import MOST_KEYS, PointReads
-from tests.conftest import Api, Person
+from tests.conftest import Api, Person, mongo_client
 
 KEY = "query($i: GetAPIKeyRequest!) { apiKey(input: $i) { apiKeyId userId domainId } }"
 
@@ -78,7 +76,7 @@ async def test_who_gives_up_takes_no_answer_from_who_shares_its_read(api: Api, s
 
 
 async def test_many_keys_are_read_in_parts(api: Api, settings: Settings, reads: list[str]) -> None:
-    with pymongo.MongoClient(settings.mongo_uri.get_secret_value()) as client:  # type: ignore[union-attr]
+    with mongo_client(settings) as client:
         keys = [{"_id": f"api-key-{n}", "domain_id": f"d{n % 2}"} for n in range(3 * MOST_KEYS)]
         client.get_default_database()["api_keys"].insert_many(keys)
     references = [(key["domain_id"], key["_id"]) for key in keys]

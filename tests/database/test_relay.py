@@ -6,12 +6,11 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import pymongo
 import pytest
 
 from gql_identity.keys.records import opaque_id
 from gql_identity.queries.cursors import Order, make_cursor
-from tests.conftest import Api, Person
+from tests.conftest import Api, Person, mongo_client
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 PAGE = """query($domain: ID!, $user: ID, $state: APIKeyState, $filter: APIKeyFilter, $order: APIKeyOrder,
@@ -70,7 +69,7 @@ class Shelf:
 @pytest.fixture
 async def shelf(api: Api) -> Any:
     system = await api.make("SYSTEM", "d9", "admin")
-    with pymongo.MongoClient(api.settings.mongo_uri.get_secret_value()) as client:
+    with mongo_client(api.settings) as client:
         collection = client.get_default_database()["api_keys"]
         collection.insert_many([*KEYS[::-1], {**make_document(99), "domain_id": "d2"}])
         yield Shelf(api, system, collection)
@@ -79,8 +78,12 @@ async def shelf(api: Api) -> Any:
 def in_order(order: dict[str, str]) -> list[dict[str, Any]]:
     """All keys as the order has them; null comes below everything."""
     field = FIELDS[order["field"]]
-    rank = lambda value: (value is not None, value.encode() if isinstance(value, str) else value)  # noqa: E731
-    return sorted(KEYS, key=lambda key: (*rank(key.get(field)), key["_id"]), reverse=order["direction"] == "DESC")
+
+    def rank(key: dict[str, Any]) -> tuple[Any, ...]:
+        value = key.get(field)
+        return (value is not None, value.encode() if isinstance(value, str) else value, key["_id"])
+
+    return sorted(KEYS, key=rank, reverse=order["direction"] == "DESC")
 
 
 def order_id(order: dict[str, str]) -> str:
@@ -91,7 +94,8 @@ def order_id(order: dict[str, str]) -> str:
 async def test_pages_make_up_the_whole_in_both_directions(shelf: Shelf, order: dict[str, str]) -> None:
     expected = [key["_id"] for key in in_order(order)]
     for size in (1, 4, 13):
-        pages, after = [], None
+        pages: list[Any] = []
+        after = None
         while not pages or pages[-1]["pageInfo"]["hasNextPage"]:
             pages.append(await shelf.page(order=order, first=size, after=after))
             after = pages[-1]["pageInfo"]["endCursor"]
@@ -204,7 +208,10 @@ async def test_a_cursor_that_is_none_is_refused_in_our_own_words(shelf: Shelf) -
         base64.urlsafe_b64encode(content[:6]).decode(),
         base64.urlsafe_b64encode(content[:6] + b"[" * 2_000).decode(),
         base64.urlsafe_b64encode(content[:-3] + b"xxx").decode(),
-        *(base64.urlsafe_b64encode(content[:6] + json.dumps(part).encode()).decode() for part in (1, None, [], {}, "")),
+        *(
+            base64.urlsafe_b64encode(content[:6] + json.dumps(part).encode()).decode()
+            for part in list[Any]((1, None, [], {}, ""))
+        ),
         forged([None, {"$gt": ""}]),
         forged([None, 1]),
         forged([None, "\ud800"]),
@@ -217,7 +224,7 @@ async def test_a_cursor_that_is_none_is_refused_in_our_own_words(shelf: Shelf) -
                 == f"{name}: this is no cursor of this connection: give one that it answered, in the same order."
             )
     by_name, by_age = Order("name", True), Order("created_at", True)
-    for order, content in (
+    places: list[tuple[Order, list[Any]]] = [
         (by_name, [1, "k"]),
         (by_name, [{"$gt": ""}, "k"]),
         (by_name, ["\ud800", "k"]),
@@ -225,9 +232,10 @@ async def test_a_cursor_that_is_none_is_refused_in_our_own_words(shelf: Shelf) -
         (by_age, [10**20, "k"]),
         (by_age, [True, "k"]),
         (by_age, [1.5, "k"]),
-    ):
+    ]
+    for order, place in places:
         wanted = {"field": {"name": "NAME", "created_at": "CREATED_AT"}[order.field], "direction": "ASC"}
-        assert "no cursor" in await shelf.refusal(order=wanted, after=forged(content, order))
+        assert "no cursor" in await shelf.refusal(order=wanted, after=forged(place, order))
 
 
 async def test_a_cursor_is_bound_to_its_order_and_its_domain(shelf: Shelf) -> None:
@@ -297,7 +305,8 @@ async def test_a_filter_is_bounded_and_its_instants_have_an_offset(shelf: Shelf)
     assert "filter" in await shelf.refusal(filter={"or": [{"accessed": None}] * most})
     assert "filter.or[0].nameContains" in await shelf.refusal(filter={"or": [{"nameContains": "x" * 257}]})
     assert "filter.nameContains" in await shelf.refusal(filter={"nameContains": "\0"})
-    for wrong in ("2026-01-02", "2026-01-02T00:00:00", "0001-01-01T00:00:00+14:00", "yesterday", "", 1, {}, True):
+    texts = ["2026-01-02", "2026-01-02T00:00:00", "0001-01-01T00:00:00+14:00", "yesterday", ""]
+    for wrong in [*texts, *list[Any]((1, {}, True))]:
         variables = {"domain": "d1", "filter": {"createdAfter": wrong}}
         assert await shelf.api.code(PAGE, variables, shelf.system) == "BAD_USER_INPUT", wrong
 

@@ -526,23 +526,25 @@ REFUSED_LISTS: list[tuple[dict[str, Any], str]] = [
     *((condition(key=key), "query.filter[0].key: ") for key in ("disabled_rank", "user_id\0", "name.$ne", "$user_id")),
     *(
         (condition(value=value), "query.filter[0].value: ")
-        for value in ({"$ne": None}, {"$gt": ""}, {"$where": "1"}, {"$function": {}}, ["alpha"], 1, True, "a\0b", 1e308)
+        for value in list[Any](
+            ({"$ne": None}, {"$gt": ""}, {"$where": "1"}, {"$function": {}}, ["alpha"], 1, True, "a\0b", 1e308)
+        )
     ),
     *(
         (condition(value=value, operator="in"), "query.filter[0].value")
-        for value in ("alpha", {"$ne": 1}, [["a"]], [{}])
+        for value in list[Any](("alpha", {"$ne": 1}, [["a"]], [{}]))
     ),
     *(
         (condition(value=value, operator="contain"), "query.filter[0].value: ")
-        for value in ({"$regex": ""}, None, ["a"])
+        for value in list[Any](({"$regex": ""}, None, ["a"]))
     ),
     *(
         (condition(value=value, operator="regex"), "query.filter[0].value: ")
-        for value in ("(", "a\0", "x" * 257, {}, "[")
+        for value in list[Any](("(", "a\0", "x" * 257, {}, "["))
     ),
     *(
         (condition(value=value, operator="regex"), "query.filter[0].value: ")
-        for value in ("(?=a)", r"(a)\1", "a++", "(?R)")
+        for value in list[Any](("(?=a)", r"(a)\1", "a++", "(?R)"))
     ),
     (condition(value="x" * 200_000, operator="regex"), "query.filter[0].value: "),
     (condition(value="x" * 200_000, operator="contain"), "query.filter[0].value: "),

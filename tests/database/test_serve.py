@@ -32,7 +32,7 @@ PEPPER = "a pepper of the person who runs it that is long enough"
 NEWER = "the pepper that came after it and is long enough"
 
 
-def on(uri: str, pepper: str = PEPPER, **more: str) -> dict[str, str]:
+def on(uri: str, pepper: str = PEPPER, **more: str) -> dict[str, Any]:
     """The environment of a service on a database of the user's own."""
     return {"GQL_IDENTITY_MONGO_URI": uri, "GQL_IDENTITY_PEPPER": pepper, **more}
 
@@ -79,7 +79,7 @@ class TestTheStart:
     def test_it_leaves_nothing_outside_its_data_directory(self, tmp_path: Path) -> None:
         for name in ("work", "home", "tmp"):
             (tmp_path / name).mkdir()
-        places = {"HOME": str(tmp_path / "home"), "TMPDIR": str(tmp_path / "tmp")}
+        places: dict[str, Any] = {"HOME": str(tmp_path / "home"), "TMPDIR": str(tmp_path / "tmp")}
         with serving(tmp_path / "data", cwd=tmp_path / "work", **places) as service:
             service.create()
             assert service.stop() == 0
@@ -438,7 +438,7 @@ class TestLogs:
         query = 'query WhoAmI { apiKeys(input: {domainId: "default"}) { totalCount } }'
         before = len(service.err)
         answer = service.send(query)
-        given = service.send(query, **{"X-Request-ID": "mine-1"})
+        given = service.send(query, None, None, **{"X-Request-ID": "mine-1"})
         assert given.headers["X-Request-ID"] == "mine-1"
         lines = [json.loads(line) for line in service.err[before:].splitlines()]
         for line, request_id in zip(lines, [answer.headers["X-Request-ID"], "mine-1"], strict=True):
@@ -456,7 +456,7 @@ class TestLogs:
 
     def test_no_request_id_of_a_client_can_forge_a_line(self, service: Service) -> None:
         for given in ("a b", "x" * 129, '"', "a\tb"):
-            answer = service.send("{ __typename }", **{"X-Request-ID": given})
+            answer = service.send("{ __typename }", None, None, **{"X-Request-ID": given})
             assert re.fullmatch(r"[0-9a-f]{32}", answer.headers["X-Request-ID"])
 
     def test_neither_a_secret_nor_a_variable_is_logged_at_the_finest_level(self, service: Service) -> None:

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-import pymongo
 import pytest
 from strawberry import ID
+from strawberry.scalars import JSON
 
 from gql_identity.keys.access import Caller
 from gql_identity.keys.matching import matches
@@ -24,11 +24,11 @@ from gql_identity.queries.cursors import Order, make_cursor
 from gql_identity.queries.lists import list_plan
 from gql_identity.settings import Settings
 from gql_identity.storage.point_reads import matches_across
-from tests.conftest import Api
+from tests.conftest import Api, mongo_client
 
 ON_MONGODB = bool(os.environ.get("GQL_IDENTITY_TEST_MONGO_URI"))
 DOMAIN = ID("d1")
-LATER = APIKeyCondition(key="created_at", operator=APIKeyOperator.GTE, value="2020-01-01T00:00:00Z")
+LATER = APIKeyCondition(key="created_at", operator=APIKeyOperator.GTE, value=JSON("2020-01-01T00:00:00Z"))
 
 QUESTIONS = {
     "by id": APIKeyQuery(domain_id=DOMAIN, api_key_id=ID("api-key-1")),
@@ -53,7 +53,7 @@ DEEP = {
 @pytest.fixture
 async def collection(api: Api) -> Any:
     await api.make()
-    with pymongo.MongoClient(api.settings.mongo_uri.get_secret_value()) as client:  # type: ignore[union-attr]
+    with mongo_client(api.settings) as client:
         yield client.get_default_database()["api_keys"]
 
 

@@ -2,13 +2,14 @@
 
 import asyncio
 import random
+from typing import Any
 
 from tests.conftest import Api, Person
 
 READ = "query($d: ID!, $k: ID!) { apiKey(input: {domainId: $d, apiKeyId: $k}) { state } }"
 
 
-async def change(api: Api, name: str, target: Person, by: Person) -> dict:
+async def change(api: Api, name: str, target: Person, by: Person) -> dict[str, Any]:
     query = f"mutation($d: ID!, $k: ID!) {{ r: {name}(input: {{domainId: $d, apiKeyId: $k}}) {{ apiKeyId }} }}"
     answer = await api.run(query, {"d": target.domain_id, "k": target.key_id}, by)
     return answer["errors"][0]["extensions"] if "errors" in answer else {"code": "OK"}

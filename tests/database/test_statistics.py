@@ -122,7 +122,7 @@ def drawn_test(draw: st.DrawFn, table: Table) -> tuple[APIKeyCondition, Callable
     if operator in ("eq", "not") or not seen:
         operator, values = draw(st.sampled_from(["eq", "not"])), values | st.none()
     value = draw(values)
-    sent = value.isoformat() if isinstance(value, datetime) else value
+    sent: Any = value.isoformat() if isinstance(value, datetime) else value
     condition = APIKeyCondition(key=name, operator=APIKeyOperator(operator), value=sent)
     return condition, lambda row: COMPARED[operator](row[name], value)
 
@@ -222,7 +222,7 @@ def drawn_projection(draw: st.DrawFn, table: Table, new: str, made: Made) -> API
     field = APIKeyProjectField(key=name, name=new)
     if kind == "number" and draw(st.booleans()):
         operator = draw(st.sampled_from(list(CALCULATED)))
-        value = draw(st.sampled_from([0, 2, -1, 0.5, *table.names("number")]))
+        value: Any = draw(st.sampled_from([0, 2, -1, 0.5, *table.names("number")]))
         field.value = value
         made.add(new, "fraction" if operator == "divide" else "number", partial(calculated, operator, name, value))
     elif kind in ("list", "set", "objects", "pairs", "entries") and draw(st.integers(0, 2)) == 0:
@@ -402,7 +402,7 @@ def test_objects_are_merged(stored: Collection[Any]) -> None:
 def test_a_condition_of_a_group_compares_as_a_filter_does(
     stored: Collection[Any], name: str, value: Any, operator: str
 ) -> None:
-    sent = value.isoformat() if isinstance(value, datetime) else value
+    sent: Any = value.isoformat() if isinstance(value, datetime) else value
     condition = APIKeyCondition(key=name, operator=APIKeyOperator(operator), value=sent)
     count = APIKeyGroupField(operator=APIKeyGroupOperator.COUNT, name="n", conditions=[condition])
     answer = told(stored, APIKeyStatisticsQuery(aggregate=[APIKeyStage(group=APIKeyGroup(fields=[count]))]))

@@ -5,6 +5,7 @@ import time
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from gql_identity.secret import make_secret
 from gql_identity.storage.embedded import EmbeddedDatabase
@@ -108,12 +109,13 @@ async def test_an_active_introspection_has_the_claims(api: Api) -> None:
 async def test_a_malformed_introspection_is_refused(api: Api) -> None:
     gateway = await api.make("VERIFIER")
     headers = {"Authorization": f"Bearer {gateway.secret}"}
-    for status, request in (
+    requests: list[tuple[int, dict[str, Any]]] = [
         (400, {"data": {"tok": "x"}}),
         (400, {"data": {"token": ["a", "b"]}}),
         (415, {"json": {"token": "x"}}),
         (400, {"content": b"token=\xff", "headers": {"Content-Type": "application/x-www-form-urlencoded"}}),
-    ):
+    ]
+    for status, request in requests:
         answer = await api.client.post("/introspect", **request | {"headers": headers | request.get("headers", {})})
         assert answer.status_code == status, request
         assert answer.json()["error"] == "invalid_request"
@@ -154,7 +156,7 @@ async def test_a_revoked_key_is_refused_by_every_worker_within_a_second(api: Api
 async def test_with_the_database_away_nothing_is_called_inactive(api: Api, data_dir: Any) -> None:
     with EmbeddedDatabase(data_dir) as database:
         settings = api.settings.model_copy(
-            update={"mongo_uri": type(api.settings.mongo_uri)(database.uri), "database_timeout_seconds": 1.0}
+            update={"mongo_uri": SecretStr(database.uri), "database_timeout_seconds": 1.0}
         )
         async with running(settings) as service:
             gateway, user = await service.make("VERIFIER"), await service.make("USER")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from strawberry import UNSET
+from strawberry import ID, UNSET
 
 from gql_identity.errors import InvalidArgument
 from gql_identity.messages.query import (
@@ -48,7 +48,7 @@ def condition(key: str, operator: str, value: Any) -> APIKeyCondition:
 
 
 def list_query(settings: Settings = SETTINGS, **parts: Any) -> Any:
-    return list_plan(APIKeyQuery(domain_id="d", query=APIKeyListQuery(**parts)), settings, NOW)
+    return list_plan(APIKeyQuery(domain_id=ID("d"), query=APIKeyListQuery(**parts)), settings, NOW)
 
 
 def stat_query(*stages: Any, settings: Settings = SETTINGS, **parts: Any) -> StatPlan:
@@ -58,7 +58,7 @@ def stat_query(*stages: Any, settings: Settings = SETTINGS, **parts: Any) -> Sta
         stage if isinstance(stage, APIKeyStage) else APIKeyStage(**{names[type(stage)]: stage}) for stage in stages
     ]
     query = APIKeyStatisticsQuery(aggregate=aggregate or None, **parts)
-    return stat_plan(APIKeyStatQuery(domain_id="d", query=query), settings, NOW)
+    return stat_plan(APIKeyStatQuery(domain_id=ID("d"), query=query), settings, NOW)
 
 
 def group_key(key: str, name: str | None = None, date_format: str | None = None) -> APIKeyGroupKey:
@@ -238,10 +238,10 @@ def test_what_is_echoed_is_short_and_can_be_sent() -> None:
 
 def test_conditions_are_joined() -> None:
     request = APIKeyQuery(
-        domain_id="d",
-        api_key_id="k",
+        domain_id=ID("d"),
+        api_key_id=ID("k"),
         state=APIKeyState.ENABLED,
-        user_id="u",
+        user_id=ID("u"),
         query=APIKeyListQuery(
             filter=[condition("name", "eq", "n")], filter_or=[condition("name", "eq", "m")], keyword=" a.b\tc  "
         ),
@@ -257,14 +257,17 @@ def test_conditions_are_joined() -> None:
 
 
 def test_no_condition_is_an_empty_filter() -> None:
-    plan = list_plan(APIKeyQuery(domain_id="d"), SETTINGS, NOW)
+    plan = list_plan(APIKeyQuery(domain_id=ID("d")), SETTINGS, NOW)
     assert plan == ({}, {"_id": 1}, 0, 1000, None, False)
     assert list_query(filter=[], filter_or=[], keyword="  ", only=[]) == plan
 
 
 def test_ids_of_the_message_are_text() -> None:
-    for name in ("api_key_id", "user_id"):
-        request = APIKeyQuery(domain_id="d", **{name: "a\udfff"})
+    wrong = ID("a\udfff")
+    for name, request in (
+        ("api_key_id", APIKeyQuery(domain_id=ID("d"), api_key_id=wrong)),
+        ("user_id", APIKeyQuery(domain_id=ID("d"), user_id=wrong)),
+    ):
         assert refused(list_plan, request, SETTINGS, NOW).startswith(f"{name}: ")
 
 
@@ -353,8 +356,10 @@ def test_a_page_outside_the_bounds_is_refused(page: APIKeyPage, expected: str) -
 
 def test_only_names_the_fields_wanted() -> None:
     assert wanted_fields(None, "only") is None
-    assert wanted_fields(["apiKeyId", "created_at", "name", "name"], "only") == {"api_key_id", "created_at", "name"}
-    assert wanted_fields(list(READABLE), "only") == set(READABLE)
+    assert wanted_fields(["apiKeyId", "created_at", "name", "name"], "only") == frozenset(
+        {"api_key_id", "created_at", "name"}
+    )
+    assert wanted_fields(list(READABLE), "only") == frozenset(READABLE)
     assert list_query(minimal=True).wanted == {"api_key_id", "state", "user_id"}
     assert list_query(only=["hint"]).wanted == {"hint"}
     for name in ("digest", "disabledRank", "_id", "", "$where"):
