@@ -1,1 +1,1 @@
-"""The seed's messages as Strawberry types: the only record classes."""
+"""The messages of the seed document (Cloudforet's API keys) as Strawberry types: the only record classes."""

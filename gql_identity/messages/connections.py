@@ -23,7 +23,7 @@ class PageInfo:
 
 @strawberry.enum(description="What to order keys by; ids break ties. Keys without a value come first in `ASC`.")
 class APIKeyOrderField(Enum):
-    """What a connection may be ordered by: each a name of `FIELDS`."""
+    """The fields that order a connection; each value is a name of `queries.fields.FIELDS`."""
 
     API_KEY_ID = strawberry.enum_value("api_key_id", description="The key's id, which sorts by age: the usual order.")
     CREATED_AT = strawberry.enum_value("created_at", description="When the key was made.")
@@ -60,7 +60,7 @@ class APIKeyOrder:
     '`{or: [{accessed: false}, {lastAccessedBefore: "2026-05-01T00:00:00Z"}]}`.',
 )
 class APIKeyFilter:
-    """A typed alternative to the seed's conditions."""
+    """The filter of connections: a typed alternative to the conditions of the query language."""
 
     name_contains: str | None = strawberry.field(
         default=None, description="A text that the name contains, in any case."

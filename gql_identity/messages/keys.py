@@ -17,12 +17,12 @@ from .values import APIKeyRole, APIKeyState, DateTime
 
 
 class ReadsKeys(Protocol):
-    """What a user and a domain ask of the request's context."""
+    """The methods of the request's context that the fields of a user and a domain call."""
 
     async def connection(
         self, info: "Info", owner: tuple[str, str | None], arguments: ConnectionArguments
     ) -> "APIKeyConnection | None":
-        """A page of the keys of a domain, or of one user of it; None where the caller may not see it."""
+        """A page of the keys of a domain, or of one of its users; None where the caller may not see the owner."""
 
     async def stats(self, info: "Info", domain_id: str, query: APIKeyStatisticsQuery) -> JSON | None:
         """A statistic of a domain's keys; None where the caller may not see it."""
@@ -54,7 +54,7 @@ class User:
     @strawberry.field(description="The user's keys, those that you may see.")
     @with_connection_arguments
     async def api_keys(self, info: Info, **arguments: Any) -> "APIKeyConnection | None":
-        """The keys of all users that are asked for at once are one read."""
+        """Concurrent lookups are batched into one query."""
         return await info.context.connection(info, (self.domain_id, self.user_id), ConnectionArguments(**arguments))
 
 
@@ -63,14 +63,14 @@ class User:
     description="A domain, known here by its id alone: another service of the supergraph may tell the rest.",
 )
 class Domain:
-    """What users belong to."""
+    """A domain, the owner of users and keys."""
 
     domain_id: ID = strawberry.field(description="The domain's id.")
 
     @strawberry.field(description="The domain's keys, those that you may see.")
     @with_connection_arguments
     async def api_keys(self, info: Info, **arguments: Any) -> "APIKeyConnection | None":
-        """The keys of all domains that are asked for at once are one read."""
+        """Concurrent lookups are batched into one query."""
         return await info.context.connection(info, (self.domain_id, None), ConnectionArguments(**arguments))
 
     @strawberry.field(
@@ -81,13 +81,13 @@ class Domain:
         info: Info,
         query: Annotated[APIKeyStatisticsQuery, strawberry.argument(description="What to count, and how.")],
     ) -> JSON | None:
-        """The statistics of all domains that are asked for at once are one read."""
+        """Concurrent lookups are batched into one query."""
         return await info.context.stats(info, self.domain_id, query)
 
 
 @strawberry.federation.type(name="APIKeyInfo", keys=["domainId apiKeyId"], description="An API key.")
 class APIKeyInfo(Node):
-    """The seed's `APIKeyInfo`, with what it lacks: name, role, hint and who made it.
+    """The seed document's `APIKeyInfo`, with a name, a role, a hint and the id of the key that made it.
 
     A field that was not read from the database is None, whatever its type says.
     """
@@ -142,7 +142,7 @@ class APIKeysInfo:
 
 @strawberry.type(name="DeletedAPIKey", description="The ids of a key that is no more, so that a cache can drop it.")
 class DeletedAPIKey:
-    """The seed's `Empty`, with the ids."""
+    """The seed document's `Empty`, with the ids of the deleted key."""
 
     id: ID = strawberry.field(description="The opaque id that the key had.")
     api_key_id: ID = strawberry.field(description="The public id that the key had.")
@@ -151,7 +151,7 @@ class DeletedAPIKey:
 
 @strawberry.enum(description="What became of a key.")
 class APIKeyChangeType(Enum):
-    """The four changes that are told; a use is not one."""
+    """The four changes that subscribers receive; the use of a key is not one."""
 
     CREATED = strawberry.enum_value("CREATED", description="The key was made.")
     ENABLED = strawberry.enum_value("ENABLED", description="The key opens things again.")
@@ -161,7 +161,7 @@ class APIKeyChangeType(Enum):
 
 @strawberry.type(name="APIKeyChange", description="A change of a key.")
 class APIKeyChange:
-    """What a subscriber is told."""
+    """An event of a subscription."""
 
     type: APIKeyChangeType = strawberry.field(description="What became of the key.")
     api_key_info: APIKeyInfo = strawberry.field(description="The key as it then was; a deleted one as it last was.")
@@ -169,7 +169,7 @@ class APIKeyChange:
 
 @strawberry.enum(description="What became of a verification.")
 class APIKeyVerificationCode(Enum):
-    """Why a secret is good, or is not."""
+    """Why a secret is valid or invalid."""
 
     VALID = strawberry.enum_value("VALID", description="The key is good.")
     NOT_FOUND = strawberry.enum_value("NOT_FOUND", description="There is no such key, or none that you may ask about.")
@@ -181,7 +181,7 @@ class APIKeyVerificationCode(Enum):
     name="APIKeyVerification", description="Whether a secret is good. A bad one is an answer, not an error."
 )
 class APIKeyVerification:
-    """The answer to a gateway's question."""
+    """The result of `verifyApiKey`."""
 
     valid: bool = strawberry.field(description="Whether the key is good.")
     code: APIKeyVerificationCode = strawberry.field(description="Why.")

@@ -1,4 +1,4 @@
-"""The core package's `Query` and `StatisticsQuery`, which the seed names, as Strawberry inputs."""
+"""`Query` and `StatisticsQuery` of Cloudforet's core package, which the seed document names, as Strawberry inputs."""
 
 from enum import Enum
 

@@ -1,4 +1,4 @@
-"""The seed's request messages, and those of our own operations."""
+"""The request messages of the seed document, and of our own operations."""
 
 import strawberry
 from strawberry import ID
@@ -59,14 +59,14 @@ class APIKeyStatQuery:
 
 @strawberry.input(name="VerifyAPIKeyRequest", description="A secret to ask about.")
 class VerifyAPIKeyRequest:
-    """Not in the seed: a gateway's question."""
+    """The request of `verifyApiKey`, which the seed document does not have."""
 
     api_key: str = strawberry.field(description="The secret that somebody sent.")
 
 
 @strawberry.input(name="APIKeyChangedRequest", description="Whose keys to follow.")
 class APIKeyChangedRequest:
-    """Not in the seed: a subscriber's question."""
+    """The request of `apiKeyChanged`, which the seed document does not have."""
 
     domain_id: ID = strawberry.field(description="The domain whose keys are followed.")
     user_id: ID | None = strawberry.field(default=None, description="Only keys of this user.")

@@ -19,7 +19,7 @@ def enum_value(value: str, *, description: str) -> Any:
 
 def instant_text(instant: datetime) -> str:
     """An aware instant as RFC 3339 text, as in `2026-11-23T04:36:42.000Z`."""
-    # orjson writes an instant five times as fast as `isoformat`, but not with milliseconds: so what it wrote is cut.
+    # orjson writes an instant five times as fast as `isoformat`, but with microseconds: its text is cut.
     text = orjson.dumps(instant)
     if not text.endswith(b'+00:00"'):
         text = orjson.dumps(instant.astimezone(UTC))
@@ -30,9 +30,9 @@ _POINT = ord(".")
 
 
 def read_instant(text: Any) -> datetime:
-    """The instant of RFC 3339 text, in UTC and whole milliseconds, as the database has it.
+    """The instant of RFC 3339 text, in UTC and whole milliseconds, as the database stores it.
 
-    Raises GraphQLError.
+    Raises GraphQLError for other text, and for an instant without an offset.
     """
     try:
         instant = datetime.fromisoformat(text)
