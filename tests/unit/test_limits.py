@@ -134,7 +134,7 @@ def test_every_broken_bound_is_named_once() -> None:
     nested = "{" + "a{" * 20 + "b:c" + "}" * 21
     document = " ".join([nested.replace("b:c", "b:c " * 40), "query A{x}", nested])
     assert broken(document) == ["max_aliases", "max_depth", "max_repeated_fields"]
-    (error,) = check_document(parse("{a{b}}"), Settings(max_depth=1))
+    (error,) = check_document(parse("{a{b}}"), replace(BOUNDS, max_depth=1))
     assert error.message == "Fields are nested more than 1 deep, fragments included: the limit `max_depth`."
     assert error.locations is not None
 
