@@ -140,5 +140,5 @@ def test_an_engine_that_ends_again_and_again_is_started_until_it_stays(tmp_path:
             before = database.pid
             assert before is not None
             os.kill(before, signal.SIGKILL)
-            wait_until(lambda before=before: database.pid != before, RECOVERY_SECONDS)  # type: ignore[misc]
+            wait_until(lambda before=before: database.pid != before, RECOVERY_SECONDS)
         assert zombies_of(os.getpid()) == []
