@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import structlog
 from graphql import GraphQLError
 
-from ..errors import InvalidArgument, ServiceError
+from ..errors import Internal, InvalidArgument, ServiceError
 from ..logs import redact
 from .error_text import tidy
 
@@ -57,6 +57,6 @@ def format_error(error: GraphQLError) -> dict[str, Any]:
         return formatted
     request_id = structlog.contextvars.get_contextvars().get("request_id")
     log.error("unexpected error", path=error.path, exc_info=original)
-    formatted["message"] = "Something went wrong on our side. The id names it in our log."
-    formatted["extensions"] = {"code": "INTERNAL", "id": request_id}
+    internal = Internal(request_id)
+    formatted["message"], formatted["extensions"] = internal.message, internal.extensions
     return formatted

@@ -56,14 +56,3 @@ class Authenticator:
         # A proxy may add its own line below the client's.
         forwarded_for = ",".join(Headers(scope=scope).getlist("x-forwarded-for"))
         await self._rates.failed_credential(client_address(peer, forwarded_for, self._settings))
-
-
-def may_read_schema(caller: Caller | None, settings: Settings) -> bool:
-    """Whether the setting `introspection` lets a caller, or somebody without a key, read the schema."""
-    match settings.introspection_for:
-        case "public":
-            return True
-        case "authenticated":
-            return caller is not None
-        case _:
-            return False

@@ -26,12 +26,13 @@ class GraphQLOperations:
         self._executor = executor
         self._api_keys = api_keys
         self._changes = changes
-        self._settings = settings
+        self._introspection_for = settings.introspection_for
+        self._timeout_seconds = settings.operation_timeout_seconds
 
     def find(self, request: Request, caller: Caller | None) -> Operation:
         """The operation that a request names, which the caller may run; raises RequestError."""
         authenticated = caller is not None
-        hidden = hidden_fields(self._settings.introspection_for, authenticated=authenticated)
+        hidden = hidden_fields(self._introspection_for, authenticated=authenticated)
         # Only a caller may register a document, so that nobody else can fill the store.
         return self._executor.operation(request, hidden, may_store=authenticated)
 
@@ -49,7 +50,7 @@ class GraphQLOperations:
         """
         try:
             if not operation.is_subscription:
-                yield await in_time(self.answer(operation, request, caller), self._settings.operation_timeout_seconds)
+                yield await in_time(self.answer(operation, request, caller), self._timeout_seconds)
                 return
             # A subscription outlasts the deadline of the request; each read below it has the database's own.
             DEADLINE.set(None)

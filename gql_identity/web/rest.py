@@ -14,8 +14,9 @@ from strawberry.utils.str_converters import to_snake_case
 from ..errors import BadRequest, Internal, NotFound, ServiceError, Unauthenticated
 from ..keys.api_keys import ApiKeys
 from ..logs import redact
+from ..schema.visibility import may_read_schema
 from ..settings import Settings
-from .authentication import Authenticator, may_read_schema
+from .authentication import Authenticator
 from .bodies import JSON, read_json_body
 from .deadline import in_time
 from .envelope import note_errors
@@ -72,10 +73,12 @@ class _Endpoint:
         return await operation.run(self._api_keys, read_message(operation, body), caller)
 
     async def _document(self, scope: Scope) -> Response:
-        if self._name is None or self._settings.introspection_for == "off":
+        readers = self._settings.introspection_for
+        if self._name is None or readers == "off":
             raise NotFound("There is nothing at this path.")
         _check_method(scope, "GET", "HEAD")
-        if not may_read_schema(await self._authenticator.authenticate(scope), self._settings):
+        caller = await self._authenticator.authenticate(scope)
+        if not may_read_schema(readers, authenticated=caller is not None):
             raise Unauthenticated
         return _json(openapi())
 
