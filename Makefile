@@ -68,3 +68,7 @@ bench: .venv/bench.stamp ## benchmark it beside a baseline and peers: half an ho
 .venv/bench.stamp: .venv/dev.stamp
 	@$(PIP) install --constraint constraints.txt --editable ".[embedded,dev,bench]"
 	@touch $@
+
+.PHONY: abuse
+abuse: .venv/dev.stamp ## what a victim notices of each attack by one caller: ten minutes; or ARGS="NAME ... --workers 2"
+	@$(BIN)/python -m tests.abuse $(ARGS)

@@ -1,0 +1,186 @@
+"""Attacks by HTTP itself: connections, heads, bodies, answers that nobody reads."""
+
+import asyncio
+import json
+import socket
+
+from gql_identity.secret import make_secret
+
+from .attacks import Attack, attack
+from .wire import Connection, nonce
+
+BIG_PAGE = (
+    "query($i: APIKeyQuery!) { apiKeys(input: $i) { results { " + " ".join(f"n{n}: name" for n in range(30)) + " } } }"
+)
+COERCED = 'query($f: APIKeyFilter) { apiKeysConnection(domainId: "d", filter: $f) { totalCount } }'
+
+
+def big_page(run: Attack) -> bytes:
+    """A request whose answer has some 30 MB: a thousand keys with long names, 30 times each."""
+    target = run.target
+    query = {"page": {"limit": 1000}}
+    return target.request(BIG_PAGE, {"i": {"domainId": target.domain_id, "userId": target.user_id, "query": query}})
+
+
+async def hold(run: Attack, first: bytes, number: int, *, receive_buffer: int | None = None) -> None:
+    """Keep so many connections open that send this and never read; one that is closed is opened again."""
+    loop = asyncio.get_running_loop()
+
+    async def one() -> None:
+        while run.goes_on:
+            with socket.socket() as held:
+                held.setblocking(False)
+                if receive_buffer:
+                    held.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+                try:
+                    async with asyncio.timeout_at(loop.time() + 5):
+                        await loop.sock_connect(held, (run.target.host, run.target.port))
+                        if first:
+                            await loop.sock_sendall(held, first)
+                except (OSError, TimeoutError) as error:
+                    run.answers[type(error).__name__] += 1
+                    await asyncio.sleep(0.2)
+                    continue
+                run.answers["held"] += 1
+                while run.goes_on and not _is_closed(held):
+                    await asyncio.sleep(0.25)
+                run.answers["closed by the service"] += run.goes_on
+
+    await asyncio.gather(*(one() for _ in range(number)))
+
+
+def _is_closed(held: socket.socket) -> bool:
+    try:
+        return held.recv(1, socket.MSG_PEEK) == b""
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+
+
+@attack("benign", "-")
+async def benign(run: Attack) -> None:
+    """No attack: a well-behaved caller, 4 connections that read one key each, for the machine's own share."""
+    target = run.target
+    query = "query($i: GetAPIKeyRequest!) { apiKey(input: $i) { apiKeyId state } }"
+    request = target.request(query, {"i": {"domainId": target.domain_id, "apiKeyId": target.key_ids[0]}})
+    await run.flood(4, lambda: request)
+
+
+@attack("variables", "13.9")
+async def variables(run: Attack) -> None:
+    """Variables that are converted before anyone asks for a key: 80,000 empty filters, without a key."""
+    request = run.target.request(COERCED, {"f": {"or": [{}] * 80_000}}, key=False)
+    await run.flood(4, lambda: request)
+
+
+@attack("unread-answers", "13.11", keys=1_100)
+async def unread_answers(run: Attack) -> None:
+    """20 connections that ask for 30 MB each and read none of it."""
+    await hold(run, big_page(run), 20, receive_buffer=4_096)
+
+
+@attack("silent-connections", "13.12", descriptors=256)
+async def silent_connections(run: Attack) -> None:
+    """366 connections where 256 descriptors are: half say nothing, half send half a head."""
+    half = b"POST /graphql HTTP/1.1\r\nHost: x\r\n"
+    await asyncio.gather(hold(run, b"", 183), hold(run, half, 183))
+
+
+@attack("documents", "13.18")
+async def documents(run: Attack) -> None:
+    """Different documents of 3 KB without a key: each is parsed, validated and kept."""
+    await run.flood(4, lambda: _document(run))
+
+
+def _document(run: Attack) -> bytes:
+    filters = ",".join(["{}"] * 690)
+    text = f'query {nonce()} {{ apiKeysConnection(domainId: "d", filter: {{or: [{filters}]}}) {{ totalCount }} }}'
+    return run.target.request(text, key=False)
+
+
+@attack("accept-headers", "13.18")
+async def accept_headers(run: Attack) -> None:
+    """Different Accept headers of 60 KB, without a key."""
+    body = json.dumps({"query": "{ __typename }"}).encode()
+    await run.flood(4, lambda: run.target.post(body, "Accept: " + ", ".join(_names(nonce())) + "\r\n"))
+
+
+def _names(start: str) -> list[str]:
+    return [f"{start}{n:03d}/{'x' * 580}" for n in range(100)]
+
+
+@attack("wrong-keys", "13.24", settings={"GQL_IDENTITY_TRUSTED_PROXIES": "127.0.0.1"})
+async def wrong_keys(run: Attack) -> None:
+    """Wrong keys, each from an address of its own, behind a trusted proxy."""
+    secrets = [make_secret() for _ in range(100)]
+    body = json.dumps({"query": "{ __typename }"}).encode()
+    sent = iter(range(16_000_000))
+
+    def make() -> bytes:
+        n = next(sent)
+        address = f"X-Forwarded-For: 11.{n >> 16 & 255}.{n >> 8 & 255}.{n & 255}\r\n"
+        return run.target.post(body, f"{address}Authorization: Bearer {secrets[n % 100]}\r\n")
+
+    await run.flood(4, make)
+
+
+@attack("creates", "13.19", seconds=5)
+async def creates(run: Attack) -> None:
+    """Each key that a key makes makes its own 60 a minute."""
+    target = run.target
+    query = (
+        "mutation($i: CreateAPIKeyRequest!) { "
+        + " ".join(f"c{n}: createApiKey(input: $i) {{ apiKey }}" for n in range(20))
+        + " }"
+    )
+    body = json.dumps({"query": query, "variables": {"i": {"domainId": target.domain_id, "userId": target.user_id}}})
+    secrets, made = [target.secret], 0
+    places = asyncio.Semaphore(0)
+    places.release()
+
+    async def one() -> None:
+        nonlocal made
+        connection = Connection(target.host, target.port)
+        while run.goes_on:
+            if not secrets:
+                await asyncio.sleep(0.01)
+                continue
+            secret = secrets.pop()
+            for _ in range(3):
+                if not run.goes_on:
+                    break
+                try:
+                    _, answer = await connection.send(target.post(body.encode(), f"Authorization: Bearer {secret}\r\n"))
+                except (OSError, EOFError, TimeoutError) as error:
+                    run.answers[type(error).__name__] += 1
+                    continue
+                new = [key["apiKey"] for key in (json.loads(answer).get("data") or {}).values() if key]
+                made += len(new)
+                if len(secrets) < 5_000:
+                    secrets.extend(new)
+                if not new:
+                    run.answers["refused"] += 1
+                    await asyncio.sleep(0.05)
+                    break
+        connection.close()
+
+    await asyncio.gather(*(one() for _ in range(4)))
+    run.answers["keys made"] = made
+    if made > 130:  # 60 a minute, by a sliding window that may hold two minutes' ends
+        run.broken = f"one owner made {made} keys"
+
+
+@attack("no-key", "21.6")
+async def without_a_key(run: Attack) -> None:
+    """What a caller without a key can have done: documents kept, values converted, patterns compiled."""
+    converted = run.target.request(COERCED, {"f": {"or": [{}] * 20_000}}, key=False)
+    statistic = "query($i: APIKeyQuery!) { apiKeys(input: $i) { totalCount } }"
+
+    def make() -> bytes:
+        patterns = [f"(?i)[Ā-￿]{{{n}}}" + "[Ā-￿]" * 40 + nonce() for n in range(1, 5)]
+        condition = {"k": "name", "v": patterns, "o": "REGEX_IN"}
+        searched = run.target.request(statistic, {"i": {"domainId": "d", "query": {"filter": [condition]}}}, key=False)
+        return [_document(run), _document(run), converted, searched][sum(run.answers.values()) % 4]
+
+    await run.flood(4, make)

@@ -1,0 +1,292 @@
+"""One attack measured: the service started and seeded, the victim alone, under attack, and until it is served again."""
+
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pymongo
+import uuid_utils
+
+from gql_identity.storage.embedded import running_uri
+
+from ..processes import ROOT, Service, serving, surroundings
+from .attacks import Kind
+from .wire import Target
+
+P99_MS = 100.0
+MEMORY_MB = 250.0
+RECOVERY_SECONDS = 5.0
+STOP_SECONDS = 10.0
+LONGEST_RECOVERY_SECONDS = 12.0  # what is not back by then counts as never
+PER_SECOND = 50
+SAMPLE_SECONDS = 0.1
+LONG_NAME = "\N{GRINNING FACE}" * 255  # the most bytes that a name may have
+
+
+@dataclass
+class Row:
+    """What one attack did."""
+
+    attack: str
+    issue: str
+    workers: int
+    alone_p50_ms: float = 0
+    alone_p99_ms: float = 0
+    attack_p50_ms: float = 0
+    attack_p99_ms: float = 0
+    requests: int = 0
+    errors: int = 0
+    idle_mb: float = 0
+    process_mb: float = 0
+    engine_mb: float = 0
+    recovery_seconds: float | None = None  # None where it was not back in time
+    stop_seconds: float | None = None
+    broken: list[str] = field(default_factory=list)  # the promises that don't hold, in words
+    answers: dict[str, int] = field(default_factory=dict)  # what the attacker got
+
+    @property
+    def holds(self) -> bool:
+        return not self.broken
+
+
+def measure(kind: Kind, *, workers: int = 1, seconds: float = 8.0, alone_seconds: float = 4.0) -> Row:
+    """Run one attack on a fresh service."""
+    row = Row(kind.name, kind.number, workers)
+    with (
+        tempfile.TemporaryDirectory(prefix="gql-identity-abuse-") as directory,
+        _started(kind, Path(directory) / "data", workers) as service,
+    ):
+        attacker, victim = _seed(service, kind)
+        with _Victim(victim) as reader, _Memory(service) as memory:
+            time.sleep(1)  # the first ones meet an empty cache
+            reader.times(row, "alone", alone_seconds)
+            row.idle_mb = memory.process_mb
+            _attack(kind, attacker, service, reader, row, max(seconds, kind.seconds or 0))
+            row.process_mb, row.engine_mb = memory.process_mb, memory.engine_mb
+    _judge(kind, row)
+    return row
+
+
+def _attack(kind: Kind, target: Target, service: Service, victim: "_Victim", row: Row, seconds: float) -> None:
+    with _process("attacker", target, kind.name, str(seconds)) as attacker:
+        if kind.stops:
+            time.sleep(5)
+            service.process.terminate()
+            began = time.monotonic()
+            with suppress(subprocess.TimeoutExpired):
+                service.process.wait(STOP_SECONDS)
+                row.stop_seconds = round(time.monotonic() - began, 1)
+            if row.stop_seconds is None:
+                row.broken.append(f"the service still runs {STOP_SECONDS:.0f} s after SIGTERM")
+            return
+        victim.times(row, "attack", seconds)
+        ended = time.monotonic()
+        assert attacker.stdout is not None
+        with suppress(subprocess.TimeoutExpired):
+            attacker.wait(4)
+        if attacker.poll() is None:
+            attacker.kill()
+        found = json.loads(attacker.stdout.read() or "{}")
+        row.answers = found.get("answers", {"attack did not end": 1})
+        if found.get("broken"):
+            row.broken.append(found["broken"])
+    row.recovery_seconds = victim.recovery(ended)
+
+
+def _judge(kind: Kind, row: Row) -> None:
+    if row.process_mb > MEMORY_MB:
+        row.broken.append(f"the process had {row.process_mb:.0f} MB")
+    if kind.stops:
+        return
+    if kind.victim_counts:
+        if row.attack_p99_ms > P99_MS:
+            row.broken.append(f"the victim's p99 was {row.attack_p99_ms:.0f} ms")
+        if row.errors > row.requests / 100:
+            row.broken.append(f"{row.errors} of the victim's {row.requests} requests failed")
+    if row.recovery_seconds is None:
+        row.broken.append(f"the victim was not served {LONGEST_RECOVERY_SECONDS:.0f} s after the end")
+    elif row.recovery_seconds > RECOVERY_SECONDS:
+        row.broken.append(f"recovery took {row.recovery_seconds:.1f} s")
+
+
+@contextmanager
+def _started(kind: Kind, data_dir: Path, workers: int) -> Iterator[Service]:
+    """The service, with as many descriptors as the attack is about."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(kind.descriptors, before[1]), before[1]))
+    try:
+        running = serving(data_dir, "--workers", str(workers), GQL_IDENTITY_LOG_LEVEL="warning", **kind.settings)
+        service = running.__enter__()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    try:
+        yield service
+    finally:
+        running.__exit__(None, None, None)
+
+
+def _seed(service: Service, kind: Kind) -> tuple[Target, Target]:
+    """The attacker's and the victim's means: a USER key each, the attacker's among many with long names."""
+    host, _, port = service.url.removeprefix("http://").partition(":")
+    uri = running_uri(service.data_dir)
+    assert uri is not None
+    targets = []
+    with pymongo.MongoClient[dict[str, Any]](uri) as client:
+        collection = client.get_default_database()["api_keys"]
+        for who, number in (("attacker", kind.keys), ("victim", 100)):
+            key = service.create(user_id=who, domain_id=f"domain-{who}")
+            documents = [_document(f"domain-{who}", who, n) for n in range(number)]
+            for start in range(0, number, 2_000):
+                collection.insert_many(documents[start : start + 2_000], ordered=False)
+            targets.append(
+                Target(
+                    host,
+                    int(port),
+                    key["apiKey"],
+                    f"domain-{who}",
+                    who,
+                    str(service.data_dir),
+                    service.database.pid,
+                    [document["_id"] for document in documents[:10]],
+                )
+            )
+    return targets[0], targets[1]
+
+
+def _document(domain_id: str, user_id: str, n: int) -> dict[str, Any]:
+    return {
+        "_id": f"api-key-{uuid_utils.uuid7().hex}",
+        "domain_id": domain_id,
+        "user_id": user_id,
+        "state": "ENABLED",
+        "role": "USER",
+        "name": LONG_NAME if n % 2 or n < 10 else "abcdefghijklmnopqrstuvwxyz" * 9,
+        "digest": n.to_bytes(32, "big") if domain_id == "domain-attacker" else bytes([255]) + n.to_bytes(31, "big"),
+        "hint": "gqlid_...0000",
+        "created_at": datetime(2026, 1, 1, tzinfo=UTC) + timedelta(hours=n % 192),
+        "created_by": None,
+        "last_accessed_at": None,
+    }
+
+
+@contextmanager
+def _process(module: str, target: Target, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """A process of this package, with its target on standard input; killed at the end where it still runs."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", f"tests.abuse.{module}", *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=surroundings(),
+        cwd=ROOT,
+    )
+    try:
+        with process:
+            assert process.stdin is not None
+            process.stdin.write(json.dumps(asdict(target)) + "\n")
+            process.stdin.flush()
+            try:
+                yield process
+            finally:
+                process.kill()
+    finally:
+        process.wait()
+
+
+class _Victim:
+    """The victim's process and the times that it told."""
+
+    def __init__(self, target: Target) -> None:
+        self._running = _process("victim", target)
+        self._told: list[tuple[float, float, bool]] = []
+
+    def __enter__(self) -> "_Victim":
+        process = self._running.__enter__()
+        self._thread = threading.Thread(target=self._read, args=(process,), daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._running.__exit__(None, None, None)
+        self._thread.join(5)
+
+    def _read(self, process: "subprocess.Popen[str]") -> None:
+        assert process.stdout is not None
+        with suppress(ValueError):  # closed meanwhile, or a line cut short by the end
+            for line in process.stdout:
+                at, milliseconds, ok = json.loads(line)
+                self._told.append((at, milliseconds, ok))
+
+    def times(self, row: Row, phase: str, seconds: float) -> None:
+        """Wait, and enter the percentiles of what was planned meanwhile; what is not back yet has waited until now."""
+        began = time.monotonic()
+        time.sleep(seconds)
+        ended = time.monotonic()
+        told = [one for one in list(self._told) if began <= one[0] < ended - 0.02]
+        planned = int(seconds * PER_SECOND)
+        milliseconds = [one[1] for one in told]
+        missing = planned - len(milliseconds)
+        if missing > 2:  # the last ones planned are those that wait
+            milliseconds += [1000 * n / PER_SECOND for n in range(1, missing + 1)]
+        milliseconds.sort()
+        p50, p99 = (milliseconds[min(len(milliseconds) - 1, int(len(milliseconds) * part))] for part in (0.5, 0.99))
+        if phase == "alone":
+            row.alone_p50_ms, row.alone_p99_ms = round(p50, 1), round(p99, 1)
+        else:
+            row.attack_p50_ms, row.attack_p99_ms = round(p50, 1), round(p99, 1)
+            row.requests, row.errors = planned, sum(not one[2] for one in told)
+
+    def recovery(self, ended: float) -> float | None:
+        """Wait until the victim's p99 has been good for a second, and tell how long after the end that second began."""
+        while (now := time.monotonic()) < ended + LONGEST_RECOVERY_SECONDS + 1.2:
+            time.sleep(0.1)
+            for start in range(int((now - ended - 1.1) * 10)):
+                begin = ended + start / 10
+                second = [one for one in list(self._told) if begin <= one[0] < begin + 1]
+                # Of 50 requests one may be late: the machine has other work.
+                if len(second) >= 0.9 * PER_SECOND and sum(not ok or ms > P99_MS for _, ms, ok in second) <= 1:
+                    return round(start / 10, 1)
+        return None
+
+
+class _Memory:
+    """The most resident memory so far: of the largest process of the service, and of the embedded engine."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._sample, daemon=True)
+        self.process_mb = self.engine_mb = 0.0
+
+    def __enter__(self) -> "_Memory":
+        self._pids = [self._service.process.pid, *(worker.pid for worker in self._service.workers)]
+        self._engine = self._service.database.pid
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end.set()
+        self._thread.join()
+
+    def _sample(self) -> None:
+        while not self._end.wait(SAMPLE_SECONDS):
+            self.process_mb = max([self.process_mb, *map(_resident_mb, self._pids)])
+            self.engine_mb = max(self.engine_mb, _resident_mb(self._engine))
+
+
+def _resident_mb(pid: int) -> float:
+    try:
+        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    except (OSError, IndexError):
+        return 0
+    return round(pages * resource.getpagesize() / 1e6, 1)
