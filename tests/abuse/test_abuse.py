@@ -6,8 +6,33 @@ from . import attacks_http, attacks_queries, attacks_streams, attacks_websocket 
 from .attacks import KINDS
 from .measure import measure
 
-# Shrinks as they are mended; empty is the aim.
-NOT_YET = {name: kind.number for name, kind in KINDS.items() if name not in {"benign"}}
+# Attacks that still harm others, with the issue and its number: whoever mends one takes its line away.
+NOT_YET = {
+    "variables": "13.9",
+    "unread-answers": "13.11",
+    "silent-connections": "13.12",
+    "documents": "13.18",
+    "accept-headers": "13.18",
+    "wrong-keys": "13.24",
+    "creates": "13.19",
+    "no-key": "21.6",
+    "nested": "13.13",
+    "resolvers": "21.7",
+    "compiled-patterns": "13.14",
+    "engine-patterns": "13.15",
+    "lists": "13.16",
+    "statistics": "13.17",
+    "variables-websocket": "13.9",
+    "websocket-origin": "21.5",
+    "inflated-messages": "13.10",
+    "kept-variables": "13.10",
+    "unread-answers-websocket": "13.11",
+    "stop-with-slow-reader": "13.6",
+    "database-away": "13.7",
+    "database-hangs": "13.8",
+    "log-moved": "13.21",
+    "idle-flood": "21.4",
+}
 
 
 @pytest.mark.slow
