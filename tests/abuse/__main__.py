@@ -11,7 +11,7 @@ from .measure import LONGEST_RECOVERY_SECONDS, Row, measure
 
 HEAD = (
     "| attack | issue | alone p50 / p99, ms | attacked p50 / p99, ms | errors | process (idle), MB | engine, MB "
-    "| recovery, s | holds |\n|---|---|---|---|---|---|---|---|---|"
+    "| recovery (engine busy), s | holds |\n|---|---|---|---|---|---|---|---|---|"
 )
 
 
@@ -43,6 +43,8 @@ def as_markdown(row: Row) -> str:
         recovery = f"over {LONGEST_RECOVERY_SECONDS:.0f}"
     else:
         recovery = "-" if row.stop_seconds is None else f"stops in {row.stop_seconds}"
+    if row.engine_busy_seconds:
+        recovery += f" (engine {row.engine_busy_seconds})"
     cells = (
         row.attack,
         row.issue,

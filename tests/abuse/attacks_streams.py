@@ -64,7 +64,7 @@ async def slow_reader(run: Attack) -> None:
         await asyncio.sleep(max(0, run.until - time.monotonic()))
 
 
-@attack("database-away", "13.7", seconds=30, victim_counts=False)
+@attack("database-away", "13.7", seconds=25, victim_counts=False)
 async def database_away(run: Attack) -> None:
     """The database is away for 12 s while one subscriber is stuck; then a new one subscribes."""
     with await stuck_subscriber(run):

@@ -46,7 +46,7 @@ async def other_origin(run: Attack) -> None:
             (await WebSocket.open(run.target, key=True, headers=headers)).close()
         except LOST:
             continue
-        run.broken = f"a socket with {words} is accepted"
+        run.broken = f"{run.broken}; " * bool(run.broken) + f"a socket with {words} is accepted"
     await _coerced(run, "Origin: https://evil.example\r\n")
 
 

@@ -1,6 +1,7 @@
 """One attack measured: the service started and seeded, the victim alone, under attack, and until it is served again."""
 
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -29,6 +30,7 @@ RECOVERY_SECONDS = 5.0
 STOP_SECONDS = 10.0
 LONGEST_RECOVERY_SECONDS = 12.0  # what is not back by then counts as never
 PER_SECOND = 50
+BUSY_SHARE = 0.4  # of a core; the victim's own reads take a tenth
 SAMPLE_SECONDS = 0.1
 LONG_NAME = "\N{GRINNING FACE}" * 255  # the most bytes that a name may have
 
@@ -50,6 +52,7 @@ class Row:
     process_mb: float = 0
     engine_mb: float = 0
     recovery_seconds: float | None = None  # None where it was not back in time
+    engine_busy_seconds: float = 0  # how long after the end the embedded engine still worked on what nobody waits for
     stop_seconds: float | None = None
     broken: list[str] = field(default_factory=list)  # the promises that don't hold, in words
     answers: dict[str, int] = field(default_factory=dict)  # what the attacker got
@@ -101,6 +104,7 @@ def _attack(kind: Kind, target: Target, service: Service, victim: "_Victim", row
         if found.get("broken"):
             row.broken.append(found["broken"])
     row.recovery_seconds = victim.recovery(ended)
+    row.engine_busy_seconds = _engine_busy(service, ended)
 
 
 def _judge(kind: Kind, row: Row) -> None:
@@ -117,6 +121,8 @@ def _judge(kind: Kind, row: Row) -> None:
         row.broken.append(f"the victim was not served {LONGEST_RECOVERY_SECONDS:.0f} s after the end")
     elif row.recovery_seconds > RECOVERY_SECONDS:
         row.broken.append(f"recovery took {row.recovery_seconds:.1f} s")
+    if row.engine_busy_seconds > RECOVERY_SECONDS:
+        row.broken.append(f"the engine was busy for {row.engine_busy_seconds:.0f} s after the end, or longer")
 
 
 @contextmanager
@@ -282,6 +288,28 @@ class _Memory:
         while not self._end.wait(SAMPLE_SECONDS):
             self.process_mb = max([self.process_mb, *map(_resident_mb, self._pids)])
             self.engine_mb = max(self.engine_mb, _resident_mb(self._engine))
+
+
+def _engine_busy(service: Service, ended: float) -> float:
+    """How long after the end the engine's processor time grew by more than the victim needs; 0 where it is idle now."""
+    busy_until = 0.0
+    # After a failure there may be no engine at all: then nothing is busy.
+    pids = [process.pid for process in service.family() if "secantusd-rs" in process.command.split(" -")[0]]
+    while pids and time.monotonic() < ended + LONGEST_RECOVERY_SECONDS:
+        before = _processor_seconds(pids[0])
+        time.sleep(0.5)
+        if _processor_seconds(pids[0]) - before < BUSY_SHARE * 0.5:
+            break
+        busy_until = time.monotonic()
+    return round(max(0.0, busy_until - ended), 1)
+
+
+def _processor_seconds(pid: int) -> float:
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _resident_mb(pid: int) -> float:
