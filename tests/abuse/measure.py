@@ -131,7 +131,8 @@ def _started(kind: Kind, data_dir: Path, workers: int) -> Iterator[Service]:
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(kind.descriptors, before[1]), before[1]))
     try:
-        running = serving(data_dir, "--workers", str(workers), GQL_IDENTITY_LOG_LEVEL="warning", **kind.settings)
+        environment: Any = {"GQL_IDENTITY_LOG_LEVEL": "warning", **kind.settings}
+        running = serving(data_dir, "--workers", str(workers), **environment)
         service = running.__enter__()
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
