@@ -52,14 +52,23 @@ class Process:
 class Service:
     """`gql-identity serve`, running."""
 
-    def __init__(self, arguments: Sequence[str], data_dir: Path, environment: dict[str, str], cwd: Path | None) -> None:
+    def __init__(
+        self,
+        arguments: Sequence[str],
+        data_dir: Path,
+        environment: dict[str, str],
+        cwd: Path | None,
+        descriptors: int | None = None,
+    ) -> None:
         self.data_dir = data_dir
         self._environment = environment
         self._out: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `close`
         self._err: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
         self.url = ""
+        # The service raises the soft limit to the hard one, so a shell lowers both and becomes the service.
+        limit = [] if descriptors is None else ["sh", "-c", f'ulimit -n {descriptors} && exec "$@"', "sh"]
         self.process = subprocess.Popen(
-            [*COMMAND, "serve", "--data-dir", str(data_dir), *arguments],
+            [*limit, *COMMAND, "serve", "--data-dir", str(data_dir), *arguments],
             stdin=subprocess.DEVNULL,
             stdout=self._out,
             stderr=self._err,
@@ -189,12 +198,20 @@ class Service:
 
 @contextmanager
 def serving(
-    data_dir: Path, *arguments: str, ready: bool = True, cwd: Path | None = None, **environment: str
+    data_dir: Path,
+    *arguments: str,
+    ready: bool = True,
+    cwd: Path | None = None,
+    descriptors: int | None = None,
+    **environment: str,
 ) -> Iterator[Service]:
-    """The service, on a free port unless `--port` is given, with these flags and environment variables."""
+    """The service, on a free port unless `--port` is given, with these flags and environment variables.
+
+    Where `descriptors` is given, each of its processes may have so many and no more.
+    """
     if "--port" not in arguments:
         arguments = (*arguments, "--port", "0")
-    service = Service(arguments, data_dir, environment, cwd)
+    service = Service(arguments, data_dir, environment, cwd, descriptors)
     try:
         service.wait_until_announced()
         if ready:

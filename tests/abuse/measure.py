@@ -9,7 +9,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -125,21 +125,10 @@ def _judge(kind: Kind, row: Row) -> None:
         row.broken.append(f"the engine was busy for {row.engine_busy_seconds:.0f} s after the end, or longer")
 
 
-@contextmanager
-def _started(kind: Kind, data_dir: Path, workers: int) -> Iterator[Service]:
+def _started(kind: Kind, data_dir: Path, workers: int) -> AbstractContextManager[Service]:
     """The service, with as many descriptors as the attack is about."""
-    before = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (min(kind.descriptors, before[1]), before[1]))
-    try:
-        environment: Any = {"GQL_IDENTITY_LOG_LEVEL": "warning", **kind.settings}
-        running = serving(data_dir, "--workers", str(workers), **environment)
-        service = running.__enter__()
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, before)
-    try:
-        yield service
-    finally:
-        running.__exit__(None, None, None)
+    environment: Any = {"GQL_IDENTITY_LOG_LEVEL": "warning", **kind.settings}
+    return serving(data_dir, "--workers", str(workers), descriptors=kind.descriptors, **environment)
 
 
 def _seed(service: Service, kind: Kind) -> tuple[Target, Target]:
