@@ -45,6 +45,7 @@ async def hold(run: Attack, first: bytes, number: int, *, receive_buffer: int | 
                 while run.goes_on and not _is_closed(held):
                     await asyncio.sleep(0.25)
                 run.answers["closed by the service"] += run.goes_on
+            await asyncio.sleep(0.5)  # so many come anew in a second that it is no flood of connects
 
     await asyncio.gather(*(one() for _ in range(number)))
 
