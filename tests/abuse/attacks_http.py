@@ -88,7 +88,7 @@ async def silent_connections(run: Attack) -> None:
     await asyncio.gather(hold(run, b"", 183), hold(run, half, 183))
 
 
-@attack("documents", "13.18")
+@attack("documents", "13.18", seconds=20)
 async def documents(run: Attack) -> None:
     """Different documents of 3 KB without a key: each is parsed, validated and kept."""
     await run.flood(4, lambda: _document(run))
@@ -100,7 +100,7 @@ def _document(run: Attack) -> bytes:
     return run.target.request(text, key=False)
 
 
-@attack("accept-headers", "13.18")
+@attack("accept-headers", "13.18", seconds=12)
 async def accept_headers(run: Attack) -> None:
     """Different Accept headers of 60 KB, without a key."""
     body = json.dumps({"query": "{ __typename }"}).encode()
@@ -172,7 +172,7 @@ async def creates(run: Attack) -> None:
         run.broken = f"one owner made {made} keys"
 
 
-@attack("no-key", "21.6")
+@attack("no-key", "21.6", seconds=20)
 async def without_a_key(run: Attack) -> None:
     """What a caller without a key can have done: documents kept, values converted, patterns compiled."""
     converted = run.target.request(COERCED, {"f": {"or": [{}] * 20_000}}, key=False)
