@@ -3,6 +3,9 @@
 import asyncio
 import json
 import socket
+import statistics
+import time
+from collections.abc import Callable
 
 from gql_identity.secret import make_secret
 
@@ -111,7 +114,7 @@ def _names(start: str) -> list[str]:
     return [f"{start}{n:03d}/{'x' * 580}" for n in range(100)]
 
 
-@attack("wrong-keys", "13.24", settings={"GQL_IDENTITY_TRUSTED_PROXIES": "127.0.0.1"})
+@attack("wrong-keys", "13.24", seconds=15, settings={"GQL_IDENTITY_TRUSTED_PROXIES": "127.0.0.1"})
 async def wrong_keys(run: Attack) -> None:
     """Wrong keys, each from an address of its own, behind a trusted proxy."""
     secrets = [make_secret() for _ in range(100)]
@@ -123,7 +126,25 @@ async def wrong_keys(run: Attack) -> None:
         address = f"X-Forwarded-For: 11.{n >> 16 & 255}.{n >> 8 & 255}.{n & 255}\r\n"
         return run.target.post(body, f"{address}Authorization: Bearer {secrets[n % 100]}\r\n")
 
-    await run.flood(4, make)
+    few = await _median_ms(run, make)
+    await run.flood(8, make)
+    many = await _median_ms(run, make)
+    if many > 2 * few:
+        run.broken = f"a wrong key takes {many:.1f} ms after {next(sent):,} addresses, {few:.1f} ms before"
+
+
+async def _median_ms(run: Attack, make: Callable[[], bytes]) -> float:
+    """How long one of these requests takes, sent one after the other."""
+    connection = Connection(run.target.host, run.target.port)
+    took = []
+    try:
+        for _ in range(100):
+            began = time.perf_counter()
+            await connection.send(make())
+            took.append((time.perf_counter() - began) * 1000)
+    finally:
+        connection.close()
+    return statistics.median(took)
 
 
 @attack("creates", "13.19", seconds=5)

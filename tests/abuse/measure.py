@@ -22,6 +22,7 @@ from gql_identity.storage.embedded import running_uri
 
 from ..processes import ROOT, Service, serving, surroundings
 from .attacks import Kind
+from .victim import PATIENCE_SECONDS
 from .wire import Target
 
 P99_MS = 100.0
@@ -72,7 +73,9 @@ def measure(kind: Kind, *, workers: int = 1, seconds: float = 8.0, alone_seconds
         attacker, victim = _seed(service, kind)
         with _Victim(victim) as reader, _Memory(service) as memory:
             time.sleep(1)  # the first ones meet an empty cache
-            reader.times(row, "alone", alone_seconds)
+            began = time.monotonic()
+            time.sleep(alone_seconds)
+            row.alone_p50_ms, row.alone_p99_ms = _percentiles(reader.times(began, time.monotonic()))
             row.idle_mb = memory.process_mb
             _attack(kind, attacker, service, reader, row, max(seconds, kind.seconds or 0))
             row.process_mb, row.engine_mb = memory.process_mb, memory.engine_mb
@@ -92,7 +95,8 @@ def _attack(kind: Kind, target: Target, service: Service, victim: "_Victim", row
             if row.stop_seconds is None:
                 row.broken.append(f"the service still runs {STOP_SECONDS:.0f} s after SIGTERM")
             return
-        victim.times(row, "attack", seconds)
+        began = time.monotonic()
+        time.sleep(seconds)
         ended = time.monotonic()
         assert attacker.stdout is not None
         with suppress(subprocess.TimeoutExpired):
@@ -105,6 +109,15 @@ def _attack(kind: Kind, target: Target, service: Service, victim: "_Victim", row
             row.broken.append(found["broken"])
     row.recovery_seconds = victim.recovery(ended)
     row.engine_busy_seconds = _engine_busy(service, ended)
+    times = victim.times(began, ended)
+    row.attack_p50_ms, row.attack_p99_ms = _percentiles(times)
+    row.requests, row.errors = len(times), sum(not ok for _, ok in times)
+
+
+def _percentiles(times: list[tuple[float, bool]]) -> tuple[float, float]:
+    """The median and the 99th percentile of what requests took, in milliseconds."""
+    took = sorted(ms for ms, _ in times)
+    return round(took[len(took) // 2], 1), round(took[int(len(took) * 0.99)], 1)
 
 
 def _judge(kind: Kind, row: Row) -> None:
@@ -223,24 +236,18 @@ class _Victim:
                 at, milliseconds, ok = json.loads(line)
                 self._told.append((at, milliseconds, ok))
 
-    def times(self, row: Row, phase: str, seconds: float) -> None:
-        """Wait, and enter the percentiles of what was planned meanwhile; what is not back yet has waited until now."""
-        began = time.monotonic()
-        time.sleep(seconds)
-        ended = time.monotonic()
-        told = [one for one in list(self._told) if began <= one[0] < ended - 0.02]
-        planned = int(seconds * PER_SECOND)
-        milliseconds = [one[1] for one in told]
-        missing = planned - len(milliseconds)
-        if missing > 2:  # the last ones planned are those that wait
-            milliseconds += [1000 * n / PER_SECOND for n in range(1, missing + 1)]
-        milliseconds.sort()
-        p50, p99 = (milliseconds[min(len(milliseconds) - 1, int(len(milliseconds) * part))] for part in (0.5, 0.99))
-        if phase == "alone":
-            row.alone_p50_ms, row.alone_p99_ms = round(p50, 1), round(p99, 1)
-        else:
-            row.attack_p50_ms, row.attack_p99_ms = round(p50, 1), round(p99, 1)
-            row.requests, row.errors = planned, sum(not one[2] for one in told)
+    def times(self, began: float, ended: float) -> list[tuple[float, bool]]:
+        """How long each request took that was planned between these instants, and whether it was answered well.
+
+        Call it once all can have been told: the victim itself tells each after its patience at the latest.
+        """
+        planned = int((ended - began) * PER_SECOND)
+        until = time.monotonic() + PATIENCE_SECONDS + 1
+        while True:
+            told = [(ms, ok) for at, ms, ok in list(self._told) if began <= at < ended]
+            if len(told) >= planned - 1 or time.monotonic() > until:
+                return told + [(PATIENCE_SECONDS * 1000, False)] * (planned - 1 - len(told))
+            time.sleep(0.05)
 
     def recovery(self, ended: float) -> float | None:
         """Wait until the victim's p99 has been good for a second, and tell how long after the end that second began."""
