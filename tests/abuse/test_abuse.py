@@ -30,7 +30,6 @@ NOT_YET = {
     "stop-with-slow-reader": "13.6",
     "database-away": "13.7",
     "database-hangs": "13.8",
-    "log-moved": "13.21",
     "idle-flood": "21.4",
 }
 
