@@ -55,10 +55,16 @@ class Settings(BaseSettings):
         60, ge=0, le=1_000_000, description="How many wrong keys one address may send in a minute; 0 is no limit."
     )
     requests_per_minute: int = Field(
-        0, ge=0, le=10_000_000, description="How many requests one key may make in a minute; 0 is no limit."
+        0,
+        ge=0,
+        le=10_000_000,
+        description="How many requests one user's keys may make in a minute; 0 is no limit.",
     )
     creates_per_minute: int = Field(
-        60, ge=0, le=1_000_000, description="How many keys one key below SYSTEM may make in a minute; 0 is no limit."
+        60,
+        ge=0,
+        le=1_000_000,
+        description="How many keys one user's keys below SYSTEM may make in a minute; 0 is no limit.",
     )
     rates_store: SecretStr = Field(
         SecretStr("memory://"),

@@ -1,12 +1,13 @@
 """Rate limits: failed credentials, requests and creates per minute.
 
-The `limits` library counts, in the store that a setting names. In memory, each worker counts for itself.
+In memory, each worker counts for itself. In a shared store, which a setting names, the `limits` library counts.
 """
 
 import asyncio
 import ipaddress
 import math
 import time
+from collections import OrderedDict
 from typing import Any
 
 import structlog
@@ -21,6 +22,8 @@ from ..settings import Settings
 from .access import Caller
 
 STORE_SECONDS = 1.0  # for a store that is not in memory to respond
+WINDOW_SECONDS = 60
+MAX_COUNTS = 50_000  # of one kind in one window: about 12 MB
 
 log = structlog.get_logger()
 
@@ -30,11 +33,14 @@ class Rates:
 
     def __init__(self, settings: Settings) -> None:
         store = settings.rates_store.get_secret_value()
-        try:
-            storage: Any = storage_from_string(f"async+{store}", wrap_exceptions=True)
-        except Exception as error:
-            raise StartError(f"GQL_IDENTITY_RATES_STORE cannot be used: {type(error).__name__}.") from None
-        self._limiter = SlidingWindowCounterRateLimiter(storage)
+        self._memory: dict[str, Counts] = {}
+        self._limiter: SlidingWindowCounterRateLimiter | None = None
+        if store != "memory://":
+            try:
+                storage: Any = storage_from_string(f"async+{store}", wrap_exceptions=True)
+            except Exception as error:
+                raise StartError(f"GQL_IDENTITY_RATES_STORE cannot be used: {type(error).__name__}.") from None
+            self._limiter = SlidingWindowCounterRateLimiter(storage)
         self._store_is_down = False
         self._failures = settings.failed_credentials_per_minute
         self._requests = settings.requests_per_minute
@@ -50,36 +56,90 @@ class Rates:
         )
 
     async def request(self, caller: Caller) -> None:
-        """Count a caller's request; raises ResourceExhausted where it made too many."""
-        await self._count(self._requests, "request", caller.key_id, "This key made too many requests.")
+        """Count a request for the caller's user; raises ResourceExhausted where that user's keys made too many."""
+        await self._count(self._requests, "request", _owner(caller), "The keys of this user made too many requests.")
 
     async def create(self, caller: Caller) -> None:
-        """Count a create of a caller below SYSTEM; raises ResourceExhausted where it made too many."""
-        if caller.role is not APIKeyRole.SYSTEM:
-            await self._count(self._creates, "create", caller.key_id, "This key made too many keys.")
+        """Count a create of a caller below SYSTEM for its user; raises ResourceExhausted where there were too many.
+
+        A DOMAIN_OWNER may make keys of its rank for any user of its domain, so all of these share a count too.
+        """
+        if caller.role is APIKeyRole.SYSTEM:
+            return
+        await self._count(self._creates, "create", _owner(caller), "The keys of this user made too many keys.")
+        if caller.role is APIKeyRole.DOMAIN_OWNER:
+            message = "The owners of this domain made too many keys."
+            await self._count(self._creates, "create by owners", caller.domain_id, message)
 
     async def _count(self, per_minute: int, what: str, who: str, message: str) -> None:
         if not per_minute:
             return
+        if self._limiter is None:
+            seconds = self._memory.setdefault(what, Counts()).hit(who, per_minute)
+        else:
+            seconds = await self._hit(self._limiter, RateLimitItemPerMinute(per_minute), what, who)
+        if seconds is not None:
+            raise ResourceExhausted(f"{message} Try again in {seconds} s.", retry_after_seconds=seconds)
+
+    async def _hit(
+        self, limiter: SlidingWindowCounterRateLimiter, limit: RateLimitItemPerMinute, what: str, who: str
+    ) -> int | None:
+        """Count one in the shared store; returns the seconds to wait where there were too many, else None."""
         try:
             async with asyncio.timeout(STORE_SECONDS):
-                seconds = await self._hit(RateLimitItemPerMinute(per_minute), what, who)
+                if await limiter.hit(limit, what, who):
+                    seconds = None
+                else:
+                    stats = await limiter.get_window_stats(limit, what, who)
+                    seconds = max(1, math.ceil(stats.reset_time - time.time()))
         except (StorageError, TimeoutError) as error:
             # Without its store nothing is counted: keys are too long to be guessed, and valid ones must go on working.
             if not self._store_is_down:
                 log.warning("the rate store does not respond; nothing is limited", reason=type(error).__name__)
             self._store_is_down = True
-            return
-        self._store_is_down = False
-        if seconds is not None:
-            raise ResourceExhausted(f"{message} Try again in {seconds} s.", retry_after_seconds=seconds)
-
-    async def _hit(self, limit: RateLimitItemPerMinute, what: str, who: str) -> int | None:
-        """Count one; returns the seconds to wait where there were too many, else None."""
-        if await self._limiter.hit(limit, what, who):
             return None
-        stats = await self._limiter.get_window_stats(limit, what, who)
-        return max(1, math.ceil(stats.reset_time - time.time()))
+        self._store_is_down = False
+        return seconds
+
+
+class Counts:
+    """Counts of one kind in memory, in a sliding window of a minute: constant time and bounded memory.
+
+    The count of the last 60 s is estimated: those of this window, and a share of the one before. Past the bound the
+    oldest count is forgotten; whoever has so many addresses gains nothing by that.
+    """
+
+    def __init__(self) -> None:
+        self._begun = time.monotonic()
+        self._before: OrderedDict[str, int] = OrderedDict()
+        self._counts: OrderedDict[str, int] = OrderedDict()
+
+    def hit(self, who: str, limit: int) -> int | None:
+        """Count one; returns the seconds to wait, and counts nothing, where there were as many as the limit."""
+        elapsed = self._elapsed()
+        before, count = self._before.get(who, 0), self._counts.get(who, 0)
+        if before * (WINDOW_SECONDS - elapsed) / WINDOW_SECONDS + count + 1 <= limit:
+            if not count and len(self._counts) >= MAX_COUNTS:
+                self._counts.popitem(last=False)
+            self._counts[who] = count + 1
+            return None
+        if count < limit:
+            # Until the share of the window before has gone down enough.
+            seconds = WINDOW_SECONDS - elapsed - WINDOW_SECONDS * (limit - 1 - count) / before
+        else:
+            # The next window must begin first, in which this one is the one before.
+            seconds = WINDOW_SECONDS - elapsed + WINDOW_SECONDS * (1 - (limit - 1) / count)
+        return max(1, math.ceil(seconds))
+
+    def _elapsed(self) -> float:
+        """The seconds since this window began, after windows that are over have been dropped."""
+        elapsed = time.monotonic() - self._begun
+        if elapsed >= WINDOW_SECONDS:
+            self._before = self._counts if elapsed < 2 * WINDOW_SECONDS else OrderedDict()
+            self._counts = OrderedDict()
+            self._begun += elapsed - elapsed % WINDOW_SECONDS
+            elapsed %= WINDOW_SECONDS
+        return elapsed
 
 
 def client_address(peer: str, forwarded_for: str | None, settings: Settings) -> str:
@@ -97,6 +157,11 @@ def client_address(peer: str, forwarded_for: str | None, settings: Settings) -> 
 def _is_trusted(address: str, settings: Settings) -> bool:
     parsed = _parsed(address)
     return parsed is not None and any(parsed in network for network in settings.trusted_proxies)
+
+
+def _owner(caller: Caller) -> str:
+    # Ids have no control characters.
+    return f"{caller.domain_id}\n{caller.user_id}"
 
 
 def _network(address: str) -> str:

@@ -1,5 +1,6 @@
 """Rates: how often a credential may fail, a caller ask and a key be made."""
 
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from ipaddress import ip_network
@@ -13,6 +14,7 @@ from pydantic import SecretStr
 from gql_identity.app import create_app
 from gql_identity.errors import StartError
 from gql_identity.keys import rates
+from gql_identity.settings import Settings
 from tests.conftest import Api, Person, running
 
 TYPENAME = "{ __typename }"
@@ -150,13 +152,20 @@ class TestAddresses:
 class TestRequests:
     async def test_a_caller_over_its_rate_is_told_so_and_never_that_it_is_unknown(self, api: Api) -> None:
         async with limited(api, requests_per_minute=3) as service:
-            user, other = await service.make("USER"), await service.make("USER")
+            user, other = await service.make("USER"), await service.make("USER", user_id="u2")
             statuses = [(await service.send(TYPENAME, by=user)).status_code for _ in range(6)]
             assert statuses == [200, 200, 200, 429, 429, 429]
             refused = await service.send(TYPENAME, by=user)
             assert refused.json()["errors"][0]["extensions"]["code"] == "RESOURCE_EXHAUSTED"
             assert int(refused.headers["Retry-After"]) >= 1
             assert (await service.send(TYPENAME, by=other)).status_code == 200
+
+    async def test_all_keys_of_a_user_share_a_rate(self, api: Api) -> None:
+        async with limited(api, requests_per_minute=3) as service:
+            keys = [await service.make(role) for role in ("USER", "USER", "VERIFIER", "DOMAIN_OWNER", "USER")]
+            assert [(await service.send(TYPENAME, by=key)).status_code for key in keys] == [200, 200, 200, 429, 429]
+            for other in (await service.make("USER", user_id="u2"), await service.make("USER", domain_id="d2")):
+                assert (await service.send(TYPENAME, by=other)).status_code == 200
 
     async def test_every_interface_counts(self, api: Api) -> None:
         async with limited(api, requests_per_minute=2) as service:
@@ -179,15 +188,47 @@ class TestCreates:
     async def test_a_caller_below_system_makes_so_many_and_no_more(self, api: Api) -> None:
         async with limited(api, creates_per_minute=2) as service:
             for role in ("USER", "VERIFIER", "DOMAIN_OWNER"):
-                maker = await service.make(role)
-                answers = [await service.run(CREATE, by=maker) for _ in range(3)]
+                maker = await service.make(role, user_id=role)
+                create = CREATE.replace("u1", role)
+                answers = [await service.run(create, by=maker) for _ in range(3)]
                 assert ["errors" in answer for answer in answers] == [False, False, True]
                 (error,) = answers[2]["errors"]
                 assert error["extensions"]["code"] == "RESOURCE_EXHAUSTED"
                 assert error["extensions"]["retryAfterSeconds"] >= 1
                 # What is refused for another reason is told that reason, and reading goes on.
-                assert await service.code(CREATE.replace('"d1"', '"d2"'), by=maker) == "PERMISSION_DENIED"
+                assert await service.code(create.replace('"d1"', '"d2"'), by=maker) == "PERMISSION_DENIED"
                 assert (await service.send(TYPENAME, by=maker)).status_code == 200
+
+    async def test_a_key_that_makes_keys_gains_nothing(self, api: Api) -> None:
+        create = CREATE.replace("apiKeyId", "apiKey")
+        async with limited(api, creates_per_minute=3) as service:
+            secrets = [(await service.make("USER")).secret]
+            made = 0
+            for secret in secrets:
+                for _ in range(3):
+                    answer = await service.run(create, by=secret)
+                    if "errors" not in answer:
+                        made += 1
+                        secrets.append(answer["data"]["createApiKey"]["apiKey"])
+            assert made == 3
+            other = await service.make("USER", user_id="u2")
+            await service.data(CREATE.replace("u1", "u2"), by=other)
+
+    async def test_a_domain_owner_gains_nothing_by_owners_that_it_invents(self, api: Api) -> None:
+        async with limited(api, creates_per_minute=3) as service:
+            secrets = [(await service.make("DOMAIN_OWNER")).secret]
+            made = 0
+            for secret in secrets:
+                for _ in range(3):
+                    made += 1
+                    invented = f'{{domainId: "d1", userId: "invented {made}", role: DOMAIN_OWNER}}'
+                    answer = await service.run(
+                        f"mutation {{ createApiKey(input: {invented}) {{ apiKey }} }}", by=secret
+                    )
+                    if "errors" not in answer:
+                        secrets.append(answer["data"]["createApiKey"]["apiKey"])
+            assert len(secrets) == 1 + 3
+            await service.data(CREATE.replace("d1", "d2"), by=await service.make("DOMAIN_OWNER", domain_id="d2"))
 
     async def test_system_makes_as_many_as_it_likes(self, api: Api) -> None:
         async with limited(api, creates_per_minute=1) as service:
@@ -214,6 +255,53 @@ class TestCreates:
             assert answer.status_code == 429
             assert answer.json()["error"]["code"] == "RESOURCE_EXHAUSTED"
             assert answer.json()["error"]["retry_after_seconds"] == int(answer.headers["Retry-After"])
+
+
+class TestCounts:
+    """The counts in memory."""
+
+    def test_the_count_slides_and_tells_when_to_try_again(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        now = 1000.0
+        monkeypatch.setattr(rates.time, "monotonic", lambda: now)
+        counts = rates.Counts()
+        assert [counts.hit("a", 3) for _ in range(3)] == [None] * 3
+        seconds = counts.hit("a", 3)
+        # A third of what came before must be gone: 20 s of the next window.
+        assert seconds == 80
+        assert counts.hit("b", 3) is None
+        now += seconds - 1
+        assert counts.hit("a", 3) == 1
+        now += 1
+        assert counts.hit("a", 3) is None
+        assert counts.hit("a", 3) == 20
+        now += 20
+        assert counts.hit("a", 3) is None
+        now += 180
+        assert [counts.hit("a", 3) for _ in range(4)][:3] == [None] * 3
+
+    def test_memory_is_bounded_and_the_latest_are_counted(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(rates, "MAX_COUNTS", 100)
+        counts = rates.Counts()
+        for number in range(1_000):
+            assert counts.hit(str(number), 1) is None
+        assert len(counts._counts) == 100
+        assert counts.hit("999", 1) is not None
+        assert counts.hit("0", 1) is None
+
+    async def test_a_wrong_key_costs_the_same_however_many_addresses_sent_one(self, settings: Settings) -> None:
+        counting = rates.Rates(settings)
+
+        async def seconds_of_1000(first: int) -> float:
+            begun = time.perf_counter()
+            for number in range(first, first + 1_000):
+                await counting.failed_credential(f"2001:db8:{number >> 16:x}:{number & 0xFFFF:x}::1")
+            return time.perf_counter() - begun
+
+        few = min([await seconds_of_1000(first) for first in range(0, 5_000, 1_000)])
+        for first in range(5_000, 60_000, 1_000):
+            await seconds_of_1000(first)
+        many = min([await seconds_of_1000(first) for first in range(60_000, 65_000, 1_000)])
+        assert many < 3 * few
 
 
 class AwayStorage(MemoryStorage):
