@@ -1,7 +1,6 @@
 """`create_app`: routes, middleware and life span."""
 
 import asyncio
-import os
 import signal
 import threading
 import time
@@ -25,7 +24,7 @@ from .keys.api_keys import ApiKeys
 from .keys.changes import Changes
 from .logs import RequestLog, configure_logs
 from .schema.executor import make_executor
-from .settings import RESOLVED, Settings, load_settings
+from .settings import Settings, load_settings
 from .storage.database import DEADLINE, Database
 from .storage.sign_in_codes import SignInCodes
 from .web.authentication import Authenticator
@@ -43,14 +42,12 @@ PREPARE_SECONDS = 1.0  # between two attempts to prepare a database that does no
 
 
 def create_app(settings: Settings | None = None) -> Starlette:
-    """The ASGI application.
+    """The ASGI application; without settings, with those of the environment.
 
-    Without settings it takes those that `serve` handed to its workers, else the environment's. Raises StartError for
-    wrong settings.
+    Raises StartError for wrong settings.
     """
     if settings is None:
-        resolved = os.environ.get(RESOLVED)
-        settings = load_settings() if resolved is None else Settings.model_validate_json(resolved)
+        settings = load_settings()
         configure_logs(settings.log_level, settings.log_format)
     database = Database(settings)
     api_keys = ApiKeys(database, settings)

@@ -10,6 +10,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from .messages.values import APIKeyRole
 from .schema.federation import schema, subgraph_sdl
 from .server.listener import listen, raise_file_limit
 from .server.process import end_with_parent, serve
-from .settings import RESOLVED, Settings, load_settings
+from .settings import Settings, forget_environment, load_settings
 from .storage.data_directory import get_pepper, write_admin_key
 from .storage.database import Database
 from .storage.embedded import EmbeddedDatabase, running_uri
@@ -35,7 +36,6 @@ from .web.json_messages import message_of, plain
 
 INDEXES_SECONDS = 24 * 3600.0
 _PACKAGE = "gql-identity"
-_PARENT = "GQL_IDENTITY_PARENT"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -107,6 +107,7 @@ def _serve(options: argparse.Namespace) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _stop_before_serving)
     settings = _settings(options)
+    forget_environment()
     raise_file_limit()
     with listen(settings.host, settings.port) as listener, _database(settings) as resolved:
         try:
@@ -126,16 +127,17 @@ def _stop_before_serving(*_: object) -> None:
 
 
 def _run(settings: Settings, listener: socket.socket) -> int:
-    os.environ[RESOLVED] = settings.to_json()
-    os.environ[_PARENT] = str(os.getpid())
-    app = create_app if settings.workers == 1 else "gql_identity.cli:create_worker_app"
-    return serve(app, listener, settings.workers)
+    # Not in the environment, which other processes of this user can read: worker processes get it through a pipe.
+    make = create_app if settings.workers == 1 else create_worker_app
+    arguments = (settings,) if settings.workers == 1 else (settings, os.getpid())
+    return serve(partial(make, *arguments), listener, settings.workers)
 
 
-def create_worker_app() -> Any:
+def create_worker_app(settings: Settings, parent: int) -> Any:
     """The application of a worker process, which ends when its parent does."""
-    end_with_parent(int(os.environ[_PARENT]))
-    return create_app()
+    end_with_parent(parent)
+    configure_logs(settings.log_level, settings.log_format)
+    return create_app(settings)
 
 
 @contextmanager

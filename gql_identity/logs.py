@@ -5,12 +5,14 @@ secrets that a field holds all the same.
 """
 
 import asyncio
+import io
 import logging
 import re
 import sys
 import time
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Literal, TextIO
+from urllib.parse import unquote
 
 import orjson
 import structlog
@@ -19,7 +21,11 @@ from .secret import PREFIX
 
 WRITE_SECONDS = 0.05  # how long a line waits for others while requests run
 
+MAX_CHARACTERS = 1_000  # of one field, before it is cut; a traceback is not
+MAX_ENCODINGS = 8  # how often a percent-encoded text is decoded to find a secret
 _SECRET = re.compile(rf"{PREFIX}[0-9A-Za-z]{{20,}}")
+_CUT_SECRET = re.compile(rf"{PREFIX}[0-9A-Za-z%]*$")
+_CONTROL = re.compile(r"[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 _URI_PASSWORD = re.compile(r"(mongodb(?:\+srv)?://[^:/@\s]*:)[^@\s]*@")
 
 log = structlog.get_logger()
@@ -34,7 +40,9 @@ def configure_logs(level: str, style: Literal["auto", "console", "json"]) -> Non
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    last: list[Any] = [_redact, renderer] if console else [structlog.processors.format_exc_info, _redact, renderer]
+    last: list[Any] = (
+        [_redact, _escape, renderer] if console else [structlog.processors.format_exc_info, _redact, renderer]
+    )
     structlog.configure(
         processors=[*shared, *last],
         wrapper_class=structlog.make_filtering_bound_logger(level),
@@ -80,8 +88,9 @@ class RequestLog:
         # The same line as the processors make, in a fifth of their time.
         event = {**line, "event": "request", "request_id": request_id, "level": "info", "timestamp": datetime.now(UTC)}
         text = _to_json(event)
-        # Nearly no line holds a secret, so the whole line is searched once, and its fields only after a match.
-        self._lines.append(text if redact(text) is text else _to_json(_redact(log, "info", event)))
+        # Nearly no line holds a secret or a long field, so the whole line is searched once, and its fields only then.
+        is_plain = len(text) < MAX_CHARACTERS and redact(text) is text
+        self._lines.append(text if is_plain else _to_json(_redact(log, "info", event)))
         if not self._running:
             self._write()
         elif self._timer is None:
@@ -98,21 +107,60 @@ class RequestLog:
 
 def _console() -> Any:
     # The default traceback shows the values of local variables, and one may be a secret.
-    render = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+    render = structlog.dev.ConsoleRenderer(exception_formatter=_write_traceback)
     # The renderer adds the traceback itself, after the other fields were redacted.
     return lambda logger, method, event: redact(render(logger, method, event))
 
 
+def _write_traceback(to: TextIO, error: Any) -> None:
+    text = io.StringIO()
+    structlog.dev.plain_traceback(text, error)
+    to.write("\n".join(_printable(line) for line in text.getvalue().split("\n")))
+
+
 def _redact(_logger: Any, _method: str, event: dict[str, Any]) -> dict[str, Any]:
-    return {name: redact(value) if isinstance(value, str) else value for name, value in event.items()}
+    return {
+        name: value if not isinstance(value, str) else redact(value) if name == "exception" else _short(value)
+        for name, value in event.items()
+    }
+
+
+def _short(text: str) -> str:
+    """A field that is redacted and, where a client made it too long, cut."""
+    if len(text) <= MAX_CHARACTERS:
+        return redact(text)
+    # The end may be a part of a secret that was cut.
+    begin = _CUT_SECRET.sub(f"{PREFIX}[secret]", redact(text[:MAX_CHARACTERS]))
+    return f"{begin}... ({len(text):,} characters)"
+
+
+def _escape(_logger: Any, _method: str, event: dict[str, Any]) -> dict[str, Any]:
+    """Escape control characters: on a terminal, those of a request could rewrite what is there."""
+    return {name: _printable(value) if isinstance(value, str) else value for name, value in event.items()}
+
+
+def _printable(text: str) -> str:
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
 
 
 def _to_json(event: Any, **_: Any) -> str:
-    return orjson.dumps(event, default=repr, option=orjson.OPT_NON_STR_KEYS | orjson.OPT_UTC_Z).decode(errors="replace")
+    line = orjson.dumps(event, default=repr, option=orjson.OPT_NON_STR_KEYS | orjson.OPT_UTC_Z).decode(errors="replace")
+    # JSON leaves some control characters as they are, and a terminal that shows the line would obey them.
+    return line if line.isprintable() else _CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", line)
 
 
 def redact(text: str) -> str:
-    """The text with secrets and passwords of connection strings replaced."""
+    """The text with secrets and passwords of connection strings replaced, also where they are percent-encoded."""
+    if "%" in text:
+        decoded = text
+        for _ in range(MAX_ENCODINGS):
+            decoded, before = unquote(decoded), decoded
+            if decoded == before:
+                break
+        if _SECRET.search(decoded) or _URI_PASSWORD.search(decoded):
+            text = decoded
     if PREFIX not in text and "mongodb" not in text:
         return text
     return _URI_PASSWORD.sub(r"\1[password]@", _SECRET.sub(f"{PREFIX}[secret]", text))

@@ -3,7 +3,6 @@
 A command-line flag overrides an environment variable `GQL_IDENTITY_...`, which overrides the default.
 """
 
-import json
 import os
 import re
 from ipaddress import IPv4Network, IPv6Network
@@ -16,9 +15,8 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from .errors import StartError
 
 PREFIX = "GQL_IDENTITY_"
-RESOLVED = f"{PREFIX}RESOLVED"  # the settings that `serve` passes to its workers, as JSON; not a setting
 PEPPER_CHARACTERS = 32
-_NOT_SETTINGS = {RESOLVED, f"{PREFIX}TEST_MONGO_URI"}
+_NOT_SETTINGS = {f"{PREFIX}TEST_MONGO_URI"}
 
 PublicTo = Literal["public", "authenticated", "off"]
 
@@ -197,18 +195,6 @@ class Settings(BaseSettings):
         current = () if self.pepper is None else (self.pepper.get_secret_value(),)
         return current + tuple(pepper.get_secret_value() for pepper in self.peppers_retired)
 
-    def to_json(self) -> str:
-        """All settings, secrets included, for a worker process."""
-
-        def reveal(value: Any) -> Any:
-            if isinstance(value, SecretStr):
-                return value.get_secret_value()
-            if isinstance(value, tuple):
-                return [reveal(item) for item in value]
-            return str(value) if isinstance(value, Path | IPv4Network | IPv6Network) else value
-
-        return json.dumps({name: reveal(value) for name, value in self if value is not None})
-
 
 def check_pepper(pepper: str) -> None:
     """Raise ValueError where this text cannot be a pepper."""
@@ -256,6 +242,12 @@ _KUBERNETES = tuple(
 def _is_from_kubernetes(name: str, value: str) -> bool:
     names = (value_of for name_of, value_of in _KUBERNETES if name_of.fullmatch(name))
     return any(value_of.fullmatch(value) for value_of in names)
+
+
+def forget_environment() -> None:
+    """Remove the settings from the environment that child processes inherit: some are secrets."""
+    for name in [name for name in os.environ if name.startswith(PREFIX)]:
+        del os.environ[name]
 
 
 def _unknown_variables() -> list[str]:

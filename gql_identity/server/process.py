@@ -37,7 +37,7 @@ _SIGKILL = 9
 def serve(app: Any, listener: socket.socket, workers: int) -> int:
     """Serve until SIGINT or SIGTERM, and return the process's exit code.
 
-    `app` makes the application; with several workers it is an import string, "module:function".
+    `app` makes the application; with several workers it is pickled and sent to them.
     """
     config = uvicorn.Config(
         app,

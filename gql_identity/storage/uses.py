@@ -6,8 +6,9 @@ from datetime import UTC, datetime
 
 import structlog
 from pymongo import UpdateOne
+from pymongo.errors import BulkWriteError
 
-from ..errors import ServiceError
+from ..errors import ServiceError, Unavailable
 from .database import Database
 
 FLUSH_SECONDS = 2.0  # how often uses are written
@@ -52,9 +53,13 @@ class Uses:
             return
         try:
             await self._database.run(lambda: self._database.api_keys.bulk_write(writes, ordered=False))
-        except BaseException:
+        except BaseException as error:
             self._uses = due | self._uses
             self._moves = moves | self._moves
+            if isinstance(error, BulkWriteError):
+                # Not `error` itself, whose text has the digests.
+                codes = sorted({failed["code"] for failed in error.details["writeErrors"]})
+                raise Unavailable(f"The database refused the write of uses with the codes {codes}.") from None
             raise
         self._written.update(dict.fromkeys(due, now))
 

@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 import httpx
+import pymongo
 import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
@@ -296,3 +297,26 @@ async def test_a_secret_is_not_stored_as_a_name(api: Api, field: str) -> None:
         assert text not in str(answer)
     # What only looks like one may be.
     await api.data(query, {"i": {"domainId": "d1", "userId": "u1", field: "gqlid_" + "x" * 49}}, system)
+
+
+@pytest.mark.usefixtures("logs_as_before")
+async def test_a_refused_write_of_uses_logs_no_digest(
+    api: Api, mongo_uri: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    keys = [await api.make("USER") for _ in range(3)]
+    digest = bytes(range(200, 232))
+    with pymongo.MongoClient[dict[str, Any]](mongo_uri) as client:
+        client.get_default_database().api_keys.create_index("digest", unique=True, name="refuses_the_second")
+    configure_logs("info", "json")
+    uses = api.app.state.api_keys.credentials.uses
+    monkeypatch.setattr("gql_identity.storage.uses.FLUSH_SECONDS", 0.05)
+    for key in keys:
+        uses.moves(key.key_id, key.domain_id, digest)
+    writing = asyncio.create_task(uses.keep_writing())
+    await asyncio.sleep(0.5)
+    writing.cancel()
+    logged = "".join(capsys.readouterr())
+    assert "uses not written, kept for later" in logged
+    assert "11000" in logged
+    assert repr(digest)[2:20] not in logged
+    assert "digest" not in logged

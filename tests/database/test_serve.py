@@ -478,8 +478,30 @@ class TestLogs:
         for process in service.family():
             assert password not in process.command
             assert pepper not in process.command
-        environment = Path(f"/proc/{service.database.pid}/environ").read_bytes().decode()
-        assert pepper not in environment
+
+    @pytest.mark.parametrize("workers", ["1", "2"])
+    def test_no_child_process_has_a_secret_in_its_environment(self, tmp_path: Path, workers: str) -> None:
+        retired = {"GQL_IDENTITY_PEPPER": PEPPER, "GQL_IDENTITY_PEPPERS_RETIRED": NEWER}
+        for given in ({}, retired):
+            with serving(tmp_path / f"data {len(given)}", "--workers", workers, **given) as service:
+                record = json.loads((service.data_dir / "embedded.json").read_text())
+                pepper = PEPPER if given else (service.data_dir / "pepper").read_text().strip()
+                for worker in service.workers:  # one that is made anew gets its settings too
+                    worker.signal(signal.SIGKILL)
+                    break
+                wait_until(lambda service=service: len(service.workers) == (2 if workers == "2" else 0), 20)  # type: ignore[misc]
+                service.wait_until_ready()
+                service.create()
+                family = service.family()
+                assert len(family) == (1 if workers == "1" else 4)  # the database, two workers, the resource tracker
+                for process in family:
+                    environment = Path(f"/proc/{process.pid}/environ").read_bytes().decode()
+                    for secret in (pepper, NEWER, record["password"], service.admin_key):
+                        assert secret not in environment, process.command
+                    assert "GQL_IDENTITY_" not in environment
+                if not given:
+                    own = Path(f"/proc/{service.process.pid}/environ").read_bytes().decode()
+                    assert record["password"] not in own
 
 
 class TestSchema:

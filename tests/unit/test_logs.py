@@ -2,8 +2,12 @@
 
 import asyncio
 import json
+import logging
+import re
+from urllib.parse import unquote
 
 import pytest
+import structlog
 
 from gql_identity.logs import WRITE_SECONDS, RequestLog, configure_logs
 from gql_identity.secret import make_secret
@@ -54,3 +58,64 @@ async def test_level_and_style_hold_for_them_too(capsys: pytest.CaptureFixture[s
     requests = RequestLog()
     requests.end("a", requests.begin(), path="/graphql")
     assert ("/graphql" in capsys.readouterr().err) == (level == "info")
+
+
+def encoded(text: str, times: int) -> str:
+    """The text with every character percent-encoded, so often."""
+    for _ in range(times):
+        text = "".join(f"%{ord(one):02x}" for one in text)
+    return text
+
+
+@pytest.mark.parametrize("style", ["json", "console"])
+@pytest.mark.parametrize("times", [0, 1, 2, 3])
+async def test_a_secret_in_a_path_is_not_logged_however_often_it_is_encoded(
+    capsys: pytest.CaptureFixture[str], style: str, times: int
+) -> None:
+    configure_logs("info", style)  # type: ignore[arg-type]
+    secret = make_secret()
+    requests = RequestLog()
+    for path in (f"/{encoded(secret, times)}", f"/a%20b/{secret[:3]}{encoded(secret[3:], times)}"):
+        requests.end("a", requests.begin(), path=path)
+    said = capsys.readouterr().err
+    assert "[secret]" in said
+    for _ in range(5):
+        assert secret[10:20] not in said
+        said = unquote(said)
+
+
+@pytest.mark.parametrize("style", ["json", "console"])
+@pytest.mark.parametrize("before", [0, 940, 970, 990, 1_000, 59_000])
+async def test_a_long_path_is_cut_and_its_secret_is_not_logged(
+    capsys: pytest.CaptureFixture[str], style: str, before: int
+) -> None:
+    configure_logs("info", style)  # type: ignore[arg-type]
+    secret = make_secret()
+    requests = RequestLog()
+    path = f"/{'x' * before}{secret}{'/y' * 1_000}"
+    requests.end("a", requests.begin(), path=path)
+    said = capsys.readouterr().err
+    assert len(said) < 1_500
+    assert f"({len(path):,} characters)" in said
+    assert secret[6:16] not in said
+
+
+async def test_a_request_cannot_send_control_sequences_to_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    path = "/\x1b[2J\x1b]0;owned\x07\r\nforged\x9b31m\x7f\u202egnp"
+    for style in ("console", "json"):
+        configure_logs("info", style)  # type: ignore[arg-type]
+        requests = RequestLog()
+        requests.end("a", requests.begin(), path=path)
+        structlog.get_logger().warning(path)
+        logging.getLogger("a library").warning("said %s", path)
+        try:
+            raise ValueError(path)
+        except ValueError:
+            structlog.get_logger().exception("failed")
+        said = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().err)  # the colours of the format itself
+        assert "owned" in said
+        assert {one for one in said if not one.isprintable()} == {"\n"}
+        # A traceback has lines of its own, and an exception's message may too.
+        assert said.count("\nforged") == (style == "console")
+        if style == "json":
+            assert json.loads(said.splitlines()[0])["path"] == path
