@@ -262,7 +262,7 @@ class TestCounts:
 
     def test_the_count_slides_and_tells_when_to_try_again(self, monkeypatch: pytest.MonkeyPatch) -> None:
         now = 1000.0
-        monkeypatch.setattr(rates.time, "monotonic", lambda: now)
+        monkeypatch.setattr(time, "monotonic", lambda: now)
         counts = rates.Counts()
         assert [counts.hit("a", 3) for _ in range(3)] == [None] * 3
         seconds = counts.hit("a", 3)

@@ -482,6 +482,7 @@ class TestLogs:
     @pytest.mark.parametrize("workers", ["1", "2"])
     def test_no_child_process_has_a_secret_in_its_environment(self, tmp_path: Path, workers: str) -> None:
         retired = {"GQL_IDENTITY_PEPPER": PEPPER, "GQL_IDENTITY_PEPPERS_RETIRED": NEWER}
+        given: dict[str, Any]
         for given in ({}, retired):
             with serving(tmp_path / f"data {len(given)}", "--workers", workers, **given) as service:
                 record = json.loads((service.data_dir / "embedded.json").read_text())
@@ -489,7 +490,7 @@ class TestLogs:
                 for worker in service.workers:  # one that is made anew gets its settings too
                     worker.signal(signal.SIGKILL)
                     break
-                wait_until(lambda service=service: len(service.workers) == (2 if workers == "2" else 0), 20)  # type: ignore[misc]
+                wait_until(lambda service=service: len(service.workers) == (2 if workers == "2" else 0), 20)
                 service.wait_until_ready()
                 service.create()
                 family = service.family()

@@ -103,7 +103,7 @@ async def test_a_long_path_is_cut_and_its_secret_is_not_logged(
 async def test_a_request_cannot_send_control_sequences_to_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     path = "/\x1b[2J\x1b]0;owned\x07\r\nforged\x9b31m\x7f\u202egnp"
     for style in ("console", "json"):
-        configure_logs("info", style)  # type: ignore[arg-type]
+        configure_logs("info", style)
         requests = RequestLog()
         requests.end("a", requests.begin(), path=path)
         structlog.get_logger().warning(path)
