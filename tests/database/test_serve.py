@@ -481,9 +481,9 @@ class TestLogs:
 
     @pytest.mark.parametrize("workers", ["1", "2"])
     def test_no_child_process_has_a_secret_in_its_environment(self, tmp_path: Path, workers: str) -> None:
-        retired = {"GQL_IDENTITY_PEPPER": PEPPER, "GQL_IDENTITY_PEPPERS_RETIRED": NEWER}
-        given: dict[str, Any]
-        for given in ({}, retired):
+        retired: dict[str, Any] = {"GQL_IDENTITY_PEPPER": PEPPER, "GQL_IDENTITY_PEPPERS_RETIRED": NEWER}
+        nothing: dict[str, Any] = {}
+        for given in (nothing, retired):
             with serving(tmp_path / f"data {len(given)}", "--workers", workers, **given) as service:
                 record = json.loads((service.data_dir / "embedded.json").read_text())
                 pepper = PEPPER if given else (service.data_dir / "pepper").read_text().strip()
