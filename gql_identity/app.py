@@ -59,7 +59,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
     routes: list[BaseRoute] = [
         Route("/graphql", graphql),
         WebSocketRoute("/graphql", graphql),
-        Route("/introspect", IntrospectionEndpoint(api_keys, authenticator, settings), methods=["POST"]),
+        Route("/introspect", IntrospectionEndpoint(api_keys.verification, authenticator, settings), methods=["POST"]),
         *rest_routes(api_keys, authenticator, settings),
         *_health_routes(database),
         *_page_routes(database, settings),
@@ -83,13 +83,13 @@ async def _life_span(database: Database, api_keys: ApiKeys, changes: Changes) ->
         with suppress(ServiceError, StartError):  # `_prepare` tries again, and logs why
             await database.prepare()
         with _on_stop_signal(changes.end_soon):
-            async with _background(_prepare(database)), _background(api_keys.credentials.uses.keep_writing()):
+            async with _background(_prepare(database)), _background(api_keys.credentials.last_uses.keep_writing()):
                 yield
         await changes.stop()
         # The time is short: a database that does not answer now must not delay the stop.
         DEADLINE.set(time.monotonic() + LAST_WRITE_SECONDS)
         with suppress(ServiceError):
-            await api_keys.credentials.uses.write(everything=True)
+            await api_keys.credentials.last_uses.write(everything=True)
 
 
 def _health_routes(database: Database) -> list[BaseRoute]:

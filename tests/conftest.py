@@ -112,7 +112,7 @@ class Api:
 
     async def uses_written(self) -> None:
         """Have the uses of keys so far written now."""
-        await self.app.state.api_keys.credentials.uses.write(everything=True)
+        await self.app.state.api_keys.credentials.last_uses.write(everything=True)
 
     async def run(self, query: str, variables: dict[str, Any] | None = None, by: Person | str | None = None) -> Any:
         """The answer's JSON."""

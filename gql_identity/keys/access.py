@@ -6,7 +6,7 @@
 | get, list, stat, enable, disable, delete | its own user's keys | as USER | its domain's keys | any |
 | verify | its own user's keys | any key | its domain's keys | any key |
 
-A caller's reach ends at its own rank: a key of a higher role is, for it, one that does not exist.
+A caller sees no key of a higher rank than its own: to the caller such a key does not exist.
 """
 
 from typing import Any, NamedTuple
@@ -17,8 +17,8 @@ from ..messages.values import APIKeyRole
 
 _ANY = frozenset(APIKeyRole)
 _OF_ONE_USER = frozenset({APIKeyRole.USER, APIKeyRole.VERIFIER})
-_WITHIN = {role: frozenset(other for other in APIKeyRole if other.rank <= role.rank) for role in APIKeyRole}
-_WITHIN[APIKeyRole.SYSTEM] = _ANY
+_VISIBLE_ROLES = {role: frozenset(other for other in APIKeyRole if other.rank <= role.rank) for role in APIKeyRole}
+_VISIBLE_ROLES[APIKeyRole.SYSTEM] = _ANY
 _MAY_CREATE = {
     APIKeyRole.USER: frozenset({APIKeyRole.USER}),
     APIKeyRole.VERIFIER: frozenset({APIKeyRole.USER}),
@@ -28,7 +28,7 @@ _MAY_CREATE = {
 
 
 class Caller(NamedTuple):
-    """Who asks: a key, its user, its domain and its role."""
+    """The key that sends a request, with its domain, user and role."""
 
     key_id: str
     domain_id: str
@@ -36,64 +36,64 @@ class Caller(NamedTuple):
     role: APIKeyRole
 
 
-class Reach(NamedTuple):
-    """The keys that a caller can see and change in one domain; for it, others do not exist."""
+class Access(NamedTuple):
+    """Which keys of one domain a caller may see and change; to the caller, others do not exist."""
 
     domain_id: str
     user_id: str | None
     roles: frozenset[APIKeyRole]
 
     @property
-    def first(self) -> dict[str, Any]:
-        """The conditions that an index answers: they stand first in every query."""
+    def indexed_filter(self) -> dict[str, Any]:
+        """The conditions that an index serves: the first stage of every query."""
         return {"domain_id": self.domain_id} | ({} if self.user_id is None else {"user_id": self.user_id})
 
     @property
-    def rest(self) -> dict[str, Any]:
-        """The conditions that narrow `first` further; none for SYSTEM."""
+    def role_filter(self) -> dict[str, Any]:
+        """The conditions that narrow `indexed_filter` further; none for SYSTEM."""
         return {} if self.roles is _ANY else {"role": {"$in": sorted(r.name for r in self.roles)}}
 
-    def covers(self, user_id: str, role: APIKeyRole) -> bool:
-        """Whether a key of this domain is within reach."""
+    def includes(self, user_id: str, role: APIKeyRole) -> bool:
+        """Whether the caller may see a key of this domain, user and role."""
         if self.user_id is not None and self.user_id != user_id:
             return False
         return self.roles is _ANY or role in self.roles
 
 
 def may_name(caller: Caller, domain_id: str) -> bool:
-    """Whether a caller may name a domain at all."""
+    """Whether a caller may name a domain in a request at all."""
     return caller.role is APIKeyRole.SYSTEM or domain_id == caller.domain_id
 
 
 def may_see(caller: Caller, domain_id: str, user_id: str | None = None) -> bool:
-    """Whether a domain, or a user of it, is within a caller's reach."""
-    return may_name(caller, domain_id) and (user_id is None or reach(caller, domain_id).user_id in (None, user_id))
+    """Whether a caller may see keys of a domain, or of one user of it."""
+    return may_name(caller, domain_id) and (user_id is None or access_to(caller, domain_id).user_id in (None, user_id))
 
 
-def reach(caller: Caller, domain_id: str) -> Reach:
-    """What of a domain is within a caller's reach.
+def access_to(caller: Caller, domain_id: str) -> Access:
+    """Which keys of a domain a caller may see.
 
-    Raises PermissionDenied where it is not the caller's own domain; whether that domain exists stays untold.
+    Raises PermissionDenied for a domain that is not the caller's; the error does not tell whether it exists.
     """
     if not may_name(caller, domain_id):
         raise PermissionDenied("This key may not ask about another domain than its own.")
-    return Reach(domain_id, caller.user_id if caller.role in _OF_ONE_USER else None, _WITHIN[caller.role])
+    return Access(domain_id, caller.user_id if caller.role in _OF_ONE_USER else None, _VISIBLE_ROLES[caller.role])
 
 
 def may_verify(caller: Caller, domain_id: str, user_id: str, role: APIKeyRole) -> bool:
-    """Whether a caller may ask about a key of this domain, user and role, whose secret it has.
+    """Whether a caller that has a key's secret may verify it.
 
-    VERIFIER may ask about any key, since that is what the role is for; for the others their reach bounds it.
+    VERIFIER may verify any key: the role is made for it. The others may verify the keys that they may see.
     """
     if caller.role is APIKeyRole.VERIFIER:
         return True
-    return may_name(caller, domain_id) and reach(caller, domain_id).covers(user_id, role)
+    return may_name(caller, domain_id) and access_to(caller, domain_id).includes(user_id, role)
 
 
 def check_create(caller: Caller, request: CreateAPIKeyRequest) -> None:
-    """Raise PermissionDenied where the caller may not make this key."""
-    within = reach(caller, request.domain_id)
-    if within.user_id not in (None, request.user_id):
+    """Raise PermissionDenied where the caller may not create this key."""
+    access = access_to(caller, request.domain_id)
+    if access.user_id not in (None, request.user_id):
         raise PermissionDenied("This key may make keys for its own user only.")
     allowed = _MAY_CREATE[caller.role]
     if request.role not in allowed:

@@ -1,73 +1,47 @@
-"""The change stream behind subscriptions: one a worker process, fanned out in memory."""
+"""Subscriptions: one change stream for a worker process, fanned out in memory."""
 
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from contextlib import suppress
-from typing import Any
-
-import structlog
-from pymongo.errors import OperationFailure, PyMongoError
+from contextlib import aclosing, suppress
 
 from ..errors import ResourceExhausted, ServiceError, Unauthenticated, Unavailable
 from ..messages.keys import APIKeyChange, APIKeyChangeType
 from ..messages.requests import APIKeyChangedRequest
 from ..messages.values import APIKeyState
-from ..storage.database import Database, Document
+from ..storage.change_stream import KeyEvent, watch_keys
+from ..storage.database import Database
 from ..storage.point_reads import PointReads
-from .access import Caller, Reach, reach
+from .access import Access, Caller, access_to
 from .records import STORED, read_key
 from .validity import VALIDITY_FIELDS, is_valid_document
 
-WAITING_CHANGES = 100  # a subscriber that has so many unread is dropped
+MAX_UNREAD = 100  # a subscriber with so many unread changes is disconnected
 CHECK_SECONDS = 0.4  # how often the subscribers' own keys are read again, all in one read
-BELIEVED_SECONDS = 0.9  # how long they are believed when that read fails
-NO_CHANGE_STREAMS = 40573  # MongoDB's code on a standalone server
-
-log = structlog.get_logger()
-
-# Deletes and updates are told by what the document was, so the owner of a deleted key is known; digests stay behind.
-_PIPELINE: list[Document] = [
-    {
-        "$match": {
-            "$or": [
-                {"operationType": {"$in": ["insert", "delete"]}},
-                {"operationType": "update", "updateDescription.updatedFields.state": {"$exists": True}},
-            ]
-        }
-    },
-    {
-        "$project": {
-            "operationType": 1,
-            "documentKey": 1,
-            "updateDescription.updatedFields.state": 1,
-            **{f"{image}.{field}": 1 for image in ("fullDocument", "fullDocumentBeforeChange") for field in STORED},
-        }
-    },
-]
+CHECK_VALID_SECONDS = 0.9  # how long a check holds, counted from before its read, while later ones fail
 
 
-class _End:
-    """What ends a subscription: with an error, or because the service stops."""
+class _SubscriptionEnd:
+    """The last item of a subscriber's queue: an error, or None when the service stops."""
 
     def __init__(self, error: ServiceError | None = None) -> None:
         self.error = error
 
 
 class _Subscriber:
-    def __init__(self, caller: Caller, within: Reach, user_id: str | None) -> None:
+    def __init__(self, caller: Caller, access: Access, user_id: str | None) -> None:
         self.caller = caller
-        self.within = within
+        self.access = access
         self.user_id = user_id
-        self.waiting: asyncio.Queue[APIKeyChange | _End] = asyncio.Queue()
+        self.waiting: asyncio.Queue[APIKeyChange | _SubscriptionEnd] = asyncio.Queue()
 
     def tell(self, change: APIKeyChange) -> None:
         key = change.api_key_info
-        if key.domain_id != self.within.domain_id or self.user_id not in (None, key.user_id):
+        if key.domain_id != self.access.domain_id or self.user_id not in (None, key.user_id):
             return
-        if not self.within.covers(key.user_id, key.role):
+        if not self.access.includes(key.user_id, key.role):
             return
-        if self.waiting.qsize() >= WAITING_CHANGES:
+        if self.waiting.qsize() >= MAX_UNREAD:
             self.end(
                 ResourceExhausted("Changes were not read quickly enough. Subscribe again, and list what there is.")
             )
@@ -77,11 +51,11 @@ class _Subscriber:
     def end(self, error: ServiceError | None = None) -> None:
         while not self.waiting.empty():
             self.waiting.get_nowait()
-        self.waiting.put_nowait(_End(error))
+        self.waiting.put_nowait(_SubscriptionEnd(error))
 
 
 class Changes:
-    """The changes of all keys, for those who subscribe."""
+    """The changes of all keys, for subscribers."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -92,19 +66,19 @@ class Changes:
         self._stopped = False
 
     async def subscribe(self, request: APIKeyChangedRequest, caller: Caller) -> AsyncIterator[APIKeyChange]:
-        """The changes from now on of keys within the caller's reach, until the service stops.
+        """The changes from now on of keys that the caller may see, until the service stops.
 
         Raises PermissionDenied; Unavailable where the database has no change streams or is away; Unauthenticated once
         the caller's own key is disabled or deleted; ResourceExhausted where changes are not read quickly enough.
         """
-        subscriber = _Subscriber(caller, reach(caller, request.domain_id), request.user_id)
+        subscriber = _Subscriber(caller, access_to(caller, request.domain_id), request.user_id)
         if self._stopped:
             raise Unavailable("The service is stopping.")
         self._subscribers.add(subscriber)
         try:
             self._start()
             await self._until_watching(subscriber)
-            while not isinstance(change := await subscriber.waiting.get(), _End):
+            while not isinstance(change := await subscriber.waiting.get(), _SubscriptionEnd):
                 yield change
             if change.error is not None:
                 raise change.error
@@ -114,13 +88,13 @@ class Changes:
                 await self._stop_watching()
 
     async def stop(self) -> None:
-        """End every subscription; none begins afterwards."""
+        """End every subscription, and refuse new ones."""
         self._stopped = True
         self._end_all()
         await self._stop_watching()
 
     def end_soon(self) -> None:
-        """As `stop`, from where nothing can be awaited: subscribers learn of it at once."""
+        """As `stop`, for callers that cannot await: it ends the subscriptions and leaves the stream open."""
         self._stopped = True
         self._end_all()
 
@@ -130,7 +104,7 @@ class Changes:
             self._tasks = [asyncio.create_task(self._watch()), asyncio.create_task(self._check_callers())]
 
     async def _until_watching(self, subscriber: _Subscriber) -> None:
-        # What changes after a subscription was accepted is told: so wait until the stream is open.
+        # Every change after the subscription was accepted must reach it, so wait until the stream is open.
         opened = asyncio.create_task(self._watching.wait())
         try:
             while not opened.done() and subscriber.waiting.empty():
@@ -152,45 +126,30 @@ class Changes:
 
     async def _watch(self) -> None:
         try:
-            async with self._database.api_keys.watch(
-                _PIPELINE,
-                full_document="whenAvailable",
-                full_document_before_change="whenAvailable",
-                max_await_time_ms=1000,
-            ) as stream:
-                # The first look, which finds nothing, opens the stream.
-                event = await stream.try_next()
-                self._watching.set()
-                while True:
+            async with aclosing(watch_keys(self._database, STORED)) as events:
+                async for event in events:
+                    self._watching.set()
                     if event is not None and (change := _change(event)) is not None:
                         for subscriber in list(self._subscribers):
                             subscriber.tell(change)
-                    event = await stream.try_next()
-        except OperationFailure as error:
-            if error.code == NO_CHANGE_STREAMS:
-                self._end_all(Unavailable("This database has no change streams: they need a replica set."))
-            else:
-                log.warning("the change stream ended", code=error.code)
-                self._end_all(Unavailable("Changes cannot be followed now. Subscribe again."))
-        except PyMongoError as error:
-            log.warning("the change stream ended", reason=type(error).__name__)
-            self._end_all(Unavailable("Changes cannot be followed now. Subscribe again."))
+        except Unavailable as error:
+            self._end_all(error)
 
     async def _check_callers(self) -> None:
-        """Cut off subscribers whose own key is disabled or deleted, within the bound that holds for requests."""
-        believed = time.monotonic()
+        """End the subscriptions of keys that are no longer valid, within one second, as for requests."""
+        checked = time.monotonic()
         while True:
             await asyncio.sleep(CHECK_SECONDS)
             asked = time.monotonic()
             keys = {(one.caller.domain_id, one.caller.key_id) for one in self._subscribers}
             try:
-                async with asyncio.timeout(max(0.05, believed + BELIEVED_SECONDS - asked)):
+                async with asyncio.timeout(max(0.05, checked + CHECK_VALID_SECONDS - asked)):
                     documents = await self._point_reads.find(keys, VALIDITY_FIELDS)
             except (ServiceError, TimeoutError):
-                if time.monotonic() - believed >= BELIEVED_SECONDS:
+                if time.monotonic() - checked >= CHECK_VALID_SECONDS:
                     self._end_all(Unavailable("The database cannot be reached now. Subscribe again."))
                 continue
-            believed = asked
+            checked = asked
             lost = keys - {key for key, document in documents.items() if is_valid_document(document)}
             for subscriber in list(self._subscribers):
                 caller = subscriber.caller
@@ -198,18 +157,15 @@ class Changes:
                     subscriber.end(Unauthenticated("This key opens nothing any more."))
 
 
-def _change(event: Any) -> APIKeyChange | None:
-    """The change that an event of the stream tells of; its owner is empty where it is not known any more."""
-    document = event.get("fullDocument") or event.get("fullDocumentBeforeChange")
-    match event["operationType"]:
-        case "insert":
-            kind = APIKeyChangeType.CREATED
-        case "delete":
-            kind = APIKeyChangeType.DELETED
-        case _:
-            state = event["updateDescription"]["updatedFields"]["state"]
-            kind = APIKeyChangeType.ENABLED if state == APIKeyState.ENABLED.name else APIKeyChangeType.DISABLED
-            document = document and {**document, "state": state}
-    if document is None or "role" not in document:
+def _change(event: KeyEvent) -> APIKeyChange | None:
+    """The change that an event means; None where the key's owner and role are not known any more."""
+    if "role" not in event.document:
         return None
-    return APIKeyChange(type=kind, api_key_info=read_key(document))
+    key = read_key(event.document)
+    if event.operation == "insert":
+        kind = APIKeyChangeType.CREATED
+    elif event.operation == "delete":
+        kind = APIKeyChangeType.DELETED
+    else:
+        kind = APIKeyChangeType.ENABLED if key.state is APIKeyState.ENABLED else APIKeyChangeType.DISABLED
+    return APIKeyChange(type=kind, api_key_info=key)

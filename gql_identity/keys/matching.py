@@ -3,29 +3,29 @@
 from typing import Any
 
 from ..storage.database import Document
-from .access import Caller, reach
+from .access import Caller, access_to
 
 Owner = tuple[str, str | None]  # a domain, or a user of one
 
 
-def matches(domain_id: str, user_id: str | None, conditions: Document, caller: Caller) -> list[Document]:
-    """The stages that every read of many keys starts with.
+def match_stages(domain_id: str, user_id: str | None, conditions: Document, caller: Caller) -> list[Document]:
+    """The `$match` stages that every read of many keys starts with.
 
     The first picks the index, and nothing in the second can widen it: MongoDB merges the two, and an engine that
     does not still takes the index.
     """
-    within = reach(caller, domain_id)
-    first = within.first
+    access = access_to(caller, domain_id)
+    first = access.indexed_filter
     if user_id is not None:
         first.setdefault("user_id", user_id)
-    rest = [part for part in (within.rest, conditions) if part]
+    rest = [part for part in (access.role_filter, conditions) if part]
     return [{"$match": first}, *([{"$match": {"$and": rest}}] if rest else [])]
 
 
-def matches_of_all(owners: list[Owner], conditions: Document, caller: Caller) -> list[Document]:
-    """As `matches`, for owners that are all within reach, and all domains or all users."""
-    # The caller's reach is alike in every domain that it may name.
-    (first, *rest) = matches(*owners[0], conditions, caller)
+def match_stages_of_all(owners: list[Owner], conditions: Document, caller: Caller) -> list[Document]:
+    """As `match_stages`, for owners that the caller may see; they are all domains or all users."""
+    # The caller's access is the same in every domain that it may name.
+    (first, *rest) = match_stages(*owners[0], conditions, caller)
     first["$match"]["domain_id"] = _one_or_in({domain for domain, _ in owners})
     if users := {user for _, user in owners if user is not None}:
         first["$match"]["user_id"] = _one_or_in(users)
@@ -33,7 +33,7 @@ def matches_of_all(owners: list[Owner], conditions: Document, caller: Caller) ->
 
 
 def owner_key(owners: list[Owner]) -> Document:
-    """Whose a key is, as an expression to group by."""
+    """The owner of a key, as an expression to group by."""
     fields = ("domain_id",) if owners[0][1] is None else ("domain_id", "user_id")
     return {field: f"${field}" for field in fields}
 

@@ -2,12 +2,13 @@
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from typing import Any, cast
 
 from strawberry import ID
 
 from ..messages.keys import APIKeyInfo, Domain, User
-from ..messages.values import APIKeyRole, APIKeyState
+from ..messages.values import APIKeyRole, APIKeyState, DateTime
 
 # Every stored field that may be in an answer.
 STORED = (
@@ -23,7 +24,7 @@ STORED = (
     "last_accessed_at",
 )
 
-# What must be read for a field that is not stored under its own name.
+# The stored fields that a field needs, where it is not stored under its own name.
 _STORED: dict[str, tuple[str, ...]] = {
     "id": ("_id", "domain_id"),
     "api_key_id": ("_id",),
@@ -32,8 +33,7 @@ _STORED: dict[str, tuple[str, ...]] = {
     "domain": ("domain_id",),
 }
 
-
-_MADE = frozenset({"id", "user", "domain"})
+_COMPUTED = frozenset({"id", "user", "domain"})
 _STATES: dict[str | None, Any] = {None: None} | {state.name: state for state in APIKeyState}
 _ROLES: dict[str | None, Any] = {None: None} | {role.name: role for role in APIKeyRole}
 
@@ -49,8 +49,8 @@ def projection(fields: Iterable[str]) -> dict[str, Any]:
     return dict.fromkeys(sorted(stored_fields(fields)), 1)
 
 
-def read_key(document: dict[str, Any], fields: frozenset[str] = _MADE) -> APIKeyInfo:
-    """The record of what was read; None for what was not. What is not stored is made where `fields` names it."""
+def read_key(document: dict[str, Any], fields: frozenset[str] = _COMPUTED) -> APIKeyInfo:
+    """The key of a stored document; a field that was not read is None. `fields` names the computed fields wanted."""
     get = document.get
     key_id, domain_id, user_id = document["_id"], document["domain_id"], get("user_id")
     # A page has a thousand of these: the dataclass's own `__init__` would take twice as long.
@@ -77,13 +77,19 @@ def read_key(document: dict[str, Any], fields: frozenset[str] = _MADE) -> APIKey
     return key
 
 
+def now() -> DateTime:
+    """Now, as MongoDB stores it: in whole milliseconds."""
+    instant = datetime.now(UTC)
+    return DateTime(instant.replace(microsecond=instant.microsecond // 1000 * 1000))
+
+
 def opaque_id(domain_id: str, key_id: str) -> ID:
-    """The id of a key among all objects of this service, for clients to compare and hand back."""
+    """The id of a key among all objects of this service; clients only compare it and send it back."""
     return ID(urlsafe_b64encode(f"APIKeyInfo:{key_id}:{domain_id}".encode()).decode())
 
 
 def read_opaque_id(text: str) -> tuple[str, str] | None:
-    """The domain and the key that an opaque id names; None for what is no such id."""
+    """The domain and the key that an opaque id names; None where the text is not such an id."""
     try:
         _, key_id, domain_id = urlsafe_b64decode(text.encode("ascii")).decode().split(":", 2)
     except ValueError:

@@ -57,10 +57,10 @@ class Context:
     async def _connections(
         self, info: "Info", owners: list[Owner], arguments: ConnectionArguments
     ) -> list[APIKeyConnection | None]:
-        return await self.api_keys.connections(owners, arguments, selected_parts(info), self.caller)
+        return await self.api_keys.lists.connections(owners, arguments, selected_parts(info), self.caller)
 
     async def _stats(self, _: "Info", domains: list[str], query: APIKeyStatisticsQuery) -> list[dict[str, Any] | None]:
-        return await self.api_keys.stats_of_domains(domains, query, self.caller)
+        return await self.api_keys.statistics.stats_of_domains(domains, query, self.caller)
 
 
 if TYPE_CHECKING:

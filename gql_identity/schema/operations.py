@@ -44,7 +44,7 @@ class Query:
         """The seed's `list`."""
         count = "total_count" in selected(info)
         fields = selected(info, "results")
-        return await info.context.api_keys.page(input, info.context.caller, fields, count=count)
+        return await info.context.api_keys.lists.page(input, info.context.caller, fields, count=count)
 
     @strawberry.field(
         description="A statistic of a domain's keys: `{results: [...]}`, with `total_count` when paged. "
@@ -53,7 +53,7 @@ class Query:
     )
     async def api_key_stats(self, info: Info, input: APIKeyStatQuery) -> JSON | None:
         """The seed's `stat`."""
-        return JSON(await info.context.api_keys.stats(input, info.context.caller))
+        return JSON(await info.context.api_keys.statistics.stats(input, info.context.caller))
 
     @strawberry.field(description="The object of an opaque id; null where there is none that you may see (Relay).")
     async def node(
@@ -73,7 +73,7 @@ class Query:
     ) -> APIKeyConnection | None:
         """As `apiKeys`, by cursors."""
         parts, caller = selected_parts(info), info.context.caller
-        return await info.context.api_keys.connection(
+        return await info.context.api_keys.lists.connection(
             domain_id, user_id, ConnectionArguments(**arguments), parts, caller
         )
 
@@ -102,13 +102,13 @@ class Mutation:
     )
     async def verify_api_key(self, info: Info, input: VerifyAPIKeyRequest) -> APIKeyVerification | None:
         """One gateway's question."""
-        (verification,) = await info.context.api_keys.verify([input], info.context.caller)
+        (verification,) = await info.context.api_keys.verification.verify([input], info.context.caller)
         return verification
 
     @strawberry.mutation(description="Whether each of up to 100 secrets is good, in their order.")
     async def verify_api_keys(self, info: Info, input: list[VerifyAPIKeyRequest]) -> list[APIKeyVerification] | None:
         """Many questions at once."""
-        return await info.context.api_keys.verify(input, info.context.caller)
+        return await info.context.api_keys.verification.verify(input, info.context.caller)
 
     @strawberry.mutation(description="Remove a key for good.")
     async def delete_api_key(self, info: Info, input: APIKeyRequest) -> DeletedAPIKey | None:

@@ -95,7 +95,7 @@ class Database:
         self._client.close()
 
     async def run(self, call: Callable[[], Awaitable[T]]) -> T:
-        """What a driver's call answers, within its deadline and what remains of the request's.
+        """The result of a driver's call, within the database's timeout and the request's deadline.
 
         Raises Unavailable, DeadlineExceeded, or InvalidArgument for a pattern that the database cannot read.
         """
@@ -103,17 +103,17 @@ class Database:
             raise Unavailable("The database is not ready yet. Try again.")
         return await self._run(call)
 
-    async def read_all(
+    async def to_list(
         self,
         find: Callable[[Collection[Document]], Cursor[Document] | CommandCursor[Document]],
         *,
         scans: bool = False,
     ) -> list[Document]:
-        """All documents that a cursor on the keys finds; otherwise as `run`.
+        """All documents of a cursor on the keys; raises what `run` does.
 
-        It is the cursor of PyMongo, which Motor wraps, opened and read to its end in one thread: Motor's comes back to
-        the event loop up to three times for what one answer of the database holds. One that `scans` reads all that
-        match, however many, and waits for one of a few threads.
+        The cursor is PyMongo's, which Motor wraps, opened and read to its end in one thread: Motor's returns to the
+        event loop up to three times for one reply of the database. A read that `scans` reads all matching keys,
+        however many, and waits for one of a few threads.
         """
         keys: Collection[Document] = self.api_keys.delegate
         threads = self._scanners if scans else self._readers
@@ -123,6 +123,12 @@ class Database:
 
         # The context has the deadline.
         return await self.run(lambda: asyncio.get_running_loop().run_in_executor(threads, copy_context().run, read))
+
+    async def aggregate(self, pipeline: list[Document], *, scans: bool = False) -> list[Document]:
+        """All documents that a pipeline over the keys returns; otherwise as `to_list`."""
+        # One batch holds the largest page: a page is one round trip.
+        in_one_batch = self._settings.max_page_size + 1
+        return await self.to_list(lambda keys: keys.aggregate(pipeline, batchSize=in_one_batch), scans=scans)
 
     async def _run(self, call: Callable[[], Awaitable[T]]) -> T:
         deadline = DEADLINE.get()

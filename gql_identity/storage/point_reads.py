@@ -1,7 +1,7 @@
-"""Reads of keys by their ids: what all requests ask for at one moment is one read.
+"""Reads of keys by their ids: concurrent lookups are batched into one query.
 
 A round trip costs more than all else that a request needs, and the database does little more for many keys than for
-one. Nobody waits for company: only those who come in the same turn of the event loop share a read.
+one. No lookup waits for others: only those of the same turn of the event loop share a query.
 """
 
 import asyncio
@@ -11,9 +11,10 @@ from typing import NamedTuple
 
 from strawberry.dataloader import DataLoader
 
-from .database import DEADLINE, Database, Document
+from .batches import batch_loader
+from .database import Database, Document
 
-MOST_KEYS = 200  # of one read that several share: with more, the keys cost more than the round trip that is saved
+MAX_BATCH_KEYS = 200  # of one read that several share: with more, the keys cost more than the round trip that is saved
 
 Reference = tuple[str, str]  # a domain, and the id of a key of it
 
@@ -24,38 +25,36 @@ class PointReads:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._collection = database.api_keys
-        self._loader: DataLoader[_Asked, _Reading] = DataLoader(self._begin_reads, cache=False)
+        self._loader: DataLoader[_Lookup, _Reading] = batch_loader(self._begin_reads)
 
     async def find(self, references: Collection[Reference], fields: frozenset[str]) -> dict[Reference, Document]:
-        """The documents of those of these keys that there are, read after the call; perhaps others' too.
+        """The documents of those of these keys that exist, read after the call, with at least these stored fields.
 
-        They have these stored fields, perhaps more. Raises what `Database.run` does.
+        The result may hold documents of other lookups too. Raises what `Database.run` does.
         """
-        reading = await self._loader.load(_Asked(references, fields))
-        return await asyncio.shield(reading)  # others may wait for it too
+        reading = await self._loader.load(_Lookup(references, fields))
+        return await asyncio.shield(reading)  # other lookups may wait for it too
 
-    async def _begin_reads(self, asked: "list[_Asked]") -> "list[_Reading]":
-        """The reads that answer these, each answered when it is done itself."""
-        # Whoever asked waits no longer than its own deadline; the read itself has the database's.
-        DEADLINE.set(None)
-        reads: list[list[_Asked]] = []
-        keys = MOST_KEYS
-        for one in asked:
+    async def _begin_reads(self, lookups: "list[_Lookup]") -> "list[_Reading]":
+        """The read that serves each lookup; each read finishes by itself."""
+        reads: list[list[_Lookup]] = []
+        keys = MAX_BATCH_KEYS
+        for one in lookups:
             keys += len(one.references)
-            if keys > MOST_KEYS:
+            if keys > MAX_BATCH_KEYS:
                 reads.append([])
                 keys = len(one.references)
             reads[-1].append(one)
         return [reading for read in reads for reading in repeat(self._begin(read), len(read))]
 
-    def _begin(self, asked: "list[_Asked]") -> "_Reading":
-        reading = asyncio.ensure_future(self._read(asked))
-        reading.add_done_callback(lambda read: read.cancelled() or read.exception())  # told to those who wait, if any
+    def _begin(self, lookups: "list[_Lookup]") -> "_Reading":
+        reading = asyncio.ensure_future(self._read(lookups))
+        reading.add_done_callback(lambda read: read.cancelled() or read.exception())  # those who wait, if any, get it
         return reading
 
-    async def _read(self, asked: "list[_Asked]") -> dict[Reference, Document]:
-        references = {reference for one in asked for reference in one.references}
-        fields = frozenset({"_id", "domain_id"}).union(*(one.fields for one in asked))
+    async def _read(self, lookups: "list[_Lookup]") -> dict[Reference, Document]:
+        references = {reference for one in lookups for reference in one.references}
+        fields = frozenset({"_id", "domain_id"}).union(*(one.fields for one in lookups))
         wanted = dict.fromkeys(sorted(fields), 1)
         domains, ids = sorted({domain for domain, _ in references}), sorted(key_id for _, key_id in references)
         in_one_batch = len(ids) + 1
@@ -65,19 +64,19 @@ class PointReads:
             documents = [] if document is None else [document]
         elif len(domains) == 1:
             where = {"domain_id": domains[0], "_id": {"$in": ids}}
-            documents = await self._database.read_all(lambda keys: keys.find(where, wanted, batch_size=in_one_batch))
+            documents = await self._database.to_list(lambda keys: keys.find(where, wanted, batch_size=in_one_batch))
         else:
-            stages = [*matches_across(domains, ids), {"$project": wanted}]
-            documents = await self._database.read_all(lambda keys: keys.aggregate(stages, batchSize=in_one_batch))
-        # Whatever is found of one of these domains under another's id, nobody here asked for it.
+            stages = [*match_stages_across(domains, ids), {"$project": wanted}]
+            documents = await self._database.to_list(lambda keys: keys.aggregate(stages, batchSize=in_one_batch))
+        # It may also hold a key of one of these domains that was named under another: no lookup takes that one.
         return {(document["domain_id"], document["_id"]): document for document in documents}
 
 
-def matches_across(domains: list[str], ids: list[str]) -> list[Document]:
+def match_stages_across(domains: list[str], ids: list[str]) -> list[Document]:
     """The stages that find the keys of these ids, in these domains alone.
 
-    MongoDB merges them, and asks the shards of these domains. An engine that does not merge them walks the index that
-    answers the first: so that is of the ids, since that of the domains would have it read them whole.
+    MongoDB merges them, and asks the shards of these domains. An engine that does not merge them takes the first
+    stage's index: the ids stand first, since by the domains it would read whole domains.
     """
     return [{"$match": {"_id": {"$in": ids}}}, {"$match": {"domain_id": {"$in": domains}}}]
 
@@ -85,6 +84,6 @@ def matches_across(domains: list[str], ids: list[str]) -> list[Document]:
 _Reading = asyncio.Task[dict[Reference, Document]]
 
 
-class _Asked(NamedTuple):
+class _Lookup(NamedTuple):
     references: Collection[Reference]
     fields: frozenset[str]

@@ -41,7 +41,7 @@ class Authenticator:
             raise Unauthenticated(_REFUSED) if is_bearer else Unauthenticated()
         caller = Caller(key.api_key_id, key.domain_id, key.user_id, key.role)
         await self._rates.request(caller)
-        self._credentials.uses.used(key.api_key_id, key.domain_id)
+        self._credentials.last_uses.record(key.api_key_id, key.domain_id)
         return caller
 
     async def require(self, scope: Scope) -> Caller:

@@ -6,7 +6,7 @@ from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 
 from ..errors import BadRequest, DeadlineExceeded, ServiceError, Unauthenticated
-from ..keys.api_keys import ApiKeys
+from ..keys.verification import Verification
 from ..messages.keys import APIKeyInfo
 from ..messages.requests import VerifyAPIKeyRequest
 from ..settings import Settings
@@ -22,8 +22,8 @@ class IntrospectionEndpoint:
     The caller sends its own key as Bearer; the role VERIFIER is made for this.
     """
 
-    def __init__(self, api_keys: ApiKeys, authenticator: Authenticator, settings: Settings) -> None:
-        self._api_keys = api_keys
+    def __init__(self, verification: Verification, authenticator: Authenticator, settings: Settings) -> None:
+        self._verification = verification
         self._authenticator = authenticator
         self._timeout_seconds = settings.operation_timeout_seconds
 
@@ -46,7 +46,7 @@ class IntrospectionEndpoint:
 
     async def _introspect(self, secret: str, scope: Scope) -> dict[str, str | int]:
         caller = await self._authenticator.require(scope)
-        (verification,) = await self._api_keys.verify([VerifyAPIKeyRequest(api_key=secret)], caller)
+        (verification,) = await self._verification.verify([VerifyAPIKeyRequest(api_key=secret)], caller)
         key = verification.api_key_info
         return {"active": False} if key is None else {"active": True, **_claims(key)}
 

@@ -69,13 +69,13 @@ async def _list(api_keys: ApiKeys, request: APIKeyQuery, caller: Caller) -> Any:
     wanted = _wanted(request.query.only if request.query else None, "query.only")
     if request.query and request.query.minimal:
         wanted = tuple(name for name in wanted if name in MINIMAL)
-    page = await api_keys.page(request, caller, frozenset(wanted), count=True)
+    page = await api_keys.lists.page(request, caller, frozenset(wanted), count=True)
     return {"results": [message_of(key, wanted) for key in page.results], "total_count": page.total_count}
 
 
 async def _stat(api_keys: ApiKeys, request: APIKeyStatQuery, caller: Caller) -> Any:
     """Compute a statistic of a domain's keys."""
-    return await api_keys.stats(request, caller)
+    return await api_keys.statistics.stats(request, caller)
 
 
 def _wanted(only: list[str] | None, path: str) -> tuple[str, ...]:

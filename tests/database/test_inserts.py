@@ -8,7 +8,7 @@ from pymongo.errors import OperationFailure
 
 from gql_identity.settings import Settings
 from gql_identity.storage.database import Database
-from gql_identity.storage.inserts import Inserts
+from gql_identity.storage.inserts import BatchedInserts
 from tests.conftest import Api, mongo_client
 
 CREATE = 'mutation($u: ID!) { createApiKey(input: {domainId: "d1", userId: $u}) { apiKeyId apiKey userId } }'
@@ -21,7 +21,7 @@ def documents(count: int) -> list[dict[str, Any]]:
 async def insert(settings: Settings, made: list[dict[str, Any]]) -> list[Any]:
     async with Database(settings) as database:
         await database.prepare()
-        inserts = Inserts(database)
+        inserts = BatchedInserts(database)
         return await asyncio.gather(*(inserts.insert(one) for one in made), return_exceptions=True)
 
 

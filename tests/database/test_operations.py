@@ -9,7 +9,7 @@ import pytest
 from pydantic import SecretStr
 
 from gql_identity import secret
-from gql_identity.storage import uses
+from gql_identity.storage import last_uses
 from gql_identity.storage.database import SCANS_AT_ONCE
 from tests.conftest import KEY_FIELDS, PEPPER, Api, Person, mongo_client, running
 from tests.database.conftest import READS
@@ -164,7 +164,7 @@ async def test_keys_are_counted_per_state_user_and_day(api: Api) -> None:
 async def test_the_first_use_of_a_key_shows_soon_and_all_uses_at_the_end(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(uses, "FLUSH_SECONDS", 0.05)
+    monkeypatch.setattr(last_uses, "FLUSH_SECONDS", 0.05)
     async with running(api.settings) as other:
         user = await other.make("USER")
         await other.send("{ __typename }", by=user)

@@ -5,7 +5,7 @@ from typing import Any
 
 from gql_identity.settings import Settings
 from gql_identity.storage.database import Database
-from gql_identity.storage.point_reads import MOST_KEYS, PointReads
+from gql_identity.storage.point_reads import MAX_BATCH_KEYS, PointReads
 from tests.conftest import Api, Person, mongo_client
 
 KEY = "query($i: GetAPIKeyRequest!) { apiKey(input: $i) { apiKeyId userId domainId } }"
@@ -77,7 +77,7 @@ async def test_who_gives_up_takes_no_answer_from_who_shares_its_read(api: Api, s
 
 async def test_many_keys_are_read_in_parts(api: Api, settings: Settings, reads: list[str]) -> None:
     with mongo_client(settings) as client:
-        keys = [{"_id": f"api-key-{n}", "domain_id": f"d{n % 2}"} for n in range(3 * MOST_KEYS)]
+        keys = [{"_id": f"api-key-{n}", "domain_id": f"d{n % 2}"} for n in range(3 * MAX_BATCH_KEYS)]
         client.get_default_database()["api_keys"].insert_many(keys)
     references = [(key["domain_id"], key["_id"]) for key in keys]
     async with Database(settings) as database:
@@ -85,7 +85,7 @@ async def test_many_keys_are_read_in_parts(api: Api, settings: Settings, reads: 
         reads.clear()
         point_reads = PointReads(database)
         # One that asks for more than a part holds, and others that fill parts of their own.
-        asked = [references[: MOST_KEYS + 50], *([reference] for reference in references[MOST_KEYS + 50 :])]
+        asked = [references[: MAX_BATCH_KEYS + 50], *([reference] for reference in references[MAX_BATCH_KEYS + 50 :])]
         answers = await asyncio.gather(*(point_reads.find(one, frozenset()) for one in asked))
     assert all(set(one) <= answer.keys() for one, answer in zip(asked, answers, strict=True))
     assert reads == ["aggregate"] * 3

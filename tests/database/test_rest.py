@@ -9,7 +9,7 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from gql_identity.keys.api_keys import ApiKeys
+from gql_identity.keys.statistics import KeyStatistics
 from gql_identity.secret import make_secret
 from gql_identity.settings import Settings
 from gql_identity.web.rest_operations import OPERATIONS
@@ -335,7 +335,7 @@ async def test_a_fault_of_ours_answers_with_an_id_that_is_in_the_log(
     async def fail(*_: Any) -> None:
         raise ZeroDivisionError("the inside of the service")
 
-    monkeypatch.setattr(ApiKeys, "stats", fail)
+    monkeypatch.setattr(KeyStatistics, "stats", fail)
     capsys.readouterr()
     answer = await send(api, "stat", {"domain_id": "d1", "query": {"distinct": "state"}}, admin)
     error = answer.json()["error"]
@@ -370,7 +370,7 @@ async def test_an_operation_that_takes_too_long_is_ended(settings: Settings, mon
 
     async with running(settings.model_copy(update={"operation_timeout_seconds": 0.2})) as api:
         admin = await api.make()
-        monkeypatch.setattr(ApiKeys, "stats", hang)
+        monkeypatch.setattr(KeyStatistics, "stats", hang)
         status, code, _ = await refused(api, "stat", {"domain_id": "d1", "query": {"distinct": "state"}}, admin)
     assert (status, code) == (504, "DEADLINE_EXCEEDED")
 

@@ -16,7 +16,7 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from gql_identity.keys.api_keys import ApiKeys
+from gql_identity.keys.verification import Verification
 from gql_identity.logs import configure_logs
 from gql_identity.secret import contains_secret, make_secret
 
@@ -270,7 +270,7 @@ async def test_a_traceback_shows_no_secret(
         local = requests[0].api_key
         raise RuntimeError(f"cannot verify {local} of {requests!r}")
 
-    monkeypatch.setattr(ApiKeys, "verify", fail)
+    monkeypatch.setattr(Verification, "verify", fail)
     configure_logs("debug", style)
     answer = await api.run(VERIFY, {"i": [{"apiKey": user.secret}]}, system)
     assert answer["errors"][0]["extensions"]["code"] == "INTERNAL"

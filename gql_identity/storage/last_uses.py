@@ -1,4 +1,4 @@
-"""When keys were last used: gathered in memory, written in batches; no request waits for it."""
+"""Write when keys were last used: kept in memory and written in batches, so that no request waits for it."""
 
 import asyncio
 import time
@@ -11,33 +11,36 @@ from pymongo.errors import BulkWriteError
 from ..errors import ServiceError, Unavailable
 from .database import Database
 
-FLUSH_SECONDS = 2.0  # how often uses are written
-BETWEEN_SECONDS = 60.0  # the least time between two writes of one key's last use, for a worker
+FLUSH_SECONDS = 2.0  # between two writes
+MIN_INTERVAL_SECONDS = 60.0  # between two writes of one key's last use, for a worker
 
 log = structlog.get_logger()
 
 
-class Uses:
-    """The uses of keys that are not written yet, and the digests that use moves to today's pepper."""
+class LastUses:
+    """Last uses that are not written yet, and digests that a use moves to the current pepper."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._uses: dict[str, tuple[str, datetime]] = {}  # key id: its domain and its last use
-        self._written: dict[str, float] = {}  # key id: when its use was written, by time.monotonic()
-        self._moves: dict[str, tuple[str, bytes]] = {}  # key id: its domain and its digest under today's pepper
+        self._uses: dict[str, tuple[str, datetime]] = {}  # by key id: domain and last use
+        self._written: dict[str, float] = {}  # by key id: when its last use was written, by time.monotonic()
+        self._moves: dict[str, tuple[str, bytes]] = {}  # by key id: domain and digest under the current pepper
 
-    def used(self, key_id: str, domain_id: str) -> None:
-        """Remember that a key was used now."""
+    def record(self, key_id: str, domain_id: str) -> None:
+        """Record that a key is used now."""
         self._uses[key_id] = (domain_id, datetime.now(UTC))
 
-    def moves(self, key_id: str, domain_id: str, digest: bytes) -> None:
-        """Remember that a key is to have another digest."""
+    def move_digest(self, key_id: str, domain_id: str, digest: bytes) -> None:
+        """Record the digest that a key shall have from now on."""
         self._moves[key_id] = (domain_id, digest)
 
     async def write(self, *, everything: bool = False) -> None:
-        """Write what was gathered, at most one use a minute for a key unless `everything`; what fails is kept."""
+        """Write all that is due: a key's use at most once a minute, unless `everything`.
+
+        Raises what `Database.run` does; then all of it is kept for the next write.
+        """
         now = time.monotonic()
-        self._written = {key_id: at for key_id, at in self._written.items() if now - at < BETWEEN_SECONDS}
+        self._written = {key_id: at for key_id, at in self._written.items() if now - at < MIN_INTERVAL_SECONDS}
         due = {key_id: use for key_id, use in self._uses.items() if everything or key_id not in self._written}
         moves, self._moves = self._moves, {}
         for key_id in due:

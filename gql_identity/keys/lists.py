@@ -1,0 +1,139 @@
+"""Lists of keys: pages and connections."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from ..messages.connections import ConnectionArguments
+from ..messages.keys import APIKeyConnection, APIKeysInfo
+from ..messages.requests import APIKeyQuery
+from ..queries.connections import ConnectionPlan, Parts, make_connection, plan_connection
+from ..queries.lists import list_plan
+from ..settings import Settings
+from ..storage.database import Database, Document
+from .access import Caller, access_to, may_see
+from .checks import check_selected, check_text
+from .matching import Owner, match_stages, match_stages_of_all, owner_key
+from .records import now, projection, read_key
+
+
+class KeyLists:
+    """Lists of the keys that a caller may see."""
+
+    def __init__(self, database: Database, settings: Settings) -> None:
+        self._database = database
+        self._settings = settings
+
+    async def page(self, request: APIKeyQuery, caller: Caller, fields: frozenset[str], *, count: bool) -> APIKeysInfo:
+        """A page of the keys that match, and with `count` how many match in all.
+
+        Without `fields` no key is read. Raises InvalidArgument, naming the part of the query.
+        """
+        check_text("domain_id", request.domain_id)
+        plan = list_plan(request, self._settings, now())
+        check_selected(fields, plan.wanted)
+        matching = match_stages(request.domain_id, request.user_id, plan.filter, caller)
+        read = [
+            *matching,
+            {"$sort": plan.sort},
+            *([{"$skip": plan.skip}] if plan.skip else []),
+            {"$limit": plan.limit},
+            {"$project": projection(fields)},
+        ]
+        none: list[Document] = []
+        documents, total = await asyncio.gather(
+            self._database.aggregate(read) if fields and not plan.count_only else _unread(none),
+            self._count(matching) if count else _unread(None),
+        )
+        return APIKeysInfo(results=[read_key(document, fields) for document in documents], total_count=total)
+
+    async def connection(
+        self, domain_id: str, user_id: str | None, arguments: ConnectionArguments, parts: Parts, caller: Caller
+    ) -> APIKeyConnection:
+        """A page of the keys of a domain, or of one user of it.
+
+        Raises InvalidArgument, naming the argument, and PermissionDenied for a domain that is not the caller's.
+        """
+        check_text("domain_id", domain_id)
+        if user_id is not None:
+            check_text("user_id", user_id)
+        access_to(caller, domain_id)
+        (found,) = await self.connections([(domain_id, user_id)], arguments, parts, caller)
+        if found is None:
+            plan = plan_connection(arguments, {domain_id}, self._settings)
+            found = make_connection(plan, parts, [], [], outside=False, total=0)
+        return found
+
+    async def connections(
+        self, owners: Sequence[Owner], arguments: ConnectionArguments, parts: Parts, caller: Caller
+    ) -> list[APIKeyConnection | None]:
+        """A page of each owner's keys, None for an owner that the caller may not see; one read for all.
+
+        The owners are all domains or all users. Raises InvalidArgument, naming the argument.
+        """
+        visible = [owner for owner in dict.fromkeys(owners) if may_see(caller, *owner)]
+        if not visible:
+            return [None] * len(owners)
+        plan = plan_connection(arguments, {domain for domain, _ in visible}, self._settings)
+        matching = match_stages_of_all(visible, plan.filter, caller)
+        none: dict[Owner, Any] = {}
+        pages, outside, totals = await asyncio.gather(
+            self._pages(matching, plan, parts, visible) if parts.connection - {"total_count"} else _unread(none),
+            self._outside(matching, plan, parts, visible),
+            self._counts(matching, visible) if "total_count" in parts.connection else _unread(none),
+        )
+        found = {
+            owner: make_connection(
+                plan,
+                parts,
+                documents := pages.get(owner, []),
+                [read_key(document, parts.key) for document in documents],
+                outside=bool(outside.get(owner)),
+                total=totals.get(owner, 0),
+            )
+            for owner in visible
+        }
+        return [found.get(owner) for owner in owners]
+
+    async def _pages(
+        self, matching: list[Document], plan: ConnectionPlan, parts: Parts, owners: list[Owner]
+    ) -> dict[Owner, list[Document]]:
+        """A page of each owner's keys, and one key more."""
+        page = [*matching, *({"$match": condition} for condition in plan.page)]
+        fields = {**projection(parts.key | {"user_id"}), plan.order.path: 1}
+        number = plan.limit + 1
+        if len(owners) == 1:
+            read = [*page, {"$sort": plan.sort}, {"$limit": number}, {"$project": fields}]
+            return {owners[0]: await self._database.aggregate(read)}
+        group = {"_id": owner_key(owners), "keys": {"$firstN": {"n": number, "input": "$$ROOT"}}}
+        rows = await self._database.aggregate([*page, {"$project": fields}, {"$sort": plan.sort}, {"$group": group}])
+        return {(row["_id"]["domain_id"], row["_id"].get("user_id")): row["keys"] for row in rows}
+
+    async def _outside(
+        self, matching: list[Document], plan: ConnectionPlan, parts: Parts, owners: list[Owner]
+    ) -> dict[Owner, int]:
+        """How many keys of each owner lie before the page (after it, backward); of one owner, at most 1.
+
+        Empty where `pageInfo` does not ask for it.
+        """
+        asked_by = ("has_previous_page", "has_next_page")[plan.backward]
+        if plan.outside is None or asked_by not in parts.page_info:
+            return {}
+        return await self._counts([*matching, {"$match": plan.outside}], owners, most=1)
+
+    async def _counts(self, matching: list[Document], owners: list[Owner], most: int | None = None) -> dict[Owner, int]:
+        """How many keys of each owner match; for one owner, counted up to `most`."""
+        if len(owners) == 1:
+            return {owners[0]: await self._count([*matching, *([{"$limit": most}] if most else [])])}
+        rows = await self._database.aggregate([*matching, {"$group": {"_id": owner_key(owners), "total": {"$sum": 1}}}])
+        return {(row["_id"]["domain_id"], row["_id"].get("user_id")): row["total"] for row in rows}
+
+    async def _count(self, matching: list[Document]) -> int:
+        # As `$count` does, in fewer steps of the embedded engine.
+        rows = await self._database.aggregate([*matching, {"$group": {"_id": None, "total": {"$sum": 1}}}])
+        return rows[0]["total"] if rows else 0
+
+
+async def _unread(value: Any) -> Any:
+    """In place of a read whose result nobody asked for."""
+    return value

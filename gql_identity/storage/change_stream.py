@@ -1,0 +1,81 @@
+"""The change stream of the keys, as the driver gives it."""
+
+from collections.abc import AsyncGenerator, Iterable
+from typing import Any, NamedTuple
+
+import structlog
+from pymongo.errors import OperationFailure, PyMongoError
+
+from ..errors import Unavailable
+from .database import Database, Document
+
+POLL_MS = 1000  # how long the database waits for a change before it returns none
+_NO_CHANGE_STREAMS = 40573  # MongoDB's code on a standalone server
+_IMAGES = ("fullDocument", "fullDocumentBeforeChange")
+
+log = structlog.get_logger()
+
+
+class KeyEvent(NamedTuple):
+    """An insert, a delete, or an update of the state, and the key after it; a deleted key as it last was."""
+
+    operation: str
+    document: Document
+
+
+async def watch_keys(database: Database, fields: Iterable[str]) -> AsyncGenerator[KeyEvent | None, None]:
+    """The events of all keys from now on, with these stored fields; None while nothing happens.
+
+    The first item means that the stream is open: later changes are not missed. Raises Unavailable when it ends.
+    """
+    try:
+        async with database.api_keys.watch(
+            _pipeline(fields),
+            full_document="whenAvailable",
+            full_document_before_change="whenAvailable",
+            max_await_time_ms=POLL_MS,
+        ) as stream:
+            while True:
+                event = await stream.try_next()
+                yield None if event is None else _key_event(event)
+    except OperationFailure as error:
+        if error.code == _NO_CHANGE_STREAMS:
+            raise Unavailable("This database has no change streams: they need a replica set.") from None
+        log.warning("the change stream ended", code=error.code)
+    except PyMongoError as error:
+        log.warning("the change stream ended", reason=type(error).__name__)
+    raise Unavailable("Changes cannot be followed now. Subscribe again.")
+
+
+def _pipeline(fields: Iterable[str]) -> list[Document]:
+    # Deletes and updates carry the document before the change, so the owner of a deleted key is known. The projection
+    # keeps digests out.
+    return [
+        {
+            "$match": {
+                "$or": [
+                    {"operationType": {"$in": ["insert", "delete"]}},
+                    {"operationType": "update", "updateDescription.updatedFields.state": {"$exists": True}},
+                ]
+            }
+        },
+        {
+            "$project": {
+                "operationType": 1,
+                "documentKey": 1,
+                "updateDescription.updatedFields.state": 1,
+                **{f"{image}.{field}": 1 for image in _IMAGES for field in fields},
+            }
+        },
+    ]
+
+
+def _key_event(event: Any) -> KeyEvent | None:
+    """What the driver's event says; None where the database no longer has the key's document."""
+    document = event.get("fullDocument") or event.get("fullDocumentBeforeChange")
+    if document is None:
+        return None
+    operation = event["operationType"]
+    if operation == "update":
+        document = {**document, "state": event["updateDescription"]["updatedFields"]["state"]}
+    return KeyEvent(operation, document)
