@@ -32,6 +32,7 @@ class Reads(monitoring.CommandListener):
 
     def __init__(self) -> None:
         self.commands: list[str] = []
+        self.sent: list[dict[str, Any]] = []
         self.database: str | None = None
         self.under_way: set[int] = set()
         self.most_at_once = 0
@@ -40,6 +41,7 @@ class Reads(monitoring.CommandListener):
         reads = event.command_name in ("find", "aggregate", "getMore", "count", "distinct")
         if reads and event.database_name == self.database and "api_keys" in event.command.values():
             self.commands.append(event.command_name)
+            self.sent.append(dict(event.command))
             self.under_way.add(event.request_id)
             self.most_at_once = max(self.most_at_once, len(self.under_way))
 
@@ -59,6 +61,7 @@ def reads(settings: Any) -> Iterator[list[str]]:
     """The names of the commands that read keys of the test's database from now on."""
     READS.database = pymongo.uri_parser.parse_uri(settings.mongo_uri.get_secret_value())["database"]
     READS.commands.clear()
+    READS.sent.clear()
     READS.most_at_once = 0
     yield READS.commands
     READS.database = None

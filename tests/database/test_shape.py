@@ -1,60 +1,104 @@
-"""Every usual question can use an index: read from the database's own `explain`.
+"""Every usual question can use an index: the database explains the commands that the service sent.
 
 Against a MongoDB of GQL_IDENTITY_TEST_MONGO_URI the whole plan is held to it. The embedded database's planner looks at
-a pipeline's first stage alone, so that stage is asked for by itself.
+a pipeline's first stage alone, so that stage is explained by itself.
 """
 
 import os
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from strawberry import ID
-from strawberry.scalars import JSON
 
-from gql_identity.keys.access import Caller
-from gql_identity.keys.matching import matches
-from gql_identity.messages.connections import APIKeyOrder, APIKeyOrderDirection, APIKeyOrderField, ConnectionArguments
-from gql_identity.messages.query import APIKeyCondition, APIKeyListQuery, APIKeyOperator, APIKeySort
-from gql_identity.messages.requests import APIKeyQuery
-from gql_identity.messages.values import APIKeyRole, APIKeyState
-from gql_identity.queries.connections import plan_connection
-from gql_identity.queries.cursors import Order, make_cursor
-from gql_identity.queries.lists import list_plan
-from gql_identity.settings import Settings
-from gql_identity.storage.point_reads import matches_across
-from tests.conftest import Api, mongo_client
+from tests.conftest import Api, Person, mongo_client
+from tests.database.conftest import READS
 
 ON_MONGODB = bool(os.environ.get("GQL_IDENTITY_TEST_MONGO_URI"))
-DOMAIN = ID("d1")
-LATER = APIKeyCondition(key="created_at", operator=APIKeyOperator.GTE, value=JSON("2020-01-01T00:00:00Z"))
+LATER = {"key": "created_at", "operator": "GTE", "value": "2020-01-01T00:00:00Z"}
 
-QUESTIONS = {
-    "by id": APIKeyQuery(domain_id=DOMAIN, api_key_id=ID("api-key-1")),
-    "by user": APIKeyQuery(domain_id=DOMAIN, user_id=ID("u1")),
-    "by state": APIKeyQuery(domain_id=DOMAIN, state=APIKeyState.ENABLED),
-    "by user and state": APIKeyQuery(domain_id=DOMAIN, user_id=ID("u1"), state=APIKeyState.ENABLED),
-    "by creation": APIKeyQuery(
-        domain_id=DOMAIN, query=APIKeyListQuery(filter=[LATER], sort=APIKeySort(key="created_at"))
-    ),
-    "by keyword": APIKeyQuery(domain_id=DOMAIN, query=APIKeyListQuery(keyword="ann")),
-    "newest first": APIKeyQuery(domain_id=DOMAIN, query=APIKeyListQuery(sort=APIKeySort(key="created_at", desc=True))),
+LIST = "query($input: APIKeyQuery!) { apiKeys(input: $input) { results { apiKeyId } } }"
+LISTS: dict[str, dict[str, Any]] = {
+    "by id": {"apiKeyId": "api-key-1"},
+    "by user": {"userId": "u1"},
+    "by state": {"state": "ENABLED"},
+    "by user and state": {"userId": "u1", "state": "ENABLED"},
+    "by creation": {"query": {"filter": [LATER], "sort": {"key": "created_at"}}},
+    "by keyword": {"query": {"keyword": "ann"}},
+    "newest first": {"query": {"sort": {"key": "created_at", "desc": True}}},
 }
 
-
-DEEP = {
-    f"{field.name} {direction.name}": APIKeyOrder(field=field, direction=direction)
-    for field in (APIKeyOrderField.API_KEY_ID, APIKeyOrderField.CREATED_AT)
-    for direction in APIKeyOrderDirection
-}
+PAGE = """query($order: APIKeyOrder!, $first: Int, $after: String, $last: Int, $before: String) {
+  apiKeysConnection(
+    domainId: "d1", orderBy: $order, first: $first, after: $after, last: $last, before: $before
+  ) { edges { cursor } } }"""
 
 
 @pytest.fixture
-async def collection(api: Api) -> Any:
-    await api.make()
+def sent(reads: list[str]) -> list[dict[str, Any]]:
+    """The commands that read keys from now on, as the service sends them."""
+    READS.sent.clear()
+    return READS.sent
+
+
+@pytest.mark.parametrize("question", LISTS)
+@pytest.mark.parametrize("role", ["USER", "SYSTEM"])
+async def test_a_usual_question_walks_an_index(api: Api, sent: list[dict[str, Any]], question: str, role: str) -> None:
+    caller = await known(api, role)
+    sent.clear()
+    await api.data(LIST, {"input": {"domainId": "d1", **LISTS[question]}}, caller)
+    check_walk(api, sent, in_order=role == "SYSTEM")  # a user's few keys may be sorted
+
+
+@pytest.mark.parametrize("field", ["API_KEY_ID", "CREATED_AT"])
+@pytest.mark.parametrize("direction", ["ASC", "DESC"])
+@pytest.mark.parametrize(("count", "cursor"), [("first", "after"), ("last", "before")])
+async def test_a_deep_page_of_a_connection_walks_an_index(
+    api: Api, sent: list[dict[str, Any]], field: str, direction: str, count: str, cursor: str
+) -> None:
+    caller = await known(api)
+    order = {"field": field, "direction": direction}
+    first = await api.data(PAGE, {"order": order, "first": 1}, caller)
+    place = first["apiKeysConnection"]["edges"][0]["cursor"]
+    sent.clear()
+    await api.data(PAGE, {"order": order, count: 20, cursor: place}, caller)
+    check_walk(api, sent, in_order=True)
+
+
+async def test_keys_of_several_domains_are_found_by_an_index(api: Api, sent: list[dict[str, Any]]) -> None:
+    caller = await known(api)
+    other = await api.make(domain_id="d2")
+    lookups = " ".join(
+        f'{one.domain_id}: apiKey(input: {{domainId: "{one.domain_id}", apiKeyId: "{one.key_id}"}}) {{ userId }}'
+        for one in (caller, other)
+    )
+    sent.clear()
+    await api.data(f"{{ {lookups} }}", by=caller)
+    check_walk(api, sent, in_order=False)
+
+
+async def known(api: Api, role: str = "SYSTEM") -> Person:
+    """A caller whose key is cached: its next request reads nothing but what it asks for."""
+    person = await api.make(role)
+    await api.data("{ __typename }", by=person)
+    return person
+
+
+def check_walk(api: Api, sent: list[dict[str, Any]], *, in_order: bool) -> None:
+    """Fail where the database reads its whole collection for the one command sent.
+
+    With `in_order`, also where it sorts what an index has in order.
+    """
+    (command,) = [one for one in sent if "getMore" not in one]
+    assert "aggregate" in command, command
+    pipeline = command["pipeline"] if ON_MONGODB else command["pipeline"][:1]
+    explainable = {"aggregate": command["aggregate"], "pipeline": pipeline, "cursor": {}}
     with mongo_client(api.settings) as client:
-        yield client.get_default_database()["api_keys"]
+        explained = client.get_default_database().command("explain", explainable, verbosity="queryPlanner")
+    names = set(stages(explained.get("queryPlanner", explained)))
+    assert "COLLSCAN" not in names, explained
+    assert "IXSCAN" in names or {"EXPRESS_IXSCAN", "IDHACK", "EXPRESS_CLUSTERED_IXSCAN"} & names, explained
+    if ON_MONGODB and in_order:
+        assert "SORT" not in names, explained
 
 
 def stages(plan: Any) -> Iterator[str]:
@@ -67,48 +111,3 @@ def stages(plan: Any) -> Iterator[str]:
     elif isinstance(plan, list):
         for value in plan:
             yield from stages(value)
-
-
-@pytest.mark.parametrize("question", QUESTIONS)
-@pytest.mark.parametrize("role", ["USER", "SYSTEM"])
-async def test_a_usual_question_walks_an_index(collection: Any, settings: Settings, question: str, role: str) -> None:
-    request = QUESTIONS[question]
-    caller = Caller("api-key-0", DOMAIN, "u1", APIKeyRole[role])
-    plan = list_plan(request, settings, datetime.now(UTC))
-    pipeline = [*matches(DOMAIN, request.user_id, plan.filter, caller), {"$sort": plan.sort}, {"$limit": plan.limit}]
-    check_walk(collection, pipeline, role)
-
-
-@pytest.mark.parametrize("order", DEEP)
-@pytest.mark.parametrize("side", ["after", "before"])
-async def test_a_deep_page_of_a_connection_walks_an_index(
-    collection: Any, settings: Settings, order: str, side: str
-) -> None:
-    by = DEEP[order]
-    document = {"_id": "api-key-1", "domain_id": DOMAIN, "created_at": datetime.now(UTC)}
-    in_order = Order(str(by.field.value), order.endswith("ASC"))
-    cursors = {"after": None, "before": None} | {side: make_cursor(in_order, document)}
-    arguments = ConnectionArguments(state=None, filter=None, order_by=by, first=20, last=None, **cursors)
-    plan = plan_connection(arguments, {DOMAIN}, settings)
-    caller = Caller("api-key-0", DOMAIN, "u1", APIKeyRole.SYSTEM)
-    pages = [{"$match": condition} for condition in plan.page]
-    pipeline = [*matches(DOMAIN, None, plan.filter, caller), *pages, {"$sort": plan.sort}, {"$limit": plan.limit + 1}]
-    check_walk(collection, pipeline, "SYSTEM")
-
-
-async def test_keys_of_several_domains_are_found_by_an_index(collection: Any) -> None:
-    check_walk(collection, matches_across(["d1", "d2"], ["api-key-1", "api-key-2"]), "SYSTEM")
-
-
-def check_walk(collection: Any, pipeline: list[Any], role: str) -> None:
-    """Fail where the database reads its whole collection for a pipeline, or sorts what an index has in order."""
-    if not ON_MONGODB:
-        pipeline = pipeline[:1]
-    command = {"aggregate": collection.name, "pipeline": pipeline, "cursor": {}}
-    explained = collection.database.command("explain", command, verbosity="queryPlanner")
-    names = set(stages(explained.get("queryPlanner", explained)))
-    assert "COLLSCAN" not in names, explained
-    assert "IXSCAN" in names or {"EXPRESS_IXSCAN", "IDHACK", "EXPRESS_CLUSTERED_IXSCAN"} & names, explained
-    # Below DOMAIN_OWNER another index may serve better, and then a user's few keys are sorted.
-    if ON_MONGODB and role == "SYSTEM":
-        assert "SORT" not in names, explained
