@@ -33,7 +33,6 @@ class ApiKeys:
     def __init__(self, database: Database, settings: Settings) -> None:
         self._database = database
         self._collection = database.api_keys
-        self._settings = settings
         self.max_page_size = settings.max_page_size
         self.rates = Rates(settings)
         self.credentials = Credentials(database, settings)
@@ -49,14 +48,7 @@ class ApiKeys:
         Without a caller (from the command line) any key may be created. Raises PermissionDenied. Where the outcome is
         unknown, the error's `extensions.apiKeyId` names the key that may have been created.
         """
-        check_text("user_id", request.user_id)
-        check_text("domain_id", request.domain_id)
-        if request.name is not None:
-            check_text("name", request.name)
-        for field in ("user_id", "domain_id", "name"):
-            # It would be stored, and shown to everyone who may see the key.
-            if secret.contains_secret(getattr(request, field) or ""):
-                raise InvalidArgument(f"{field}: a secret stands in it. Leave it out; whoever has read it can use it.")
+        _check_texts(request)
         if caller is not None:
             check_create(caller, request)
             await self.rates.create(caller)
@@ -181,6 +173,17 @@ class ApiKeys:
         if document is None:
             raise _not_found()
         return read_key(document)
+
+
+def _check_texts(request: CreateAPIKeyRequest) -> None:
+    check_text("user_id", request.user_id)
+    check_text("domain_id", request.domain_id)
+    if request.name is not None:
+        check_text("name", request.name)
+    for field in ("user_id", "domain_id", "name"):
+        # It would be stored, and shown to everyone who may see the key.
+        if secret.contains_secret(getattr(request, field) or ""):
+            raise InvalidArgument(f"{field}: a secret stands in it. Leave it out; whoever has read it can use it.")
 
 
 def _filter_of_one(request: APIKeyRequest, caller: Caller) -> Document:
