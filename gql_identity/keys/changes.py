@@ -104,7 +104,7 @@ class Changes:
             self._tasks = [asyncio.create_task(self._watch()), asyncio.create_task(self._check_callers())]
 
     async def _until_watching(self, subscriber: _Subscriber) -> None:
-        # Every change after the subscription was accepted must reach it, so wait until the stream is open.
+        # The subscriber must get every change after it was accepted, so wait until the stream is open.
         opened = asyncio.create_task(self._watching.wait())
         try:
             while not opened.done() and subscriber.waiting.empty():

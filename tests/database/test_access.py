@@ -1,6 +1,6 @@
 """Who may do what: roles x operations x whose key, and refusals that tell nothing.
 
-Each door is a way to reach one key: it answers True where the key was there for the caller, False where it was not.
+Each door is a way to get at one key; it returns True where the caller may see the key, else False.
 Doors that answer for a missing key must answer the same, byte for byte, for a hidden one.
 """
 
@@ -16,10 +16,10 @@ from tests.conftest import Api, Person
 Door = Callable[[Api, Person, str, str], Awaitable[tuple[bool, Any]]]
 
 
-def graphql_door(query: str, reached: Callable[[Any], bool]) -> Door:
+def graphql_door(query: str, visible: Callable[[Any], bool]) -> Door:
     async def door(api: Api, caller: Person, domain_id: str, key_id: str) -> tuple[bool, Any]:
         answer = await api.run(query, {"domain": domain_id, "key": key_id}, caller)
-        return "errors" not in answer and reached(answer["data"]), answer
+        return "errors" not in answer and visible(answer["data"]), answer
 
     return door
 
@@ -63,7 +63,7 @@ DOORS["_entities"] = _entities
 
 
 def within_reach(query: str) -> Door:
-    """A door that lists all that the caller reaches, by the domain and its users u1 and u2."""
+    """A door that lists all that the caller may see, by the domain and its users u1 and u2."""
 
     async def door(api: Api, caller: Person, domain_id: str, key_id: str) -> tuple[bool, Any]:
         users = [{"__typename": "User", "domainId": domain_id, "userId": user_id} for user_id in ("u1", "u2")]
@@ -101,12 +101,12 @@ DOORS |= {
 }
 
 
-def rest_door(operation: str, message: dict[str, Any], reached: Callable[[Any], bool]) -> Door:
+def rest_door(operation: str, message: dict[str, Any], visible: Callable[[Any], bool]) -> Door:
     async def door(api: Api, caller: Person, domain_id: str, key_id: str) -> tuple[bool, Any]:
         text = json.dumps(message).replace("DOMAIN", domain_id).replace("KEY", key_id)
         headers = {"Authorization": f"Bearer {caller.secret}", "Content-Type": "application/json"}
         answer = await api.client.post(f"/identity/v1/api-key/{operation}", content=text, headers=headers)
-        return answer.status_code == 200 and reached(answer.json()), [answer.status_code, answer.json()]
+        return answer.status_code == 200 and visible(answer.json()), [answer.status_code, answer.json()]
 
     return door
 
@@ -124,7 +124,7 @@ DOORS |= {
     "POST delete": rest_door("delete", ONE, lambda answer: answer == {}),
 }
 
-# Whose key, as (domain, user, role), and who reaches it.
+# Whose key, as (domain, user, role), and which roles may see it.
 ALL = {"USER", "VERIFIER", "DOMAIN_OWNER", "SYSTEM"}
 TARGETS = {
     "own user's, USER": (("d1", "u1", "USER"), ALL),
@@ -141,11 +141,11 @@ TARGETS = {
 @pytest.mark.parametrize("role", sorted(ALL))
 async def test_a_key_outside_the_reach_is_one_that_does_not_exist(api: Api, role: str, door: str) -> None:
     caller = await api.make(role, "d1", "u1")
-    for whose, ((domain_id, user_id, target_role), reached_by) in TARGETS.items():
+    for whose, ((domain_id, user_id, target_role), visible_to) in TARGETS.items():
         target = await api.make(target_role, domain_id, user_id)
-        reached, answer = await DOORS[door](api, caller, domain_id, target.key_id)
-        assert reached == (role in reached_by), (whose, answer)
-        if not reached:
+        visible, answer = await DOORS[door](api, caller, domain_id, target.key_id)
+        assert visible == (role in visible_to), (whose, answer)
+        if not visible:
             missing = "api-key-" + "0" * 32
             _, missing_answer = await DOORS[door](api, caller, domain_id, missing)
             assert json.dumps(answer).replace(target.key_id, missing) == json.dumps(missing_answer), whose
@@ -166,8 +166,8 @@ async def test_lists_and_statistics_see_what_is_within_reach_and_no_more(api: Ap
         own = {caller.key_id}
         seen = {
             people[whose].key_id
-            for whose, ((domain, _, _), reached) in TARGETS.items()
-            if role in reached and domain == "d1"
+            for whose, ((domain, _, _), visible) in TARGETS.items()
+            if role in visible and domain == "d1"
         }
         data = await api.data(LISTED, {"d": "d1"}, caller)
         listed = {key["apiKeyId"] for key in data["apiKeys"]["results"]}

@@ -1,4 +1,4 @@
-"""Keys that are asked for at one moment are one read, and who shares it gets its own and nothing else."""
+"""Keys that are asked for at one moment are one read, and each caller gets its own and nothing else."""
 
 import asyncio
 from typing import Any
@@ -31,7 +31,7 @@ async def test_many_keys_of_one_document_are_one_read(api: Api, reads: list[str]
     assert reads == ["aggregate"]
 
 
-async def test_who_shares_a_read_sees_within_its_own_reach_alone(api: Api) -> None:
+async def test_who_shares_a_read_gets_only_keys_it_may_see(api: Api) -> None:
     callers = [
         await api.make(role, domain, user)
         for role, domain, user in (

@@ -92,7 +92,7 @@ class TestAddresses:
             assert await guess(service, "192.0.2.1", "198.51.100.1") == 401
             assert await guess(service, "192.0.2.1", "198.51.100.2") == 429
 
-    async def test_a_trusted_proxy_is_believed(self, api: Api) -> None:
+    async def test_a_trusted_proxy_names_the_address(self, api: Api) -> None:
         async with limited(
             api, failed_credentials_per_minute=1, trusted_proxies=(ip_network("10.0.0.0/8"),)
         ) as service:

@@ -55,7 +55,7 @@ async def test_many_secrets_are_one_read(api: Api, reads: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("role", "reached"),
+    ("role", "visible"),
     [
         ("USER", {"own USER"}),
         ("VERIFIER", {"own USER", "own SYSTEM", "same domain", "other domain"}),
@@ -63,7 +63,7 @@ async def test_many_secrets_are_one_read(api: Api, reads: list[str]) -> None:
         ("SYSTEM", {"own USER", "own SYSTEM", "same domain", "other domain"}),
     ],
 )
-async def test_a_secret_out_of_reach_is_one_of_no_key(api: Api, role: str, reached: set[str]) -> None:
+async def test_a_secret_of_a_hidden_key_is_as_one_of_no_key(api: Api, role: str, visible: set[str]) -> None:
     caller = await api.make(role)
     targets = {
         "own USER": await api.make("USER"),
@@ -73,11 +73,11 @@ async def test_a_secret_out_of_reach_is_one_of_no_key(api: Api, role: str, reach
     }
     for whose, target in targets.items():
         ((code, _, _),) = await verify(api, caller, target.secret)
-        assert code == ("VALID" if whose in reached else "NOT_FOUND"), whose
+        assert code == ("VALID" if whose in visible else "NOT_FOUND"), whose
         active = await introspect(api, caller, token=target.secret)
         missing = await introspect(api, caller, token=make_secret())
-        assert active.json()["active"] is (whose in reached)
-        if whose not in reached:
+        assert active.json()["active"] is (whose in visible)
+        if whose not in visible:
             assert active.content == missing.content
 
 
