@@ -24,13 +24,18 @@ class KeyLists:
         self._database = database
         self._settings = settings
 
-    async def page(self, request: APIKeyQuery, caller: Caller, fields: frozenset[str], *, count: bool) -> APIKeysInfo:
+    async def page(
+        self, request: APIKeyQuery, caller: Caller, fields: frozenset[str] | None, *, count: bool
+    ) -> APIKeysInfo:
         """A page of the keys that match, and with `count` how many match in all.
 
-        Without `fields` no key is read. Raises InvalidArgument, naming the part of the query.
+        With `fields` None no key is read; with none of them, keys whose number alone matters. Raises InvalidArgument,
+        naming the part of the query.
         """
         check_text("domain_id", request.domain_id)
         plan = list_plan(request, self._settings, now())
+        wants_keys = fields is not None and not plan.count_only
+        fields = fields or frozenset()
         check_selected(fields, plan.wanted)
         matching = match_stages(request.domain_id, request.user_id, plan.filter, caller)
         read = [
@@ -42,7 +47,7 @@ class KeyLists:
         ]
         none: list[Document] = []
         documents, total = await asyncio.gather(
-            self._database.aggregate(read) if fields and not plan.count_only else _unread(none),
+            self._database.aggregate(read) if wants_keys else _unread(none),
             self._count(matching) if count else _unread(None),
         )
         return APIKeysInfo(results=[read_key(document, fields) for document in documents], total_count=total)

@@ -4,6 +4,8 @@ from typing import Any
 
 from graphql import (
     GraphQLArgument,
+    GraphQLError,
+    GraphQLID,
     GraphQLInputField,
     GraphQLInputObjectType,
     GraphQLObjectType,
@@ -21,9 +23,12 @@ from strawberry.schema.config import StrawberryConfig
 
 from ..errors import InvalidArgument
 from ..keys.access import may_see
+from ..keys.checks import check_text
 from ..messages.keys import APIKeyInfo, Domain, User
 from ..messages.values import DATE_TIME, DateTime
+from ..queries.fields import SNAKE_CASE
 from .context import Info
+from .json_literals import read_json_literals
 from .operations import Mutation, Query, Subscription
 from .selection import selected
 
@@ -36,7 +41,8 @@ class FederatedSchema(Schema):
     ) -> list[FederationAny]:
         """The entities that a gateway names, each null where there is none that the caller may see.
 
-        Keys are read at once. Raises InvalidArgument for a representation that names no entity, and for too many.
+        A representation that names no entity is an InvalidArgument in its place, and harms no neighbour. Keys are read
+        at once. Raises InvalidArgument for too many.
         """
         caller, most = info.context.caller, info.context.api_keys.max_page_size
         if len(representations) > most:
@@ -44,20 +50,15 @@ class FederatedSchema(Schema):
         found: list[Any] = [None] * len(representations)
         keys: dict[int, tuple[str, str]] = {}
         for index, representation in enumerate(representations):
-            kind = representation.get("__typename") if isinstance(representation, dict) else None
-            match kind:
-                case "APIKeyInfo":
-                    keys[index] = _reference(index, representation, "domainId", "apiKeyId")
-                case "User":
-                    domain_id, user_id = _reference(index, representation, "domainId", "userId")
-                    if may_see(caller, domain_id, user_id):
-                        found[index] = User(domain_id=domain_id, user_id=user_id)
-                case "Domain":
-                    (domain_id,) = _reference(index, representation, "domainId")
-                    if may_see(caller, domain_id):
-                        found[index] = Domain(domain_id=domain_id)
-                case _:
-                    raise InvalidArgument(f"representations[{index}].__typename: give APIKeyInfo, User or Domain.")
+            try:
+                kind, values = _read_reference(index, representation)
+            except InvalidArgument as error:
+                found[index] = error  # graphql-core takes it for the error of this place
+                continue
+            if kind is APIKeyInfo:
+                keys[index] = (values["domain_id"], values["api_key_id"])
+            elif may_see(caller, **values):
+                found[index] = kind(**values)
         if keys:
             fields = selected(info)
             read = await info.context.api_keys.find_many(list(keys.values()), caller, fields)
@@ -66,13 +67,31 @@ class FederatedSchema(Schema):
         return found
 
 
-def _reference(index: int, representation: Any, *fields: str) -> Any:
-    """The values of these fields of a representation; raises InvalidArgument where one is no string."""
-    values = tuple(map(representation.get, fields))
-    if {*map(type, values)} != {str}:
-        field = next(field for field, value in zip(fields, values, strict=True) if not isinstance(value, str))
-        raise InvalidArgument(f"representations[{index}].{field}: give a string.")
-    return values
+_ENTITIES: dict[str, tuple[type, tuple[str, ...]]] = {  # by name, each with the fields of its key
+    "APIKeyInfo": (APIKeyInfo, ("domainId", "apiKeyId")),
+    "User": (User, ("domainId", "userId")),
+    "Domain": (Domain, ("domainId",)),
+}
+
+
+def _read_reference(index: int, representation: Any) -> tuple[type, dict[str, str]]:
+    """The type and the key, by Python's names, of a representation; raises InvalidArgument where it names none."""
+    name = representation.get("__typename") if isinstance(representation, dict) else None
+    if not isinstance(name, str) or name not in _ENTITIES:
+        raise InvalidArgument(f"representations[{index}].__typename: give APIKeyInfo, User or Domain.")
+    type_, fields = _ENTITIES[name]
+    place = f"representations[{index}]"
+    return type_, {SNAKE_CASE[field]: _read_id(f"{place}.{field}", representation.get(field)) for field in fields}
+
+
+def _read_id(path: str, value: Any) -> str:
+    """A value as the type ID reads it; raises InvalidArgument."""
+    try:
+        text: str = GraphQLID.coerce_input_value(value)
+    except GraphQLError:
+        raise InvalidArgument(f"{path}: give a string.") from None
+    check_text(path, text)
+    return text
 
 
 def _make_schema() -> FederatedSchema:
@@ -96,6 +115,7 @@ def _make_schema() -> FederatedSchema:
                 input_.default_value = Undefined
             # A root field's `input` is what the type of it says.
             input_.description = input_.description or get_named_type(input_.type).description
+    read_json_literals(made._schema)
     _describe_federation(made._schema)
     sdl = subgraph_sdl(made)
     made._schema.type_map["_Service"].fields["sdl"].resolve = lambda *_: sdl  # type: ignore[attr-defined]

@@ -42,9 +42,9 @@ class Query:
     @strawberry.field(description="A page of a domain's keys.")
     async def api_keys(self, info: Info, input: APIKeyQuery) -> APIKeysInfo | None:
         """The seed's `list`."""
-        count = "total_count" in selected(info)
-        fields = selected(info, "results")
-        return await info.context.api_keys.lists.page(input, info.context.caller, fields, count=count)
+        parts = selected(info)
+        fields = selected(info, "results") if "results" in parts else None
+        return await info.context.api_keys.lists.page(input, info.context.caller, fields, count="total_count" in parts)
 
     @strawberry.field(
         description="A statistic of a domain's keys: `{results: [...]}`, with `total_count` when paged. "

@@ -19,6 +19,7 @@ def selected_parts(info: Info[Any, Any]) -> Parts:
 def selected(info: Info[Any, Any], *path: str) -> frozenset[str]:
     """The names, in snake_case, of the fields selected below a field, or below `path` in it.
 
+    `__typename` is not among them: empty does not mean that the object itself is not wanted.
     Merges all of its nodes, follows each fragment once, and leaves out what `@skip` and `@include` leave out.
     """
     # A compiled plan keeps what was found in its earlier runs.

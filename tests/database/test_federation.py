@@ -210,24 +210,61 @@ async def test_the_owner_of_a_verified_key_of_another_domain_shows_no_keys(api: 
     }
 
 
-async def test_a_reference_that_is_none_is_refused_and_too_many_are_too(api: Api, system: Person) -> None:
+WRONG_REFERENCES: list[tuple[Any, str]] = [
+    (1, "__typename"),
+    ("User", "__typename"),
+    ([], "__typename"),
+    ({}, "__typename"),
+    ({"domainId": "d1"}, "__typename"),
+    ({"__typename": "State"}, "__typename"),
+    ({"__typename": ["User"]}, "__typename"),
+    ({"__typename": "Domain"}, "domainId"),
+    ({"__typename": "Domain", "domainId": None}, "domainId"),
+    ({"__typename": "Domain", "domainId": ["d1"]}, "domainId"),
+    ({"__typename": "Domain", "domainId": True}, "domainId"),
+    ({"__typename": "User", "domainId": "d1"}, "userId"),
+    ({"__typename": "User", "domainId": "d1", "userId": 1.5}, "userId"),
+    ({"__typename": "User", "domainId": "d1", "userId": "u" * 256}, "userId"),
+    ({"__typename": "APIKeyInfo", "domainId": "d1", "apiKeyId": {"$gt": ""}}, "apiKeyId"),
+    ({"__typename": "APIKeyInfo", "domainId": "", "apiKeyId": "x"}, "domainId"),
+]
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+async def test_a_bad_reference_is_null_with_an_error_in_its_place_and_harms_no_neighbour(
+    api: Api, system: Person, reads: list[str], compiled: bool
+) -> None:
+    settings = api.settings.model_copy(update={"compiled_execution": compiled})
+    async with running(settings) as either:
+        await entities(either, [], "... on User { userId }", system)
+        query = "query($r: [_Any!]!) { _entities(representations: $r) { __typename ... on APIKeyInfo { apiKeyId } } }"
+        good = [key(f"api-key-{1:032x}"), key(f"api-key-{11:032x}"), domain("d1")]
+        for wrong, field in WRONG_REFERENCES:
+            for _ in range(2):  # the second time it runs compiled
+                await either.data("{ __typename }", by=system)  # so that the caller's own key is cached
+                reads.clear()
+                answer = await either.run(query, {"r": [good[0], wrong, good[1], wrong, good[2]]}, system)
+                first, second = ids(1, [0, 1])
+                assert answer["data"]["_entities"] == [
+                    {"__typename": "APIKeyInfo", **first},
+                    None,
+                    {"__typename": "APIKeyInfo", **second},
+                    None,
+                    {"__typename": "Domain"},
+                ], wrong
+                assert [error["path"] for error in answer["errors"]] == [["_entities", 1], ["_entities", 3]], wrong
+                assert {error["extensions"]["code"] for error in answer["errors"]} == {"INVALID_ARGUMENT"}
+                assert f"representations[1].{field}: " in answer["errors"][0]["message"], wrong
+                assert reads == ["find"]
+
+
+async def test_a_number_in_a_reference_is_read_as_an_id_reads_it(api: Api, system: Person) -> None:
+    found = await entities(api, [user(7), user(7.0)], "... on User { userId }", system)  # type: ignore[arg-type]
+    assert found == [{"__typename": "User", "userId": "7"}] * 2
+
+
+async def test_too_many_references_are_refused(api: Api, system: Person) -> None:
     query = "query($r: [_Any!]!) { _entities(representations: $r) { __typename } }"
-    references: list[Any] = [
-        1,
-        "User",
-        [],
-        {},
-        {"domainId": "d1"},
-        {"__typename": "State"},
-        {"__typename": ["User"]},
-        {"__typename": "Domain"},
-        {"__typename": "Domain", "domainId": None},
-        {"__typename": "User", "domainId": "d1"},
-        {"__typename": "User", "domainId": "d1", "userId": 1},
-        {"__typename": "APIKeyInfo", "domainId": "d1", "apiKeyId": {"$gt": ""}},
-    ]
-    for wrong in references:
-        assert await api.code(query, {"r": [domain("d1"), wrong]}, system) == "INVALID_ARGUMENT", wrong
     few = api.settings.model_copy(update={"max_page_size": 3})
     async with running(few) as small:
         assert len(await entities(small, [domain("d1")] * 3, "", system)) == 3
