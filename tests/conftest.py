@@ -1,9 +1,11 @@
 """What tests share: a real database, the application in this process, and people with keys."""
 
+import asyncio
 import logging
 import os
 import secrets
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ import httpx
 import pymongo
 import pytest
 import structlog
+import uvicorn
 from pydantic import SecretStr
 from starlette.applications import Starlette
 from strawberry import ID
@@ -161,6 +164,21 @@ class running:
     async def __aexit__(self, *error: Any) -> None:
         await self._client.aclose()
         await self._lifespan.__aexit__(*error)
+
+
+@asynccontextmanager
+async def listening(app: Any) -> AsyncIterator[str]:
+    """The application on a port; its life span is the fixture's own affair."""
+    server = uvicorn.Server(uvicorn.Config(app, port=0, lifespan="off", log_config=None, timeout_graceful_shutdown=1))
+    server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
+    task = asyncio.create_task(server._serve())
+    while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
+        await asyncio.sleep(0.01)
+    try:
+        yield f"127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        await task
 
 
 @pytest.fixture

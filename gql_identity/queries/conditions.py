@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from ..messages.query import APIKeyCondition, APIKeyListQuery, APIKeyStatisticsQuery
+from ..messages.values import utc_milliseconds
 from ..settings import Settings
 from .fields import FIELDS, INSTANT, NUMBER, Column, Document, Kind, get_column
 from .inputs import check_count, invalid, json_type, quoted, read_aliased, read_items, read_number, read_text
@@ -103,15 +104,20 @@ def _single(kind: Kind, value: Any, path: str, *, null: bool) -> Any:
     return read_text(value, path)
 
 
+# Dates and times of ISO 8601, in its extended or basic format; Python would read week dates and any separator too.
+_ISO_8601 = re.compile(r"[0-9]{4}-?[0-9]{2}-?[0-9]{2}([Tt ][0-9:.,]+([Zz]|[+-][0-9]{2}(:?[0-5][0-9])?)?)?")
+
+
 def _instant(value: Any, path: str) -> datetime:
     """An instant in whole milliseconds, as the database stores it; without an offset it is UTC."""
     text = read_text(value, path)
     try:
-        instant = datetime.fromisoformat(text)
-        instant = instant.astimezone(UTC) if instant.tzinfo else instant.replace(tzinfo=UTC)
+        if not _ISO_8601.fullmatch(text):
+            raise ValueError
+        instant = datetime.fromisoformat(text.upper())
+        return utc_milliseconds(instant if instant.tzinfo else instant.replace(tzinfo=UTC))
     except (ValueError, OverflowError):
         raise invalid(path, f"{quoted(text)} is not ISO 8601, as 2026-11-23T04:36:42Z is") from None
-    return instant.replace(microsecond=instant.microsecond // 1000 * 1000)
 
 
 _FROM_NOW = re.compile(r"(now|now/d|now/w|now/m)(?: *([+-]) *([0-9]{1,18}) *([smhdw]))?")

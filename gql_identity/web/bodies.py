@@ -1,5 +1,6 @@
 """Request bodies: their media type, their bytes, and the JSON or form in them."""
 
+import re
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -14,15 +15,20 @@ JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"
 
 
+# The parameters of a media type (RFC 9110, section 5.6.6): names, and values that may be quoted.
+_PARAMETER = re.compile(r';[ \t]*(?:([^\s;=]+)[ \t]*(?:=[ \t]*("(?:[^"\\]|\\.)*"|[^;"]*))?)?')
+
+
 async def read_json_body(headers: Headers, receive: Receive) -> bytes:
     """The bytes of a body that is sent as JSON in UTF-8; `parse_json` reads them.
 
-    Raises BadRequest for another media type or charset, ClientDisconnect when the client goes away.
+    Raises BadRequest for another media type, charset or content coding, ClientDisconnect when the client goes away.
     """
-    media_type, _, parameters = headers.get("content-type", "").lower().partition(";")
-    if media_type.strip() != JSON or parameters.strip().replace('"', "") not in ("", "charset=utf-8"):
+    content_type = headers.get("content-type", "")
+    # Other parameters mean nothing for JSON (RFC 8259, section 11), and some clients send them.
+    if content_type != JSON and not _is_utf8(content_type, JSON):
         raise BadRequest(f"Send the request as `Content-Type: {JSON}`, in UTF-8.", 415, {"Accept-Post": JSON})
-    return await _read_body(receive)
+    return await _read_body(headers, receive)
 
 
 async def read_form(headers: Headers, receive: Receive) -> dict[str, list[str]]:
@@ -30,9 +36,9 @@ async def read_form(headers: Headers, receive: Receive) -> dict[str, list[str]]:
 
     Raises BadRequest for another media type or encoding, ClientDisconnect when the client goes away.
     """
-    if headers.get("content-type", "").partition(";")[0].strip().lower() != FORM:
-        raise BadRequest(f"Send `Content-Type: {FORM}`.", 415)
-    body = await _read_body(receive)
+    if not _is_utf8(headers.get("content-type", ""), FORM):
+        raise BadRequest(f"Send `Content-Type: {FORM}`.", 415, {"Accept-Post": FORM})
+    body = await _read_body(headers, receive)
     try:
         return parse_qs(body.decode(), keep_blank_values=True, max_num_fields=20)
     except ValueError:
@@ -47,7 +53,27 @@ def parse_json(text: bytes, subject: str = "The body") -> Any:
         raise BadRequest(f"{subject} is not JSON in UTF-8.") from None
 
 
-async def _read_body(receive: Receive) -> bytes:
+def _is_utf8(content_type: str, media_type: str) -> bool:
+    """Whether a Content-Type header is of this media type, with no charset or UTF-8."""
+    sent, separator, rest = content_type.lower().partition(";")
+    if sent.strip() != media_type:
+        return False
+    at, parameters = 0, separator + rest
+    while at < len(parameters):
+        parameter = _PARAMETER.match(parameters, at)
+        if parameter is None:
+            return False
+        if parameter[1] == "charset" and (parameter[2] or "").strip(' \t"') not in ("utf-8", "utf8"):
+            return False
+        at = parameter.end()
+    return True
+
+
+async def _read_body(headers: Headers, receive: Receive) -> bytes:
+    codings = {coding.strip().lower() for line in headers.getlist("content-encoding") for coding in line.split(",")}
+    if codings - {"", "identity"}:
+        reason = "Send the body without `Content-Encoding`: compressed bodies are not read."
+        raise BadRequest(reason, 415, {"Accept-Encoding": "identity"})
     parts = []
     while True:
         message = await receive()

@@ -32,6 +32,7 @@ GRAPHIQL_HEADERS = {
     "style-src 'self' 'unsafe-inline'; font-src 'self' data:; img-src 'self' data:; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
 }
+_SAFE = (HTTPMethod.GET, HTTPMethod.HEAD)  # HEAD has GET's headers, and the server leaves out the body
 
 
 class GraphQLEndpoint:
@@ -55,7 +56,7 @@ class GraphQLEndpoint:
         headers = Headers(scope=scope)
         accept = read_accept(", ".join(headers.getlist("accept")))
         response: Response
-        if accept.wants_html and self._shows_graphiql and scope["method"] == HTTPMethod.GET:
+        if accept.wants_html and self._shows_graphiql and scope["method"] in _SAFE:
             response = FileResponse(GRAPHIQL, media_type="text/html", headers=GRAPHIQL_HEADERS)
         else:
             try:
@@ -76,7 +77,7 @@ class GraphQLEndpoint:
         try:
             operation = self._operations.find(request, caller)
             scope["operation_name"] = operation.name
-            if scope["method"] == HTTPMethod.GET and not operation.is_query:
+            if scope["method"] in _SAFE and not operation.is_query:
                 raise BadRequest("GET runs queries only: send a mutation by POST.", 405, {"Allow": "POST"})
             if operation.is_subscription and not accept.takes_streams:
                 raise BadRequest(f"Send a subscription over WebSocket, or with `Accept: {EVENTS}`.")
@@ -117,10 +118,10 @@ async def _read(scope: Scope, receive: Receive, headers: Headers) -> Any:
     match scope["method"]:
         case HTTPMethod.POST:
             return parse_json(await read_json_body(headers, receive))
-        case HTTPMethod.GET:
+        case HTTPMethod.GET | HTTPMethod.HEAD:
             return _read_query_string(scope)
         case _:
-            raise BadRequest("Send GraphQL requests by GET or POST.", 405, {"Allow": "GET, POST"})
+            raise BadRequest("Send GraphQL requests by GET or POST.", 405, {"Allow": "GET, HEAD, POST"})
 
 
 def _read_query_string(scope: Scope) -> dict[str, Any]:
@@ -129,7 +130,10 @@ def _read_query_string(scope: Scope) -> dict[str, Any]:
     if len(fields) < len(parameters):
         raise BadRequest("Give each parameter once.")
     for name in ("variables", "extensions"):
-        if name in fields:
+        # An empty parameter is one that is not given: forms and URL builders send it so.
+        if fields.get(name) == "":
+            del fields[name]
+        elif name in fields:
             fields[name] = parse_json(fields[name].encode(), f"`{name}`")
     return fields
 

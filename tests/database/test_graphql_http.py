@@ -1,6 +1,7 @@
 """GraphQL over HTTP: what is read and refused, and how it is answered."""
 
 import asyncio
+import gzip
 import hashlib
 import json
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 
 from gql_identity.errors import StartError
 from gql_identity.execution import documents
-from tests.conftest import Api, Person, running
+from tests.conftest import Api, Person, listening, running
 
 GRAPHQL_JSON = "application/graphql-response+json"
 TYPENAME = "{ __typename }"
@@ -100,7 +101,9 @@ class TestMediaTypes:
             "application/graphql",
             "application/json; charset=latin-1",
             "application/json; charset=utf-16",
-            "application/json; version=2",
+            "application/json; a=b; Charset=iso-8859-1",
+            "application/json, text/plain",
+            "application/jsonp",
             "",
         ],
     )
@@ -111,18 +114,43 @@ class TestMediaTypes:
         assert answer.headers["Accept-Post"] == "application/json"
 
     @pytest.mark.parametrize(
-        "content_type", ["application/json; charset=utf-8", 'Application/JSON ; charset="UTF-8"', "application/json;"]
+        "content_type",
+        [
+            "application/json; charset=utf-8",
+            'Application/JSON ; charset="UTF-8"',
+            "application/json;",
+            "application/json; ;charset=utf8 ; ",
+            "application/json; version=2; charset=utf-8; odata.metadata=minimal",
+            'application/json; profile="a; charset=latin-1"',
+        ],
     )
     async def test_json_in_utf_8_is_read_however_it_is_written(self, api: Api, content_type: str) -> None:
         assert (await post(api, json.dumps({"query": TYPENAME}), Content_Type=content_type)).json() == DATA
 
+    @pytest.mark.parametrize("coding", ["gzip", "br", "identity, deflate"])
+    @pytest.mark.parametrize("path", ["/graphql", "/identity/v1/api-key/list", "/introspect"])
+    async def test_a_compressed_body_is_refused_and_told_what_is_read(self, api: Api, path: str, coding: str) -> None:
+        system = await api.make()
+        kind = "application/x-www-form-urlencoded" if path == "/introspect" else "application/json"
+        headers = {"Content-Type": kind, "Content-Encoding": coding, "Authorization": f"Bearer {system.secret}"}
+        answer = await api.client.post(path, content=gzip.compress(b"{}"), headers=headers)
+        assert (answer.status_code, answer.headers["Accept-Encoding"]) == (415, "identity")
+        assert "Content-Encoding" in answer.text
+
+    async def test_an_identity_coding_is_none(self, api: Api) -> None:
+        assert (await post(api, json.dumps({"query": TYPENAME}), Content_Encoding="Identity")).json() == DATA
+
 
 class TestMethods:
-    @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE", "OPTIONS", "HEAD", "TRACE"])
+    @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"])
     async def test_others_than_get_and_post_are_refused(self, api: Api, method: str) -> None:
         answer = await api.client.request(method, "/graphql")
         assert answer.status_code == 405
-        assert answer.headers["Allow"] == "GET, POST"
+        assert answer.headers["Allow"] == "GET, HEAD, POST"
+
+    async def test_empty_variables_and_extensions_are_as_absent(self, api: Api) -> None:
+        parameters = {"query": TYPENAME, "variables": "", "extensions": "", "operationName": ""}
+        assert (await api.client.get("/graphql", params=parameters)).json() == DATA
 
     async def test_get_runs_a_query_with_variables_and_extensions(self, api: Api) -> None:
         system = await api.make()
@@ -137,6 +165,27 @@ class TestMethods:
         answer = await api.client.get("/graphql", params=parameters, headers=headers)
         assert answer.json()["data"] == {"apiKeys": {"totalCount": 1}}
         assert answer.json()["extensions"]["cost"] > 0
+
+    async def test_head_has_the_headers_of_get_and_no_body(self, api: Api) -> None:
+        system = await api.make()
+        authorization = {"Authorization": f"Bearer {system.secret}", "X-Request-ID": "one"}
+        async with listening(api.app) as address, httpx.AsyncClient(base_url=f"http://{address}") as client:
+            for path, accept in (
+                (f"/graphql?query={TYPENAME}", "application/json"),
+                ("/graphql?query={", "application/graphql-response+json"),
+                ("/graphql?query=mutation{__typename}", "application/json"),
+                ("/graphql", "text/html"),
+                ("/livez", "*/*"),
+                ("/readyz", "*/*"),
+                ("/identity/v1/openapi.json", "*/*"),
+            ):
+                headers = authorization | {"Accept": accept}
+                get, head = [await client.request(method, path, headers=headers) for method in ("GET", "HEAD")]
+                assert (get.status_code, dict(get.headers) | {"date": ""}) == (
+                    head.status_code,
+                    dict(head.headers) | {"date": ""},
+                ), path
+                assert (len(head.content), len(get.content)) == (0, int(get.headers["Content-Length"]))
 
     @pytest.mark.parametrize("query", ["mutation { __typename }", "query A { __typename } mutation B { __typename }"])
     async def test_get_runs_no_mutation(self, api: Api, query: str) -> None:

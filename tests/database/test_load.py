@@ -15,9 +15,8 @@ import httpx
 import pytest
 from websockets.asyncio.client import connect
 
-from ..conftest import Api
+from ..conftest import Api, listening
 from ..processes import CREATE, GET, Service, serving
-from .test_subscriptions import listening
 
 # For a shorter look while working on it.
 SECONDS = float(os.environ.get("TEST_LOAD_SECONDS", "120"))

@@ -11,8 +11,8 @@ import pytest
 from gql_identity.keys.api_keys import ApiKeys
 from gql_identity.logs import configure_logs
 from gql_identity.settings import Settings
-from tests.conftest import Api, running
-from tests.database.test_subscriptions import connected, listening, subscribe
+from tests.conftest import Api, listening, running
+from tests.database.test_subscriptions import connected, subscribe
 
 TYPENAME = "{ __typename }"
 STATS = '{ apiKeyStats(input: {domainId: "d1", query: {distinct: "state"}}) }'

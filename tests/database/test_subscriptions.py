@@ -9,31 +9,15 @@ from typing import Any
 
 import httpx
 import pytest
-import uvicorn
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from gql_identity.settings import Settings
 from gql_identity.web import websocket as graphql_ws
-from tests.conftest import Api, Person, running
+from tests.conftest import Api, Person, listening, running
 
 CHANGED = """subscription($i: APIKeyChangedRequest!) {
     apiKeyChanged(input: $i) { type apiKeyInfo { apiKeyId state userId apiKey } } }"""
-
-
-@asynccontextmanager
-async def listening(app: Any) -> AsyncIterator[str]:
-    """The application on a port; its life span is the fixture's own affair."""
-    server = uvicorn.Server(uvicorn.Config(app, port=0, lifespan="off", log_config=None, timeout_graceful_shutdown=1))
-    server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
-    task = asyncio.create_task(server._serve())
-    while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
-        await asyncio.sleep(0.01)
-    try:
-        yield f"127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        await task
 
 
 @pytest.fixture
