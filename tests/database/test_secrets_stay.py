@@ -308,11 +308,11 @@ async def test_a_refused_write_of_uses_logs_no_digest(
     with pymongo.MongoClient[dict[str, Any]](mongo_uri) as client:
         client.get_default_database().api_keys.create_index("digest", unique=True, name="refuses_the_second")
     configure_logs("info", "json")
-    uses = api.app.state.api_keys.credentials.uses
-    monkeypatch.setattr("gql_identity.storage.uses.FLUSH_SECONDS", 0.05)
+    last_uses = api.app.state.api_keys.credentials.last_uses
+    monkeypatch.setattr("gql_identity.storage.last_uses.FLUSH_SECONDS", 0.05)
     for key in keys:
-        uses.moves(key.key_id, key.domain_id, digest)
-    writing = asyncio.create_task(uses.keep_writing())
+        last_uses.move_digest(key.key_id, key.domain_id, digest)
+    writing = asyncio.create_task(last_uses.keep_writing())
     await asyncio.sleep(0.5)
     writing.cancel()
     logged = "".join(capsys.readouterr())
