@@ -38,7 +38,7 @@ def read_accept(header: str) -> Accept:
 
 
 def _media_ranges(header: str) -> list[tuple[str, float]]:
-    """The media ranges of a header and their qualities; one that cannot be read has quality 0."""
+    """The media ranges of a header and their qualities; an invalid quality counts as 0."""
     ranges = []
     for part in header.split(",")[:100]:
         name, *parameters = (piece.strip().lower() for piece in part.split(";"))

@@ -10,7 +10,7 @@ from ..keys.rates import Rates, client_address
 from ..keys.validity import is_valid
 from ..settings import Settings
 
-_REFUSED = "This key opens nothing: it is wrong, disabled or deleted."
+_REFUSED = "Invalid API key: it is wrong, disabled or deleted."
 
 
 class Authenticator:
@@ -24,15 +24,15 @@ class Authenticator:
     async def authenticate(self, scope: Scope) -> Caller | None:
         """The caller that the Authorization header names (RFC 6750, section 2.1); None without such a header.
 
-        Raises Unauthenticated for a header that is not `Bearer SECRET`, and alike for a key that is wrong, disabled
-        or deleted; ResourceExhausted for a caller, or an address that sends wrong keys, over its rate.
+        Raises Unauthenticated for a header that is not `Bearer SECRET`, and for a key that is wrong, disabled or
+        deleted; ResourceExhausted for a caller, or an address that sends wrong keys, above its rate limit.
         """
         sent = [value.decode("latin-1") for name, value in scope["headers"] if name == b"authorization"]
-        # Several headers are one invalid credential: a proxy before us may have checked another than we would.
+        # Several headers count as one invalid credential: a proxy may have checked another one than the service would.
         return await self.identify(", ".join(sent), scope) if sent else None
 
     async def identify(self, authorization: str, scope: Scope) -> Caller:
-        """As `authenticate`, for the text of an Authorization header that came another way."""
+        """As `authenticate`, for the value of an Authorization header that was sent outside the HTTP headers."""
         scheme, _, secret = authorization.strip().partition(" ")
         is_bearer = scheme.lower() == "bearer"
         key = await self._credentials.find(secret.strip()) if is_bearer else None
@@ -51,8 +51,8 @@ class Authenticator:
         return caller
 
     async def _count_failure(self, scope: Scope) -> None:
-        # The address is looked at only after a failure: a valid key passes, whatever else came from its address.
+        # Addresses are limited only after a failure: a valid key works whatever else its address sends.
         peer = scope["client"][0] if scope.get("client") else ""
-        # A proxy may add its own line below the client's.
+        # A proxy may add its own header below the client's.
         forwarded_for = ",".join(Headers(scope=scope).getlist("x-forwarded-for"))
         await self._rates.failed_credential(client_address(peer, forwarded_for, self._settings))

@@ -12,9 +12,9 @@ T = TypeVar("T")
 
 
 async def in_time(work: Awaitable[T], seconds: float) -> T:
-    """The result of `work`, whose database calls have the same deadline.
+    """Await `work`, whose database calls get the same deadline.
 
-    Raises DeadlineExceeded, and cancels the work, after this many seconds.
+    After this many seconds, cancels the work and raises DeadlineExceeded.
     """
     DEADLINE.set(time.monotonic() + seconds)
     try:

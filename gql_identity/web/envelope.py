@@ -1,4 +1,4 @@
-"""The envelope of every HTTP request: its id, the bounds of its body, safe headers and its line in the log."""
+"""Middleware for every HTTP request: its id, the limits of its body, security headers and its log line."""
 
 import asyncio
 import re
@@ -19,25 +19,25 @@ from ..settings import Settings
 
 log = structlog.get_logger()
 
-# Every response has these; GraphiQL's page and scripts set some of them otherwise.
+# Every response has these headers; GraphiQL's page and scripts set their own values for some.
 SAFE_HEADERS = {
     "Cache-Control": "private, no-store",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
-LINGER_SECONDS = 2.0  # how long a connection stays open for a client to read why its body is refused
+LINGER_SECONDS = 2.0  # to let a client read why its body is refused before the connection closes
 _BODY_REFUSED = {408, 413}
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
 def note_errors(scope: Scope, *codes: str) -> None:
-    """Have the request's line in the log name these error codes."""
+    """Add these error codes to the request's log line."""
     scope.setdefault("error_codes", set()).update(codes)
 
 
 class Envelope:
-    """Middleware around every HTTP request; it passes `/graphql` on to its endpoint, the rest to the router."""
+    """Middleware for every HTTP request. Requests to `/graphql` skip the router."""
 
     def __init__(self, app: ASGIApp, settings: Settings, requests: RequestLog, graphql: ASGIApp | None) -> None:
         self._app = app
@@ -52,7 +52,7 @@ class Envelope:
         ]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on."""
+        """Serve one request; a WebSocket or life span passes unchanged."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -67,8 +67,8 @@ class Envelope:
                 status = message["status"]
                 self._add_headers(message, request_id)
             elif status in _BODY_REFUSED:
-                # Closing with unread input would reset the connection, and the client would lose the response. So
-                # the response is sent whole, and its end waits for the client.
+                # Closing a connection with unread input resets it, and the client loses the response. So the whole
+                # response is sent first, then the rest of the body is read before the response ends.
                 await send({**message, "more_body": True})
                 await _discard(receive)
                 message = {"type": "http.response.body"}
@@ -78,14 +78,14 @@ class Envelope:
             app = self._graphql if self._graphql is not None and scope["path"] == "/graphql" else self._app
             await app(scope, self._bounded(receive), respond)
         except ClientDisconnect:
-            pass  # the client went away while it was sending
+            pass  # the client disconnected while it was sending
         except Exception as error:
             log.error("unexpected error", exc_info=error)
             if status:
                 raise
             await _refuse(Internal(request_id), scope, receive, respond)
         except asyncio.CancelledError:
-            # The service stops, and the time that running requests get is over.
+            # The service is stopping, and the grace period of running requests is over.
             if not status:
                 stopping = Unavailable("The service is stopping. Try again.")
                 stopping.headers = {"Connection": "close"}
@@ -115,7 +115,7 @@ class Envelope:
                     headers.add_vary_header(name)
 
     def _bounded(self, receive: Receive) -> Receive:
-        """`receive`, raising BadRequest for a body that is too large or comes too slowly."""
+        """A `receive` that raises BadRequest for a body that is too large or arrives too slowly."""
         read = 0
         complete = False
         limit = self._max_body_bytes
@@ -123,13 +123,13 @@ class Envelope:
 
         async def receive_bounded() -> Message:
             nonlocal read, complete
-            if complete:  # the only message left to come says that the client went away
+            if complete:  # only a disconnect can follow
                 return await receive()
             try:
                 async with asyncio.timeout(max(0, deadline - time.monotonic())):
                     message = await receive()
             except TimeoutError:
-                raise BadRequest("The body came too slowly.", 408, {"Connection": "close"}) from None
+                raise BadRequest("The body arrived too slowly.", 408, {"Connection": "close"}) from None
             complete = not message.get("more_body", False)
             read += len(message.get("body", b""))
             if read > limit:
@@ -140,7 +140,7 @@ class Envelope:
 
 
 def _request_id(scope: Scope) -> str:
-    """The client's X-Request-ID where it is short, plain and no secret; else a new one."""
+    """The client's X-Request-ID if it is short, plain and not a secret, else a new id."""
     for name, value in scope["headers"]:
         if name == b"x-request-id":
             given: str = value.decode("latin-1")
@@ -157,7 +157,7 @@ async def _refuse(error: ServiceError, scope: Scope, receive: Receive, send: Sen
 
 
 async def _discard(receive: Receive) -> None:
-    """Read what a client still sends, until its end or until it had its time."""
+    """Read and discard the rest of a request, for at most LINGER_SECONDS."""
     with suppress(TimeoutError):
         async with asyncio.timeout(LINGER_SECONDS):
             while (await receive()).get("more_body", False):

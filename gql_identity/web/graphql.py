@@ -1,4 +1,4 @@
-"""GraphQL over HTTP: requests are read, answered and refused (graphql.github.io/graphql-over-http)."""
+"""GraphQL over HTTP (graphql.github.io/graphql-over-http): reads requests and returns responses."""
 
 from http import HTTPMethod
 from pathlib import Path
@@ -48,7 +48,7 @@ class GraphQLEndpoint:
         self._shows_graphiql = settings.shows_graphiql and GRAPHIQL.exists()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request; an expected error is a GraphQL response."""
+        """Serve one request; an expected error becomes a GraphQL response."""
         if scope["type"] == "websocket":
             websocket = WebSocket(scope, receive, send)
             await Connection(websocket, self._operations, self._authenticator, self._requests, self._settings).serve()
@@ -66,7 +66,7 @@ class GraphQLEndpoint:
                 response = _json(scope, error.status, accept, refused(error))
                 response.headers.update(error.headers)
             except ClientDisconnect:
-                return  # the client went away while it was sending
+                return  # the client disconnected while it was sending
         await response(scope, receive, send)
 
     async def _respond(self, fields: Any, scope: Scope, accept: Accept) -> Response:
@@ -81,7 +81,7 @@ class GraphQLEndpoint:
                 raise BadRequest("GET runs queries only: send a mutation by POST.", 405, {"Allow": "POST"})
             if operation.is_subscription and not accept.takes_streams:
                 raise BadRequest(f"Send a subscription over WebSocket, or with `Accept: {EVENTS}`.")
-            # Some clients accept streams for every request, after JSON; only a subscription needs one.
+            # Some clients accept event streams, after JSON, for every request; only a subscription needs one.
             if operation.is_subscription or accept.takes_only_streams:
                 return event_stream(self._operations.answers(operation, request, caller), scope)
             answer = await self._operations.answer(operation, request, caller)
@@ -89,12 +89,12 @@ class GraphQLEndpoint:
             answer = refused(error)
             if accept.takes_only_streams:
                 return event_stream(only(answer), scope)
-        # Clients of the older media type expect 200 whatever became of the request.
+        # Clients that ask for `application/json` expect status 200 even for a request error.
         status = 400 if not answer.executed and accept.media_type == GRAPHQL_JSON else 200
         return _json(scope, status, accept, answer)
 
     async def _respond_to_batch(self, batch: list[Any], scope: Scope, accept: Accept) -> Response:
-        """Answer several requests, which run one after the other; raises BadRequest."""
+        """Run the requests of a batch one after the other. Raises BadRequest."""
         most = self._settings.max_batch
         if not 1 <= len(batch) <= most:
             allowed = f"1 to {most} requests" if most else "one request, as a JSON object"

@@ -1,4 +1,4 @@
-"""GraphQL operations, found, run and refused alike over HTTP, in a batch, as events and over WebSocket."""
+"""Finding and running GraphQL operations, the same for HTTP, batches, event streams and WebSockets."""
 
 from collections.abc import AsyncGenerator
 
@@ -20,7 +20,7 @@ from .deadline import in_time
 
 
 class GraphQLOperations:
-    """The operations that requests name."""
+    """Finds and runs the operations of requests."""
 
     def __init__(self, executor: Executor, api_keys: ApiKeys, changes: Changes, settings: Settings) -> None:
         self._executor = executor
@@ -30,29 +30,29 @@ class GraphQLOperations:
         self._timeout_seconds = settings.operation_timeout_seconds
 
     def find(self, request: Request, caller: Caller | None) -> Operation:
-        """The operation that a request names, which the caller may run; raises RequestError."""
+        """The operation of a request. Raises RequestError, also where the caller may not run it."""
         authenticated = caller is not None
         hidden = hidden_fields(self._introspection_for, authenticated=authenticated)
-        # Only a caller may register a document, so that nobody else can fill the store.
+        # Only callers with a key may register documents, so that nobody else can fill the store.
         return self._executor.operation(request, hidden, may_store=authenticated)
 
     async def answer(self, operation: Operation, request: Request, caller: Caller | None) -> Answer:
-        """The answer to a query or mutation; raises RequestError for one that costs too much."""
+        """Run a query or mutation. Raises RequestError where its cost is too high."""
         context = Context(self._api_keys, self._changes, caller)
         return await self._executor.execute(operation, request, context)
 
     async def answers(
         self, operation: Operation, request: Request, caller: Caller | None
     ) -> AsyncGenerator[Answer, None]:
-        """One answer to a query or mutation, an answer for each event of a subscription.
+        """Yield one response to a query or mutation, or one for each event of a subscription.
 
-        An error that is expected, and a deadline that passed, is the last answer.
+        An expected error, a passed deadline included, is yielded as the last response.
         """
         try:
             if not operation.is_subscription:
                 yield await in_time(self.answer(operation, request, caller), self._timeout_seconds)
                 return
-            # A subscription outlasts the deadline of the request; each read below it has the database's own.
+            # A subscription has no deadline of its own; each of its reads has the database's timeout.
             DEADLINE.set(None)
             context = Context(self._api_keys, self._changes, caller)
             async for answer in self._executor.stream(operation, request, context):
@@ -62,12 +62,12 @@ class GraphQLOperations:
 
 
 def error_codes(answer: Answer) -> set[str]:
-    """The codes of an answer's errors."""
+    """The codes of a response's errors."""
     return {error["extensions"]["code"] for error in answer.errors}
 
 
 def refused(error: RequestError | ServiceError) -> Answer:
-    """The answer to a request that an error stopped before it ran."""
+    """The response to a request that failed before it ran."""
     if isinstance(error, RequestError):
         return refusal(*error.errors)
     return refusal(GraphQLError(error.message, extensions=error.extensions))

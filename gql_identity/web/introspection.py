@@ -1,4 +1,4 @@
-"""`POST /introspect`: whether a key is valid, for gateways and proxies that speak OAuth (RFC 7662)."""
+"""`POST /introspect`: OAuth token introspection (RFC 7662) of keys, for gateways and proxies."""
 
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
@@ -19,7 +19,7 @@ from .envelope import note_errors
 class IntrospectionEndpoint:
     """The ASGI application at `/introspect`.
 
-    The caller sends its own key as Bearer; the role VERIFIER is made for this.
+    The caller authenticates with its own key; the role VERIFIER exists for this.
     """
 
     def __init__(self, verification: Verification, authenticator: Authenticator, settings: Settings) -> None:
@@ -30,8 +30,8 @@ class IntrospectionEndpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one introspection request (RFC 7662, section 2).
 
-        A key that the caller may not see is not active. Without its database the service answers 503, never
-        `active: false`.
+        A key that the caller may not see is not active. While the database is unavailable the service returns 503,
+        never `active: false`.
         """
         try:
             secret = _secret(await read_form(Headers(scope=scope), receive))
@@ -81,5 +81,5 @@ def _error_code(error: ServiceError) -> str:
 
 
 def _status(error: ServiceError) -> int:
-    # A gateway must not take "the database is away" for an answer about the key, so a timeout is 503 too.
+    # A gateway must not mistake a failure of the database for an invalid key, so a timeout is 503 too.
     return 503 if isinstance(error, DeadlineExceeded) else error.status

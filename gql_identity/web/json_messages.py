@@ -1,6 +1,7 @@
-"""The messages as JSON in the seed's spelling: pydantic models, made from the types of `types.py` by reflection.
+"""The JSON messages of REST: pydantic models, made by reflection from the types in `messages`.
 
-A model reads strictly: no text for a number, no number for a boolean, no field that the message lacks.
+Names are spelled as in the seed document, Cloudforet's API. Input is strict: no text for a number, no number for a
+boolean, no unknown field.
 """
 
 import re
@@ -24,17 +25,17 @@ from ..messages.keys import APIKeyInfo
 from ..messages.query import APIKeyGroupOperator, APIKeyOperator, APIKeyProjectOperator
 from ..messages.values import APIKeyRole, APIKeyState, instant_text
 
-# The rest of the GraphQL type, `id`, `user` and `domain`, is for GraphQL clients alone.
+# REST leaves out `id`, `user` and `domain`, which only GraphQL clients use.
 INFO_FIELDS = tuple(field.name for field in fields(APIKeyInfo) if field.name not in ("id", "user", "domain"))
 
 
 def message_of(key: APIKeyInfo, names: Iterable[str] = INFO_FIELDS) -> dict[str, Any]:
-    """The seed's `APIKeyInfo` message, or these fields of it; `plain` makes JSON of its values."""
+    """The message `APIKeyInfo`, whole or with these fields only; `plain` converts its values to JSON."""
     return {name: getattr(key, name) for name in names}
 
 
 def plain(value: Any) -> str:
-    """A message's instant or name as JSON has it; raises TypeError for anything else."""
+    """An instant or an enum member of a message as JSON text. Raises TypeError for any other value."""
     if isinstance(value, datetime):
         return instant_text(value)
     if isinstance(value, Enum):
@@ -42,11 +43,11 @@ def plain(value: Any) -> str:
     raise TypeError(type(value).__name__)
 
 
-_LAZY = {"User": object, "Domain": object}  # the types of fields that no message has here
+_LAZY = {"User": object, "Domain": object}  # the types of fields that REST leaves out
 
 
 def reader(message: type) -> Any:
-    """A type that pydantic reads as a message's model, and answers as the message itself."""
+    """A type that pydantic validates with the message's model and returns as the message itself."""
     one_of = _definition(message).is_one_of
 
     def made(model: BaseModel) -> Any:
@@ -59,7 +60,7 @@ def reader(message: type) -> Any:
 
 @cache
 def request_model(message: type) -> type[BaseModel]:
-    """The model of a message that is read."""
+    """The model of a request message."""
     one_of = _definition(message).is_one_of
     members = {}
     for field, hint in _fields(message):
@@ -78,7 +79,7 @@ def request_model(message: type) -> type[BaseModel]:
 
 @cache
 def answer_model(message: type, *, selected: bool = False) -> type[BaseModel]:
-    """The model of a message that is answered: complete, or with only those of its fields that were `selected`."""
+    """The model of a response message; with `selected`, any of its fields may be absent."""
     absent: dict[str, Any] = {"default_factory": lambda: UNSET} if selected else {}
     members = {
         field.name: (
@@ -124,11 +125,11 @@ def _definition(type_: Any) -> Any:
 
 class _JsonSchema(GenerateJsonSchema):
     def field_title_should_be_set(self, schema: Any) -> bool:
-        return False  # it would repeat the field's name
+        return False  # a title would only repeat the field's name
 
 
 def json_schemas(models: Iterable[type[BaseModel]], prefix: str) -> dict[str, dict[str, Any]]:
-    """The JSON Schemas of models, and of all that they mention, by name; references start with `prefix`."""
+    """The JSON Schemas of models and of all models in them, by name; references start with `prefix`."""
     pairs: Any = [(model, "validation") for model in models]
     _, made = models_json_schema(pairs, ref_template=f"{prefix}{{model}}", schema_generator=_JsonSchema)
     schemas: dict[str, dict[str, Any]] = made["$defs"]
@@ -149,7 +150,7 @@ _SPELLINGS: dict[str, str] = {
 
 
 def respelled(description: str) -> str:
-    """A description with its GraphQL names in the seed's spelling."""
+    """A description with its GraphQL names replaced by those of the seed document."""
     words = re.compile(r"\w+")
     return re.sub(
         "`[^`]+`", lambda name: words.sub(lambda word: _SPELLINGS.get(word[0], word[0]), name[0]), description

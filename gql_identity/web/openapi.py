@@ -25,7 +25,7 @@ def openapi() -> dict[str, Any]:
         request, answer = (
             {JSON: {"schema": {"$ref": f"#/components/schemas/{model.__name__}"}}} for model in models[name]
         )
-        # Only what names one key can miss it.
+        # Only operations on one key can return 404.
         required = models[name][0].model_fields.get("api_key_id")
         errors = {str(status) for status in statuses if status != 404 or (required and required.is_required())}
         return {

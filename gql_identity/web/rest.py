@@ -28,7 +28,7 @@ log = structlog.get_logger()
 
 
 def rest_routes(api_keys: ApiKeys, authenticator: Authenticator, settings: Settings) -> list[BaseRoute]:
-    """Every path under `/identity/v1`."""
+    """The routes of all paths under `/identity/v1`."""
     paths = {f"api-key/{name}": name for name in OPERATIONS} | {"openapi.json": "openapi", "{path:path}": None}
     return [
         Route(f"{PREFIX}/{path}", _Endpoint(name, api_keys, authenticator, settings)) for path, name in paths.items()
@@ -36,7 +36,7 @@ def rest_routes(api_keys: ApiKeys, authenticator: Authenticator, settings: Setti
 
 
 class _Endpoint:
-    """The ASGI application at one path: an operation, the OpenAPI document, or nothing."""
+    """The ASGI application at one path: an operation, the OpenAPI document, or 404."""
 
     def __init__(self, name: str | None, api_keys: ApiKeys, authenticator: Authenticator, settings: Settings) -> None:
         self._name = name
@@ -46,7 +46,7 @@ class _Endpoint:
         self._settings = settings
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request; every error is JSON of one shape."""
+        """Serve one request; all errors have the same JSON shape."""
         try:
             if self._operation is not None:
                 response = await self._respond(self._operation, scope, receive)
@@ -68,7 +68,7 @@ class _Endpoint:
         return _json(await in_time(self._run(operation, scope, body), self._settings.operation_timeout_seconds))
 
     async def _run(self, operation: Operation, scope: Scope, body: bytes) -> Any:
-        # After the body, which may come slowly: a key that is disabled meanwhile is not valid.
+        # Authenticate after reading the body, which may be slow, so that a key disabled meanwhile is refused.
         caller = await self._authenticator.require(scope)
         return await operation.run(self._api_keys, read_message(operation, body), caller)
 
@@ -89,7 +89,7 @@ def _check_method(scope: Scope, *allowed: str) -> None:
 
 
 def _json(content: Any, status: int = 200) -> Response:
-    # A response may hold a secret, and differs from caller to caller.
+    # A response may contain a secret and depends on the caller.
     headers = {"Cache-Control": "private, no-store", "Vary": "Authorization"}
     text = orjson.dumps(content, default=plain, option=orjson.OPT_PASSTHROUGH_DATETIME)
     return Response(text, status, headers, JSON)
@@ -98,7 +98,7 @@ def _json(content: Any, status: int = 200) -> Response:
 def _refusal(scope: Scope, error: ServiceError) -> Response:
     note_errors(scope, error.code)
     extensions = {to_snake_case(name): value for name, value in error.extensions.items()}
-    # A message may repeat a name that the client sent, and that may be a secret in the wrong place.
+    # A message may repeat a name from the request, where a client may have put a secret by mistake.
     message = redact(error.message)
     response = _json({"error": {"code": error.code, "message": message, **extensions}}, error.status)
     response.headers.update(error.headers)

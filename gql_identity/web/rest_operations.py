@@ -1,4 +1,4 @@
-"""The operations of REST: how each message is read, run and answered."""
+"""The operations of REST: their requests, functions and responses."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple, get_type_hints
@@ -34,7 +34,7 @@ _TOLD = {
 }
 
 
-# The operations. What stands in a docstring stands in the OpenAPI document.
+# The operations. Each docstring is the operation's summary in the OpenAPI document.
 
 
 async def _create(api_keys: ApiKeys, request: CreateAPIKeyRequest, caller: Caller) -> Any:
@@ -81,7 +81,7 @@ async def _stat(api_keys: ApiKeys, request: APIKeyStatQuery, caller: Caller) -> 
 def _wanted(only: list[str] | None, path: str) -> tuple[str, ...]:
     names = wanted_fields(only, path)
     if names is not None and (others := sorted(names.difference(INFO_FIELDS))):
-        raise InvalidArgument(f"{path}: {', '.join(others)} is of GraphQL alone; use {', '.join(INFO_FIELDS)}.")
+        raise InvalidArgument(f"{path}: {', '.join(others)} exists only in GraphQL; use {', '.join(INFO_FIELDS)}.")
     return tuple(name for name in INFO_FIELDS if names is None or name in names)
 
 
@@ -95,7 +95,7 @@ _Empty = create_model("Empty", __doc__="Nothing.")
 
 
 class Operation(NamedTuple):
-    """One operation: what runs, and the messages that it reads and returns."""
+    """One operation: its function, and its request and response messages."""
 
     run: Callable[[ApiKeys, Any, Caller], Awaitable[Any]]
     request: type
@@ -120,7 +120,7 @@ OPERATIONS = {
 
 
 def read_message(operation: Operation, body: bytes) -> Any:
-    """The message in a body; raises BadRequest, or InvalidArgument that names the part to change."""
+    """The request message in a body. Raises BadRequest, or InvalidArgument that names the invalid part."""
     message = parse_json(body)
     if not isinstance(message, dict):
         raise BadRequest(f"Send one JSON object: the message {operation.request.__name__}.")
@@ -133,6 +133,6 @@ def read_message(operation: Operation, body: bytes) -> Any:
 
 
 def _path(places: tuple[int | str, ...]) -> str:
-    """Where in a message, as in `query.filter[2].operator`; names that a client made up are shortened."""
+    """The path of a part, as in `query.filter[2].operator`; long names from the client are shortened."""
     path = "".join(f"[{place}]" if isinstance(place, int) else f".{place[:40]}" for place in places)
     return path.removeprefix(".")

@@ -1,4 +1,4 @@
-"""`POST /sign-in`: GraphiQL exchanges the code of the link that `serve` prints for the first key, once."""
+"""`POST /sign-in`: GraphiQL exchanges the one-time code in the link that `serve` prints for the first key."""
 
 import asyncio
 from pathlib import Path
@@ -18,7 +18,7 @@ _REFUSED = "The code of this link was used already or is too old. Start the serv
 
 
 class SignIn:
-    """The endpoint. The first key is read from the data directory, which the database does not hold."""
+    """The endpoint. It reads the first key's secret from the data directory, as the database holds only a digest."""
 
     def __init__(self, codes: SignInCodes, settings: Settings) -> None:
         self._codes = codes
@@ -26,7 +26,7 @@ class SignIn:
         self._timeout_seconds = settings.operation_timeout_seconds
 
     async def exchange(self, request: Request) -> JSONResponse:
-        """Return `{"api_key": SECRET}`, or an error as REST does."""
+        """Return `{"api_key": SECRET}`, or an error in the shape of REST's."""
         try:
             code = _read_code(await request.body())
             if not await in_time(self._codes.redeem(code), self._timeout_seconds):

@@ -141,5 +141,5 @@ async def test_it_follows_what_another_client_changes(page: Any, served: Any) ->
 
 async def test_it_says_why_it_cannot(page: Any, served: Any) -> None:
     await sign_in(page, "gqlid_of_nobody")
-    assert (await page.get_by_role("alert").inner_text()).startswith("This key opens nothing")
+    assert (await page.get_by_role("alert").inner_text()).startswith("Invalid API key")
     page.errors[:] = [error for error in page.errors if "401" not in error]  # the browser's own note of the refusal

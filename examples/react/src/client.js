@@ -5,7 +5,7 @@ import { GraphQLWsLink } from "@apollo/client/link/subscriptions";
 import { OperationTypeNode } from "graphql";
 import { createClient } from "graphql-ws";
 
-const FORBIDDEN = 4403; // the service closes a connection so for a key that opens nothing
+const FORBIDDEN = 4403; // the code with which the service closes a connection for an invalid key
 
 export function connect(secret) {
   const headers = { Authorization: `Bearer ${secret}` };
@@ -15,7 +15,7 @@ export function connect(secret) {
     retryAttempts: Infinity,
     shouldRetry: (event) => event?.code !== FORBIDDEN,
     on: {
-      // What changed while nobody listened is not told later: so the list is read again.
+      // Changes during a lost connection are not sent later, so the list is read again.
       connected: () => client.refetchQueries({ include: "active" }),
     },
   });
@@ -28,9 +28,9 @@ export function connect(secret) {
   return { client, socket };
 }
 
-/** What to tell a person of an error; the service's own words where it answered. */
+/** The message to show for an error: the service's own, if it responded. */
 export function reason(error) {
   if (CombinedGraphQLErrors.is(error)) return error.errors.map(({ message }) => message).join(" ");
-  if (error.statusCode === 401 || error.code === FORBIDDEN) return "This key opens nothing.";
+  if (error.statusCode === 401 || error.code === FORBIDDEN) return "Invalid API key: it is wrong, disabled or deleted.";
   return "The service cannot be reached.";
 }

@@ -19,7 +19,7 @@ const changes = await followed((variables, told) =>
 );
 await client.dispose();
 
-// A key that opens nothing: the connection is closed, with the code that says so.
+// An invalid key: the connection is closed with the code Forbidden.
 const stranger = createClient({
   url: socketUrl,
   retryAttempts: 0,
