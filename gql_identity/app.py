@@ -37,14 +37,14 @@ from .web.sign_in import SignIn
 
 log = structlog.get_logger()
 
-LAST_WRITE_SECONDS = 1.5  # how long the last uses of keys may take to be written when the service stops
-PREPARE_SECONDS = 1.0  # between two attempts to prepare a database that does not answer
+LAST_WRITE_SECONDS = 1.5  # for the last write of keys' last uses when the service stops
+PREPARE_SECONDS = 1.0  # between attempts to prepare a database that does not respond
 
 
 def create_app(settings: Settings | None = None) -> Starlette:
-    """The ASGI application; without settings, with those of the environment.
+    """Make the ASGI application. Without settings, read them from the environment.
 
-    Raises StartError for wrong settings.
+    Raises StartError for invalid settings.
     """
     if settings is None:
         settings = load_settings()
@@ -70,7 +70,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
         lifespan=lambda _: _life_span(database, api_keys, changes),
         exception_handlers={HTTPException: _no_route},
     )
-    # A redirect would name whatever host the client made up.
+    # A redirect would repeat the Host header, which the client chooses.
     app.router.redirect_slashes = False
     app.state.api_keys = api_keys
     return app
@@ -78,7 +78,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
 
 @asynccontextmanager
 async def _life_span(database: Database, api_keys: ApiKeys, changes: Changes) -> AsyncIterator[None]:
-    """What runs from the start of a worker to its end."""
+    """Start and stop the database and the background tasks of a worker process."""
     async with database:
         with suppress(ServiceError, StartError):  # `_prepare` tries again, and logs why
             await database.prepare()
@@ -86,7 +86,7 @@ async def _life_span(database: Database, api_keys: ApiKeys, changes: Changes) ->
             async with _background(_prepare(database)), _background(api_keys.credentials.last_uses.keep_writing()):
                 yield
         await changes.stop()
-        # The time is short: a database that does not answer now must not delay the stop.
+        # The deadline is short, so that a database that does not respond cannot delay the stop.
         DEADLINE.set(time.monotonic() + LAST_WRITE_SECONDS)
         with suppress(ServiceError):
             await api_keys.credentials.last_uses.write(everything=True)
@@ -107,7 +107,7 @@ def _health_routes(database: Database) -> list[BaseRoute]:
 
 
 def _page_routes(database: Database, settings: Settings) -> list[BaseRoute]:
-    """The files of GraphiQL and the exchange of its sign-in code, where the page is shown."""
+    """The routes of GraphiQL's files and of its sign-in; none where GraphiQL is off."""
     if not (settings.shows_graphiql and GRAPHIQL.exists()):
         return []
     sign_in = SignIn(SignInCodes(database, settings.peppers[0]), settings)
@@ -132,7 +132,7 @@ def _middleware(settings: Settings, requests: RequestLog, graphql: GraphQLEndpoi
 
 
 async def _no_route(request: Request, error: Exception) -> JSONResponse:
-    """The JSON response where there is no route."""
+    """The JSON response for a path or a method that has no route."""
     assert isinstance(error, HTTPException)  # noqa: S101 - Starlette's types say less than it does
     message, code = ("There is nothing at this path.", "NOT_FOUND")
     if error.status_code != 404:
@@ -144,7 +144,7 @@ async def _no_route(request: Request, error: Exception) -> JSONResponse:
 
 
 async def _prepare(database: Database) -> None:
-    """Prepare the database as soon as it answers; until then the service is not ready."""
+    """Prepare the database, retrying until it responds. Until then `/readyz` returns 503."""
     told = None
     while not database.prepared:
         try:
@@ -158,7 +158,7 @@ async def _prepare(database: Database) -> None:
 
 
 class _PageFiles(StaticFiles):
-    """The scripts and styles of the page, whose names change with their content."""
+    """GraphiQL's scripts and styles. Their names change with their content, so browsers may cache them for good."""
 
     def file_response(self, *arguments: Any, **named: Any) -> Response:
         response = super().file_response(*arguments, **named)
@@ -179,7 +179,10 @@ async def _background(work: Any) -> AsyncIterator[None]:
 
 @contextmanager
 def _on_stop_signal(do: Callable[[], None]) -> Iterator[None]:
-    """Do something as soon as the process is told to stop: the server waits for open streams, which must end then."""
+    """Call `do` on SIGINT or SIGTERM.
+
+    uvicorn waits for open streams before it stops, so they must end as soon as the signal arrives.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -39,7 +39,7 @@ _PACKAGE = "gql-identity"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run a command; exits with 0, with 1 where it fails, with 2 where its arguments are wrong."""
+    """Run a command. Exits with 0 on success, 1 on failure and 2 for wrong arguments."""
     options = _parser().parse_args(arguments)
     try:
         code = options.run(options)
@@ -59,8 +59,8 @@ def _parser() -> argparse.ArgumentParser:
     serving.set_defaults(run=_serve)
 
     exported = commands.add_parser("schema", help="print the schema")
-    exported.add_argument("--subgraph", action="store_true", help="as a gateway composes it: `_service.sdl`")
-    exported.add_argument("--check", type=Path, metavar="FILE", help="only check that FILE is the schema")
+    exported.add_argument("--subgraph", action="store_true", help="print the subgraph schema, `_service.sdl`")
+    exported.add_argument("--check", type=Path, metavar="FILE", help="only check that FILE equals the schema")
     exported.set_defaults(run=_schema)
 
     create = commands.add_parser("create-key", help="create a key, also while the service runs")
@@ -72,12 +72,14 @@ def _parser() -> argparse.ArgumentParser:
     _add_flags(create, "mongo_uri", "data_dir")
     create.set_defaults(run=_create_key)
 
-    indexes = commands.add_parser("create-indexes", help="create the indexes that your own database lacks")
+    indexes = commands.add_parser("create-indexes", help="create missing indexes on your own database")
     _add_flags(indexes, "mongo_uri", "data_dir")
     indexes.set_defaults(run=_create_indexes)
 
-    forget = commands.add_parser("forget-pepper", help="stop requiring a retired pepper; keys not used since are lost")
-    forget.add_argument("fingerprint", help="the pepper's fingerprint, as the service names it")
+    forget = commands.add_parser(
+        "forget-pepper", help="stop requiring a retired pepper; keys not used since it was retired become invalid"
+    )
+    forget.add_argument("fingerprint", help="the pepper's fingerprint, as the service's messages print it")
     _add_flags(forget, "mongo_uri", "data_dir")
     forget.set_defaults(run=_forget_pepper)
     return parser
@@ -114,7 +116,7 @@ def _serve(options: argparse.Namespace) -> int:
             first_key = asyncio.run(_prepare(resolved, embedded=settings.mongo_uri is None))
             code = asyncio.run(_sign_in_code(settings, resolved))
         except (Unavailable, DeadlineExceeded) as error:
-            print(f"The database does not answer yet: {error} Starting anyway.", file=sys.stderr)
+            print(f"The database does not respond yet: {error} Starting anyway.", file=sys.stderr)
             first_key = code = None
         _announce(settings, resolved, listener, first_key, code)
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -127,7 +129,7 @@ def _stop_before_serving(*_: object) -> None:
 
 
 def _run(settings: Settings, listener: socket.socket) -> int:
-    # Not in the environment, which other processes of this user can read: worker processes get it through a pipe.
+    # Other processes of this user can read the environment, so worker processes get the settings through a pipe.
     make = create_app if settings.workers == 1 else create_worker_app
     arguments = (settings,) if settings.workers == 1 else (settings, os.getpid())
     return serve(partial(make, *arguments), listener, settings.workers)
@@ -142,9 +144,9 @@ def create_worker_app(settings: Settings, parent: int) -> Any:
 
 @contextmanager
 def _database(settings: Settings, *, join: bool = False) -> Iterator[Settings]:
-    """The settings with a database's URI and pepper: your own database, or an embedded one that runs meanwhile.
+    """Yield the settings with the database's URI and pepper. An embedded database runs until the block ends.
 
-    With `join`, the embedded database of a running service is used.
+    With `join`, use the embedded database of a service that is already running, if there is one.
     """
     if settings.mongo_uri is not None:
         yield settings
@@ -162,7 +164,7 @@ def _with_database(settings: Settings, uri: str) -> Settings:
 
 
 async def _prepare(settings: Settings, *, embedded: bool) -> APIKeyInfo | None:
-    """Prepare the database; returns the first key, made where an embedded database has none, else None."""
+    """Prepare the database. Create the first key in an embedded database without keys and return it, else None."""
     async with Database(settings) as database:
         await database.prepare(own_indexes=embedded)
         if not embedded or await database.run(lambda: database.api_keys.find_one({}, {"_id": 1})) is not None:
@@ -176,7 +178,7 @@ async def _prepare(settings: Settings, *, embedded: bool) -> APIKeyInfo | None:
 
 
 async def _sign_in_code(settings: Settings, resolved: Settings) -> str | None:
-    """The code of a link that gives GraphiQL the first key; None where nobody sees the link."""
+    """A new one-time code for GraphiQL's sign-in link; None where no link is printed."""
     has_key = settings.mongo_uri is None and (settings.data_dir / "admin-key").exists()
     if not (has_key and settings.shows_graphiql and sys.stdout.isatty()):
         return None
@@ -202,7 +204,7 @@ def _announce(
     if embedded:
         lines.append(f"Database  embedded, its data in {file.parent}")
         lines.append(f"Key       {file}")
-        if first_key is not None and sys.stdout.isatty():  # other output is often stored
+        if first_key is not None and sys.stdout.isatty():  # redirected output is often stored
             lines.append(f"          {first_key.api_key}")
     else:
         lines.append(f"Database  {Database(resolved).name} on your MongoDB")
@@ -216,7 +218,7 @@ def _schema(options: argparse.Namespace) -> int:
         return 0
     if options.check.exists() and options.check.read_text() == text:
         return 0
-    print(f"{options.check} is not the schema: write it anew with `gql-identity schema`.", file=sys.stderr)
+    print(f"{options.check} differs from the schema. Regenerate it with `gql-identity schema`.", file=sys.stderr)
     return 1
 
 
@@ -244,7 +246,7 @@ def _create_key(options: argparse.Namespace) -> int:
         print(json.dumps(message_of(key), default=plain))
     else:
         print(f"{key.api_key_id}, role {key.role.name}, for user {key.user_id} of domain {key.domain_id}.")
-        print(f"Its secret, shown now and never again:\n{key.api_key}")
+        print(f"Its secret, shown only once:\n{key.api_key}")
     return 0
 
 
@@ -254,7 +256,7 @@ def _create_indexes(options: argparse.Namespace) -> int:
             await database.create_indexes()
 
     with _database(_settings(options), join=True) as resolved:
-        # Large collections may take hours.
+        # Building indexes on a large collection may take hours.
         asyncio.run(create(resolved.model_copy(update={"database_timeout_seconds": INDEXES_SECONDS})))
     print("All indexes exist.")
     return 0
@@ -267,5 +269,9 @@ def _forget_pepper(options: argparse.Namespace) -> int:
 
     with _database(_settings(options), join=True) as resolved:
         known = asyncio.run(forget(resolved))
-    print(f"The pepper {options.fingerprint} is forgotten." if known else "The database knows no such pepper.")
+    print(
+        f"The pepper {options.fingerprint} is no longer required."
+        if known
+        else "The database has no pepper with this fingerprint."
+    )
     return 0 if known else 1

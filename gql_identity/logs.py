@@ -1,7 +1,7 @@
 """Request lines, audit events and redaction, with structlog.
 
-A line never holds a secret, a variable or an Authorization header: each logged field is named, and `_redact` removes
-secrets that a field holds all the same.
+Log lines never contain secrets, GraphQL variables or Authorization headers. Each logged field is chosen by name, and
+`_redact` removes any secret that a field still contains.
 """
 
 import asyncio
@@ -19,10 +19,10 @@ import structlog
 
 from .secret import PREFIX
 
-WRITE_SECONDS = 0.05  # how long a line waits for others while requests run
+WRITE_SECONDS = 0.05  # the longest time that a line is buffered while requests run
 
-MAX_CHARACTERS = 1_000  # of one field, before it is cut; a traceback is not
-MAX_ENCODINGS = 8  # how often a percent-encoded text is decoded to find a secret
+MAX_CHARACTERS = 1_000  # of one field; longer fields are cut, except tracebacks
+MAX_ENCODINGS = 8  # layers of percent-encoding that are decoded to find a secret
 _SECRET = re.compile(rf"{PREFIX}[0-9A-Za-z]{{20,}}")
 _CUT_SECRET = re.compile(rf"{PREFIX}[0-9A-Za-z%]*$")
 _CONTROL = re.compile(r"[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
@@ -49,7 +49,7 @@ def configure_logs(level: str, style: Literal["auto", "console", "json"]) -> Non
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=False,
     )
-    # Libraries log the same way, from warnings up: at lower levels a driver logs its commands.
+    # Libraries log in the same format, from level warning up: below that, the driver logs its commands.
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
@@ -60,10 +60,10 @@ def configure_logs(level: str, style: Literal["auto", "console", "json"]) -> Non
 
 
 class RequestLog:
-    """The lines of requests, several in one write while other requests run.
+    """Writes the log lines of requests, several in one write while other requests run.
 
-    A write releases Python's global lock. While many threads wait for the lock, taking it back costs more than the
-    rest of a line.
+    A write releases Python's global interpreter lock. When many threads wait for the lock, getting it back costs more
+    than the rest of a line.
     """
 
     def __init__(self) -> None:
@@ -74,21 +74,21 @@ class RequestLog:
         self._timer: asyncio.TimerHandle | None = None
 
     def begin(self) -> float:
-        """Count a request that begins; returns the moment, by `time.monotonic()`."""
+        """Count a started request and return its start time, by `time.monotonic()`."""
         self._running += 1
         return time.monotonic()
 
     def end(self, request_id: str, started: float, **line: Any) -> None:
-        """Log the line of a request that has ended, with its duration in milliseconds."""
+        """Log a finished request, with its duration in milliseconds."""
         self._running -= 1
         line["duration_ms"] = round((time.monotonic() - started) * 1000, 1)
         if not self._gathers:
             log.info("request", **line)
             return
-        # The same line as the processors make, in a fifth of their time.
+        # The same line as structlog's processors would make, in a fifth of the time.
         event = {**line, "event": "request", "request_id": request_id, "level": "info", "timestamp": datetime.now(UTC)}
         text = _to_json(event)
-        # Nearly no line holds a secret or a long field, so the whole line is searched once, and its fields only then.
+        # Few lines contain a secret or a long field, so each field is checked only if the whole line fails this test.
         is_plain = len(text) < MAX_CHARACTERS and redact(text) is text
         self._lines.append(text if is_plain else _to_json(_redact(log, "info", event)))
         if not self._running:
@@ -106,9 +106,9 @@ class RequestLog:
 
 
 def _console() -> Any:
-    # The default traceback shows the values of local variables, and one may be a secret.
+    # The default traceback shows the values of local variables, which may be secrets.
     render = structlog.dev.ConsoleRenderer(exception_formatter=_write_traceback)
-    # The renderer adds the traceback itself, after the other fields were redacted.
+    # The renderer adds the traceback after the fields were redacted, so its output is redacted too.
     return lambda logger, method, event: redact(render(logger, method, event))
 
 
@@ -126,16 +126,16 @@ def _redact(_logger: Any, _method: str, event: dict[str, Any]) -> dict[str, Any]
 
 
 def _short(text: str) -> str:
-    """A field that is redacted and, where a client made it too long, cut."""
+    """The text of a field, redacted and cut if it is too long."""
     if len(text) <= MAX_CHARACTERS:
         return redact(text)
-    # The end may be a part of a secret that was cut.
+    # The cut may leave the first part of a secret at the end.
     begin = _CUT_SECRET.sub(f"{PREFIX}[secret]", redact(text[:MAX_CHARACTERS]))
     return f"{begin}... ({len(text):,} characters)"
 
 
 def _escape(_logger: Any, _method: str, event: dict[str, Any]) -> dict[str, Any]:
-    """Escape control characters: on a terminal, those of a request could rewrite what is there."""
+    """Escape control characters, so that a request cannot control the terminal that shows the log."""
     return {name: _printable(value) if isinstance(value, str) else value for name, value in event.items()}
 
 
@@ -147,12 +147,12 @@ def _printable(text: str) -> str:
 
 def _to_json(event: Any, **_: Any) -> str:
     line = orjson.dumps(event, default=repr, option=orjson.OPT_NON_STR_KEYS | orjson.OPT_UTC_Z).decode(errors="replace")
-    # JSON leaves some control characters as they are, and a terminal that shows the line would obey them.
+    # JSON does not escape all control characters that a terminal obeys.
     return line if line.isprintable() else _CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", line)
 
 
 def redact(text: str) -> str:
-    """The text with secrets and passwords of connection strings replaced, also where they are percent-encoded."""
+    """Replace secrets and the passwords of connection strings, also where they are percent-encoded."""
     if "%" in text:
         decoded = text
         for _ in range(MAX_ENCODINGS):

@@ -142,7 +142,7 @@ class Settings(BaseSettings):
     @field_validator("port", mode="before")
     @classmethod
     def _not_from_kubernetes(cls, value: Any) -> Any:
-        """The default where Kubernetes has set `GQL_IDENTITY_PORT` to the address of a service called gql-identity."""
+        """Replace the address that Kubernetes sets for a service named gql-identity by the default port."""
         if isinstance(value, str) and _KUBERNETES_URL.fullmatch(value):
             return cls.model_fields["port"].default
         return value
@@ -197,16 +197,16 @@ class Settings(BaseSettings):
 
 
 def check_pepper(pepper: str) -> None:
-    """Raise ValueError where this text cannot be a pepper."""
+    """Raise ValueError for a text that is not a valid pepper."""
     if "," in pepper or pepper != pepper.strip():
-        # Otherwise it could never be retired.
+        # Retired peppers are a list separated by commas, so such a pepper could never be retired.
         raise ValueError("a pepper has no comma, and no white space at either end")
     if len(pepper) < PEPPER_CHARACTERS:
         raise ValueError(f"a pepper has at least {PEPPER_CHARACTERS} characters; make one with `openssl rand -hex 32`")
 
 
 def load_settings(**flags: Any) -> Settings:
-    """Settings from flags, the environment and defaults.
+    """Load the settings from flags, the environment and defaults.
 
     Raises StartError, which names every mistake and never shows the value of a secret.
     """
@@ -223,7 +223,7 @@ def load_settings(**flags: Any) -> Settings:
     return settings
 
 
-# What Kubernetes sets in each pod for a service whose name begins with gql-identity
+# The variables that Kubernetes sets in each pod for a service whose name begins with gql-identity
 # (kubernetes.io/docs/concepts/services-networking/service, "Environment variables").
 _KUBERNETES_URL = re.compile(r"(tcp|udp|sctp)://[^/\s]+:\d+")
 _KUBERNETES = tuple(
@@ -245,7 +245,7 @@ def _is_from_kubernetes(name: str, value: str) -> bool:
 
 
 def forget_environment() -> None:
-    """Remove the settings from the environment that child processes inherit: some are secrets."""
+    """Remove all settings from the environment, so that child processes do not inherit secrets."""
     for name in [name for name in os.environ if name.startswith(PREFIX)]:
         del os.environ[name]
 

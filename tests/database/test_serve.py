@@ -517,7 +517,7 @@ class TestSchema:
         file.write_text(printed + "type More { x: Int }\n")
         capsys.readouterr()
         assert exit_code("schema", "--check", str(file)) == 1
-        assert "write it anew with `gql-identity schema`" in capsys.readouterr().err
+        assert "Regenerate it with `gql-identity schema`" in capsys.readouterr().err
 
 
 def exit_code(*arguments: str) -> object:
