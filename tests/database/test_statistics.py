@@ -30,6 +30,7 @@ from gql_identity.messages.query import (
     APIKeyStatisticsQuery,
     APIKeyUnwind,
 )
+from gql_identity.queries.fields import FIELDS
 from tests.database.plain_reading import (
     COMPARED,
     FILTERS,
@@ -360,8 +361,12 @@ def test_distinct_values_are_sorted(stored: Collection[Any], query: APIKeyStatis
     assert answer.get("total_count", len(values)) == len(values)
 
 
+def test_the_plain_reading_knows_each_field_of_the_query_language() -> None:
+    assert {name: column.kind.name for name, column in FIELDS.items()} == KINDS
+
+
 def test_keys_made_per_day_most_first(stored: Collection[Any]) -> None:
-    """The seed's own worked example."""
+    """Cloudforet's own worked example."""
     parts = [("Year", "%Y"), ("Month", "%m"), ("Day", "%d")]
     keys = [APIKeyGroupKey(key="created_at", name=name, date_format=form) for name, form in parts]
     fields = [APIKeyGroupField(operator=APIKeyGroupOperator.COUNT, name="Count")]
