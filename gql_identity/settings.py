@@ -103,6 +103,12 @@ class Settings(BaseSettings):
         10.0, ge=0.1, le=300, description="How long one request may take in total."
     )
     body_timeout_seconds: float = Field(10.0, ge=0.1, le=300, description="How long a request body may take to arrive.")
+    max_connections: int = Field(
+        0,
+        ge=0,
+        le=1_000_000,
+        description="The most open connections of one worker; 0 is as many as its file descriptors allow.",
+    )
     max_body_bytes: int = Field(256_000, ge=1_000, le=100_000_000, description="The largest request body.")
     max_page_size: int = Field(
         1_000, ge=1, le=100_000, description="The most results in one page; `all` has this limit too."

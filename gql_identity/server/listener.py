@@ -11,6 +11,7 @@ if sys.platform != "win32":
     import resource
 
 MAX_FILES = 65_536
+RESERVED_FILES = 200  # of a process, for the database, its files and connections that are not counted yet
 BACKLOG = 2_048
 
 
@@ -34,6 +35,16 @@ def listen(host: str, port: int) -> Iterator[socket.socket]:
                 "Choose another with --port or GQL_IDENTITY_PORT."
             ) from None
         yield listener
+
+
+def room_for_connections() -> int:
+    """How many connections this process can hold and still open files and connections to the database."""
+    if sys.platform == "win32":
+        return MAX_FILES
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if limit == resource.RLIM_INFINITY:
+        return MAX_FILES
+    return max(1, limit - min(RESERVED_FILES, limit // 2))
 
 
 def raise_file_limit() -> None:

@@ -20,7 +20,8 @@ import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess, multiprocess
 
-from .protocol import Protocol
+from .listener import room_for_connections
+from .protocol import Protocol, WebSocketProtocol
 
 logger = logging.getLogger(__name__)
 
@@ -34,16 +35,18 @@ _PR_SET_PDEATHSIG = 1
 _SIGKILL = 9
 
 
-def serve(app: Any, listener: socket.socket, workers: int) -> int:
+def serve(app: Any, listener: socket.socket, workers: int, max_connections: int = 0) -> int:
     """Serve until SIGINT or SIGTERM, and return the process's exit code.
 
     `app` makes the application; with several workers it is pickled and sent to them.
+    `max_connections` is of each process; 0 is as many as its file descriptors allow.
     """
     config = uvicorn.Config(
         app,
         factory=True,
         workers=workers,
         http=Protocol,
+        ws=WebSocketProtocol,
         ws_max_size=MAX_MESSAGE_BYTES,
         log_config=None,
         access_log=False,
@@ -52,6 +55,8 @@ def serve(app: Any, listener: socket.socket, workers: int) -> int:
         proxy_headers=False,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
+    room: Any = config  # the protocol finds it there
+    room.max_connections = min(max_connections or sys.maxsize, room_for_connections())
     if workers == 1:
         server = Server(config)
         try:

@@ -1,94 +1,165 @@
-"""HTTP/1.1 on one connection: how responses are written, and the bounds of what a client may send."""
+"""HTTP/1.1 on one connection: what a client may send, and how long it may take."""
 
 import asyncio
+import base64
+import binascii
 from typing import Any, cast
+from urllib.parse import unquote
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+from .connections import Connections
+from .writing import TurnTransport
 
 MAX_HEAD_BYTES = 64_000  # of one request: its request line and its headers
-MAX_TURN_BYTES = 64_000  # gathered in one turn of the event loop before they are sent
 MAX_WAITING_REQUESTS = 100  # of one connection without a response, before it is closed
+HEAD_SECONDS = 10.0  # for a client to send the head of a request, the first one from the connection on
 LINGER_SECONDS = 2.0  # for a client to read why its request is refused
 
-_HEAD_TOO_LARGE_BODY = (
-    b'{"errors":[{"message":"The headers are larger than %d bytes.","extensions":{"code":"BAD_REQUEST"}}]}'
-    % MAX_HEAD_BYTES
-)
-_HEAD_TOO_LARGE = (
-    b"HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Type: application/json\r\nConnection: close\r\n"
-    b"Cache-Control: private, no-store\r\nX-Content-Type-Options: nosniff\r\nContent-Length: %d\r\n\r\n%s"
-) % (len(_HEAD_TOO_LARGE_BODY), _HEAD_TOO_LARGE_BODY)
-
-
-class TurnTransport:
-    """A transport that sends all writes of one turn of the event loop together.
-
-    uvicorn writes a response's head and body apart: two system calls, two packets, and two reads for the client.
-    """
-
-    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
-        self.transport = transport
-        self._loop = loop
-        self._written: list[bytes] = []
-        self._size = 0
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.transport, name)
-
-    def write(self, data: bytes) -> None:
-        """Send these bytes when the turn ends."""
-        if not self._written:
-            self._loop.call_soon(self.flush)
-        self._written.append(data)
-        self._size += len(data)
-        if self._size > MAX_TURN_BYTES:  # the transport's own buffer pauses the writer
-            self.flush()
-
-    def flush(self) -> None:
-        """Send what has been written."""
-        written, self._written, self._size = self._written, [], 0
-        if written and not self.transport.is_closing():
-            self.transport.writelines(written)
-
-    def close(self) -> None:
-        """Send what has been written, and close."""
-        self.flush()
-        self.transport.close()
+_PHRASES = {400: b"Bad Request", 408: b"Request Timeout", 431: b"Request Header Fields Too Large"}
+_HEAD_TOO_LARGE = (431, f"The headers are larger than {MAX_HEAD_BYTES} bytes.")
+_HEAD_TOO_SLOW = (408, f"The head of the request took longer than {HEAD_SECONDS:.0f} s.")
+_INVALID = (400, "Invalid HTTP request received.")
 
 
 class Protocol(HttpToolsProtocol):
-    """uvicorn's protocol with bounds: the bytes of a request's head, and the requests waiting on a connection."""
+    """uvicorn's protocol with bounds on a request's head, its time and its framing.
+
+    Offers to upgrade that are not taken are ignored, and the request is served as it stands (RFC 9110, 7.8).
+    """
 
     _head_bytes = 0
     _unparsed_bytes = 0  # since the parser's last event, such as those of a header without an end
     _is_refused = False
+    _has_begun = False  # whether a part of a request's head has come
+    _has_head = False  # whether the head of the current request is complete: what comes now is body and trailers
+    _refusal: tuple[int, str] | None = None
+    _head_timer: asyncio.TimerHandle | None = None
+    address = ""
+
+    @property
+    def _counted(self) -> Connections:
+        # One for each process: uvicorn gives its state to every connection.
+        state: Any = self.server_state
+        if not hasattr(state, "counted"):
+            state.counted = Connections(getattr(self.config, "max_connections", 1_000_000))
+            state.websocket_paths = {
+                route.path for route in getattr(self.app, "routes", ()) if type(route).__name__ == "WebSocketRoute"
+            }
+        return cast(Connections, state.counted)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A client has connected."""
         super().connection_made(cast(asyncio.Transport, TurnTransport(transport, self.loop)))
+        self.address = self.client[0] if self.client else ""
+        if self._counted.add(self, self.address):
+            self._head_timer = self.loop.call_later(HEAD_SECONDS, self._head_is_late)
+        else:
+            transport.abort()
 
-    def handle_websocket_upgrade(self) -> None:
-        """Hand the connection over to the WebSocket protocol, which joins its writes itself."""
-        turn = cast(TurnTransport, self.transport)
-        turn.flush()
-        self.transport = turn.transport
-        super().handle_websocket_upgrade()
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection has ended."""
+        self._stop_head_timer()
+        self._counted.remove(self, self.address)
+        super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Parse what has arrived; close the connection of a client that exceeds a bound."""
         # uvicorn queues every request it has read: one connection could fill the memory.
         if len(self.pipeline) > MAX_WAITING_REQUESTS:
             self.transport.close()
-        elif not self._is_refused:
-            self._unparsed_bytes += len(data)
-            super().data_received(data)
-            if self._head_bytes + self._unparsed_bytes > MAX_HEAD_BYTES:
-                self._refuse()
+        elif not self._is_refused and not self.transport.is_closing():
+            self._unset_keepalive_if_required()
+            self._parse(data)
+            if self._head_timer is None and self._is_waiting and not self.transport.is_closing():
+                self._head_timer = self.loop.call_later(HEAD_SECONDS, self._head_is_late)
+
+    @property
+    def _is_waiting(self) -> bool:
+        """Whether the client has begun to send what no request is under way for."""
+        return self.cycle is None or self.cycle.response_complete
+
+    def _parse(self, data: bytes) -> None:
+        self._unparsed_bytes += len(data)
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as offer:
+            rest = data[offer.args[0] :]
+            if self._is_websocket():
+                self.handle_websocket_upgrade()
+                if rest:
+                    cast(Any, self.transport.get_protocol()).data_received(rest)
+            else:
+                self._decline_upgrade(rest)
+            return
+        except httptools.HttpParserError:
+            self._refuse(*(self._refusal or _INVALID))
+            return
+        if self._head_bytes + self._unparsed_bytes > MAX_HEAD_BYTES:
+            self._refuse(*_HEAD_TOO_LARGE)
+
+    def _should_upgrade(self) -> bool:
+        # uvicorn asks this only for requests with an offer: none starts before it is decided what becomes of it.
+        return True
+
+    def _is_websocket(self) -> bool:
+        """Whether this is a WebSocket handshake to a path that has one (RFC 6455, 4.2.1)."""
+        values: dict[bytes, list[bytes]] = {}
+        for name, value in self.headers:
+            values.setdefault(name, []).append(value)
+        tokens = {token.strip().lower() for value in values.get(b"connection", ()) for token in value.split(b",")}
+        try:
+            (key,) = values[b"sec-websocket-key"]
+            is_key = len(base64.b64decode(key.strip(), validate=True)) == 16
+        except (KeyError, ValueError, binascii.Error):
+            is_key = False
+        path = unquote(self.url.partition(b"?")[0].decode("latin-1"))
+        return (
+            is_key
+            and self.ws_protocol_class is not None
+            and self.parser.get_method() == b"GET"
+            and self.parser.get_http_version() == "1.1"
+            and b"upgrade" in tokens
+            and [value.lower() for value in values.get(b"upgrade", ())] == [b"websocket"]
+            # With a body, its bytes would be read as frames.
+            and b"transfer-encoding" not in values
+            and values.get(b"content-length", [b"0"]) == [b"0"]
+            and self._is_waiting
+            and path in cast(Any, self.server_state).websocket_paths
+        )
+
+    def _decline_upgrade(self, rest: bytes) -> None:
+        """Parse the same head again without its offer, then what came behind it.
+
+        The parser takes what follows an offer for another protocol's: it would lose the body, or run it as a request.
+        """
+        method = self.parser.get_method()
+        head = [method, b" ", self.url, b" HTTP/", self.parser.get_http_version().encode(), b"\r\n"]
+        for name, value in self.headers:
+            if name != b"upgrade":
+                head += [name, b": ", value, b"\r\n"]
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        self._parse(b"".join([*head, b"\r\n"]))
+        if rest and not self._is_refused:
+            self._parse(rest)
+
+    def handle_websocket_upgrade(self) -> None:
+        """Hand the connection over to the WebSocket protocol, which joins its writes itself."""
+        self._stop_head_timer()
+        self._counted.is_busy(self)
+        turn = cast(TurnTransport, self.transport)
+        turn.flush()
+        self.transport = turn.transport
+        super().handle_websocket_upgrade()
 
     def on_message_begin(self) -> None:
         """Start counting a request."""
         super().on_message_begin()
         self._head_bytes = self._unparsed_bytes = 0
+        self._has_begun, self._has_head = True, False
 
     def on_url(self, url: bytes) -> None:
         """Count a part of the request line."""
@@ -97,10 +168,36 @@ class Protocol(HttpToolsProtocol):
         self._unparsed_bytes = 0
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Count a header, or a trailer after the body."""
-        super().on_header(name, value)
+        """Count a header, or a trailer after the body, which is dropped: it must not pass for a header."""
+        if not self._has_head:
+            super().on_header(name, value)
         self._head_bytes += len(name) + len(value) + 4
         self._unparsed_bytes = 0
+
+    def on_headers_complete(self) -> None:
+        """Start the request, unless its head breaks a rule of HTTP."""
+        self._refusal = self._fault_of_head()
+        if self._refusal is not None:
+            raise ValueError  # the parser stops, and `_parse` refuses
+        self._has_begun, self._has_head = False, True
+        self._stop_head_timer()
+        self._counted.is_busy(self)
+        super().on_headers_complete()
+
+    def _fault_of_head(self) -> tuple[int, str] | None:
+        if self._head_bytes > MAX_HEAD_BYTES:
+            return _HEAD_TOO_LARGE
+        version = self.parser.get_http_version()
+        hosts = sum(name == b"host" for name, _ in self.headers)
+        if version not in ("1.0", "1.1"):
+            return 400, "The request line has no version of HTTP/1."
+        if hosts > 1 or (version == "1.1" and not hosts):  # RFC 9112, 3.2
+            return 400, "An HTTP/1.1 request has exactly one Host header."
+        if version == "1.0" and any(name == b"transfer-encoding" for name, _ in self.headers):  # RFC 9112, 6.1
+            return 400, "An HTTP/1.0 request has no Transfer-Encoding."
+        if self.parser.get_method() == b"CONNECT":
+            return 400, "This server is no proxy."
+        return None
 
     def on_body(self, body: bytes) -> None:
         """Count nothing: the body has a bound of its own."""
@@ -112,11 +209,52 @@ class Protocol(HttpToolsProtocol):
         super().on_message_complete()
         self._head_bytes = self._unparsed_bytes = 0
 
-    def _refuse(self) -> None:
+    def on_response_complete(self) -> None:
+        """Note a connection without a request under way."""
+        super().on_response_complete()
+        if self._is_waiting and not self.pipeline:
+            self._counted.is_idle(self)
+
+    def _head_is_late(self) -> None:
+        self._head_timer = None
+        if self.transport.is_closing():
+            return
+        if not self._is_waiting:  # a request came meanwhile, and its response is on its way
+            self._head_timer = self.loop.call_later(HEAD_SECONDS, self._head_is_late)
+        elif self._has_begun:
+            self._refuse(*_HEAD_TOO_SLOW)
+        else:
+            self.transport.close()
+
+    def _stop_head_timer(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _refuse(self, status: int, message: str) -> None:
         self._is_refused = True
-        if self.cycle is None or self.cycle.response_complete:
-            self.transport.write(_HEAD_TOO_LARGE)
+        self._stop_head_timer()
+        if self._is_waiting:
+            body = b'{"errors":[{"message":"%s","extensions":{"code":"BAD_REQUEST"}}]}' % message.encode()
+            self.transport.write(
+                b"HTTP/1.1 %d %s\r\nContent-Type: application/json\r\nConnection: close\r\n"
+                b"Cache-Control: private, no-store\r\nX-Content-Type-Options: nosniff\r\nContent-Length: %d\r\n\r\n%s"
+                % (status, _PHRASES[status], len(body), body)
+            )
             # A close now would reset the connection and lose the response.
             self.loop.call_later(LINGER_SECONDS, self.transport.close)
         else:
             self.transport.close()
+
+
+class WebSocketProtocol(WebSocketsSansIOProtocol):
+    """uvicorn's WebSocket protocol, counted among the connections."""
+
+    def __init__(self, config: Any, server_state: Any, app_state: dict[str, Any], _loop: Any = None) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self._counted: Connections = server_state.counted
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection has ended."""
+        self._counted.remove(self, self.client[0] if self.client else "")
+        super().connection_lost(exc)

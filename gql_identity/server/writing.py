@@ -1,0 +1,92 @@
+"""Writes to a connection: joined in one turn of the event loop, and bounded where a client does not read."""
+
+import asyncio
+import time
+from typing import Any
+
+MAX_TURN_BYTES = 64_000  # gathered in one turn of the event loop before they are sent
+MAX_WAITING_BYTES = 64_000_000  # of one process, written and not taken by clients
+WRITE_SECONDS = 20.0  # for a client to take a part of what waits for it
+_CHECK_SECONDS = 1.0
+
+
+class TurnTransport:
+    """A transport that sends all writes of one turn of the event loop together.
+
+    uvicorn writes a response's head and body apart: two system calls, two packets, and two reads for the client.
+    """
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self.transport = transport
+        self._loop = loop
+        self._written: list[bytes] = []
+        self._size = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.transport, name)
+
+    def write(self, data: bytes) -> None:
+        """Send these bytes when the turn ends."""
+        if not self._written:
+            self._loop.call_soon(self.flush)
+        self._written.append(data)
+        self._size += len(data)
+        if self._size > MAX_TURN_BYTES:  # the transport's own buffer pauses the writer
+            self.flush()
+
+    def flush(self) -> None:
+        """Send what has been written."""
+        written, self._written, self._size = self._written, [], 0
+        if written and not self.transport.is_closing():
+            self.transport.writelines(written)
+            if self.transport.get_write_buffer_size():
+                _unread.add(self.transport, self._loop)
+
+    def close(self) -> None:
+        """Send what has been written, and close."""
+        self.flush()
+        self.transport.close()
+
+
+class Unread:
+    """The transports of this process whose clients have not taken all that was written.
+
+    A client that takes nothing for 20 s is disconnected. Where more bytes wait than the process may hold, so are those
+    clients that have taken nothing for the longest time.
+    """
+
+    def __init__(self) -> None:
+        # Size and last progress, by `time.monotonic()`; the longest without progress comes first.
+        self._transports: dict[asyncio.Transport, tuple[int, float]] = {}
+        self._timer: asyncio.TimerHandle | None = None
+
+    def add(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        """Watch a transport until it has sent everything."""
+        _, since = self._transports.get(transport, (0, time.monotonic()))
+        self._transports[transport] = (transport.get_write_buffer_size(), since)
+        waiting = sum(size for size, _ in self._transports.values())
+        for slowest in list(self._transports):
+            if waiting <= MAX_WAITING_BYTES or slowest is transport:
+                break
+            waiting -= self._transports.pop(slowest)[0]
+            slowest.abort()
+        if self._timer is None:
+            self._timer = loop.call_later(_CHECK_SECONDS, self._check, loop)
+
+    def _check(self, loop: asyncio.AbstractEventLoop) -> None:
+        now = time.monotonic()
+        for transport, (before, since) in list(self._transports.items()):
+            # A closed transport keeps its buffer until the client has taken it.
+            size = transport.get_write_buffer_size()
+            if not size:
+                del self._transports[transport]
+            elif size < before:
+                del self._transports[transport]  # to the end
+                self._transports[transport] = (size, now)
+            elif now - since > WRITE_SECONDS:
+                del self._transports[transport]
+                transport.abort()
+        self._timer = loop.call_later(_CHECK_SECONDS, self._check, loop) if self._transports else None
+
+
+_unread = Unread()

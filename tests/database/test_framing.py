@@ -1,0 +1,235 @@
+"""HTTP/1.1 on raw sockets: upgrades that are not taken, framing, and connections that send or read nothing."""
+
+import json
+import re
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from websockets.sync.client import connect as connect_websocket
+from websockets.typing import Subprotocol
+
+from ..processes import Service, serving, wait_until
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks at processes as Linux shows them")
+
+BODY = json.dumps({"query": "{ __typename }"}).encode()
+ANSWER = b'{"data":{"__typename":"Query"}}'
+SMUGGLED = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"
+KEY = b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n"
+OFFERS = {
+    "h2c as Java's HttpClient sends it": (
+        b"Connection: Upgrade, HTTP2-Settings\r\nHTTP2-Settings: AAEAAEAAAAIAAAAB\r\nUpgrade: h2c\r\n"
+    ),
+    "anything": b"Connection: upgrade\r\nUpgrade: TLS/1.0, x\r\n",
+    "a WebSocket by POST": b"Connection: Upgrade\r\nUpgrade: websocket\r\n" + KEY,
+    "a WebSocket without a key": b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n",
+}
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    with serving(tmp_path_factory.mktemp("framing") / "data") as service:
+        yield service
+
+
+def connect(service: Service) -> socket.socket:
+    address = urlsplit(service.url)
+    return socket.create_connection((address.hostname, address.port), timeout=15)
+
+
+def talk(service: Service, *segments: bytes) -> bytes:
+    """All that the service says to these segments, until it closes the connection or says no more for a second."""
+    said = b""
+    with connect(service) as connection:
+        for segment in segments:
+            connection.sendall(segment)
+            time.sleep(0.1)
+        connection.settimeout(1)
+        try:
+            while more := connection.recv(65536):
+                said += more
+        except (TimeoutError, ConnectionResetError):
+            pass
+    return said
+
+
+def post(*headers: bytes, body: bytes = BODY, length: bool = True) -> bytes:
+    framing = b"Content-Length: %d\r\n" % len(body) if length else b"Transfer-Encoding: chunked\r\n"
+    head = b"POST /graphql HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    return head + framing + b"".join(headers) + b"\r\n"
+
+
+def chunked(body: bytes) -> bytes:
+    return b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
+
+
+@pytest.mark.parametrize("offer", OFFERS)
+class TestOffersThatAreNotTaken:
+    def test_the_request_is_served_with_its_body_however_it_comes(self, service: Service, offer: str) -> None:
+        head = post(OFFERS[offer])
+        for segments in ([head + BODY], [head, BODY], [head[:60], head[60:] + BODY[:3], BODY[3:]]):
+            said = talk(service, *segments)
+            assert said.startswith(b"HTTP/1.1 200"), said
+            assert len(re.findall(rb"HTTP/1.1 \d", said)) == 1
+            assert said.endswith(ANSWER)
+        head = post(OFFERS[offer], length=False)
+        for segments in ([head + chunked(BODY)], [head, chunked(BODY)]):
+            assert talk(service, *segments).endswith(ANSWER)
+
+    def test_a_body_is_never_run_as_a_request(self, service: Service, offer: str) -> None:
+        head = post(OFFERS[offer], body=SMUGGLED)
+        for segments in ([head + SMUGGLED], [head, SMUGGLED]):
+            said = talk(service, *segments)
+            assert said.startswith(b"HTTP/1.1 400"), said
+            assert len(re.findall(rb"HTTP/1.1 \d", said)) == 1
+        head = b"GET /livez HTTP/1.1\r\nHost: x\r\n" + OFFERS[offer] + b"Content-Length: %d\r\n\r\n" % len(SMUGGLED)
+        assert talk(service, head, SMUGGLED).count(b"HTTP/1.1 ") == 1
+
+    def test_what_follows_the_body_is_the_next_request(self, service: Service, offer: str) -> None:
+        said = talk(service, post(OFFERS[offer]) + BODY + SMUGGLED, post(OFFERS[offer]) + BODY)
+        assert said.count(b"HTTP/1.1 200") == 3
+        assert said.count(ANSWER) == 2
+
+    def test_without_a_body_too(self, service: Service, offer: str) -> None:
+        get = b"GET /livez HTTP/1.1\r\nHost: x\r\n" + OFFERS[offer] + b"\r\n"
+        assert talk(service, get + get, get).count(b"HTTP/1.1 200") == 3
+
+
+def test_a_websocket_goes_only_where_there_is_one_and_carries_no_body(service: Service) -> None:
+    handshake = b"GET %s HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" + KEY + b"%s\r\n"
+    assert talk(service, handshake % (b"/livez", b"")).startswith(b"HTTP/1.1 200")
+    assert talk(service, handshake % (b"/nowhere", b"")).startswith(b"HTTP/1.1 404")
+    with_body = talk(service, handshake % (b"/graphql", b"Content-Length: 5\r\n") + b"hello")
+    assert with_body.startswith(b"HTTP/1.1 400")
+    url = service.url.replace("http", "ws") + "/graphql"
+    with connect_websocket(url, subprotocols=[Subprotocol("graphql-transport-ws")], proxy=None) as socket:
+        payload = {"Authorization": f"Bearer {service.admin_key}"}
+        socket.send(json.dumps({"type": "connection_init", "payload": payload}))
+        assert json.loads(socket.recv(5))["type"] == "connection_ack"
+
+
+@pytest.mark.parametrize(
+    "wire",
+    [
+        b"GET /livez HTTP/1.1\r\n\r\n",
+        b"GET /livez HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n",
+        b"GET /livez HTTP/1.0\r\nHost: a\r\nHost: b\r\n\r\n",
+        b"GET /livez\r\n\r\n",
+        b"GET /livez HTTP/0.9\r\nHost: a\r\n\r\n",
+        b"GET /livez HTTP/2.0\r\nHost: a\r\n\r\n",
+        b"POST /graphql HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n" + chunked(BODY),
+        post(b"Transfer-Encoding: chunked\r\n") + chunked(BODY),
+        post(b"Content-Length: 4\r\n") + BODY,
+        post(b"Content-Length: %d\r\n" % len(BODY)) + BODY,
+        b"CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n",
+    ],
+)
+def test_a_head_against_the_rules_is_400_and_the_last_of_its_connection(service: Service, wire: bytes) -> None:
+    for segments in ([wire + SMUGGLED], [wire, SMUGGLED]):
+        said = talk(service, *segments)
+        assert said.startswith(b"HTTP/1.1 400"), said
+        assert len(re.findall(rb"HTTP/1.1 \d", said)) == 1
+
+
+def test_http_1_0_without_a_host_is_served(service: Service) -> None:
+    assert talk(service, b"GET /livez HTTP/1.0\r\n\r\n").startswith(b"HTTP/1.1 200")
+
+
+@pytest.mark.parametrize("size", [1, 1_000, 70_000])
+def test_a_head_past_its_bound_is_431_in_one_segment_or_many(service: Service, size: int) -> None:
+    head = (
+        b"GET /livez HTTP/1.1\r\nHost: x\r\n" + b"".join(b"X-%d: %s\r\n" % (n, b"y" * 990) for n in range(71)) + b"\r\n"
+    )
+    assert len(head) > 70_000
+    parts = [head[at : at + size] for at in range(0, len(head), size)] if size > 1 else [head[:69_000], head[69_000:]]
+    said = b""
+    with connect(service) as connection:
+        for part in parts:
+            connection.sendall(part)
+        said = connection.recv(65536)
+    assert said.startswith(b"HTTP/1.1 431"), said
+
+
+def test_a_trailer_is_no_header(service: Service) -> None:
+    body = b"%x\r\n%s\r\n0\r\nAuthorization: Bearer wrong\r\n\r\n" % (len(BODY), BODY)
+    assert talk(service, post(length=False) + body).endswith(ANSWER)
+
+
+class TestConnectionsThatSendNothing:
+    def test_one_without_a_whole_head_ends_after_ten_seconds(self, service: Service) -> None:
+        begun = time.monotonic()
+        with (
+            connect(service) as silent,
+            connect(service) as half,
+            connect(service) as dribbling,
+            connect(service) as later,
+        ):
+            half.sendall(b"GET /livez HTTP/1.1\r\nHo")
+            dribbling.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\nX: ")
+            later.sendall(SMUGGLED)
+            assert later.recv(65536).startswith(b"HTTP/1.1 200")
+            later.sendall(b"GET ")
+            for _ in range(9):
+                time.sleep(1)
+                dribbling.sendall(b"y")
+            assert silent.recv(100) == b""
+            assert half.recv(1000).startswith(b"HTTP/1.1 408")
+            assert dribbling.recv(1000).startswith(b"HTTP/1.1 408")
+            assert later.recv(1000).startswith(b"HTTP/1.1 408")
+        assert 9 < time.monotonic() - begun < 13
+
+    def test_400_of_them_with_256_descriptors_keep_nobody_out(self, tmp_path: Path) -> None:
+        with serving(tmp_path / "data", descriptors=256) as service, ExitStack() as connections:
+            made = service.create()
+            for number in range(400):
+                connection = connections.enter_context(connect(service))
+                if number % 2:
+                    connection.sendall(b"POST /graphql HTTP/1.1\r\nHo")
+            for path in ("/livez", "/readyz"):
+                begun = time.monotonic()
+                assert service.status(path) == 200
+                assert time.monotonic() - begun < 1
+            assert service.get(made["apiKeyId"])["userId"] == "u"
+            database = service.database
+            database.signal(9)
+            wait_until(lambda: service.status("/readyz") == 200 and service.database != database, 5)
+            assert service.create()
+
+
+class TestAnswersThatNobodyReads:
+    def test_twenty_large_ones_take_bounded_memory_and_end(self, tmp_path: Path) -> None:
+        with serving(tmp_path / "data") as service, ExitStack() as connections:
+            body = json.dumps({"query": "{ _service { sdl } }"}).encode()
+            request = post(body=body) + body
+            size = len(talk(service, request))
+            assert size > 10_000
+            # Each asks for 90 answers and reads none.
+            unread = [connections.enter_context(connect(service)) for _ in range(200)]
+            for connection in unread:
+                connection.setblocking(False)
+                with suppress(BlockingIOError):
+                    connection.send(request * 90)
+            time.sleep(2)
+            assert peak_memory(service) < 250_000_000
+            assert service.status("/readyz") == 200
+
+            def are_all_ended() -> bool:
+                return open_connections(service) < 20
+
+            wait_until(are_all_ended, 60)
+
+
+def peak_memory(service: Service) -> int:
+    status = Path(f"/proc/{service.process.pid}/status").read_text()
+    return int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1]) * 1024
+
+
+def open_connections(service: Service) -> int:
+    folder = Path(f"/proc/{service.process.pid}/fd")
+    return sum(link.readlink().name.startswith("socket:") for link in folder.iterdir() if link.is_symlink())
