@@ -10,7 +10,7 @@ from ..messages.values import utc_milliseconds
 from ..settings import Settings
 from .fields import FIELDS, INSTANT, NUMBER, Column, Document, Kind, get_column
 from .inputs import check_count, invalid, json_type, quoted, read_aliased, read_items, read_number, read_text
-from .patterns import escape_text, join_alternatives, regex_condition, text_condition
+from .patterns import Work, escape_text, join_alternatives, regex_condition, text_condition
 
 COMPARISONS = {"eq": "$eq", "not": "$ne", "lt": "$lt", "lte": "$lte", "gt": "$gt", "gte": "$gte"}
 
@@ -27,9 +27,10 @@ def read_filter(
     words = read_text(query.keyword or "", "query.keyword").split()
     number = len(every) + len(some) + len(words) + extra
     check_count("query", number, settings.max_conditions, "conditions in one query, a keyword's words included")
-    must = [_condition(part, f"query.filter[{at}]", settings, now) for at, part in enumerate(every)]
-    may = [_condition(part, f"query.filter_or[{at}]", settings, now) for at, part in enumerate(some)]
-    patterns = join_alternatives([escape_text(word, "query.keyword", settings) for word in words])
+    work = Work()
+    must = [_condition(part, f"query.filter[{at}]", settings, now, work) for at, part in enumerate(every)]
+    may = [_condition(part, f"query.filter_or[{at}]", settings, now, work) for at, part in enumerate(some)]
+    patterns = join_alternatives([escape_text(word, "query.keyword", settings, work) for word in words])
     may += [regex_condition(FIELDS[name].path, pattern) for name in ("api_key_id", "user_id") for pattern in patterns]
     return [*must, {"$or": may}] if may else must
 
@@ -61,7 +62,7 @@ def conjunction(conditions: list[Document]) -> Document:
     return conditions[0] if conditions else {}
 
 
-def _condition(part: APIKeyCondition, path: str, settings: Settings, now: datetime) -> Document:
+def _condition(part: APIKeyCondition, path: str, settings: Settings, now: datetime, work: Work) -> Document:
     key, key_path = read_aliased(part, "key", path)
     name, column = get_column(FIELDS, key, key_path)
     operator = read_aliased(part, "operator", path)[0].value
@@ -86,7 +87,7 @@ def _condition(part: APIKeyCondition, path: str, settings: Settings, now: dateti
         return {column.path: {COMPARISONS[comparison]: instant}}
     if column.kind is INSTANT:
         raise invalid(path, f"{operator} looks into text, and {name} is an instant")
-    return text_condition(column.path, operator, value, at, settings)
+    return text_condition(column.path, operator, value, at, settings, work)
 
 
 def _single(kind: Kind, value: Any, path: str, *, null: bool) -> Any:

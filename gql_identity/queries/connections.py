@@ -9,7 +9,7 @@ from ..settings import Settings
 from .cursors import Order, make_cursor, read_cursor
 from .fields import FIELDS, Document
 from .inputs import check_count, invalid
-from .patterns import text_condition
+from .patterns import Work, text_condition
 
 
 class Parts(NamedTuple):
@@ -52,7 +52,7 @@ def plan_connection(arguments: ConnectionArguments, domains: set[str], settings:
         if cursor is not None
     }
     entered = "before" if backward else "after"
-    conditions = [*_conditions(filter_, "filter", settings, [0])] if filter_ else []
+    conditions = [*_conditions(filter_, "filter", settings, [0], Work())] if filter_ else []
     if state is not None:
         conditions.append({"state": state.name})
     return ConnectionPlan(
@@ -107,12 +107,15 @@ _COMPARED = {
 }
 
 
-def _conditions(part: APIKeyFilter, path: str, settings: Settings, counted: list[int]) -> Iterator[Document]:
+def _conditions(
+    part: APIKeyFilter, path: str, settings: Settings, counted: list[int], work: Work
+) -> Iterator[Document]:
     """The conditions of a filter, all of which must hold; `counted` is the number of filters read before."""
     counted[0] += 1
     check_count("filter", counted[0], settings.max_conditions, "filters within one")
     if part.name_contains is not None:
-        yield text_condition(FIELDS["name"].path, "contain", part.name_contains, f"{path}.nameContains", settings)
+        at = f"{path}.nameContains"
+        yield text_condition(FIELDS["name"].path, "contain", part.name_contains, at, settings, work)
     if part.role is not None:
         yield {FIELDS["role"].path: part.role.name}
     if part.created_by is not None:
@@ -123,6 +126,6 @@ def _conditions(part: APIKeyFilter, path: str, settings: Settings, counted: list
         if (instant := getattr(part, name)) is not None:
             yield {FIELDS[field].path: {operator: instant}}
     for name, below in (("and", part.and_ or []), ("or", part.or_ or [])):
-        parts = [[*_conditions(one, f"{path}.{name}[{at}]", settings, counted)] for at, one in enumerate(below)]
+        parts = [[*_conditions(one, f"{path}.{name}[{at}]", settings, counted, work)] for at, one in enumerate(below)]
         if parts:
             yield {f"${name}": [{"$and": conditions} if conditions else {} for conditions in parts]}

@@ -5,6 +5,7 @@ Every refusal starts with the path of the offending part, as in `query.filter[2]
 
 import json
 import math
+import re
 from typing import Any
 
 from strawberry import UNSET
@@ -14,6 +15,9 @@ from ..messages.query import APIKeyPage
 from ..settings import Settings
 
 LARGEST_NUMBER = 2**31 - 1  # GraphQL's Int, so that both protocols allow the same
+
+
+_NOT_STORED = re.compile("[\0\ud800-\udfff]")
 
 
 def invalid(path: str, message: str) -> InvalidArgument:
@@ -66,7 +70,7 @@ def read_text(value: Any, path: str) -> str:
     """Text that the database can store. Raises InvalidArgument for anything else."""
     if not isinstance(value, str):
         raise invalid(path, f"text is needed here, not {json_type(value)}")
-    if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
+    if _NOT_STORED.search(value):
         raise invalid(path, "text here has no NUL character and no half of one (a lone surrogate); leave it out")
     return value
 

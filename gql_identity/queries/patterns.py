@@ -1,26 +1,53 @@
 """`contain`, `regex` and their variants become patterns that every database reads alike. Pure."""
 
 import re
-import warnings
 from typing import Any
 
 from ..settings import Settings
 from .fields import Document
 from .inputs import check_count, invalid, quoted, read_items, read_text
+from .pattern_syntax import UnreadToken, read_pattern
 
 PATTERN_BYTES = 1_000  # the embedded engine refuses longer patterns
+# Measured on the embedded engine: a document of 120 characters costs 1 to 2 us for each unit of a pattern's work.
+PATTERN_WORK = 1_000  # of all patterns of one query
+TEXT_CHARACTERS = 20_000  # of all texts to look for of one query
 
 
-def text_condition(path: str, operator: str, value: Any, at: str, settings: Settings) -> Document:
+class Work:
+    """How much the patterns and texts of one query ask of the database."""
+
+    def __init__(self) -> None:
+        self._patterns = 0
+        self._characters = 0
+
+    def add_pattern(self, work: int, path: str) -> None:
+        """Count a pattern. Raises InvalidArgument where all patterns of the query ask for too much."""
+        self._patterns += work
+        if self._patterns > PATTERN_WORK:
+            raise invalid(
+                path,
+                f"the patterns of a query match at most {PATTERN_WORK} signs, repetitions multiplied; "
+                "use smaller repetitions or fewer patterns",
+            )
+
+    def add_text(self, text: str, path: str) -> None:
+        """Count a text to look for. Raises InvalidArgument where all texts of the query are too long."""
+        self._characters += len(text)
+        if self._characters > TEXT_CHARACTERS:
+            raise invalid(path, f"the texts to look for in a query have at most {TEXT_CHARACTERS} characters together")
+
+
+def text_condition(path: str, operator: str, value: Any, at: str, settings: Settings, work: Work) -> Document:
     """The condition of `contain`, `regex` or one of their variants. `at` is the path of the value in the query.
 
     Raises InvalidArgument for a value that is no text or no allowed pattern.
     """
     texts = read_items(value, at, settings) if operator.endswith("_in") else [(value, at)]
     if operator.startswith("regex"):
-        patterns = [_pattern(text, text_at, settings) for text, text_at in texts]
+        patterns = [_pattern(text, text_at, settings, work) for text, text_at in texts]
     else:
-        patterns = join_alternatives([escape_text(text, text_at, settings) for text, text_at in texts])
+        patterns = join_alternatives([escape_text(text, text_at, settings, work) for text, text_at in texts])
     found = [regex_condition(path, pattern) for pattern in dict.fromkeys(patterns)]
     found = found or [{path: {"$in": []}}]  # an empty list matches nothing
     if operator.startswith("not_"):
@@ -37,9 +64,11 @@ def regex_condition(path: str, pattern: str) -> Document:
 _META = re.compile(r"[\\^$.|?*+()\[\]{}]")
 
 
-def escape_text(value: Any, path: str, settings: Settings) -> str:
+def escape_text(value: Any, path: str, settings: Settings, work: Work) -> str:
     """A pattern that matches the text literally."""
-    pattern = _META.sub(r"\\\g<0>", _bounded(value, path, settings))
+    text = _bounded(value, path, settings)
+    work.add_text(text, path)
+    pattern = _META.sub(r"\\\g<0>", text)
     check_count(path, len(pattern.encode()), PATTERN_BYTES, "bytes in a text to look for")
     return pattern
 
@@ -47,11 +76,15 @@ def escape_text(value: Any, path: str, settings: Settings) -> str:
 def join_alternatives(patterns: list[str]) -> list[str]:
     """Join escaped texts into few patterns: each pattern costs one pass over the field, however many texts it holds."""
     joined: list[str] = []
+    length = 0
     for pattern in dict.fromkeys(patterns):
-        if joined and len(joined[-1].encode()) + len(pattern.encode()) < PATTERN_BYTES:
+        size = len(pattern.encode())
+        if joined and length + size < PATTERN_BYTES:
             joined[-1] += "|" + pattern
+            length += size + 1
         else:
             joined.append(pattern)
+            length = size
     return joined
 
 
@@ -61,43 +94,19 @@ def _bounded(value: Any, path: str, settings: Settings) -> str:
     return text
 
 
-# Tokens that every supported database reads alike; then, refused, other tokens of Python, and what needs backtracking.
-_TOKEN = re.compile(
-    r"\[\^?\]?(?:\\[dwsnrtf]|\\x[0-9a-fA-F]{2}|\\[^a-zA-Z0-9]|[^\]\\\[])*\]"
-    r"|\\[dDwWsSbBAnrtf]|\\x[0-9a-fA-F]{2}|\\[^a-zA-Z0-9]"
-    r"|\(\?:|\(\?P<|\(\?(?:[ims]+|[ims]*-[ims]+:|[ims]+:)"
-    r"|(?P<refused>\\.|\(\?.|\[|[*+?}]\+|\{,)",
-    re.DOTALL,
-)
-_ALLOWED = r"classes (of no \D, \W or \S), groups, alternatives, repetition, anchors, \d \w \s \b and escaped signs"
-# These are ASCII in MongoDB; in the embedded engine they are Unicode, and each takes a millisecond a document.
-_CLASSES = {r"\d": "0-9", r"\w": "0-9A-Za-z_", r"\s": r"\t\n\x0b\f\r "}
-
-
-def _pattern(value: Any, path: str, settings: Settings) -> str:
+def _pattern(value: Any, path: str, settings: Settings, work: Work) -> str:
     """A client's pattern, in the syntax that all databases read alike and the embedded one without backtracking.
 
     Raises InvalidArgument for other syntax.
     """
-    pattern = _bounded(value, path, settings)
+    text = _bounded(value, path, settings)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")  # Python warns of what other engines read differently.
-            re.compile(pattern)
-    except (re.error, OverflowError, RecursionError, Warning) as error:
-        raise invalid(path, f"{quoted(pattern)} is not a pattern: {quoted(str(error))}") from None
-    refused = [token[0] for token in _TOKEN.finditer(pattern) if token["refused"]]
-    if refused:
-        raise invalid(path, f"{quoted(refused[0])} is not read in a pattern; use {_ALLOWED}")
-    pattern = _TOKEN.sub(_written_out, pattern)
-    check_count(path, len(pattern.encode()), PATTERN_BYTES, r"bytes in a pattern, its \d, \w and \s written out")
-    return pattern
-
-
-def _written_out(token: re.Match[str]) -> str:
-    """A token with its `\\d`, `\\w` and `\\s` as ranges."""
-    text = token[0]
-    if text.startswith("["):
-        return re.sub(r"\\.", lambda escape: _CLASSES.get(escape[0], escape[0]), text, flags=re.DOTALL)
-    ranges = _CLASSES.get(text.lower())
-    return text if ranges is None else f"[{ranges}]" if text.islower() else f"[^{ranges}]"
+        pattern = read_pattern(text)
+    except UnreadToken as error:
+        raise invalid(path, str(error)) from None
+    except ValueError as error:
+        raise invalid(path, f"{quoted(text)} is not a pattern: {error}") from None
+    work.add_pattern(max(pattern.work, len(text)), path)
+    written = pattern.text
+    check_count(path, len(written.encode()), PATTERN_BYTES, r"bytes in a pattern, its \d, \w and \s written out")
+    return written

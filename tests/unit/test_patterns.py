@@ -1,11 +1,100 @@
-"""Many texts to look for become few patterns."""
+"""Patterns are read without compiling them, and their work is bounded."""
 
-from tests.unit.reading_queries import condition, list_query
+import re
+import time
+import warnings
+from contextlib import suppress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gql_identity.queries.pattern_syntax import read_pattern
+
+from .reading_queries import condition, list_query, refused
+
+_PARTS = st.sampled_from(
+    [
+        *"ab-]^$.|?*+()[{}&~,:<>=!é0",
+        "(?:",
+        "(?P<n>",
+        "(?i)",
+        "(?i:",
+        "(?s-i:",
+        "{2,3}",
+        "{2,}",
+        "{2}",
+        r"\d",
+        r"\W",
+        r"\b",
+        *(r"\[", r"\x41", r"\n", "[a-c]", r"[^\d]", "[]a]", "(?=", r"\1", "[é-ü]", "??", "*+"),
+    ]
+)
 
 
 def test_many_texts_are_few_patterns() -> None:
-    words = [f"word{number:04}" for number in range(1000)]
+    words = [f"word{number}.{number}" for number in range(300)]
     plan = list_query(filter=[condition("name", "contain_in", words)])
     patterns = [part["name"]["$regex"] for part in plan.filter["$or"]]
-    assert "|".join(patterns).split("|") == words
+    assert "|".join(patterns).split("|") == [word.replace(".", r"\.") for word in words]
     assert max(map(len, patterns)) <= 1000
+
+
+@given(st.lists(_PARTS, max_size=12).map("".join))
+def test_a_pattern_that_is_read_is_one_of_python_too(text: str) -> None:
+    try:
+        pattern = read_pattern(text)
+    except ValueError:
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        written, given_ = re.compile(pattern.text, re.ASCII), re.compile(text, re.ASCII)
+    for sample in ("", "a", "ab", "aab]", "b-a", "1a", "{", "a{2,3", "é", "A", "\n", "[a"):
+        assert bool(written.search(sample)) == bool(given_.search(sample))
+
+
+@given(st.text(max_size=40))
+def test_any_text_is_x_with_a_reason(text: str) -> None:
+    with suppress(ValueError):
+        assert read_pattern(text).work >= 0
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [r"^[a-z]{3,20}-\d+$", ".*prod.*", "(?i)^(?:a|b)+$", "a{1000}", r"(?P<year>\d{4})-\d\d", "x{y", "[]-]", "a{,b"],
+)
+def test_common_patterns_are_read(pattern: str) -> None:
+    assert read_pattern(pattern).work <= 1_001
+
+
+@pytest.mark.parametrize(
+    "patterns",
+    [
+        ["(?:(?:a{10}){10}){11}"],
+        [".{251}"],
+        ["a{500}", "a{501}"],
+        ["(?:[a-z].?){0,200}"],
+        ["(?:" * 4 + "a{9}" + "){9}" * 4],
+    ],
+)
+def test_the_repetitions_of_a_querys_patterns_are_multiplied_and_bounded(patterns: list[str]) -> None:
+    message = refused(list_query, filter=[condition("name", "regex_in", patterns)])
+    assert "the patterns of a query match at most 1000 signs" in message
+
+
+def test_the_texts_of_a_query_are_bounded_together() -> None:
+    words = [f"{number:0200}" for number in range(100)]
+    assert list_query(filter=[condition("name", "contain_in", words)]).filter
+    message = refused(list_query, filter=[condition("name", "contain_in", words), condition("name", "contain", "a")])
+    assert message.startswith("query.filter[1].value: the texts to look for in a query have at most 20000")
+
+
+def test_patterns_that_take_python_long_to_compile_are_read_in_20_ms() -> None:
+    # The worst of a request: every pattern that a query may have, or one more, which is refused.
+    patterns = [f"(?i){number}" + "[Ā-￿]" * 45 for number in range(16)]
+    begun = time.perf_counter()
+    assert "patterns of a query" in refused(list_query, filter=[condition("name", "regex_in", patterns)])
+    assert time.perf_counter() - begun < 0.02
+    begun = time.perf_counter()
+    assert list_query(filter=[condition("name", "regex_in", [f"(?i){number}" + "[Ā-￿]" * 30 for number in range(5)])])
+    assert time.perf_counter() - begun < 0.02
