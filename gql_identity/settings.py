@@ -119,6 +119,18 @@ class Settings(BaseSettings):
         256, ge=1, le=1_000, description="The longest pattern or search text, in characters."
     )
     max_stages: int = Field(20, ge=1, le=1_000, description="The most stages in one statistic.")
+    max_gathered_values: int = Field(
+        20_000,
+        ge=1,
+        le=10_000_000,
+        description="The most values that `push` and `add_to_set` may gather in one statistic: keys times fields.",
+    )
+    max_answer_bytes: int = Field(
+        4_000_000,
+        ge=10_000,
+        le=100_000_000,
+        description="The most bytes that the statistics of one request may return together.",
+    )
     max_batch: int = Field(0, ge=0, le=1_000, description="The most operations in one HTTP request; 0 refuses batches.")
     max_tokens: int = Field(
         1_500, ge=100, le=100_000, description="The most tokens in one document; also the most comments."

@@ -11,9 +11,10 @@ from ..queries.connections import ConnectionPlan, Parts, make_connection, plan_c
 from ..queries.lists import list_plan
 from ..settings import Settings
 from ..storage.database import Database, Document
+from ..storage.scans import Share
 from .access import Caller, access_to, may_see
 from .checks import check_selected, check_text
-from .matching import Owner, match_stages, match_stages_of_all, owner_key
+from .matching import Owner, match_stages, match_stages_of_all, owner_key, share_of
 from .records import now, projection, read_key
 
 
@@ -47,8 +48,8 @@ class KeyLists:
         ]
         none: list[Document] = []
         documents, total = await asyncio.gather(
-            self._database.aggregate(read) if wants_keys else _unread(none),
-            self._count(matching) if count else _unread(None),
+            self._database.aggregate(read, share_of(caller)) if wants_keys else _unread(none),
+            self._count(matching, share_of(caller)) if count else _unread(None),
         )
         return APIKeysInfo(results=[read_key(document, fields) for document in documents], total_count=total)
 
@@ -82,10 +83,11 @@ class KeyLists:
         plan = plan_connection(arguments, {domain for domain, _ in visible}, self._settings)
         matching = match_stages_of_all(visible, plan.filter, caller)
         none: dict[Owner, Any] = {}
+        share = share_of(caller)
         pages, outside, totals = await asyncio.gather(
-            self._pages(matching, plan, parts, visible) if parts.connection - {"total_count"} else _unread(none),
-            self._outside(matching, plan, parts, visible),
-            self._counts(matching, visible) if "total_count" in parts.connection else _unread(none),
+            self._pages(matching, plan, parts, visible, share) if parts.connection - {"total_count"} else _unread(none),
+            self._outside(matching, plan, parts, visible, share),
+            self._counts(matching, visible, share) if "total_count" in parts.connection else _unread(none),
         )
         found = {
             owner: make_connection(
@@ -101,7 +103,7 @@ class KeyLists:
         return [found.get(owner) for owner in owners]
 
     async def _pages(
-        self, matching: list[Document], plan: ConnectionPlan, parts: Parts, owners: list[Owner]
+        self, matching: list[Document], plan: ConnectionPlan, parts: Parts, owners: list[Owner], share: Share
     ) -> dict[Owner, list[Document]]:
         """A page of each owner's keys, and one key more."""
         page = [*matching, *({"$match": condition} for condition in plan.page)]
@@ -109,13 +111,14 @@ class KeyLists:
         number = plan.limit + 1
         if len(owners) == 1:
             read = [*page, {"$sort": plan.sort}, {"$limit": number}, {"$project": fields}]
-            return {owners[0]: await self._database.aggregate(read)}
+            return {owners[0]: await self._database.aggregate(read, share)}
         group = {"_id": owner_key(owners), "keys": {"$firstN": {"n": number, "input": "$$ROOT"}}}
-        rows = await self._database.aggregate([*page, {"$project": fields}, {"$sort": plan.sort}, {"$group": group}])
+        grouped = [*page, {"$project": fields}, {"$sort": plan.sort}, {"$group": group}]
+        rows = await self._database.aggregate(grouped, share)
         return {(row["_id"]["domain_id"], row["_id"].get("user_id")): row["keys"] for row in rows}
 
     async def _outside(
-        self, matching: list[Document], plan: ConnectionPlan, parts: Parts, owners: list[Owner]
+        self, matching: list[Document], plan: ConnectionPlan, parts: Parts, owners: list[Owner], share: Share
     ) -> dict[Owner, int]:
         """How many keys of each owner lie before the page (after it, backward); of one owner, at most 1.
 
@@ -124,18 +127,22 @@ class KeyLists:
         asked_by = ("has_previous_page", "has_next_page")[plan.backward]
         if plan.outside is None or asked_by not in parts.page_info:
             return {}
-        return await self._counts([*matching, {"$match": plan.outside}], owners, most=1)
+        return await self._counts([*matching, {"$match": plan.outside}], owners, share, most=1)
 
-    async def _counts(self, matching: list[Document], owners: list[Owner], most: int | None = None) -> dict[Owner, int]:
+    async def _counts(
+        self, matching: list[Document], owners: list[Owner], share: Share, most: int | None = None
+    ) -> dict[Owner, int]:
         """How many keys of each owner match; for one owner, counted up to `most`."""
         if len(owners) == 1:
-            return {owners[0]: await self._count([*matching, *([{"$limit": most}] if most else [])])}
-        rows = await self._database.aggregate([*matching, {"$group": {"_id": owner_key(owners), "total": {"$sum": 1}}}])
+            return {owners[0]: await self._count([*matching, *([{"$limit": most}] if most else [])], share)}
+        counted = [*matching, {"$group": {"_id": owner_key(owners), "total": {"$sum": 1}}}]
+        rows = await self._database.aggregate(counted, share)
         return {(row["_id"]["domain_id"], row["_id"].get("user_id")): row["total"] for row in rows}
 
-    async def _count(self, matching: list[Document]) -> int:
+    async def _count(self, matching: list[Document], share: Share) -> int:
         # As `$count` does, in fewer steps of the embedded engine.
-        rows = await self._database.aggregate([*matching, {"$group": {"_id": None, "total": {"$sum": 1}}}])
+        counted = [*matching, {"$group": {"_id": None, "total": {"$sum": 1}}}]
+        rows = await self._database.aggregate(counted, share)
         return rows[0]["total"] if rows else 0
 
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 from ..storage.database import Document
+from ..storage.scans import Share
 from .access import Caller, access_to
 
 Owner = tuple[str, str | None]  # a domain, or a user of one
@@ -40,3 +41,8 @@ def owner_key(owners: list[Owner]) -> Document:
 
 def _one_or_in(values: set[Any]) -> Any:
     return next(iter(values)) if len(values) == 1 else {"$in": sorted(values)}
+
+
+def share_of(caller: Caller) -> Share:
+    """Whose share of the database a caller's reads of many keys take."""
+    return Share(caller.domain_id, caller.user_id)

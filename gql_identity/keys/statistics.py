@@ -1,17 +1,18 @@
 """Statistics of keys."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from strawberry import ID
 
+from ..errors import InvalidArgument
 from ..messages.query import APIKeyStatisticsQuery
 from ..messages.requests import APIKeyStatQuery
-from ..queries.statistics import stat_answer, stat_plan
+from ..queries.statistics import StatPlan, stat_answer, stat_plan
 from ..settings import Settings
 from ..storage.database import Database, Document
 from .access import Caller, may_name
 from .checks import check_text
-from .matching import match_stages
+from .matching import match_stages, share_of
 from .records import now
 
 
@@ -31,7 +32,9 @@ class KeyStatistics:
         check_text("domain_id", request.domain_id)
         plan = stat_plan(request, self._settings, now())
         stages = match_stages(request.domain_id, None, plan.filter, caller)
-        return stat_answer(plan, await self._database.aggregate([*stages, *plan.pipeline], scans=True))
+        await self._check_gathered(plan, [stages], caller)
+        rows = await self._database.aggregate([*stages, *plan.pipeline], share_of(caller), bounded=True)
+        return stat_answer(plan, rows)
 
     async def stats_of_domains(
         self, domains: Sequence[str], query: APIKeyStatisticsQuery, caller: Caller
@@ -45,17 +48,36 @@ class KeyStatistics:
             return [None] * len(domains)
         request = APIKeyStatQuery(query=query, domain_id=ID(visible[0]))
         plan = stat_plan(request, self._settings, now())
-        first, *others = [
-            [
-                *match_stages(domain, None, plan.filter, caller),
-                *plan.pipeline,
-                {"$set": {"domain": {"$literal": domain}}},
-            ]
-            for domain in visible
-        ]
-        unions = [{"$unionWith": {"coll": self._database.api_keys.name, "pipeline": other}} for other in others]
+        matching = [match_stages(domain, None, plan.filter, caller) for domain in visible]
+        await self._check_gathered(plan, matching, caller)
+        union = self._union(
+            [*stages, *plan.pipeline, {"$set": {"domain": {"$literal": domain}}}]
+            for domain, stages in zip(visible, matching, strict=True)
+        )
         rows_of: dict[str, list[Document]] = {domain: [] for domain in visible}
-        for row in await self._database.aggregate([*first, *unions], scans=True):
+        for row in await self._database.aggregate(union, share_of(caller), bounded=True):
             rows_of[row["domain"]].append(row)
         answers = {domain: stat_answer(plan, rows) for domain, rows in rows_of.items()}
         return [answers.get(domain) for domain in domains]
+
+    async def _check_gathered(self, plan: StatPlan, matching: list[list[Document]], caller: Caller) -> None:
+        """Raise InvalidArgument where lists would gather too many values: the database holds all of them at once."""
+        for stages, values in plan.gathered:
+            most = self._settings.max_gathered_values // values
+            # Counted up to the bound: what would be gathered is not.
+            counted = self._union(
+                [*matched, *stages, {"$limit": most + 1}, {"$group": {"_id": None, "total": {"$sum": 1}}}]
+                for matched in matching
+            )
+            rows = await self._database.aggregate(counted, share_of(caller))
+            if sum(row["total"] for row in rows) > most:
+                raise InvalidArgument(
+                    f"query.aggregate: push and add_to_set gather at most {self._settings.max_gathered_values} values: "
+                    f"{most} rows of {values}, and there are more. Add a filter, or a limit before the group."
+                )
+
+    def _union(self, pipelines: Iterable[list[Document]]) -> list[Document]:
+        """One pipeline that returns the rows of all."""
+        first, *others = pipelines
+        name = self._database.api_keys.name
+        return [*first, *({"$unionWith": {"coll": name, "pipeline": other}} for other in others)]

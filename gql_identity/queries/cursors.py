@@ -70,7 +70,9 @@ def make_cursor(order: Order, document: Document) -> str:
     value = None if order.path == "_id" else document.get(order.path)
     if isinstance(value, datetime):
         value = (value - _EPOCH) // _MILLISECOND
-    place = json.dumps([value, document["_id"]], separators=(",", ":"), ensure_ascii=False).encode()
+    place = json.dumps([value, document["_id"]], separators=(",", ":"), ensure_ascii=False).encode(
+        "utf-8", "surrogatepass"
+    )
     return _encode(_digest(order, document["domain_id"], place) + place)
 
 

@@ -6,7 +6,7 @@ from ..messages.query import APIKeyGroup, APIKeyGroupField, APIKeyGroupKey
 from .conditions import read_expression
 from .fields import INSTANT, NUMBER, TEXT, Column, Document, Kind
 from .inputs import check_count, invalid, quoted, read_aliased, read_text
-from .pipeline import Computed, NewRow, Pipeline
+from .pipeline import Computed, Gathered, NewRow, Pipeline
 
 
 def add_group(pipeline: Pipeline, group: APIKeyGroup, path: str) -> None:
@@ -22,6 +22,10 @@ def add_group(pipeline: Pipeline, group: APIKeyGroup, path: str) -> None:
     for position, field in enumerate(fields):
         _add_field(pipeline, row, field, f"{path}.fields[{position}]")
     stored = row.stored_names()
+    gathering = [field for field in fields if read_aliased(field, "operator", path)[0].value in _GATHERS]
+    if gathering:
+        values = sum(len(field.fields or [None]) for field in gathering)
+        pipeline.gathered.append(Gathered(list(pipeline.stages), values))
     by = {stored[name]: row.columns[name].expression for name in key_names}
     accumulators = {stored[name]: made.expression for name, made in row.columns.items() if name not in key_names}
     flat = {at: f"$_id.{at}" for at in by} | {at: f"${at}" for at in accumulators}
@@ -71,6 +75,7 @@ _ACCUMULATORS = {
     "add_to_set": "$addToSet",
     "merge_objects": "$mergeObjects",
 }
+_GATHERS = {"push", "add_to_set"}
 _NEEDS_ORDER = {"first", "last", "push", "merge_objects"}
 
 

@@ -14,6 +14,8 @@ from .fields import FIELDS, NUMBER, Column, Document, Kind, get_column
 from .inputs import invalid, quoted, read_aliased, read_text
 from .sorts import MAX_SORT_KEYS
 
+MAX_TEXT_COLUMNS = 20
+
 
 class Computed(NamedTuple):
     """One column of a new row: an expression, and the kind of its values."""
@@ -30,7 +32,11 @@ class NewRow:
         self._copied: set[str] = outer._copied if outer else set()
 
     def add(self, name: str, expression: Any, kind: Kind) -> None:
-        """Add a column under a name that `new_name` has checked."""
+        """Add a column under a name that `new_name` has checked. Raises InvalidArgument for too many of text."""
+        held = sum(made.kind is not NUMBER for made in self.columns.values())
+        if kind is not NUMBER and held >= MAX_TEXT_COLUMNS:
+            # A text has up to 255 characters, and the database may hold all rows at once.
+            raise invalid("query.aggregate", f"a row has at most {MAX_TEXT_COLUMNS} columns that are not numbers")
         self.columns[name] = Computed(expression, kind)
 
     def check_copy(self, column: Column, path: str) -> None:
@@ -57,6 +63,13 @@ class NewRow:
         return {name: f"c{position}" for position, name in enumerate(self.columns)}
 
 
+class Gathered(NamedTuple):
+    """A stage that gathers values into lists: the stages before it, and how many values it takes of each row."""
+
+    stages: list[Document]
+    values: int
+
+
 class Pipeline:
     """The stages so far, and the columns of the rows that they give."""
 
@@ -64,6 +77,7 @@ class Pipeline:
         self.settings = settings
         self.stages: list[Document] = []
         self.columns: Mapping[str, Column] = FIELDS
+        self.gathered: list[Gathered] = []
         self.group_keys: list[str] = []  # the names of the last group's keys
         self._is_sorted = False
 

@@ -1,7 +1,7 @@
 """The stages of a statistic become a pipeline. Pure."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from strawberry import UNSET
 
@@ -10,13 +10,21 @@ from ..settings import Settings
 from .fields import FIELDS, NUMBER, Column, Document, get_column
 from .groups import add_group
 from .inputs import LARGEST_NUMBER, invalid, quoted
-from .pipeline import NewRow, Pipeline, check_name
+from .pipeline import Gathered, NewRow, Pipeline, check_name
 from .projections import add_projection
 from .sorts import read_sort
 
 
-def build_pipeline(stages: list[APIKeyStage], path: str, settings: Settings) -> tuple[list[Document], dict[str, str]]:
-    """The pipeline of these stages, whose rows have an order, and where a row keeps each name of the answer.
+class Built(NamedTuple):
+    """A pipeline, where a row stores each name of the result, and the stages that gather lists."""
+
+    stages: list[Document]
+    names: dict[str, str]
+    gathered: list[Gathered]
+
+
+def build_pipeline(stages: list[APIKeyStage], path: str, settings: Settings) -> Built:
+    """The pipeline of these stages, whose rows have an order.
 
     Raises InvalidArgument that names the part to change.
     """
@@ -29,7 +37,8 @@ def build_pipeline(stages: list[APIKeyStage], path: str, settings: Settings) -> 
         for name, column in FIELDS.items():
             row.add(name, column.value, column.kind)
         pipeline.replace_rows(row)
-    return pipeline.stages, {name: column.path for name, column in pipeline.columns.items()}
+    names = {name: column.path for name, column in pipeline.columns.items()}
+    return Built(pipeline.stages, names, pipeline.gathered)
 
 
 def _add_stage(pipeline: Pipeline, stage: APIKeyStage, path: str) -> None:

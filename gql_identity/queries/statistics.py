@@ -10,6 +10,7 @@ from ..settings import Settings
 from .conditions import conjunction, read_filter
 from .fields import FIELDS, Document, get_column
 from .inputs import check_count, invalid, read_page
+from .pipeline import Gathered
 from .stages import build_pipeline
 
 
@@ -20,6 +21,7 @@ class StatPlan(NamedTuple):
     pipeline: list[Document]
     names: dict[str, str] | None  # each name in the result, and where a row stores it; None for distinct values
     paged: bool
+    gathered: list[Gathered]
 
 
 def stat_plan(request: APIKeyStatQuery, settings: Settings, now: datetime) -> StatPlan:
@@ -32,16 +34,19 @@ def stat_plan(request: APIKeyStatQuery, settings: Settings, now: datetime) -> St
     fields = [field for stage in stages if stage.group for field in stage.group.fields or []]
     conditions = read_filter(query, settings, now, extra=sum(len(field.conditions or []) for field in fields))
     names: dict[str, str] | None = None
+    gathered: list[Gathered] = []
     if query.distinct is not None:
         pipeline = _distinct(query.distinct)
     else:
-        pipeline, names = build_pipeline(stages, "query.aggregate", settings)
+        pipeline, names, gathered = build_pipeline(stages, "query.aggregate", settings)
     skip, limit = read_page(query.page, settings)
     part: list[Document] = [{"$skip": skip}] if skip else []
     part.append({"$limit": limit or settings.max_page_size})
     if limit:
         part = [{"$facet": {"rows": part, "total": [{"$count": "total"}]}}]
-    return StatPlan(filter=conjunction(conditions), pipeline=[*pipeline, *part], names=names, paged=bool(limit))
+    return StatPlan(
+        filter=conjunction(conditions), pipeline=[*pipeline, *part], names=names, paged=bool(limit), gathered=gathered
+    )
 
 
 def stat_answer(plan: StatPlan, rows: list[Document]) -> Document:

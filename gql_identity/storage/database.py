@@ -30,11 +30,11 @@ from ..errors import DeadlineExceeded, InvalidArgument, StartError, Unavailable
 from ..logs import redact
 from ..secret import pepper_fingerprint
 from ..settings import Settings
+from .scans import LONGEST_SCAN_SECONDS, SCANS_AT_ONCE, Scans, Share
 
 SCHEMA = 1  # the number of the schema that this code reads and writes; `meta` has the database's
 DEFAULT_NAME = "identity"
 READS_AT_ONCE = 64  # as many as Motor's own calls
-SCANS_AT_ONCE = 8  # more slow each other down, and keep the database from shorter reads
 DEADLINE: ContextVar[float | None] = ContextVar("deadline", default=None)  # of the request, by time.monotonic()
 
 log = structlog.get_logger()
@@ -70,6 +70,16 @@ class Database:
                 serverSelectionTimeoutMS=1000,
                 appname="gql-identity",
             )
+            self._scan_client: pymongo.MongoClient[Document] = pymongo.MongoClient(
+                settings.mongo_uri.get_secret_value(),
+                tz_aware=True,
+                connect=False,
+                maxPoolSize=SCANS_AT_ONCE,
+                socketTimeoutMS=int(LONGEST_SCAN_SECONDS * 1000),
+                serverSelectionTimeoutMS=1000,
+                retryReads=False,
+                appname="gql-identity-scans",
+            )
             database = self._client.get_default_database(DEFAULT_NAME)
         except (driver.PyMongoError, ValueError) as error:
             raise StartError(f"The database's address is wrong: {redact(str(error))}") from None
@@ -84,15 +94,17 @@ class Database:
         self.meta: AsyncIOMotorCollection[Document] = database.get_collection("meta", **strict)
         self.prepared = False
         self._readers = ThreadPoolExecutor(READS_AT_ONCE, "reader")
-        self._scanners = ThreadPoolExecutor(SCANS_AT_ONCE, "scanner")
+        scanned: Collection[Document] = self._scan_client[database.name].get_collection("api_keys", **strict)
+        self._scans = Scans(scanned, settings.max_answer_bytes)
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
         self._readers.shutdown(wait=False, cancel_futures=True)
-        self._scanners.shutdown(wait=False, cancel_futures=True)
+        self._scans.close()
         self._client.close()
+        self._scan_client.close()
 
     async def run(self, call: Callable[[], Awaitable[T]]) -> T:
         """The result of a driver's call, within the database's timeout and the request's deadline.
@@ -104,19 +116,16 @@ class Database:
         return await self._run(call)
 
     async def to_list(
-        self,
-        find: Callable[[Collection[Document]], Cursor[Document] | CommandCursor[Document]],
-        *,
-        scans: bool = False,
+        self, find: Callable[[Collection[Document]], Cursor[Document] | CommandCursor[Document]]
     ) -> list[Document]:
         """All documents of a cursor on the keys; raises what `run` does.
 
         The cursor is PyMongo's, which Motor wraps, opened and read to its end in one thread: Motor's returns to the
-        event loop up to three times for one reply of the database. A read that `scans` reads all matching keys,
-        however many, and waits for one of a few threads.
+        event loop up to three times for one reply of the database. Only for keys that are named one by one: reads of
+        all that match use `aggregate`.
         """
         keys: Collection[Document] = self.api_keys.delegate
-        threads = self._scanners if scans else self._readers
+        threads = self._readers
 
         def read() -> list[Document]:
             return find(keys).to_list()
@@ -124,11 +133,19 @@ class Database:
         # The context has the deadline.
         return await self.run(lambda: asyncio.get_running_loop().run_in_executor(threads, copy_context().run, read))
 
-    async def aggregate(self, pipeline: list[Document], *, scans: bool = False) -> list[Document]:
-        """All documents that a pipeline over the keys returns; otherwise as `to_list`."""
+    async def aggregate(self, pipeline: list[Document], share: Share, *, bounded: bool = False) -> list[Document]:
+        """All documents that a pipeline over the keys returns, read when the share of a user and domain has a slot.
+
+        `bounded` counts their bytes, for statistics. Raises what `run` does, InvalidArgument for too many bytes, and
+        ResourceExhausted where earlier reads took the share until the deadline.
+        """
         # One batch holds the largest page: a page is one round trip.
         in_one_batch = self._settings.max_page_size + 1
-        return await self.to_list(lambda keys: keys.aggregate(pipeline, batchSize=in_one_batch), scans=scans)
+        deadline = DEADLINE.get()
+        seconds = self._timeout_seconds
+        if deadline is not None:
+            seconds = max(0.001, min(seconds, deadline - time.monotonic()))
+        return await self.run(lambda: self._scans.aggregate(pipeline, share, seconds, in_one_batch, bounded=bounded))
 
     async def _run(self, call: Callable[[], Awaitable[T]]) -> T:
         deadline = DEADLINE.get()

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from ..errors import DeadlineExceeded
 from ..storage.database import DEADLINE
+from ..storage.scans import ANSWER_BYTES
 
 T = TypeVar("T")
 
@@ -17,6 +18,7 @@ async def in_time(work: Awaitable[T], seconds: float) -> T:
     After this many seconds, cancels the work and raises DeadlineExceeded.
     """
     DEADLINE.set(time.monotonic() + seconds)
+    ANSWER_BYTES.set([0])
     try:
         async with asyncio.timeout(seconds):
             return await work

@@ -10,7 +10,7 @@ from pydantic import SecretStr
 
 from gql_identity import secret
 from gql_identity.storage import last_uses
-from gql_identity.storage.database import SCANS_AT_ONCE
+from gql_identity.storage.scans import SCANS_AT_ONCE
 from tests.conftest import KEY_FIELDS, PEPPER, Api, Person, mongo_client, running
 from tests.database.conftest import READS
 

@@ -1,0 +1,199 @@
+"""Reads of many keys: lists, counts and statistics. Few run at once, and each user and domain has a share of them.
+
+The embedded database does not stop a read that was given up: neither `killOp`, the end of its session nor the end of
+its connection stops it (measured). So a read keeps its slot until the database has replied, even after its request has
+failed; otherwise a caller could start more and more of them.
+"""
+
+import asyncio
+import math
+import time
+from collections import Counter, deque
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from contextvars import ContextVar
+from typing import Any, NamedTuple
+
+import bson
+from bson.raw_bson import RawBSONDocument
+from pymongo.collection import Collection
+from pymongo.errors import AutoReconnect, NetworkTimeout
+
+from ..errors import InvalidArgument, ResourceExhausted
+
+Document = dict[str, Any]
+
+# Of the embedded database on two cores: beside 2 scans a point read's p99 is 10 ms, beside 4 it is 15, and 4 take as
+# long as two times 2.
+SCANS_AT_ONCE = 8
+SCANS_OF_A_DOMAIN = 4
+SCANS_OF_A_USER = 2
+WAITING_OF_A_USER = 200  # a request of 20 lists with their totals has 40
+LONGEST_SCAN_SECONDS = 60.0  # after this the connection is closed, and the slot is free whatever the database does
+FIRST_BATCH = 100  # rows; later ones are bounded by the database itself, to 16 MB
+
+# One number, the bytes of statistics that the request has read so far; None outside a request.
+ANSWER_BYTES: ContextVar[list[int] | None] = ContextVar("answer_bytes", default=None)
+
+
+class Share(NamedTuple):
+    """Whose share of the slots a read takes: that of a user of a domain."""
+
+    domain_id: str
+    user_id: str
+
+
+class Slots:
+    """The slots of scans: first come, first served among those whose share is free, one user after another."""
+
+    def __init__(self) -> None:
+        self._running: Counter[Share | str] = Counter()  # by user and by domain
+        self._total = 0
+        self._waiting: dict[Share, deque[asyncio.Future[None]]] = {}
+
+    async def take(self, share: Share) -> None:
+        """Wait for a slot; raises ResourceExhausted where too many reads of this user wait already."""
+        if not self._waiting and self._is_free(share):
+            self._start(share)
+            return
+        queue = self._waiting.setdefault(share, deque())
+        if len(queue) >= WAITING_OF_A_USER:
+            raise ResourceExhausted("Too many lists and statistics of this user wait. Try again.", 1)
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        queue.append(turn)
+        self._hand_out()
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self.free(share)  # it was this one's turn at the moment that it was cancelled
+            else:
+                with suppress(ValueError):
+                    queue.remove(turn)
+                if not queue and self._waiting.get(share) is queue:
+                    del self._waiting[share]
+            raise
+
+    def free(self, share: Share) -> None:
+        """Give a slot back, and hand it to the next."""
+        self._total -= 1
+        for holder in (share, share.domain_id):
+            self._running[holder] -= 1
+            if not self._running[holder]:
+                del self._running[holder]
+        self._hand_out()
+
+    def _is_free(self, share: Share) -> bool:
+        return (
+            self._total < SCANS_AT_ONCE
+            and self._running[share.domain_id] < SCANS_OF_A_DOMAIN
+            and self._running[share] < SCANS_OF_A_USER
+        )
+
+    def _start(self, share: Share) -> None:
+        self._total += 1
+        self._running[share] += 1
+        self._running[share.domain_id] += 1
+
+    def _hand_out(self) -> None:
+        for share in list(self._waiting):
+            if self._total >= SCANS_AT_ONCE:
+                return
+            if not self._is_free(share):
+                continue
+            queue = self._waiting.pop(share)
+            while queue:
+                turn = queue.popleft()
+                if not turn.done():  # not cancelled meanwhile
+                    self._start(share)
+                    turn.set_result(None)
+                    break
+            if queue:
+                self._waiting[share] = queue  # behind all others
+
+
+class Scans:
+    """The reads of many keys, with threads and connections of their own."""
+
+    def __init__(self, keys: Collection[Document], max_answer_bytes: int) -> None:
+        self._keys = keys
+        self._max_answer_bytes = max_answer_bytes
+        self._slots = Slots()
+        self._threads = ThreadPoolExecutor(SCANS_AT_ONCE, "scanner")
+
+    def close(self) -> None:
+        """Start nothing more."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def aggregate(
+        self, pipeline: list[Document], share: Share, seconds: float, batch: int, *, bounded: bool = False
+    ) -> list[Document]:
+        """All rows of a pipeline over the keys, read to the end in one thread.
+
+        `bounded` counts their bytes among those that the request may return. Raises TimeoutError after so many seconds,
+        ResourceExhausted where they passed in waiting for earlier reads of the same user or domain.
+        """
+        deadline = time.monotonic() + seconds
+        try:
+            async with asyncio.timeout(seconds):
+                await self._slots.take(share)
+        except TimeoutError:
+            raise ResourceExhausted(
+                "Earlier lists and statistics of this user or domain still run in the database. Ask for less at once.",
+                5,
+            ) from None
+        counted = None if not bounded else [0] if (so_far := ANSWER_BYTES.get()) is None else so_far
+
+        def read() -> list[Document]:
+            return self._read(pipeline, deadline, batch, counted)
+
+        try:
+            reading = asyncio.get_running_loop().run_in_executor(self._threads, read)
+        except BaseException:
+            self._slots.free(share)
+            raise
+        reading.add_done_callback(lambda done: self._end(done, share))
+        async with asyncio.timeout(max(0.001, deadline - time.monotonic()) + 0.05):
+            return await asyncio.shield(reading)
+
+    def _end(self, done: "asyncio.Future[list[Document]]", share: Share) -> None:
+        if not done.cancelled():
+            done.exception()  # those who wait, if any, get it
+        self._slots.free(share)
+
+    def _read(self, pipeline: list[Document], deadline: float, batch: int, counted: list[int] | None) -> list[Document]:
+        for is_last in (False, True):
+            # MongoDB itself stops at `maxTimeMS`; the embedded database does not know it.
+            options: dict[str, Any] = {"maxTimeMS": max(1, math.ceil((deadline - time.monotonic()) * 1000))}
+            try:
+                if counted is None:
+                    return self._keys.aggregate(pipeline, batchSize=batch, **options).to_list()
+                return self._read_bounded(pipeline, options, counted)
+            except NetworkTimeout:
+                raise
+            except AutoReconnect:
+                # As `retryReads` does, which would repeat a read whose time is over too.
+                if is_last or time.monotonic() >= deadline:
+                    raise
+        raise AssertionError
+
+    def _read_bounded(self, pipeline: list[Document], options: dict[str, Any], counted: list[int]) -> list[Document]:
+        """The rows, decoded one by one while their bytes are counted: the database may hold any number of them."""
+        codec = self._keys.codec_options
+        raw: Any = self._keys.with_options(codec_options=codec.with_options(document_class=RawBSONDocument))
+        rows: list[Document] = []
+        with raw.aggregate(pipeline, batchSize=FIRST_BATCH, **options) as cursor:
+            for row in cursor:
+                counted[0] += len(row.raw)
+                if counted[0] > self._max_answer_bytes:
+                    raise too_large()
+                rows.append(bson.decode(row.raw, codec))
+        return rows
+
+
+def too_large() -> InvalidArgument:
+    """The error for a statistic that returns too much."""
+    return InvalidArgument(
+        "The statistics of this request return too much at once. Narrow them: a filter, a limit, fewer columns, or a "
+        "count instead of push and add_to_set."
+    )
