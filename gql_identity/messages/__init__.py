@@ -1,1 +1,1 @@
-"""The messages of the seed document (Cloudforet's API keys) as Strawberry types: the only record classes."""
+"""Cloudforet's messages of API keys as Strawberry types: the only classes for records."""

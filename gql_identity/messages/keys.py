@@ -87,7 +87,7 @@ class Domain:
 
 @strawberry.federation.type(name="APIKeyInfo", keys=["domainId apiKeyId"], description="An API key.")
 class APIKeyInfo(Node):
-    """The seed document's `APIKeyInfo`, with a name, a role, a hint and the id of the key that made it.
+    """Cloudforet's `APIKeyInfo`, with a name, a role, a hint and the id of the key that made it.
 
     A field that was not read from the database is None, whatever its type says.
     """
@@ -134,7 +134,7 @@ class APIKeyConnection:
 
 @strawberry.type(name="APIKeysInfo", description="A page of API keys.")
 class APIKeysInfo:
-    """The seed's `APIKeysInfo`."""
+    """Cloudforet's `APIKeysInfo`."""
 
     results: list[APIKeyInfo] = strawberry.field(description="The keys of this page; none with `countOnly`.")
     total_count: int | None = strawberry.field(default=None, description="How many keys match, whatever the page.")
@@ -142,7 +142,7 @@ class APIKeysInfo:
 
 @strawberry.type(name="DeletedAPIKey", description="The ids of a key that is no more, so that a cache can drop it.")
 class DeletedAPIKey:
-    """The seed document's `Empty`, with the ids of the deleted key."""
+    """Cloudforet's `Empty`, with the ids of the deleted key."""
 
     id: ID = strawberry.field(description="The opaque id that the key had.")
     api_key_id: ID = strawberry.field(description="The public id that the key had.")

@@ -11,7 +11,7 @@ from .values import enum_value
 
 @strawberry.enum(description="How a condition compares a field with its value.")
 class APIKeyOperator(Enum):
-    """The 24 operators; their values are the seed's spelling."""
+    """The 24 operators; their values are spelled as Cloudforet spells them."""
 
     EQ = enum_value("eq", description="Equals the value; null matches a field that is absent.")
     NOT = enum_value("not", description="Differs from the value.")
@@ -45,7 +45,7 @@ _ALIAS = "Short for `{}`; give one of the two."
 
 @strawberry.input(name="APIKeyCondition", description="One condition: a field, an operator and a value.")
 class APIKeyCondition:
-    """The seed's filter condition."""
+    """Cloudforet's filter condition."""
 
     key: str | None = strawberry.field(default=None, description=_KEY)
     k: str | None = strawberry.field(default=None, description=_ALIAS.format("key"))
@@ -65,7 +65,7 @@ class APIKeySortKey:
 
 @strawberry.input(name="APIKeySort", description="An order: `{key, desc}`, or `{keys: [...]}` for several fields.")
 class APIKeySort:
-    """The seed's sort."""
+    """Cloudforet's sort."""
 
     key: str | None = strawberry.field(default=None, description=_KEY)
     desc: bool = strawberry.field(default=False, description="Whether the greatest comes first.")
@@ -76,7 +76,7 @@ class APIKeySort:
 
 @strawberry.input(name="APIKeyPage", description="Which part of the results.")
 class APIKeyPage:
-    """The seed's page."""
+    """Cloudforet's page."""
 
     start: int | None = strawberry.field(default=None, description="The first result wanted, counted from 1.")
     limit: int | None = strawberry.field(

@@ -9,7 +9,7 @@ from .values import APIKeyRole, APIKeyState
 
 @strawberry.input(name="CreateAPIKeyRequest", description="What a new key is to be.")
 class CreateAPIKeyRequest:
-    """The seed's `CreateAPIKeyRequest`, with a name and a role."""
+    """Cloudforet's `CreateAPIKeyRequest`, with a name and a role."""
 
     user_id: ID = strawberry.field(description="The user that the key is for; 1 to 255 characters.")
     domain_id: ID = strawberry.field(description="The domain of that user; 1 to 255 characters.")
@@ -21,7 +21,7 @@ class CreateAPIKeyRequest:
 
 @strawberry.input(name="APIKeyRequest", description="Which key to enable, disable or delete.")
 class APIKeyRequest:
-    """The seed's `APIKeyRequest`."""
+    """Cloudforet's `APIKeyRequest`."""
 
     api_key_id: ID = strawberry.field(description="The key's public id.")
     domain_id: ID = strawberry.field(description="The domain that it belongs to.")
@@ -29,7 +29,7 @@ class APIKeyRequest:
 
 @strawberry.input(name="GetAPIKeyRequest", description="Which key to read.")
 class GetAPIKeyRequest:
-    """The seed's `GetAPIKeyRequest`."""
+    """Cloudforet's `GetAPIKeyRequest`."""
 
     api_key_id: ID = strawberry.field(description="The key's public id.")
     domain_id: ID = strawberry.field(description="The domain that it belongs to.")
@@ -40,7 +40,7 @@ class GetAPIKeyRequest:
 
 @strawberry.input(name="APIKeyQuery", description="Which keys to list.")
 class APIKeyQuery:
-    """The seed's `APIKeyQuery`."""
+    """Cloudforet's `APIKeyQuery`."""
 
     query: APIKeyListQuery | None = strawberry.field(default=None, description="Conditions, order, page and fields.")
     api_key_id: ID | None = strawberry.field(default=None, description="Only the key of this id.")
@@ -51,7 +51,7 @@ class APIKeyQuery:
 
 @strawberry.input(name="APIKeyStatQuery", description="Which statistic of a domain's keys.")
 class APIKeyStatQuery:
-    """The seed's `APIKeyStatQuery`."""
+    """Cloudforet's `APIKeyStatQuery`."""
 
     query: APIKeyStatisticsQuery = strawberry.field(description="What to count, and how.")
     domain_id: ID = strawberry.field(description="The domain whose keys are counted.")
@@ -59,14 +59,14 @@ class APIKeyStatQuery:
 
 @strawberry.input(name="VerifyAPIKeyRequest", description="A secret to ask about.")
 class VerifyAPIKeyRequest:
-    """The request of `verifyApiKey`, which the seed document does not have."""
+    """The request of `verifyApiKey`, which Cloudforet does not have."""
 
     api_key: str = strawberry.field(description="The secret that somebody sent.")
 
 
 @strawberry.input(name="APIKeyChangedRequest", description="Whose keys to follow.")
 class APIKeyChangedRequest:
-    """The request of `apiKeyChanged`, which the seed document does not have."""
+    """The request of `apiKeyChanged`, which Cloudforet does not have."""
 
     domain_id: ID = strawberry.field(description="The domain whose keys are followed.")
     user_id: ID | None = strawberry.field(default=None, description="Only keys of this user.")

@@ -79,7 +79,7 @@ DATE_TIME = strawberry.scalar(
     description="Whether a key opens anything.",
 )
 class APIKeyState(Enum):
-    """The seed's `State`."""
+    """Cloudforet's `State`."""
 
     ENABLED = strawberry.enum_value("ENABLED", description="The key is accepted.")
     DISABLED = strawberry.enum_value("DISABLED", description="The key is refused until it is enabled again.")

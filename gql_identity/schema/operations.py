@@ -36,12 +36,12 @@ class Query:
 
     @strawberry.field(description="One key; null where there is none that you may see.")
     async def api_key(self, info: Info, input: GetAPIKeyRequest) -> APIKeyInfo | None:
-        """The seed's `get`."""
+        """Cloudforet's `get`."""
         return await info.context.api_keys.find(input, info.context.caller, selected(info))
 
     @strawberry.field(description="A page of a domain's keys.")
     async def api_keys(self, info: Info, input: APIKeyQuery) -> APIKeysInfo | None:
-        """The seed's `list`."""
+        """Cloudforet's `list`."""
         parts = selected(info)
         fields = selected(info, "results") if "results" in parts else None
         return await info.context.api_keys.lists.page(input, info.context.caller, fields, count="total_count" in parts)
@@ -52,7 +52,7 @@ class Query:
         'fields: [{operator: COUNT, name: "count"}]}}]`.'
     )
     async def api_key_stats(self, info: Info, input: APIKeyStatQuery) -> JSON | None:
-        """The seed's `stat`."""
+        """Cloudforet's `stat`."""
         return JSON(await info.context.api_keys.statistics.stats(input, info.context.caller))
 
     @strawberry.field(description="The object of an opaque id; null where there is none that you may see (Relay).")
@@ -84,17 +84,17 @@ class Mutation:
 
     @strawberry.mutation(description="Make a key. Its secret, `apiKey`, is in this answer alone: keep it now.")
     async def create_api_key(self, info: Info, input: CreateAPIKeyRequest) -> APIKeyInfo | None:
-        """The seed's `create`."""
+        """Cloudforet's `create`."""
         return await info.context.api_keys.create(input, info.context.caller)
 
     @strawberry.mutation(description="Let a disabled key open things again.")
     async def enable_api_key(self, info: Info, input: APIKeyRequest) -> APIKeyInfo | None:
-        """The seed's `enable`."""
+        """Cloudforet's `enable`."""
         return await info.context.api_keys.enable(input, info.context.caller)
 
     @strawberry.mutation(description="Stop a key from opening anything, until it is enabled.")
     async def disable_api_key(self, info: Info, input: APIKeyRequest) -> APIKeyInfo | None:
-        """The seed's `disable`."""
+        """Cloudforet's `disable`."""
         return await info.context.api_keys.disable(input, info.context.caller)
 
     @strawberry.mutation(
@@ -112,7 +112,7 @@ class Mutation:
 
     @strawberry.mutation(description="Remove a key for good.")
     async def delete_api_key(self, info: Info, input: APIKeyRequest) -> DeletedAPIKey | None:
-        """The seed's `delete`."""
+        """Cloudforet's `delete`."""
         return await info.context.api_keys.delete(input, info.context.caller)
 
 

@@ -1,4 +1,4 @@
-"""The OpenAPI document of the seed's routes, and answers that keep to it."""
+"""The OpenAPI document of Cloudforet's routes, and responses that conform to it."""
 
 import json
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""The seed's own routes: each operation, what is refused, and how."""
+"""Cloudforet's routes: each operation, and each refusal."""
 
 import asyncio
 import json
