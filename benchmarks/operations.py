@@ -39,7 +39,7 @@ class Operation:
     field: str  # of the answer's data
     document: str
     variables: Callable[[Seeded], list[Variables]]
-    floor_path: str | None = None  # where the floor answers the same
+    baseline_path: str | None = None  # the baseline's path for the same operation
     rest_path: str | None = None
     rest: Callable[[Variables], Any] | None = None
 
@@ -48,9 +48,9 @@ class Operation:
         given = self.variables(data)
         if interface == "graphql":
             return [Request("/graphql", json.dumps({"query": self.document, "variables": one})) for one in given]
-        if interface == "floor" and self.floor_path:
+        if interface == "baseline" and self.baseline_path:
             (name,) = given[0]
-            return [Request(self.floor_path, json.dumps(one[name])) for one in given]
+            return [Request(self.baseline_path, json.dumps(one[name])) for one in given]
         if interface == "rest" and self.rest_path and self.rest:
             if self.name == "V":
                 form = "application/x-www-form-urlencoded"

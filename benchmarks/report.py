@@ -1,4 +1,4 @@
-"""Medians, ratios to the floor, tables, the JSON file and the plot."""
+"""Medians, ratios to the baseline, tables, the JSON file and the plot."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -9,9 +9,9 @@ from typing import Any
 from operations import OPERATIONS
 from servers import SYSTEMS
 
-FLOOR = "floor"
-# The floor does not verify: V is compared with its G.
-_FLOOR_OPERATION = {"V": "G"}
+BASELINE = "baseline"
+# The baseline does not verify: V is compared with its G.
+_BASELINE_OPERATION = {"V": "G"}
 _METRICS = ("requests_per_second", "p50_ms", "p99_ms", "cpu_us")
 
 Rows = list[dict[str, Any]]
@@ -19,7 +19,7 @@ Medians = dict[str, dict[str, dict[str, Any]]]
 
 
 def medians(rows: Rows) -> Medians:
-    """For each operation and system the median of each metric, and its ratio to the floor's where the floor ran."""
+    """The median of each metric, for each operation and system; with its ratio to the baseline's if that ran."""
     made: Medians = {}
     for operation, system in dict.fromkeys((row["operation"], row["system"]) for row in rows):
         runs = [row for row in rows if (row["operation"], row["system"]) == (operation, system)]
@@ -28,23 +28,24 @@ def medians(rows: Rows) -> Medians:
         spread = {"least": min(rates), "most": max(rates), "errors": sum(run["errors"] for run in runs)}
         made.setdefault(operation, {})[system] = middle | spread
     for operation, systems in made.items():
-        floor = made.get(_FLOOR_OPERATION.get(operation, operation), {}).get(FLOOR)
-        for middle in systems.values() if floor else ():
-            compared = [metric for metric in _METRICS if floor[metric]]
-            middle["to_floor"] = {metric: round(middle[metric] / floor[metric], 3) for metric in compared}
+        baseline = made.get(_BASELINE_OPERATION.get(operation, operation), {}).get(BASELINE)
+        for middle in systems.values() if baseline else ():
+            compared = [metric for metric in _METRICS if baseline[metric]]
+            middle["to_baseline"] = {metric: round(middle[metric] / baseline[metric], 3) for metric in compared}
     return made
 
 
 def comparison(made: Medians) -> str:
-    """The medians as text: each figure, and its ratio to the floor in brackets."""
+    """The medians as text: each figure, and its ratio to the baseline in brackets."""
     parts = []
     for operation, systems in made.items():
-        beside = f", ratios to the floor's {_FLOOR_OPERATION[operation]}" if operation in _FLOOR_OPERATION else ""
+        other = _BASELINE_OPERATION.get(operation)
+        beside = f", ratios to the baseline's {other}" if other else ""
         table = [["", "requests/s", "", "p50 ms", "", "p99 ms", "", "CPU us", "", ""]]
         for system, middle in systems.items():
             cells = [SYSTEMS[system].title]
             for metric, shape in zip(_METRICS, ("{:,.0f}", "{:.2f}", "{:.2f}", "{:,.0f}"), strict=True):
-                ratio = middle.get("to_floor", {}).get(metric)
+                ratio = middle.get("to_baseline", {}).get(metric)
                 cells += [shape.format(middle[metric]), "" if ratio is None else f"({ratio:.2f})"]
             table.append([*cells, f"{middle['errors']} ERRORS" if middle["errors"] else ""])
         parts.append(f"{operation}: {OPERATIONS[operation].title}{beside}\n{text_table(table)}")
@@ -94,7 +95,7 @@ def write_json(file: Path, results: dict[str, Any]) -> None:
 
 
 def plot(file: Path, made: Medians, subtitle: str) -> bool:
-    """Draw the ratios to the floor; False where matplotlib is missing or nothing can be compared."""
+    """Draw the ratios to the baseline; False where matplotlib is missing or nothing can be compared."""
     try:
         import matplotlib
     except ImportError:
@@ -102,7 +103,7 @@ def plot(file: Path, made: Medians, subtitle: str) -> bool:
     matplotlib.use("svg")
     import matplotlib.pyplot as pyplot
 
-    operations = [name for name, systems in made.items() if any("to_floor" in middle for middle in systems.values())]
+    operations = [name for name, systems in made.items() if any("to_baseline" in middle for middle in systems.values())]
     if not operations:
         return False
     pyplot.rcParams["svg.hashsalt"] = "gql-identity"  # the same results make the same file
@@ -110,11 +111,11 @@ def plot(file: Path, made: Medians, subtitle: str) -> bool:
     pyplot.rcParams["font.size"] = 8
     figure, axes = pyplot.subplots(2, len(operations), figsize=(2.6 * len(operations) + 1, 6), squeeze=False)
     names = [name for name in SYSTEMS if any(name in made[operation] for operation in operations)]
-    drawn = (("requests_per_second", "requests/s, floor = 1"), ("cpu_us", "CPU a request, floor = 1"))
+    drawn = (("requests_per_second", "requests/s, baseline = 1"), ("cpu_us", "CPU a request, baseline = 1"))
     for row, (metric, label) in enumerate(drawn):
         for column, operation in enumerate(operations):
             axis = axes[row][column]
-            ratios = [made[operation].get(name, {}).get("to_floor", {}).get(metric) for name in names]
+            ratios = [made[operation].get(name, {}).get("to_baseline", {}).get(metric) for name in names]
             colours = ["#c2410c" if SYSTEMS[name].file is None else "#94a3b8" for name in names]
             bars = axis.barh(names, [ratio or 0 for ratio in ratios], color=colours)
             axis.bar_label(bars, ["" if ratio is None else f"{ratio:.2f}" for ratio in ratios], padding=2)

@@ -1,4 +1,4 @@
-"""`make bench`: this service beside a floor and its peers; with `--growth`, how it grows. See README.md."""
+"""`make bench`: this service beside a baseline and its peers; with `--growth`, how it grows. See README.md."""
 
 import argparse
 import shutil
@@ -23,7 +23,7 @@ _STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure, print, write; answers the exit code."""
+    """Measure, print and write; returns the exit code."""
     options = _parser().parse_args(arguments)
     for number in _STOPS:
         signal.signal(number, _interrupt)
@@ -102,7 +102,7 @@ def _check_tools(plan: Plan) -> None:
     if not any(file.endswith(".mjs") for file in files):
         return
     if shutil.which("node") is None or shutil.which("npm") is None:
-        raise RuntimeError("node or npm is missing; without them: --only floor,ours,rest,strawberry,ariadne")
+        raise RuntimeError("node or npm is missing; without them: --only baseline,ours,rest,strawberry,ariadne")
     lock, installed = HERE / "package-lock.json", HERE / "node_modules" / ".package-lock.json"
     if not installed.exists() or installed.stat().st_mtime < lock.stat().st_mtime:
         print("Installing the peers from npm ...", file=sys.stderr)

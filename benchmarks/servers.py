@@ -33,7 +33,7 @@ class System:
 
     name: str
     title: str
-    interface: str  # graphql, rest or floor
+    interface: str  # graphql, rest or baseline
     file: str | None = None  # in systems/; none is the service itself
 
     def command(self, port: int) -> list[str]:
@@ -51,7 +51,7 @@ class System:
 SYSTEMS = {
     system.name: system
     for system in (
-        System("floor", "Starlette + Motor by hand", "floor", "floor.py"),
+        System("baseline", "Starlette + Motor by hand", "baseline", "baseline.py"),
         System("ours", "gql_identity, GraphQL", "graphql"),
         System("rest", "gql_identity, REST", "rest"),
         System("strawberry", "Strawberry, stock", "graphql", "stock_strawberry.py"),

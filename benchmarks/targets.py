@@ -9,12 +9,12 @@ _PEERS = ("yoga", "apollo")
 
 # (operation, system, at least so many times, of which system's, of which operation)
 _AT_LEAST = [
-    ("G", "ours", 0.8, "floor", "G"),
-    ("L100", "ours", 0.9, "floor", "L100"),
-    ("E", "ours", 0.85, "floor", "E"),
-    ("W", "ours", 0.8, "floor", "W"),
-    ("G", "rest", 0.85, "floor", "G"),
-    ("V", "ours", 2.0, "floor", "G"),
+    ("G", "ours", 0.8, "baseline", "G"),
+    ("L100", "ours", 0.9, "baseline", "L100"),
+    ("E", "ours", 0.85, "baseline", "E"),
+    ("W", "ours", 0.8, "baseline", "W"),
+    ("G", "rest", 0.85, "baseline", "G"),
+    ("V", "ours", 2.0, "baseline", "G"),
     ("G", "ours", 5.0, "strawberry", "G"),
     ("E", "ours", 5.0, "strawberry", "E"),
     *((operation, "ours", 1.0, peer, operation) for peer in _PEERS for operation in ("G", "L", "L100", "E", "S", "W")),

@@ -1,6 +1,6 @@
-"""The floor: what a person would write by hand on Starlette and Motor, without GraphQL, access rules, limits or logs.
+"""The baseline: a handler written by hand on Starlette and Motor, without GraphQL, access rules, limits or logs.
 
-Its answers are those of the service over GraphQL, byte for byte but for the order of rows.
+Its responses equal those of the service over GraphQL, byte for byte, except for the order of rows.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""What the Python peers and the floor ask of the database, through Motor: the same reads and writes as the service."""
+"""The reads and writes of the Python peers and the baseline, through Motor: the same as the service's."""
 
 import os
 from collections.abc import Sequence

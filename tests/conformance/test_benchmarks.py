@@ -15,11 +15,11 @@ RUN_SECONDS = 180
 
 
 @pytest.mark.slow
-def test_the_benchmarks_measure_the_service_beside_the_floor(tmp_path: Path) -> None:
+def test_the_benchmarks_measure_the_service_beside_the_baseline(tmp_path: Path) -> None:
     if shutil.which("wrk") is None:
         missing_tool("wrk")
 
-    what = ("--quick", "--only", "ours,floor", "--operations", "G,L", "--keys", "1000")
+    what = ("--quick", "--only", "ours,baseline", "--operations", "G,L", "--keys", "1000")
     run = subprocess.run(
         [sys.executable, "benchmarks/run.py", *what, "--output", str(tmp_path)],
         cwd=ROOT,
@@ -34,11 +34,11 @@ def test_the_benchmarks_measure_the_service_beside_the_floor(tmp_path: Path) -> 
     (file,) = tmp_path.glob("*.json")
     results = json.loads(file.read_text())
     for operation in ("G", "L"):
-        for system in ("ours", "floor"):
+        for system in ("ours", "baseline"):
             measured = results["medians"][operation][system]
             assert measured["requests_per_second"] > 0
             assert measured["cpu_us"] > 0
             assert measured["errors"] == 0
-            assert measured["to_floor"]["p99_ms"] > 0
+            assert measured["to_baseline"]["p99_ms"] > 0
     assert results["machine"]["cores"] > 0
     assert "[8/8]" in run.stderr
