@@ -1,1 +1,1 @@
-"""The query language becomes filters, sorts and pipelines of the database. Pure: nothing here reads it."""
+"""Translates the query language to filters, sorts and pipelines of the database. No I/O."""

@@ -1,4 +1,4 @@
-"""The conditions of a query become filters and expressions. Pure."""
+"""Translates the conditions of a query to filters and expressions. No I/O."""
 
 import re
 from collections.abc import Mapping
@@ -18,10 +18,10 @@ COMPARISONS = {"eq": "$eq", "not": "$ne", "lt": "$lt", "lte": "$lte", "gt": "$gt
 def read_filter(
     query: APIKeyListQuery | APIKeyStatisticsQuery, settings: Settings, now: datetime, extra: int = 0
 ) -> list[Document]:
-    """The conditions of `filter`, `filter_or` and `keyword`, all of which must hold.
+    """Read `filter`, `filter_or` and `keyword` into conditions that must all hold.
 
-    `extra` conditions of other parts of the query count towards the bound. Raises InvalidArgument that names the part
-    to change.
+    `extra` is the number of conditions in other parts of the query; they count towards the limit. Raises
+    InvalidArgument that names the part to change.
     """
     every, some = query.filter or [], query.filter_or or []
     words = read_text(query.keyword or "", "query.keyword").split()
@@ -36,7 +36,7 @@ def read_filter(
 
 
 def read_expression(part: APIKeyCondition, columns: Mapping[str, Column], path: str) -> Document:
-    """A condition on the rows of a statistic, as an expression that compares as a filter does.
+    """Read a condition on the rows of a statistic into an expression that compares like a filter.
 
     Raises InvalidArgument that names the part to change.
     """
@@ -44,19 +44,19 @@ def read_expression(part: APIKeyCondition, columns: Mapping[str, Column], path: 
     name, column = get_column(columns, key, key_path)
     operator, operator_path = read_aliased(part, "operator", path)
     if operator.value not in COMPARISONS:
-        raise invalid(operator_path, f"a condition of a group compares by {', '.join(COMPARISONS)}")
+        raise invalid(operator_path, f"a condition of a group takes one of {', '.join(COMPARISONS)}")
     if not column.kind.is_single:
-        raise invalid(key_path, f"{quoted(name)} is {column.kind}, which is not compared")
+        raise invalid(key_path, f"{quoted(name)} is {column.kind}, which cannot be compared")
     value, at = read_aliased(part, "value", path)
     is_order = operator.value not in ("eq", "not")
     value = _single(column.kind, value, at, null=not is_order)
     compared = {COMPARISONS[operator.value]: [column.value, {"$literal": value}]}
-    # In an expression null is less than everything; in a filter it has no order.
+    # In an expression null is less than every value; a filter's order comparisons never match null.
     return {"$and": [{"$ne": [column.value, None]}, compared]} if is_order else compared
 
 
 def conjunction(conditions: list[Document]) -> Document:
-    """One filter that holds where all of the conditions hold; an empty one where there are none."""
+    """Combine conditions into one filter that requires all of them; an empty filter without conditions."""
     if len(conditions) > 1:
         return {"$and": conditions}
     return conditions[0] if conditions else {}
@@ -86,18 +86,18 @@ def _condition(part: APIKeyCondition, path: str, settings: Settings, now: dateti
         instant = _instant(value, at) if family == "datetime" else _from_now(value, at, now)
         return {column.path: {COMPARISONS[comparison]: instant}}
     if column.kind is INSTANT:
-        raise invalid(path, f"{operator} looks into text, and {name} is an instant")
+        raise invalid(path, f"{operator} searches text, and {name} is an instant")
     return text_condition(column.path, operator, value, at, settings, work)
 
 
 def _single(kind: Kind, value: Any, path: str, *, null: bool) -> Any:
-    """One value to compare a column with, as the database stores it."""
+    """A value to compare a column with, converted to what the database stores."""
     if value is None and null:
         return None
     if kind is NUMBER:
         return read_number(value, path)
     if not isinstance(value, str):
-        raise invalid(path, f"{kind} is compared here, not {json_type(value)}")
+        raise invalid(path, f"give {kind}, not {json_type(value)}")
     if kind is INSTANT:
         return _instant(value, path)
     if kind.names and value not in kind.names:
@@ -105,7 +105,7 @@ def _single(kind: Kind, value: Any, path: str, *, null: bool) -> Any:
     return read_text(value, path)
 
 
-# Dates and times of ISO 8601, in its extended or basic format; Python would read week dates and any separator too.
+# Dates and times of ISO 8601, in its extended or basic format. Python would also accept week dates and any separator.
 _ISO_8601 = re.compile(r"[0-9]{4}-?[0-9]{2}-?[0-9]{2}([Tt ][0-9:.,]+([Zz]|[+-][0-9]{2}(:?[0-5][0-9])?)?)?")
 
 
@@ -118,7 +118,7 @@ def _instant(value: Any, path: str) -> datetime:
         instant = datetime.fromisoformat(text.upper())
         return utc_milliseconds(instant if instant.tzinfo else instant.replace(tzinfo=UTC))
     except (ValueError, OverflowError):
-        raise invalid(path, f"{quoted(text)} is not ISO 8601, as 2026-11-23T04:36:42Z is") from None
+        raise invalid(path, f"{quoted(text)} is not ISO 8601; give for example 2026-11-23T04:36:42Z") from None
 
 
 _FROM_NOW = re.compile(r"(now|now/d|now/w|now/m)(?: *([+-]) *([0-9]{1,18}) *([smhdw]))?")
@@ -129,7 +129,7 @@ def _from_now(value: Any, path: str, now: datetime) -> datetime:
     text = read_text(value, path)
     found = _FROM_NOW.fullmatch(text)
     if found is None:
-        raise invalid(path, f"{quoted(text)} is not now, now/d, now/w or now/m, as it is or with ±N s, m, h, d or w")
+        raise invalid(path, f"{quoted(text)} is not now, now/d, now/w or now/m, alone or with ±N s, m, h, d or w")
     base, sign, number, unit = found.groups()
     now = now.astimezone(UTC).replace(microsecond=now.microsecond // 1000 * 1000)
     day = now.replace(hour=0, minute=0, second=0, microsecond=0)

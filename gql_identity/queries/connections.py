@@ -1,4 +1,4 @@
-"""The arguments of a connection become a query, and its documents become the connection. Pure."""
+"""Translates the arguments of a connection to a query, and the query's documents to the connection. No I/O."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -22,7 +22,7 @@ class Parts(NamedTuple):
 
 
 class ConnectionPlan(NamedTuple):
-    """What to read for a connection. The filter is the client's own: the domain and the caller's scope come later."""
+    """What to read for a connection. The filter is the client's; the domain and the caller's scope are added later."""
 
     order: Order
     filter: Document  # the keys that match, on any page
@@ -30,7 +30,7 @@ class ConnectionPlan(NamedTuple):
     sort: dict[str, int]
     limit: int
     backward: bool
-    outside: Document | None  # the keys before the page, in its direction; None without a cursor there
+    outside: Document | None  # selects the keys before the page, in its direction; None without a cursor there
 
 
 def plan_connection(arguments: ConnectionArguments, domains: set[str], settings: Settings) -> ConnectionPlan:
@@ -40,8 +40,8 @@ def plan_connection(arguments: ConnectionArguments, domains: set[str], settings:
         raise invalid("first", "give first or last, not both")
     for name, number in (("first", first), ("last", last)):
         if number is not None and not 0 <= number <= settings.max_page_size:
-            raise invalid(name, f"it is from 0 to {settings.max_page_size}, not {number}")
-    # `before` alone asks for the page before it.
+            raise invalid(name, f"must be from 0 to {settings.max_page_size}, not {number}")
+    # `before` alone selects the page that ends just before it.
     backward = last is not None or (first is None and after is None and before is not None)
     number = last if first is None else first
     by = str(order_by.field.value) if order_by else "api_key_id"
@@ -75,7 +75,7 @@ def make_connection(
     outside: bool,
     total: int | None,
 ) -> APIKeyConnection:
-    """The connection of the documents, in the order of the query: up to one more than the page holds.
+    """Make the connection from the documents in query order, which may have one more than the page holds.
 
     `outside` says whether there are keys on the other side of the cursor.
     """
@@ -110,7 +110,7 @@ _COMPARED = {
 def _conditions(
     part: APIKeyFilter, path: str, settings: Settings, counted: list[int], work: Work
 ) -> Iterator[Document]:
-    """The conditions of a filter, all of which must hold; `counted` is the number of filters read before."""
+    """Read a filter into conditions that must all hold; `counted` is the number of filters read before it."""
     counted[0] += 1
     check_count("filter", counted[0], settings.max_conditions, "filters within one")
     if part.name_contains is not None:

@@ -1,7 +1,7 @@
-"""Cursors: the place of a key in an order, as opaque text. Pure.
+"""Cursors: the position of a key in an order, as opaque text. No I/O.
 
-The database finds the place of a cursor by an index, so a later page costs no more than the first. A cursor is
-base64 of six bytes of a digest, and JSON of the place; the digest binds the place to its order and domain.
+The database finds a cursor's position by an index, so a later page costs no more than the first. A cursor is the
+base64 of six bytes of a digest and the position as JSON. The digest binds the position to its order and domain.
 """
 
 import json
@@ -16,8 +16,8 @@ from .inputs import invalid, read_text
 
 CURSOR_VERSION = 1
 NULLABLE = frozenset({"last_accessed_at", "name"})
-# Characters. A name of 255 characters of four bytes each makes a cursor of 1,500; one of 4,200 in earlier versions,
-# which wrote such a character as an escape sequence of 12.
+# Characters. A name of 255 four-byte characters makes a cursor of 1,500. Earlier versions made one of 4,200, as they
+# wrote such a character as an escape sequence of 12.
 MAX_CURSOR = 9_000
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -25,7 +25,7 @@ _MILLISECOND = timedelta(milliseconds=1)
 
 
 class Order(NamedTuple):
-    """An order of keys: a field, and whether the least comes first."""
+    """An order of keys: a field, and whether it is ascending."""
 
     field: str
     ascending: bool
@@ -41,7 +41,7 @@ class Order(NamedTuple):
         return {self.path: direction, "_id": direction}
 
     def beyond(self, place: "Place", *, before: bool, inclusive: bool = False) -> Document:
-        """The condition of the keys after a place, or before it."""
+        """The condition that selects the keys after a position, or before it."""
         value, key_id = place
         upward = self.ascending != before
         ids = {"_id": {("$gt" if upward else "$lt") + ("e" if inclusive else ""): key_id}}
@@ -52,21 +52,21 @@ class Order(NamedTuple):
             return {"$or": [{self.path: {"$ne": None}}, tied]} if upward else tied
         further = {self.path: {"$gt" if upward else "$lt": value}}
         if self.field in NULLABLE and not upward:
-            # Null sorts below every value, and no comparison with a value matches it.
+            # Null sorts below every value, but order comparisons with a value never match it.
             return {"$or": [further, {self.path: None}, tied]}
-        # The first part bounds the index scan, whatever a planner makes of the second.
+        # The first part limits the index scan even if the planner cannot use the second.
         return {self.path: {"$gte" if upward else "$lte": value}, "$or": [further, ids]}
 
 
 class Place(NamedTuple):
-    """The place of a key in an order: the field's value, and the key's id."""
+    """The position of a key in an order: the field's value and the key's id."""
 
     value: Any
     key_id: str
 
 
 def make_cursor(order: Order, document: Document) -> str:
-    """The cursor of a document's place."""
+    """The cursor of a document's position."""
     value = None if order.path == "_id" else document.get(order.path)
     if isinstance(value, datetime):
         value = (value - _EPOCH) // _MILLISECOND
@@ -77,10 +77,10 @@ def make_cursor(order: Order, document: Document) -> str:
 
 
 def read_cursor(cursor: str, path: str, order: Order, domains: set[str]) -> Place:
-    """The place of a cursor. Raises InvalidArgument for one that was not made for this order of a domain's keys."""
-    wrong = invalid(path, "this is no cursor of this connection: give one that it answered, in the same order")
+    """The position of a cursor. Raises InvalidArgument for a cursor of another order or domain."""
+    wrong = invalid(path, "invalid cursor: give one that this connection returned for the same order")
     if len(domains) != 1:
-        raise invalid(path, "a cursor is of one domain's keys, and several domains are asked for")
+        raise invalid(path, "a cursor belongs to one domain, but several domains are requested")
     if len(cursor) > MAX_CURSOR:
         raise wrong
     try:
@@ -91,7 +91,7 @@ def read_cursor(cursor: str, path: str, order: Order, domains: set[str]) -> Plac
     (domain_id,) = domains
     if _encode(content) != cursor or content[:6] != _digest(order, domain_id, content[6:]):
         raise wrong
-    # The digest has no secret, so anyone can make one: its content is checked too.
+    # The digest has no secret, so anyone can forge a cursor: its content is checked too.
     is_instant = FIELDS[order.field].kind is INSTANT
     try:
         if is_instant and type(value) is int:

@@ -1,6 +1,6 @@
 """The table of fields that a query may name, and what each holds.
 
-No text of a client becomes a field's path: each path comes from `FIELDS`, or from the stages of a statistic.
+A client's text never becomes a field's path: every path comes from `FIELDS` or from the stages of a statistic.
 """
 
 import re
@@ -20,7 +20,7 @@ class Kind(NamedTuple):
     name: str  # text, enum, instant, number, list or object
     names: tuple[str, ...] = ()  # the names of an enum
     element: Any = None  # the Kind of each element of a list
-    fields: Any = None  # the names of an object's fields and their Kinds; None where only the data knows them
+    fields: Any = None  # the names of an object's fields and their Kinds; None if known only from the data
 
     @property
     def is_single(self) -> bool:
@@ -63,7 +63,7 @@ SNAKE_CASE = {re.sub("_(.)", lambda part: part[1].upper(), name): name for name 
 
 
 def get_column(columns: Mapping[str, Column], name: str, path: str) -> tuple[str, Column]:
-    """The column of a name, and the name under which `columns` has it.
+    """Find the column of a name; returns the name as in `columns`, and the column.
 
     A field's name is snake_case or camelCase. Raises InvalidArgument where there is no such column.
     """

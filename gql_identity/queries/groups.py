@@ -1,4 +1,4 @@
-"""The stage `group` of a statistic becomes stages of a pipeline."""
+"""Translates the stage `group` of a statistic to pipeline stages."""
 
 import re
 
@@ -31,7 +31,7 @@ def add_group(pipeline: Pipeline, group: APIKeyGroup, path: str) -> None:
     flat = {at: f"$_id.{at}" for at in by} | {at: f"${at}" for at in accumulators}
     if len(by) == 1:
         (at,) = by
-        by, flat[at] = by[at], "$_id"  # the value alone: a database groups by it in less time than by an object
+        by, flat[at] = by[at], "$_id"  # databases group faster by a plain value than by an object
     pipeline.stages.append({"$group": {"_id": by or None, **accumulators}})
     pipeline.stages.append({"$replaceWith": flat})
     pipeline.set_columns({name: Column(stored[name], made.kind) for name, made in row.columns.items()}, key_names)
@@ -42,7 +42,7 @@ _DATE_FORMAT = re.compile(r"(?:[^%$]|%[YmdHMSjUuVGL%])+")
 
 
 def _add_key(pipeline: Pipeline, row: NewRow, key: APIKeyGroupKey, path: str) -> None:
-    """A key of a group: the value itself, or a part or a format of an instant."""
+    """Add a key of a group: the value itself, or a part or a format of an instant."""
     key_name, column = pipeline.get(key, path)
     name = row.new_name(key, path, otherwise=key_name)
     if key.date_format is None:
@@ -80,7 +80,7 @@ _NEEDS_ORDER = {"first", "last", "push", "merge_objects"}
 
 
 def _add_field(pipeline: Pipeline, row: NewRow, field: APIKeyGroupField, path: str) -> None:
-    """A computed field of a group: an accumulator and what it gives."""
+    """Add a computed field of a group: its accumulator and the kind of its result."""
     operator = read_aliased(field, "operator", path)[0].value
     name = row.new_name(field, path)
     if field.fields and operator != "push":
@@ -103,7 +103,7 @@ def _add_field(pipeline: Pipeline, row: NewRow, field: APIKeyGroupField, path: s
     else:
         value, kind = _accumulated(pipeline, row, field, operator, path)
     if tests:
-        value = {"$cond": [{"$and": tests}, value, None]}  # neither a sum nor an average counts null
+        value = {"$cond": [{"$and": tests}, value, None]}  # sums and averages ignore null
     if operator in ("sum", "average"):
         kind = NUMBER
     elif operator in ("push", "add_to_set"):
@@ -121,7 +121,7 @@ def _accumulated(pipeline: Pipeline, row: NewRow, field: APIKeyGroupField, opera
 
 
 def _pushed_object(pipeline: Pipeline, row: NewRow, field: APIKeyGroupField, path: str) -> Computed:
-    """The object that a push makes of each row."""
+    """The object that `push` collects from each row."""
     if read_aliased(field, "key", path, required=False)[0] is not None:
         raise invalid(path, "push takes a key or fields, not both")
     check_count(f"{path}.fields", len(field.fields or []), pipeline.settings.max_conditions, "fields in one object")

@@ -1,6 +1,6 @@
-"""The values of a query are read and checked: numbers, text, lists, pages and fields with an alias.
+"""Reads and checks the values of a query: numbers, text, lists, pages and fields with an alias.
 
-Every refusal starts with the path of the offending part, as in `query.filter[2].value`.
+Every error message starts with the path of the invalid part, as in `query.filter[2].value`.
 """
 
 import json
@@ -21,7 +21,7 @@ _NOT_STORED = re.compile("[\0\ud800-\udfff]")
 
 
 def invalid(path: str, message: str) -> InvalidArgument:
-    """The error for a part of a query, which its path names."""
+    """The error for the part of a query at this path."""
     return InvalidArgument(f"{path}: {message}.")
 
 
@@ -32,16 +32,16 @@ def quoted(text: str) -> str:
 
 
 def check_count(path: str, number: int, bound: int, what: str) -> None:
-    """Raise InvalidArgument where `number` is above the bound."""
+    """Raise InvalidArgument if `number` is above the limit."""
     if number > bound:
         raise invalid(path, f"at most {bound} {what}; there are {number}")
 
 
 def read_aliased(part: Any, name: str, path: str, *, required: bool = True) -> tuple[Any, str]:
-    """The value of a field, as `key`, or of its alias, `k`, and the path of the one that was given.
+    """The value of a field such as `key`, or of its alias `k`, and the path of the one that was given.
 
-    Null counts as given for `value` alone. Raises InvalidArgument where both are given, or where a required one is
-    missing; one that is not required is then None.
+    Only for `value` does null count as given. Raises InvalidArgument if both are given or a required one is missing;
+    an optional one is None then.
     """
     null_is_given = name == "value"
     found: tuple[Any, str] | None = None
@@ -62,7 +62,7 @@ def read_number(value: Any, path: str) -> int | float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise invalid(path, f"a number is needed here, not {json_type(value)}")
     if not (math.isfinite(value) if isinstance(value, float) else -(2**63) <= value < 2**63):
-        raise invalid(path, "a number is finite here, and an integer fits 64 bits")
+        raise invalid(path, "give a finite number; an integer must fit 64 bits")
     return value
 
 
@@ -71,12 +71,12 @@ def read_text(value: Any, path: str) -> str:
     if not isinstance(value, str):
         raise invalid(path, f"text is needed here, not {json_type(value)}")
     if _NOT_STORED.search(value):
-        raise invalid(path, "text here has no NUL character and no half of one (a lone surrogate); leave it out")
+        raise invalid(path, "text must not contain NUL or a lone surrogate; remove it")
     return value
 
 
 def read_items(value: Any, path: str, settings: Settings) -> list[tuple[Any, str]]:
-    """The items of a list, each with its own path. Raises InvalidArgument for no list, or one that is too long."""
+    """The items of a list, each with its own path. Raises InvalidArgument for any other value or too many items."""
     if not isinstance(value, list):
         raise invalid(path, f"this operator takes a list, not {json_type(value)}")
     check_count(path, len(value), settings.max_list_values, "values in one list")
@@ -84,12 +84,12 @@ def read_items(value: Any, path: str, settings: Settings) -> list[tuple[Any, str
 
 
 def read_page(page: APIKeyPage | None, settings: Settings) -> tuple[int, int]:
-    """How many rows to skip, and how many to return: 0 for all. Raises InvalidArgument for a number out of bounds."""
+    """How many rows to skip, and how many to return: 0 for all. Raises InvalidArgument for a number out of range."""
     start, limit = (page.start or 1, page.limit or 0) if page else (1, 0)
     if start > LARGEST_NUMBER:
-        raise invalid("query.page.start", f"it is at most {LARGEST_NUMBER}")
+        raise invalid("query.page.start", f"must be at most {LARGEST_NUMBER}")
     if not 0 <= limit <= settings.max_page_size:
-        raise invalid("query.page.limit", f"it is at most {settings.max_page_size}; 0 asks for all, up to that many")
+        raise invalid("query.page.limit", f"must be at most {settings.max_page_size}; 0 means all, up to that many")
     return max(start, 1) - 1, limit
 
 

@@ -1,4 +1,4 @@
-"""`Query`: a list becomes a filter, a sort and a page. Pure."""
+"""Translates a list, Cloudforet's `Query`, to a filter, a sort and a page. No I/O."""
 
 from datetime import datetime
 from typing import NamedTuple
@@ -15,7 +15,7 @@ MINIMAL = frozenset({"api_key_id", "state", "user_id"})
 
 
 class ListPlan(NamedTuple):
-    """What to read for a list. The filter is the client's own: the domain and the caller's scope come later."""
+    """What to read for a list. The filter is the client's; the domain and the caller's scope are added later."""
 
     filter: Document
     sort: dict[str, int]
@@ -29,9 +29,9 @@ def list_plan(request: APIKeyQuery, settings: Settings, now: datetime) -> ListPl
     """Read an `APIKeyQuery`. Raises InvalidArgument that names the part to change."""
     query = request.query or APIKeyListQuery()
     if query.unwind is not None:
-        raise invalid("query.unwind", "a key has no field that is an array; leave it out")
+        raise invalid("query.unwind", "an API key has no array field; leave it out")
     if query.minimal and query.only:
-        raise invalid("query.minimal", "it is short for an only; give one of the two")
+        raise invalid("query.minimal", "it is short for an `only`; give one of the two")
     own: Document = {}
     if request.api_key_id is not None:
         own["_id"] = read_text(str(request.api_key_id), "api_key_id")
@@ -51,9 +51,9 @@ def list_plan(request: APIKeyQuery, settings: Settings, now: datetime) -> ListPl
 
 
 def wanted_fields(only: list[str] | None, path: str) -> frozenset[str] | None:
-    """The fields of `APIKeyInfo` that `only` names, in snake_case; None, for all, where it names none.
+    """The fields of `APIKeyInfo` that `only` names, in snake_case; None, which means all, if it names none.
 
-    Raises InvalidArgument for a name that is no field of it.
+    Raises InvalidArgument for an unknown field.
     """
     if not only:
         return None

@@ -1,8 +1,8 @@
 """The pipeline of a statistic under construction: its stages, and what each column of its rows holds.
 
-A row starts as a key's document. Later stages store what they compute under names of our own (`c0`, `c1`, ...), so
-that no name of a client becomes a path. The kind of each column is known, so that a stage that could only fail in the
-database is refused before.
+A row starts as a key's document. Later stages store their results under generated names (`c0`, `c1`, ...), so that a
+client's name never becomes a path. The kind of each column is known, so a stage that would fail in the database is
+refused before it runs.
 """
 
 import re
@@ -25,7 +25,7 @@ class Computed(NamedTuple):
 
 
 class NewRow:
-    """The row that a stage makes, or an object within it: what each name holds."""
+    """The columns of a row that a stage makes, or of an object within it."""
 
     def __init__(self, outer: "NewRow | None" = None) -> None:
         self.columns: dict[str, Computed] = {}
@@ -40,18 +40,18 @@ class NewRow:
         self.columns[name] = Computed(expression, kind)
 
     def check_copy(self, column: Column, path: str) -> None:
-        """Refuse a second copy of a list or an object: a row that doubles with each stage would outgrow any memory."""
+        """Refuse a second copy of a list or an object: doubling it in every stage would exhaust the memory."""
         if column.path in self._copied and not column.kind.is_single:
-            raise invalid(path, f"a stage keeps {column.kind} once; name it once")
+            raise invalid(path, f"a stage may copy {column.kind} only once; name it once")
         self._copied.add(column.path)
 
     def copy(self, name: str, column: Column, path: str) -> None:
-        """Add a column as it is."""
+        """Add an unchanged copy of a column."""
         self.check_copy(column, path)
         self.add(name, column.value, column.kind)
 
     def new_name(self, part: Any, path: str, otherwise: str | None = None) -> str:
-        """The name that a part gives its column, or `otherwise`: well-formed, and not taken."""
+        """The name that a part gives its column, or `otherwise`. Raises InvalidArgument if it is malformed or taken."""
         name, at = read_aliased(part, "name", path, required=otherwise is None)
         name = check_name(otherwise if name is None else name, at)
         if name in self.columns:
@@ -71,7 +71,7 @@ class Gathered(NamedTuple):
 
 
 class Pipeline:
-    """The stages so far, and the columns of the rows that they give."""
+    """The stages so far, and the columns of their resulting rows."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -82,12 +82,12 @@ class Pipeline:
         self._is_sorted = False
 
     def get(self, part: Any, path: str) -> tuple[str, Column]:
-        """The column that a part's `key` names, and its name. Raises InvalidArgument where there is none."""
+        """The column that a part's `key` names, and its name. Raises InvalidArgument if there is none."""
         key, at = read_aliased(part, "key", path)
         return get_column(self.columns, key, at)
 
     def get_number(self, name: str, path: str) -> Document:
-        """The value of a column of numbers. Raises InvalidArgument where there is none of that name."""
+        """The value of a column of numbers. Raises InvalidArgument if no such column has this name."""
         name, column = get_column(self.columns, name, path)
         if column.kind is not NUMBER:
             raise invalid(path, f"a number is needed, and {quoted(name)} is {column.kind}")
@@ -102,25 +102,25 @@ class Pipeline:
     def set_columns(
         self, columns: Mapping[str, Column], group_keys: list[str] | None = None, *, is_sorted: bool = False
     ) -> None:
-        """Note what the rows hold now; with `group_keys`, that they are new rows, sorted or not."""
+        """Set the columns. With `group_keys` the rows are new, and `is_sorted` says whether they have an order."""
         self.columns = columns
         if group_keys is not None:
             self.group_keys, self._is_sorted = group_keys, is_sorted
 
     def sort(self, keys: dict[str, int]) -> None:
-        """Sort by these paths; ties are broken in the last one's direction."""
+        """Sort by these paths. Ties are broken in the direction of the last one."""
         self.stages.append({"$sort": self._with_ties(keys, list(keys.values())[-1])})
         self._is_sorted = True
 
     def sort_if_unsorted(self) -> None:
-        """Give the rows an order where they have none: keys by id, groups by their keys."""
+        """Sort the rows if they have no order: keys by id, groups by their keys."""
         keys = {} if self._is_sorted else self._with_ties({}, 1)
         if keys:
             self.stages.append({"$sort": keys})
         self._is_sorted = True
 
     def _with_ties(self, keys: dict[str, int], direction: int) -> dict[str, int]:
-        """The keys, then what breaks ties, so that pages neither overlap nor skip."""
+        """The sort keys with tie-breakers added, so that pages neither overlap nor skip rows."""
         names = ["api_key_id"] if self.columns is FIELDS else [*self.group_keys, *self.columns]
         columns = [self.columns[name] for name in names]
         ties = {column.path: direction for column in columns if column.kind.is_single}
@@ -131,10 +131,8 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 
 
 def check_name(name: Any, path: str) -> str:
-    """A client's name for a column. Raises InvalidArgument for one that is not well-formed."""
+    """A client's name for a column. Raises InvalidArgument for a malformed one."""
     text = read_text(name, path)
     if not _NAME.fullmatch(text):
-        raise invalid(
-            path, f"{quoted(text)} is not 1 to 64 letters, digits and underscores, the first of them no digit"
-        )
+        raise invalid(path, f"{quoted(text)} is not 1 to 64 letters, digits and underscores that start with no digit")
     return text

@@ -1,4 +1,4 @@
-"""The stage `project` of a statistic becomes a stage of a pipeline."""
+"""Translates the stage `project` of a statistic to a pipeline stage."""
 
 from ..messages.query import APIKeyProject, APIKeyProjectField
 from .fields import NUMBER, OBJECT, TEXT, Column, Document, Kind
@@ -17,7 +17,7 @@ def add_projection(pipeline: Pipeline, project: APIKeyProject, path: str) -> Non
     for position, field in enumerate(fields):
         _add_field(pipeline, row, field, f"{path}.fields[{position}]")
     keys = [] if project.exclude_keys else [key for key in pipeline.group_keys if key not in row.columns]
-    # Without fields, exclude_keys alone keeps all that is not a key.
+    # With `exclude_keys` and no fields, keep every column that is not a group key.
     names = keys if fields else [name for name in pipeline.columns if name not in pipeline.group_keys]
     fields_made, row.columns = row.columns, {}
     for name in names:
@@ -33,7 +33,7 @@ _ARITHMETIC = {"add": "$add", "subtract": "$subtract", "multiply": "$multiply", 
 
 
 def _add_field(pipeline: Pipeline, row: NewRow, field: APIKeyProjectField, path: str) -> None:
-    """A field of a projection: kept as it is, or computed."""
+    """Add a field of a projection, unchanged or computed."""
     key_name, column = pipeline.get(field, path)
     name = row.new_name(field, path, otherwise=key_name)
     operator, _ = read_aliased(field, "operator", path, required=False)
@@ -49,7 +49,7 @@ def _add_field(pipeline: Pipeline, row: NewRow, field: APIKeyProjectField, path:
 
 
 def _calculation(pipeline: Pipeline, field: APIKeyProjectField, operator: str, key_name: str, path: str) -> Document:
-    """The key and the value, added or so; null where one of them is, or where it is divided by 0."""
+    """Arithmetic on the key and the value; null if either is null, and for a division by 0."""
     value, at = read_aliased(field, "value", path)
     number = pipeline.get_number(value, at) if isinstance(value, str) else {"$literal": read_number(value, at)}
     calculation = {_ARITHMETIC[operator]: [pipeline.get_number(key_name, path), number]}
@@ -57,7 +57,7 @@ def _calculation(pipeline: Pipeline, field: APIKeyProjectField, operator: str, k
 
 
 def _conversion(row: NewRow, column: Column, operator: str, name: str, path: str) -> Computed:
-    """What an operator makes of a list or an object."""
+    """The result of an operator on a list or an object."""
     kind, at = column.kind, f"${column.path}"
     needed = "object" if operator == "object_to_array" else "list"
     if kind.name != needed:
@@ -70,5 +70,5 @@ def _conversion(row: NewRow, column: Column, operator: str, name: str, path: str
     fields = kind.element.fields or {}
     if set(fields) != {"k", "v"} or fields["k"].name not in ("text", "enum"):
         raise invalid(path, f"array_to_object is for objects of k, a text, and v; push {quoted(name)} with such fields")
-    # A null is no name: MongoDB would refuse the whole statistic for one.
+    # A null name is skipped: MongoDB would fail the whole statistic.
     return Computed({"$arrayToObject": {"$filter": {"input": at, "cond": {"$ne": ["$$this.k", None]}}}}, OBJECT)

@@ -1,4 +1,4 @@
-"""A sort becomes the paths and directions that the database sorts by."""
+"""Translates a sort to the paths and directions that the database sorts by."""
 
 from collections.abc import Mapping
 
@@ -6,7 +6,7 @@ from ..messages.query import APIKeySort
 from .fields import Column, get_column
 from .inputs import check_count, invalid, quoted
 
-MAX_SORT_KEYS = 32  # MongoDB sorts by no more
+MAX_SORT_KEYS = 32  # MongoDB's limit
 
 
 def read_sort(sort: APIKeySort, columns: Mapping[str, Column], path: str) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""The stages of a statistic become a pipeline. Pure."""
+"""Translates the stages of a statistic to a pipeline. No I/O."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -16,7 +16,7 @@ from .sorts import read_sort
 
 
 class Built(NamedTuple):
-    """A pipeline, where a row stores each name of the result, and the stages that gather lists."""
+    """A pipeline, the path in a row of each name in the result, and the stages that gather lists."""
 
     stages: list[Document]
     names: dict[str, str]
@@ -24,7 +24,7 @@ class Built(NamedTuple):
 
 
 def build_pipeline(stages: list[APIKeyStage], path: str, settings: Settings) -> Built:
-    """The pipeline of these stages, whose rows have an order.
+    """The pipeline of these stages, whose rows are sorted.
 
     Raises InvalidArgument that names the part to change.
     """
@@ -58,9 +58,9 @@ def _add_unwind(pipeline: Pipeline, unwind: APIKeyUnwind, path: str) -> None:
     if column.kind.name != "list":
         raise invalid(f"{path}.path", f"a list is needed, and {quoted(name)} is {column.kind}")
     for other, held in pipeline.columns.items():
-        # One list in a row, repeated for each element of another, grows as their product does.
+        # A list that is repeated for each element of another grows to the product of their sizes.
         if other != name and not held.kind.is_single:
-            raise invalid(path, f"a row also has {quoted(other)}, {held.kind}; leave it out by a project before")
+            raise invalid(path, f"a row also has {quoted(other)}, {held.kind}; remove it with a project stage before")
     pipeline.sort_if_unsorted()
     pipeline.stages.append({"$unwind": f"${column.path}"})
     pipeline.set_columns({**pipeline.columns, name: Column(column.path, column.kind.element)})
@@ -68,7 +68,7 @@ def _add_unwind(pipeline: Pipeline, unwind: APIKeyUnwind, path: str) -> None:
 
 def _add_count(pipeline: Pipeline, count: APIKeyCount, path: str) -> None:
     name = check_name(count.name, f"{path}.name")
-    # One row, of 0 where there are none: a plain $count would give no row then.
+    # Without rows, a plain $count would return no row instead of one with 0.
     pipeline.stages += [
         {"$facet": {"counted": [{"$count": "rows"}]}},
         {"$unwind": {"path": "$counted", "preserveNullAndEmptyArrays": True}},
@@ -79,14 +79,14 @@ def _add_count(pipeline: Pipeline, count: APIKeyCount, path: str) -> None:
 
 def _add_limit(pipeline: Pipeline, number: int, path: str) -> None:
     if not 1 <= number <= LARGEST_NUMBER:
-        raise invalid(path, f"it is from 1 to {LARGEST_NUMBER}")
+        raise invalid(path, f"must be from 1 to {LARGEST_NUMBER}")
     pipeline.sort_if_unsorted()
     pipeline.stages.append({"$limit": number})
 
 
 def _add_skip(pipeline: Pipeline, number: int, path: str) -> None:
     if not 0 <= number <= LARGEST_NUMBER:
-        raise invalid(path, f"it is from 0 to {LARGEST_NUMBER}")
+        raise invalid(path, f"must be from 0 to {LARGEST_NUMBER}")
     pipeline.sort_if_unsorted()
     pipeline.stages.append({"$skip": number})
 

@@ -1,4 +1,4 @@
-"""`StatisticsQuery`: a statistic becomes a filter and a pipeline, and its rows become the result. Pure."""
+"""Translates a `StatisticsQuery` to a filter and a pipeline, and the rows to the result. No I/O."""
 
 import math
 from datetime import UTC, datetime
@@ -15,11 +15,11 @@ from .stages import build_pipeline
 
 
 class StatPlan(NamedTuple):
-    """What to compute for a statistic: the client's own filter, and the stages after it."""
+    """What to compute for a statistic: the client's filter, and the stages after it."""
 
     filter: Document
     pipeline: list[Document]
-    names: dict[str, str] | None  # each name in the result, and where a row stores it; None for distinct values
+    names: dict[str, str] | None  # from each name in the result to its path in a row; None for distinct values
     paged: bool
     gathered: list[Gathered]
 
@@ -64,7 +64,7 @@ def stat_answer(plan: StatPlan, rows: list[Document]) -> Document:
 
 def _distinct(name: str) -> list[Document]:
     _, column = get_column(FIELDS, name, "query.distinct")
-    # Null is left out, stored or missing.
+    # Leave out null, stored or missing.
     return [{"$match": {column.path: {"$ne": None}}}, {"$group": {"_id": f"${column.path}"}}, {"$sort": {"_id": 1}}]
 
 
@@ -79,5 +79,5 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, int) and not isinstance(value, bool):
-        return int(value)  # the driver has a class of its own for 64 bits
+        return int(value)  # the driver uses its own class for 64-bit integers
     return value

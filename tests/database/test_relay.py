@@ -219,10 +219,7 @@ async def test_a_cursor_that_is_none_is_refused_in_our_own_words(shelf: Shelf) -
     for name in ("after", "before"):
         for cursor in wrong:
             message = await shelf.refusal(**{name: cursor})
-            assert (
-                message
-                == f"{name}: this is no cursor of this connection: give one that it answered, in the same order."
-            )
+            assert message == f"{name}: invalid cursor: give one that this connection returned for the same order."
     by_name, by_age = Order("name", True), Order("created_at", True)
     places: list[tuple[Order, list[Any]]] = [
         (by_name, [1, "k"]),
@@ -235,7 +232,7 @@ async def test_a_cursor_that_is_none_is_refused_in_our_own_words(shelf: Shelf) -
     ]
     for order, place in places:
         wanted = {"field": {"name": "NAME", "created_at": "CREATED_AT"}[order.field], "direction": "ASC"}
-        assert "no cursor" in await shelf.refusal(order=wanted, after=forged(place, order))
+        assert "invalid cursor" in await shelf.refusal(order=wanted, after=forged(place, order))
 
 
 async def test_a_cursor_is_bound_to_its_order_and_its_domain(shelf: Shelf) -> None:
@@ -245,9 +242,9 @@ async def test_a_cursor_is_bound_to_its_order_and_its_domain(shelf: Shelf) -> No
             if name == order_id(order):
                 assert len(await shelf.ids(order=order, first=100, after=cursor)) == 11
             else:
-                assert "after: this is no cursor" in await shelf.refusal(order=order, after=cursor)
+                assert "after: invalid cursor" in await shelf.refusal(order=order, after=cursor)
         other = cursors[order_id(order)]
-        assert "no cursor" in await shelf.refusal(domain="d2", order=order, before=other)
+        assert "invalid cursor" in await shelf.refusal(domain="d2", order=order, before=other)
     # A user's keys and a filter's stand in the same order: there a cursor holds.
     plain = cursors["API_KEY_ID ASC"]
     assert await shelf.ids(user="u2", after=plain) == [key["_id"] for key in KEYS if key["user_id"] == "u2"]

@@ -55,7 +55,7 @@ def test_a_page_counts_from_one(page: APIKeyPage, skip: int, limit: int) -> None
 @pytest.mark.parametrize(
     ("page", "expected"),
     [
-        (APIKeyPage(limit=1001), "query.page.limit: it is at most 1000"),
+        (APIKeyPage(limit=1001), "query.page.limit: must be at most 1000"),
         (APIKeyPage(limit=-1), "query.page.limit: "),
         (APIKeyPage(start=2**31), "query.page.start: "),
     ],
