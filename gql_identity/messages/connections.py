@@ -13,7 +13,7 @@ from .values import APIKeyRole, APIKeyState, DateTime
 
 @strawberry.federation.type(name="PageInfo", shareable=True, description="Where a page lies among all (Relay).")
 class PageInfo:
-    """Relay's `PageInfo`: every subgraph's is the same."""
+    """Relay's `PageInfo`, which must be the same in every subgraph."""
 
     has_next_page: bool = strawberry.field(description="Whether there are more after this page.")
     has_previous_page: bool = strawberry.field(description="Whether there are more before this page.")
@@ -90,7 +90,7 @@ def _argument(description: str) -> Any:
 
 Resolver = TypeVar("Resolver", bound=Callable[..., Any])
 
-DEFAULT_PAGE_SIZE = 20  # where neither `first` nor `last` is given
+DEFAULT_PAGE_SIZE = 20  # if neither `first` nor `last` is given
 
 
 class ConnectionArguments(NamedTuple):
@@ -112,8 +112,8 @@ class ConnectionArguments(NamedTuple):
 
 
 def with_connection_arguments(resolver: Resolver) -> Resolver:
-    """Give a resolver the arguments of a connection, in place of its parameter `**arguments`."""
-    # Strawberry reads the arguments of a field from the signature of its resolver.
+    """Replace a resolver's parameter `**arguments` by the arguments of a connection."""
+    # Strawberry takes a field's arguments from its resolver's signature.
     signature = inspect.signature(resolver)
     own = [part for part in signature.parameters.values() if part.kind is not inspect.Parameter.VAR_KEYWORD]
     added = [

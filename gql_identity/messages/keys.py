@@ -1,4 +1,4 @@
-"""Keys, users and domains as they are returned, with the pages and connections that hold them.
+"""The returned types: keys, users and domains, with their pages and connections.
 
 They stand in one file because they refer to one another: a key has its user, and a user its keys.
 """
@@ -17,15 +17,15 @@ from .values import APIKeyRole, APIKeyState, DateTime
 
 
 class ReadsKeys(Protocol):
-    """The methods of the request's context that the fields of a user and a domain call."""
+    """The methods of the request context that fields of User and Domain call."""
 
     async def connection(
         self, info: "Info", owner: tuple[str, str | None], arguments: ConnectionArguments
     ) -> "APIKeyConnection | None":
-        """A page of the keys of a domain, or of one of its users; None where the caller may not see the owner."""
+        """A page of the keys of a domain, or of one of its users; None if the caller may not see the owner."""
 
     async def stats(self, info: "Info", domain_id: str, query: APIKeyStatisticsQuery) -> JSON | None:
-        """A statistic of a domain's keys; None where the caller may not see it."""
+        """A statistic of a domain's keys; None if the caller may not see it."""
 
 
 if TYPE_CHECKING:

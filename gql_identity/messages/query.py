@@ -1,4 +1,4 @@
-"""`Query` and `StatisticsQuery` of Cloudforet's core package, which the seed document names, as Strawberry inputs."""
+"""Strawberry inputs for `Query` and `StatisticsQuery` of Cloudforet's core package, which the seed document uses."""
 
 from enum import Enum
 

@@ -1,4 +1,4 @@
-"""The request messages of the seed document, and of our own operations."""
+"""The request messages: those of the seed document (Cloudforet's API keys), and those of added operations."""
 
 import strawberry
 from strawberry import ID

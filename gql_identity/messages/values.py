@@ -14,13 +14,13 @@ DateTime = NewType("DateTime", datetime)
 
 
 def enum_value(value: str, *, description: str) -> Any:
-    """Strawberry's `enum_value`, typed so that a member's value is the plain value, as it is at run time."""
+    """Strawberry's `enum_value`, typed as the plain value that a member has at run time."""
     return strawberry.enum_value(value, description=description)
 
 
 def instant_text(instant: datetime) -> str:
     """An aware instant as RFC 3339 text, as in `2026-11-23T04:36:42.000Z`."""
-    # orjson writes an instant five times as fast as `isoformat`, but with microseconds: its text is cut.
+    # orjson writes an instant five times as fast as `isoformat`, but with microseconds, so its text is cut.
     text = orjson.dumps(instant)
     if not text.endswith(b'+00:00"'):
         text = orjson.dumps(instant.astimezone(UTC))

@@ -1,4 +1,4 @@
-"""The context of a request, which every resolver gets."""
+"""The context of a request, which every resolver receives."""
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -21,7 +21,7 @@ from .selection import selected_parts
 
 @dataclass(slots=True)
 class Context:
-    """One request: its caller, and the keys and changes to read."""
+    """One request: its caller, and access to keys and their changes."""
 
     api_keys: ApiKeys
     changes: Changes
@@ -30,21 +30,21 @@ class Context:
 
     @property
     def caller(self) -> Caller:
-        """The caller; raises Unauthenticated where no credential was sent."""
+        """The caller. Raises Unauthenticated if no credential was sent."""
         if self.caller_if_any is None:
             raise Unauthenticated
         return self.caller_if_any
 
     async def connection(self, info: "Info", owner: Owner, arguments: ConnectionArguments) -> APIKeyConnection | None:
-        """A page of an owner's keys, None where the caller may not see it.
+        """A page of an owner's keys; None if the caller may not see the owner.
 
-        The pages of all owners at one place in the document are read at once.
+        The pages of all owners at the same place in the document are one read.
         """
         found: APIKeyConnection | None = await self._loads.load(Load(info, owner, self._connections, arguments))
         return found
 
     async def stats(self, info: "Info", domain_id: str, query: APIKeyStatisticsQuery) -> JSON | None:
-        """A statistic of a domain's keys, read as `connection` reads a page."""
+        """A statistic of a domain's keys, batched in the same way as `connection`."""
         found: JSON | None = await self._loads.load(Load(info, domain_id, self._stats, query))
         return found
 

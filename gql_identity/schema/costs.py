@@ -1,4 +1,4 @@
-"""How long the lists of this schema may be, for the cost of an operation."""
+"""The greatest lengths of this schema's lists, for the cost of an operation."""
 
 from ..execution.cost import ListLengths
 from ..messages.connections import DEFAULT_PAGE_SIZE
@@ -13,12 +13,12 @@ LENGTH_ARGUMENTS = {
 
 
 def list_lengths(max_page_size: int) -> ListLengths:
-    """The lengths of the lists, with this many results at most in one page."""
+    """The lengths of all lists, if a page has at most this many results."""
     return ListLengths(
         max_page=max_page_size,
         arguments=LENGTH_ARGUMENTS,
         connection_arguments=("first", "last"),
         connection_default=DEFAULT_PAGE_SIZE,
-        # Introspection's lists: the averages of this schema.
+        # Average lengths of introspection's lists in this schema.
         typical={"__Schema.types": 60, "__Type.fields": 2, "__Field.args": 1, "__Type.inputFields": 3},
     )

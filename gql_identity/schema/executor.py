@@ -10,12 +10,12 @@ from .federation import schema
 
 
 def bounds_of(settings: Settings) -> Bounds:
-    """The bounds of documents that are set."""
+    """The limits of documents that the settings give."""
     return Bounds(**{field.name: getattr(settings, field.name) for field in fields(Bounds)})
 
 
 def make_executor(settings: Settings) -> Executor:
-    """An executor with these settings; raises StartError where the manifest cannot be read."""
+    """An executor with these settings. Raises StartError if the manifest cannot be read."""
     return Executor(
         schema,
         bounds_of(settings),

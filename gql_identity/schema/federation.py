@@ -1,4 +1,4 @@
-"""The schema as a federated subgraph: its entities, and what a gateway composes."""
+"""The schema as a federated subgraph: its entities, and the SDL that a gateway composes."""
 
 from typing import Any
 
@@ -34,15 +34,15 @@ from .selection import selected
 
 
 class FederatedSchema(Schema):
-    """Strawberry's federated schema, with references resolved as one list."""
+    """Strawberry's federated schema, except that all entity references of a request are resolved together."""
 
     async def entities_resolver(  # type: ignore[override]
         self, info: Info, representations: list[FederationAny]
     ) -> list[FederationAny]:
-        """The entities that a gateway names, each null where there is none that the caller may see.
+        """The entities of these representations, null for each that does not exist or that the caller may not see.
 
-        A representation that names no entity is an InvalidArgument in its place, and harms no neighbour. Keys are read
-        at once. Raises InvalidArgument for too many.
+        An invalid representation gives an InvalidArgument in its place; the others still resolve. All keys are one
+        read. Raises InvalidArgument for too many representations.
         """
         caller, most = info.context.caller, info.context.api_keys.max_page_size
         if len(representations) > most:
@@ -100,10 +100,10 @@ def _make_schema() -> FederatedSchema:
         mutation=Mutation,
         subscription=Subscription,
         types=[APIKeyInfo, User, Domain],
-        federation_version="2.9",  # a later one is refused by some composers
+        federation_version="2.9",  # some composers refuse later versions
         config=StrawberryConfig(scalar_map={DateTime: DATE_TIME}),
     )
-    # A Python default of None says that a field may be left out, not that leaving it out means null.
+    # A default of None in Python only makes a field optional: the schema must not show `= null`.
     for type_ in made._schema.type_map.values():
         inputs: list[GraphQLArgument | GraphQLInputField] = []
         if isinstance(type_, GraphQLInputObjectType):
@@ -113,7 +113,7 @@ def _make_schema() -> FederatedSchema:
         for input_ in inputs:
             if input_.default_value is None:
                 input_.default_value = Undefined
-            # A root field's `input` is what the type of it says.
+            # An argument without a description, as `input`, takes that of its type.
             input_.description = input_.description or get_named_type(input_.type).description
     read_json_literals(made._schema)
     _describe_federation(made._schema)
@@ -123,12 +123,12 @@ def _make_schema() -> FederatedSchema:
 
 
 def subgraph_sdl(made: Schema) -> str:
-    """The schema that a gateway composes, as `_service { sdl }` returns it."""
+    """The SDL for gateways, as `_service { sdl }` returns it."""
     return print_ast(visit(parse(made.as_str()), _NodeRemover()))
 
 
 def _describe_federation(made: GraphQLSchema) -> None:
-    """Describe the fields and types that Strawberry adds for gateways: people read them in the schema too."""
+    """Add descriptions to the fields and types that Strawberry adds for gateways."""
     types: dict[str, Any] = made.type_map
     for name, description in {
         "_Any": "What names an entity: its type as `__typename` and its key's fields.",

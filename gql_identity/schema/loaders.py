@@ -1,4 +1,4 @@
-"""Loads that resolvers at one place in a document make together."""
+"""Batches the reads of resolvers at the same place in a document."""
 
 import asyncio
 from collections import defaultdict
@@ -10,7 +10,7 @@ from strawberry.types import Info
 
 from ..errors import ServiceError
 
-MAX_BATCH_SIZE = 500  # keeps a union of so many pipelines below MongoDB's 1,000 stages
+MAX_BATCH_SIZE = 500  # MongoDB allows 1,000 stages, so a union has at most this many pipelines
 
 
 class Load(NamedTuple):
@@ -23,12 +23,12 @@ class Load(NamedTuple):
 
 
 def make_loader() -> DataLoader[Load, Any]:
-    """A loader that reads the keys of each place in the document at once."""
+    """A loader with one read for all loads of the same place in the document."""
     return DataLoader(_load_batch, max_batch_size=MAX_BATCH_SIZE, cache=False)
 
 
 async def _load_batch(loads: list[Load]) -> list[Any]:
-    # Loads of one place in the document differ in their keys only: they share selection, variables and arguments.
+    # Loads of one place differ only in their keys: selection, variables and arguments are the same.
     places: dict[tuple[int, ...], list[int]] = defaultdict(list)
     for index, load in enumerate(loads):
         places[tuple(map(id, load.info._raw_info.field_nodes))].append(index)

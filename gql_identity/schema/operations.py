@@ -1,4 +1,4 @@
-"""Query, Mutation and Subscription; each resolver a line or two."""
+"""Query, Mutation and Subscription. Each resolver has a line or two."""
 
 from collections.abc import AsyncGenerator
 from typing import Annotated, Any
@@ -32,7 +32,7 @@ from .selection import selected, selected_parts
 
 @strawberry.type(description="What can be read.")
 class Query:
-    """The seed's get, list and stat."""
+    """The queries: get, list and stat of the seed document, and Relay's."""
 
     @strawberry.field(description="One key; null where there is none that you may see.")
     async def api_key(self, info: Info, input: GetAPIKeyRequest) -> APIKeyInfo | None:
@@ -80,7 +80,7 @@ class Query:
 
 @strawberry.type(description="What can be changed.")
 class Mutation:
-    """The seed's create, enable, disable and delete."""
+    """The mutations: create, enable, disable and delete of the seed document, and verification."""
 
     @strawberry.mutation(description="Make a key. Its secret, `apiKey`, is in this answer alone: keep it now.")
     async def create_api_key(self, info: Info, input: CreateAPIKeyRequest) -> APIKeyInfo | None:
@@ -101,13 +101,13 @@ class Mutation:
         description="Whether a secret is good; a valid one counts as used. A mutation, so that no secret is in a URL."
     )
     async def verify_api_key(self, info: Info, input: VerifyAPIKeyRequest) -> APIKeyVerification | None:
-        """One gateway's question."""
+        """Verify one secret."""
         (verification,) = await info.context.api_keys.verification.verify([input], info.context.caller)
         return verification
 
     @strawberry.mutation(description="Whether each of up to 100 secrets is good, in their order.")
     async def verify_api_keys(self, info: Info, input: list[VerifyAPIKeyRequest]) -> list[APIKeyVerification] | None:
-        """Many questions at once."""
+        """Verify up to 100 secrets in one read."""
         return await info.context.api_keys.verification.verify(input, info.context.caller)
 
     @strawberry.mutation(description="Remove a key for good.")
@@ -118,12 +118,12 @@ class Mutation:
 
 @strawberry.type(description="What can be followed.")
 class Subscription:
-    """Not in the seed: changes as they happen."""
+    """Changes of keys; the seed document has no such operation."""
 
     @strawberry.subscription(
         description="Keys within your reach as they are created, enabled, disabled and deleted, from now on."
     )
     async def api_key_changed(self, info: Info, input: APIKeyChangedRequest) -> AsyncGenerator[APIKeyChange, None]:
-        """Ends when the service stops, or with an error that says why."""
+        """Yield changes until the service stops; any other end is an error with its reason."""
         async for change in info.context.changes.subscribe(input, info.context.caller):
             yield change

@@ -11,7 +11,7 @@ from ..queries.connections import Parts
 
 
 def selected_parts(info: Info[Any, Any]) -> Parts:
-    """What is selected of a connection."""
+    """The fields that a document selects of a connection."""
     nodes = selected(info, "edges", "node") | selected(info, "nodes")
     return Parts(selected(info), selected(info, "edges"), selected(info, "pageInfo"), nodes)
 
@@ -19,10 +19,10 @@ def selected_parts(info: Info[Any, Any]) -> Parts:
 def selected(info: Info[Any, Any], *path: str) -> frozenset[str]:
     """The names, in snake_case, of the fields selected below a field, or below `path` in it.
 
-    `__typename` is not among them: empty does not mean that the object itself is not wanted.
-    Merges all of its nodes, follows each fragment once, and leaves out what `@skip` and `@include` leave out.
+    `__typename` is left out, so an empty set does not mean that the object is not selected.
+    Merges all nodes of the field, visits each fragment once, and applies `@skip` and `@include`.
     """
-    # A compiled plan keeps what was found in its earlier runs.
+    # A compiled plan caches the results of its earlier runs.
     known: dict[tuple[str, ...], frozenset[str]] = getattr(info, "selections", {})
     if path not in known:
         known[path] = _selected(info._raw_info, path)
