@@ -78,14 +78,25 @@ class ExecutionPlan:
         """Run the operation with these variables, as graphql-core would."""
         run = Run(self.build, context, inputs)
         try:
+            return await self._run(run, inputs)
+        finally:
+            if run.left:
+                self._compiler.runs_left += 1
+                name = self._operation.name.value if self._operation.name else None
+                log.debug("a run left the compiled path", operation=name, count=self._compiler.runs_left)
+
+    async def _run(self, run: Run, inputs: dict[str, Any]) -> ExecutionResult:
+        try:
             run.values = self._read(inputs)
         except Exception:
-            built = self.build(context, inputs)
+            run.left = True
+            built = self.build(run.context, inputs)
             if isinstance(built, list):
                 return ExecutionResult(None, built)
             run.core = built
         roots = self._root_fields(run)
         if roots is None:
+            run.left = True
             whole: Any = run.core.execute_operation()
             result: ExecutionResult = await whole if is_awaitable(whole) else whole
             return result
@@ -97,12 +108,8 @@ class ExecutionPlan:
         return ExecutionResult(data, run.errors)
 
     def build(self, context: Any, inputs: dict[str, Any]) -> Any:
-        """graphql-core's executor for one run that leaves the compiled path, or the errors of its variables."""
+        """graphql-core's executor for one run, or the errors of its variables."""
         name = self._operation.name
-        self._compiler.runs_left += 1
-        log.debug(
-            "a run left the compiled path", operation=name.value if name else None, count=self._compiler.runs_left
-        )
         return StrawberryGraphQLCoreExecutionContext.build(
             self._compiler.schema._schema,
             self._document,

@@ -19,6 +19,8 @@ from .completion import DEFINITION, CompletionCompiler, NotCompilable, Unexpecte
 class Run:
     """One run of a plan. `build` makes graphql-core's executor, when the run first needs it."""
 
+    left = False  # whether graphql-core did a part of it that plans do not cover
+
     def __init__(self, build: Callable[[Any, dict[str, Any]], Any], context: Any, inputs: dict[str, Any]) -> None:
         self.context = context
         self.values: dict[str, Any] | None = None  # of the variables; None where graphql-core reads them
@@ -126,6 +128,7 @@ class RootField:
 
     def _complete(self, run: Run, resolved: Any) -> Any:
         """Have graphql-core complete a value that the generated function does not cover, or report its error."""
+        run.left = True
         return run.core.complete_value(self._field.type, self._details, self.raw_info(run), self._path, resolved, None)
 
     def _resolve(self, run: Run) -> Any:
@@ -138,6 +141,7 @@ class RootField:
                 if self._info_name is not None:
                     arguments[self._info_name] = CompiledInfo(run, self)
                 return self._call(**arguments)
+        run.left = True
         resolve = self._field.resolve or run.core.field_resolver
         values = get_argument_values(self._field, self._nodes[0], run.core.variable_values, None, True)
         return resolve(None, self.raw_info(run), **values)

@@ -49,7 +49,8 @@ async def page(served: Any) -> AsyncIterator[Any]:
         page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
         page.on("pageerror", lambda error: errors.append(str(error)))
         requests: list[Any] = []
-        page.on("request", requests.append)
+        # Not `requests.append`: Playwright marks its handlers, and a built-in method takes no mark.
+        page.on("request", lambda request: requests.append(request))
         setattr(page, "requests", requests)  # noqa: B010
         yield page
         await browser.close()

@@ -422,7 +422,7 @@ class TestOperations:
             query = '{ apiKeys(input: {domainId: "d1"}) { totalCount } }'
             assert await hurried.data(query, by=system)
             # As when the driver's threads hang: no deadline of its own ends it.
-            monkeypatch.setattr(hurried.app.state.api_keys, "page", hang)
+            monkeypatch.setattr(hurried.app.state.api_keys.lists, "page", hang)
             answer = await hurried.send(query, by=system)
             refusal(answer, 504, "DEADLINE_EXCEEDED")
             streamed = await hurried.send(query, by=system, Accept="text/event-stream")
