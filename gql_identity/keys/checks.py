@@ -4,7 +4,7 @@ import re
 
 from ..errors import InvalidArgument
 
-ID_CHARACTERS = 255
+MAX_CHARACTERS = 255  # of an id or a name
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # Unicode's categories Cc and Cs
 
 
@@ -18,8 +18,8 @@ def check_selected(fields: frozenset[str], wanted: frozenset[str] | None) -> Non
 
 def check_text(field: str, text: str) -> None:
     """Raise InvalidArgument, naming the field, for an id or a name that may not be stored."""
-    if not 1 <= len(text) <= ID_CHARACTERS:
-        raise InvalidArgument(f"{field}: give 1 to {ID_CHARACTERS} characters, not {len(text)}.")
+    if not 1 <= len(text) <= MAX_CHARACTERS:
+        raise InvalidArgument(f"{field}: give 1 to {MAX_CHARACTERS} characters, not {len(text)}.")
     if text != text.strip():
         raise InvalidArgument(f"{field}: white space at either end is not allowed.")
     if _CONTROL.search(text):
