@@ -4,8 +4,10 @@
 
 PYTHON ?= $(shell sh .ci/find-python)
 BIN := .venv/bin
+# For every platform and version of Python that we support.
+LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-header pyproject.toml
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
-SOURCES := pyproject.toml constraints.txt hatch_build.py $(wildcard graphiql/*.* graphiql/src/*)
+SOURCES := pyproject.toml $(wildcard constraints*.txt) hatch_build.py $(wildcard graphiql/*.* graphiql/src/*)
 
 serve: .venv/serve.stamp ## start the service on its embedded database
 	@exec $(BIN)/gql-identity serve
@@ -33,10 +35,12 @@ schema: .venv/dev.stamp ## check that schema.graphql is the schema
 trace: .venv/dev.stamp ## print which functions serve a request, as docs/architecture.md tells it; or ARGS=apiKey
 	$(BIN)/python -m tests.trace_request $(ARGS)
 
-constraints: ## pin the current versions of all dependencies
+constraints: ## pin the current versions of all dependencies, with their hashes
 	rm -rf .venv/fresh && $(PYTHON) -m venv .venv/fresh
-	.venv/fresh/bin/python -m pip --disable-pip-version-check --quiet install ".[embedded,dev]"
-	.venv/fresh/bin/python -m pip freeze --exclude gql-identity > constraints.txt
+	.venv/fresh/bin/python -m pip --disable-pip-version-check --quiet install uv==0.9.30
+	.venv/fresh/bin/$(LOCK) --upgrade --extra embedded --extra dev --extra bench --output-file constraints-bench.txt
+	.venv/fresh/bin/$(LOCK) --constraint constraints-bench.txt --extra embedded --extra dev --output-file constraints.txt
+	.venv/fresh/bin/$(LOCK) --constraint constraints-bench.txt --extra embedded --output-file constraints-serve.txt
 	rm -rf .venv/fresh
 
 clean: ## remove everything that make made, except the data
@@ -53,12 +57,14 @@ help: ## show this list
 
 .venv/serve.stamp: .venv/bin/python $(SOURCES)
 	@echo "Setting up (once) ..."
-	@$(PIP) install --constraint constraints.txt --editable ".[embedded]"
+	@$(PIP) install --require-hashes --requirement constraints-serve.txt
+	@$(PIP) install --no-deps --editable .
 	@touch $@
 
 .venv/dev.stamp: .venv/bin/python $(SOURCES)
 	@echo "Setting up for development (once) ..."
-	@$(PIP) install --constraint constraints.txt --editable ".[embedded,dev]"
+	@$(PIP) install --require-hashes --requirement constraints.txt
+	@$(PIP) install --no-deps --editable .
 	@touch $@ .venv/serve.stamp
 
 .PHONY: bench
@@ -66,7 +72,8 @@ bench: .venv/bench.stamp ## benchmark it beside a baseline and peers: half an ho
 	$(BIN)/python benchmarks/run.py $(ARGS)
 
 .venv/bench.stamp: .venv/dev.stamp
-	@$(PIP) install --constraint constraints.txt --editable ".[embedded,dev,bench]"
+	@$(PIP) install --require-hashes --requirement constraints-bench.txt
+	@$(PIP) install --no-deps --editable .
 	@touch $@
 
 .PHONY: abuse
