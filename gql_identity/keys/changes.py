@@ -2,11 +2,14 @@
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import aclosing, suppress
+from contextlib import aclosing
+
+import structlog
 
 from ..errors import ResourceExhausted, ServiceError, Unauthenticated, Unavailable
-from ..messages.keys import APIKeyChange, APIKeyChangeType
+from ..messages.keys import APIKeyChange, APIKeyChangeType, APIKeyInfo
 from ..messages.requests import APIKeyChangedRequest
 from ..messages.values import APIKeyState
 from ..storage.change_stream import KeyEvent, watch_keys
@@ -16,9 +19,13 @@ from .access import Access, Caller, access_to
 from .records import STORED, read_key
 from .validity import VALIDITY_FIELDS, is_valid_document
 
+MAX_SUBSCRIPTIONS = 500  # of one user of a domain at one time, in one worker
 MAX_UNREAD = 100  # a subscriber with so many unread changes is disconnected
 CHECK_SECONDS = 0.4  # how often the subscribers' own keys are read again, all in one read
 CHECK_VALID_SECONDS = 0.9  # how long a check holds, counted from before its read, while later ones fail
+STOP_SECONDS = 1.0  # for the driver to close the stream when the service stops
+
+log = structlog.get_logger()
 
 
 class _SubscriptionEnd:
@@ -35,20 +42,12 @@ class _Subscriber:
         self.user_id = user_id
         self.waiting: asyncio.Queue[APIKeyChange | _SubscriptionEnd] = asyncio.Queue()
 
-    def tell(self, change: APIKeyChange) -> None:
-        key = change.api_key_info
+    def may_see(self, key: APIKeyInfo) -> bool:
         if key.domain_id != self.access.domain_id or self.user_id not in (None, key.user_id):
-            return
-        if not self.access.includes(key.user_id, key.role):
-            return
-        if self.waiting.qsize() >= MAX_UNREAD:
-            self.end(
-                ResourceExhausted("Changes were not read quickly enough. Subscribe again, and list what there is.")
-            )
-        else:
-            self.waiting.put_nowait(change)
+            return False
+        return self.access.includes(key.user_id, key.role)
 
-    def end(self, error: ServiceError | None = None) -> None:
+    def end(self, error: ServiceError | None) -> None:
         while not self.waiting.empty():
             self.waiting.get_nowait()
         self.waiting.put_nowait(_SubscriptionEnd(error))
@@ -61,8 +60,9 @@ class Changes:
         self._database = database
         self._point_reads = PointReads(database)
         self._subscribers: set[_Subscriber] = set()
-        self._tasks: list[asyncio.Task[None]] = []
-        self._watching = asyncio.Event()
+        self._per_user: Counter[tuple[str, str]] = Counter()
+        self._tasks: list[asyncio.Task[None]] = []  # the watcher of the stream, and the check of callers
+        self._ending: set[asyncio.Task[None]] = set()
         self._stopped = False
 
     async def subscribe(self, request: APIKeyChangedRequest, caller: Caller) -> AsyncIterator[APIKeyChange]:
@@ -74,65 +74,90 @@ class Changes:
         subscriber = _Subscriber(caller, access_to(caller, request.domain_id), request.user_id)
         if self._stopped:
             raise Unavailable("The service is stopping.")
-        self._subscribers.add(subscriber)
+        self._add(subscriber)
         try:
-            self._start()
-            await self._until_watching(subscriber)
             while not isinstance(change := await subscriber.waiting.get(), _SubscriptionEnd):
                 yield change
             if change.error is not None:
                 raise change.error
         finally:
-            self._subscribers.discard(subscriber)
-            if not self._subscribers:
-                await self._stop_watching()
+            self._remove(subscriber)
 
     async def stop(self) -> None:
         """End every subscription, and refuse new ones."""
-        self._stopped = True
-        self._end_all()
-        await self._stop_watching()
+        self.end_soon()
+        if self._ending:
+            await asyncio.wait(self._ending, timeout=STOP_SECONDS)
 
     def end_soon(self) -> None:
-        """As `stop`, for callers that cannot await: it ends the subscriptions and leaves the stream open."""
+        """As `stop`, for callers that cannot await: the driver may still be closing its stream."""
         self._stopped = True
         self._end_all()
 
-    def _start(self) -> None:
-        if not self._tasks:
-            self._watching.clear()
+    def _add(self, subscriber: _Subscriber) -> None:
+        user = subscriber.caller.domain_id, subscriber.caller.user_id
+        if self._per_user[user] >= MAX_SUBSCRIPTIONS:
+            raise ResourceExhausted(f"A user has at most {MAX_SUBSCRIPTIONS} subscriptions at one time. End some.")
+        self._per_user[user] += 1
+        self._subscribers.add(subscriber)
+        # Both end only together with all subscribers, unless something that nobody expects ends one alone.
+        if not self._tasks or any(task.done() for task in self._tasks):
+            self._stop_watching()
             self._tasks = [asyncio.create_task(self._watch()), asyncio.create_task(self._check_callers())]
 
-    async def _until_watching(self, subscriber: _Subscriber) -> None:
-        # The subscriber must get every change after it was accepted, so wait until the stream is open.
-        opened = asyncio.create_task(self._watching.wait())
-        try:
-            while not opened.done() and subscriber.waiting.empty():
-                await asyncio.wait([opened], timeout=0.05)
-        finally:
-            opened.cancel()
+    def _remove(self, subscriber: _Subscriber) -> None:
+        if subscriber not in self._subscribers:
+            return
+        self._subscribers.remove(subscriber)
+        user = subscriber.caller.domain_id, subscriber.caller.user_id
+        self._per_user[user] -= 1
+        if not self._per_user[user]:
+            del self._per_user[user]
+        if not self._subscribers:
+            self._stop_watching()
 
-    async def _stop_watching(self) -> None:
-        tasks, self._tasks = self._tasks, []
-        for task in tasks:
+    def _stop_watching(self) -> None:
+        # Nobody waits for it: the driver's thread cannot be interrupted, and may take seconds to give up.
+        for task in self._tasks:
             task.cancel()
-            if task is not asyncio.current_task():
-                with suppress(asyncio.CancelledError):
-                    await task
+            self._ending.add(task)
+            task.add_done_callback(self._ending.discard)
+        self._tasks = []
+
+    def _end(self, subscriber: _Subscriber, error: ServiceError | None) -> None:
+        # It leaves at once, though its client may be slow to take the end: what is left belongs to those that live.
+        subscriber.end(error)
+        self._remove(subscriber)
 
     def _end_all(self, error: ServiceError | None = None) -> None:
-        for subscriber in self._subscribers:
-            subscriber.end(error)
+        for subscriber in list(self._subscribers):
+            self._end(subscriber, error)
+
+    def _tell(self, change: APIKeyChange) -> None:
+        for subscriber in list(self._subscribers):
+            if not subscriber.may_see(change.api_key_info):
+                continue
+            if subscriber.waiting.qsize() < MAX_UNREAD:
+                subscriber.waiting.put_nowait(change)
+            else:
+                slow = "Changes were not read quickly enough. Subscribe again, and list what there is."
+                self._end(subscriber, ResourceExhausted(slow))
 
     async def _watch(self) -> None:
+        """Tell subscribers of each event; when the stream ends, so do they, and the next one starts another."""
         try:
             async with aclosing(watch_keys(self._database, STORED)) as events:
                 async for event in events:
-                    self._watching.set()
                     if event is not None and (change := _change(event)) is not None:
-                        for subscriber in list(self._subscribers):
-                            subscriber.tell(change)
-        except Unavailable as error:
+                        self._tell(change)
+        except Exception as error:
+            # One that was stopped before speaks for nobody, and the driver raises anything when its stream is closed
+            # while it waits for the database.
+            if asyncio.current_task() not in self._tasks:
+                return
+            if not isinstance(error, Unavailable):
+                log.error("the change stream ended", exc_info=error)
+                error = Unavailable("Changes cannot be followed now. Subscribe again.")
             self._end_all(error)
 
     async def _check_callers(self) -> None:
@@ -145,7 +170,9 @@ class Changes:
             try:
                 async with asyncio.timeout(max(0.05, checked + CHECK_VALID_SECONDS - asked)):
                     documents = await self._point_reads.find(keys, VALIDITY_FIELDS)
-            except (ServiceError, TimeoutError):
+            except Exception as error:  # a check that ends would leave revoked subscribers
+                if not isinstance(error, ServiceError | TimeoutError):
+                    log.error("unexpected error", exc_info=error)
                 if time.monotonic() - checked >= CHECK_VALID_SECONDS:
                     self._end_all(Unavailable("The database cannot be reached now. Subscribe again."))
                 continue
@@ -154,7 +181,7 @@ class Changes:
             for subscriber in list(self._subscribers):
                 caller = subscriber.caller
                 if (caller.domain_id, caller.key_id) in lost:
-                    subscriber.end(Unauthenticated("This key opens nothing any more."))
+                    self._end(subscriber, Unauthenticated("This key opens nothing any more."))
 
 
 def _change(event: KeyEvent) -> APIKeyChange | None:

@@ -149,12 +149,13 @@ def client_address(peer: str, forwarded_for: str | None, settings: Settings) -> 
     """
     addresses = [part.strip() for part in (forwarded_for or "").split(",") if part.strip()]
     address = peer
-    while addresses and _is_trusted(address, settings):
+    while addresses and is_trusted_proxy(address, settings):
         address = addresses.pop()
     return address
 
 
-def _is_trusted(address: str, settings: Settings) -> bool:
+def is_trusted_proxy(address: str, settings: Settings) -> bool:
+    """Whether this is the address of a proxy whose `X-Forwarded-*` headers are trusted."""
     parsed = _parsed(address)
     return parsed is not None and any(parsed in network for network in settings.trusted_proxies)
 

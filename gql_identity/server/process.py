@@ -48,6 +48,8 @@ def serve(app: Any, listener: socket.socket, workers: int, max_connections: int 
         http=Protocol,
         ws=WebSocketProtocol,
         ws_max_size=MAX_MESSAGE_BYTES,
+        # A message of 1,000 bytes could be 1,000,000 when inflated.
+        ws_per_message_deflate=False,
         log_config=None,
         access_log=False,
         server_header=False,

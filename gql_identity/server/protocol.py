@@ -11,7 +11,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from .connections import Connections
-from .writing import TurnTransport
+from .writing import UNREAD, TurnTransport
 
 MAX_HEAD_BYTES = 64_000  # of one request: its request line and its headers
 MAX_WAITING_REQUESTS = 100  # of one connection without a response, before it is closed
@@ -248,7 +248,10 @@ class Protocol(HttpToolsProtocol):
 
 
 class WebSocketProtocol(WebSocketsSansIOProtocol):
-    """uvicorn's WebSocket protocol, counted among the connections."""
+    """uvicorn's WebSocket protocol, counted among the connections.
+
+    uvicorn alone would wait for ever for a client that has stopped reading, also to close the connection.
+    """
 
     def __init__(self, config: Any, server_state: Any, app_state: dict[str, Any], _loop: Any = None) -> None:
         super().__init__(config, server_state, app_state, _loop)
@@ -258,3 +261,13 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         """The connection has ended."""
         self._counted.remove(self, self.client[0] if self.client else "")
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """Have the connection end where its client takes nothing of what waits for it."""
+        super().pause_writing()
+        UNREAD.add(self.transport, self.loop)
+
+    def keepalive_timeout(self) -> None:
+        """Close a connection whose client sends no pong, and end it where that client does not read."""
+        super().keepalive_timeout()
+        UNREAD.add(self.transport, self.loop)

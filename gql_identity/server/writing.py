@@ -40,7 +40,7 @@ class TurnTransport:
         if written and not self.transport.is_closing():
             self.transport.writelines(written)
             if self.transport.get_write_buffer_size():
-                _unread.add(self.transport, self._loop)
+                UNREAD.add(self.transport, self._loop)
 
     def close(self) -> None:
         """Send what has been written, and close."""
@@ -89,4 +89,4 @@ class Unread:
         self._timer = loop.call_later(_CHECK_SECONDS, self._check, loop) if self._transports else None
 
 
-_unread = Unread()
+UNREAD = Unread()

@@ -1,5 +1,6 @@
 """GraphQL over HTTP (graphql.github.io/graphql-over-http): reads requests and returns responses."""
 
+from collections import Counter
 from http import HTTPMethod
 from pathlib import Path
 from typing import Any
@@ -45,13 +46,16 @@ class GraphQLEndpoint:
         self._authenticator = authenticator
         self._requests = requests
         self._settings = settings
+        self._connections: Counter[str] = Counter()
         self._shows_graphiql = settings.shows_graphiql and GRAPHIQL.exists()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request; an expected error becomes a GraphQL response."""
         if scope["type"] == "websocket":
             websocket = WebSocket(scope, receive, send)
-            await Connection(websocket, self._operations, self._authenticator, self._requests, self._settings).serve()
+            await Connection(
+                websocket, self._operations, self._authenticator, self._requests, self._settings, self._connections
+            ).serve()
             return
         headers = Headers(scope=scope)
         accept = read_accept(", ".join(headers.getlist("accept")))
@@ -62,6 +66,7 @@ class GraphQLEndpoint:
             try:
                 fields = await _read(scope, receive, headers)
                 response = await in_time(self._respond(fields, scope, accept), self._settings.operation_timeout_seconds)
+                del fields  # a stream must not keep what its subscription does not need
             except ServiceError as error:
                 response = _json(scope, error.status, accept, refused(error))
                 response.headers.update(error.headers)

@@ -1,6 +1,7 @@
 """Finding and running GraphQL operations, the same for HTTP, batches, event streams and WebSockets."""
 
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 
 from graphql import GraphQLError
 
@@ -55,8 +56,13 @@ class GraphQLOperations:
             # A subscription has no deadline of its own; each of its reads has the database's timeout.
             DEADLINE.set(None)
             context = Context(self._api_keys, self._changes, caller)
-            async for answer in self._executor.stream(operation, request, context):
-                yield answer
+            # Variables that the operation does not declare are dropped: they would be held as long as it lasts.
+            declared = {variable.variable.name.value for variable in operation.node.variable_definitions or ()}
+            for name in request.variables.keys() - declared:
+                del request.variables[name]
+            async with aclosing(self._executor.stream(operation, request, context)) as answers:
+                async for answer in answers:
+                    yield answer
         except (RequestError, ServiceError) as error:
             yield refused(error)
 

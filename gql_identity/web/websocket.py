@@ -1,16 +1,18 @@
 """GraphQL over WebSocket: the protocol graphql-transport-ws (github.com/enisdenjo/graphql-ws, PROTOCOL.md)."""
 
 import asyncio
+import time
+from collections import Counter
 from collections.abc import AsyncGenerator
-from contextlib import suppress
-from typing import Any
+from contextlib import aclosing, nullcontext, suppress
+from typing import Any, NamedTuple
 
 import orjson
 import structlog
 import uuid_utils
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
-from ..errors import Internal, ServiceError, Unauthenticated
+from ..errors import Internal, ResourceExhausted, ServiceError, Unauthenticated
 from ..execution.answer import Answer, RequestError
 from ..execution.operation import Operation
 from ..execution.request import Request, read_request
@@ -20,10 +22,15 @@ from ..settings import Settings
 from .authentication import Authenticator
 from .deadline import in_time
 from .graphql_operations import GraphQLOperations, error_codes, refused
+from .handshake import may_connect
 
 PROTOCOL = "graphql-transport-ws"
 INIT_SECONDS = 10.0  # how long a client may take to send connection_init
+IDLE_SECONDS = 600.0  # how long a connection without an operation is kept
 MAX_OPERATIONS = 100  # running at one time on one connection
+MAX_OPERATION_CHARACTERS = 2_000_000  # of the messages that began them
+ANSWERS_AT_ONCE = 4  # computed or waiting to be sent on one connection; further operations wait
+MAX_CONNECTIONS = 200  # of one user of a domain, or without a key of one address, in one worker
 
 log = structlog.get_logger()
 
@@ -37,6 +44,11 @@ class _Closed(Exception):
         self.reason = reason
 
 
+class _Running(NamedTuple):
+    task: asyncio.Task[None]
+    characters: int  # of the message that began it
+
+
 class Connection:
     """One client's connection and the operations that run on it."""
 
@@ -47,56 +59,80 @@ class Connection:
         authenticator: Authenticator,
         requests: RequestLog,
         settings: Settings,
+        connections: Counter[str],
     ) -> None:
+        """`connections` counts those of each client."""
         self._websocket = websocket
         self._operations = operations
         self._authenticator = authenticator
         self._requests = requests
         self._settings = settings
+        self._connections = connections
+        self._client: str | None = None  # whose connection it is, once it is counted
         self._authorization: str | None = websocket.headers.get("authorization")
         self._acknowledged = False
-        self._running: dict[str, asyncio.Task[None]] = {}
+        self._wait_until = 0.0  # for connection_init, then for an operation, by `time.monotonic()`
+        self._running: dict[str, _Running] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._answering = asyncio.Semaphore(ANSWERS_AT_ONCE)
 
     async def serve(self) -> None:
         """Exchange messages until either side closes the connection."""
+        if not may_connect(self._websocket.scope, self._settings):
+            await self._websocket.close()  # 403, as nothing was accepted
+            return
         if PROTOCOL not in self._websocket.scope["subprotocols"]:
             await self._websocket.close(4406, f"Speak {PROTOCOL}")
             return
         await self._websocket.accept(PROTOCOL)
+        self._wait_until = time.monotonic() + INIT_SECONDS
         try:
-            async with asyncio.timeout(INIT_SECONDS) as until_init:
-                while True:
-                    await self._take(await self._receive())
-                    if self._acknowledged:
-                        until_init.reschedule(None)
-        except TimeoutError:
-            await self._close(4408, "Connection initialisation timeout")
+            while True:
+                await self._take(*await self._receive_in_time())
         except _Closed as closed:
             await self._close(closed.code, closed.reason)
         except WebSocketDisconnect:
             pass
         finally:
-            for task in list(self._running.values()):
+            if self._client is not None:
+                self._connections[self._client] -= 1
+                if not self._connections[self._client]:
+                    del self._connections[self._client]
+            for task in self._tasks:
                 task.cancel()
-                with suppress(asyncio.CancelledError):
-                    await task
+            if self._tasks:
+                await asyncio.wait(self._tasks)
 
-    async def _receive(self) -> dict[str, Any]:
+    async def _receive_in_time(self) -> tuple[dict[str, Any], int]:
+        while True:
+            left = IDLE_SECONDS if self._running else self._wait_until - time.monotonic()
+            try:
+                async with asyncio.timeout(max(0, left)):
+                    return await self._receive()
+            except TimeoutError:
+                if not self._acknowledged:
+                    raise _Closed(4408, "Connection initialisation timeout") from None
+                if not self._running and time.monotonic() >= self._wait_until:
+                    raise _Closed(1001, "Idle") from None
+
+    async def _receive(self) -> tuple[dict[str, Any], int]:
+        """The next message, and its length in characters."""
         message = await self._websocket.receive()
         if message["type"] == "websocket.disconnect":
             raise WebSocketDisconnect(message.get("code", 1000))
         text = message.get("text") or ""
-        if len(text) > self._settings.max_body_bytes:
-            raise _Closed(1009, f"Messages have at most {self._settings.max_body_bytes} characters")
+        most = self._settings.max_body_bytes
+        if len(text) > most or (not text.isascii() and len(text.encode()) > most):
+            raise _Closed(1009, f"Messages have at most {most} bytes")
         try:
             parsed = orjson.loads(text)
         except orjson.JSONDecodeError:
             raise _Closed(4400, "Messages are JSON text") from None
         if not isinstance(parsed, dict):
             raise _Closed(4400, "Messages are JSON objects")
-        return parsed
+        return parsed, len(text)
 
-    async def _take(self, message: dict[str, Any]) -> None:
+    async def _take(self, message: dict[str, Any], characters: int) -> None:
         match message:
             case {"type": "connection_init"}:
                 await self._init(message.get("payload"))
@@ -105,10 +141,12 @@ class Connection:
             case {"type": "pong"}:
                 pass
             case {"type": "subscribe", "id": str(operation_id), "payload": dict(payload)} if operation_id:
-                self._subscribe(operation_id, payload)
+                await self._subscribe(operation_id, payload, characters)
             case {"type": "complete", "id": str(operation_id)}:
-                if task := self._running.get(operation_id):
-                    task.cancel()
+                # The id is free at once; a task that is cancelled before it began runs no `finally`.
+                if running := self._running.pop(operation_id, None):
+                    running.task.cancel()
+                    self._ended()
             case _:
                 raise _Closed(4400, "Unknown message")
 
@@ -121,57 +159,89 @@ class Connection:
             if name.lower() == "authorization" and isinstance(value, str):
                 self._authorization = value
         try:
-            await self._caller()
+            self._count(await self._caller())
         except Unauthenticated:
             raise _Closed(4403, "Forbidden") from None
         except ServiceError as error:
             raise _Closed(1013, error.message[:100]) from None
         self._acknowledged = True
+        self._ended()
         await self._send({"type": "connection_ack"})
 
-    def _subscribe(self, operation_id: str, payload: dict[str, Any]) -> None:
+    def _count(self, caller: Caller | None) -> None:
+        address = self._websocket.client.host if self._websocket.client else ""
+        client = f"address {address}" if caller is None else f"user {caller.domain_id} {caller.user_id}"
+        if self._connections[client] >= MAX_CONNECTIONS:
+            raise _Closed(1013, f"More than {MAX_CONNECTIONS} connections at once")
+        self._connections[client] += 1
+        self._client = client
+
+    async def _subscribe(self, operation_id: str, payload: dict[str, Any], characters: int) -> None:
         if not self._acknowledged:
             raise _Closed(4401, "Unauthorized")
         if operation_id in self._running:
             raise _Closed(4409, f"Subscriber for {operation_id[:50]} already exists")
-        if len(self._running) >= MAX_OPERATIONS:
-            raise _Closed(4429, f"More than {MAX_OPERATIONS} operations at once")
-        task = asyncio.create_task(self._run(operation_id, payload))
-        self._running[operation_id] = task
+        held = characters + sum(running.characters for running in self._running.values())
+        try:
+            if len(self._running) >= MAX_OPERATIONS or held > MAX_OPERATION_CHARACTERS:
+                raise ResourceExhausted(
+                    f"A connection has at most {MAX_OPERATIONS} operations at one time, in messages of at most "
+                    f"{MAX_OPERATION_CHARACTERS} characters together. End some, or open another connection."
+                )
+            # The payload may hold more, which must not be kept while the operation runs.
+            request = read_request(payload)
+        except ServiceError as error:
+            await self._answer(operation_id, refused(error))
+            return
+        task = asyncio.create_task(self._run(operation_id, request))
+        self._running[operation_id] = _Running(task, characters)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _ended(self) -> None:
+        self._wait_until = time.monotonic() + IDLE_SECONDS
 
     async def _caller(self) -> Caller | None:
         if self._authorization is None:
             return None
         return await self._authenticator.identify(self._authorization, self._websocket.scope)
 
-    async def _run(self, operation_id: str, payload: dict[str, Any]) -> None:
+    async def _run(self, operation_id: str, request: Request) -> None:
         started = self._requests.begin()
         line: dict[str, Any] = {"method": "WEBSOCKET", "path": self._websocket.scope["path"], "operation": None}
         # Each operation has an id, as each HTTP request has, so that its lines in the log can be found.
         request_id = uuid_utils.uuid7().hex
         structlog.contextvars.bind_contextvars(request_id=request_id)
         try:
-            async for answer in self._answers(payload, line):
-                if answer.errors:
-                    line["codes"] = sorted({*line.get("codes", ()), *error_codes(answer)})
-                await self._answer(operation_id, answer)
-                if not answer.executed:  # the protocol's `error` ends the operation
-                    return
+            async with aclosing(self._answers(request, line)) as answers:
+                async for answer in answers:
+                    if answer.errors:
+                        line["codes"] = sorted({*line.get("codes", ()), *error_codes(answer)})
+                    await self._answer(operation_id, answer)
+                    if not answer.executed:  # the protocol's `error` ends the operation
+                        return
             await self._send({"type": "complete", "id": operation_id})
         except WebSocketDisconnect:
             pass
         finally:
-            self._running.pop(operation_id, None)
+            running = self._running.get(operation_id)
+            if running is not None and running.task is asyncio.current_task():  # else another has the id by now
+                del self._running[operation_id]
+                self._ended()
             self._requests.end(request_id, started, **line)
 
-    async def _answers(self, payload: dict[str, Any], line: dict[str, Any]) -> AsyncGenerator[Answer, None]:
+    async def _answers(self, request: Request, line: dict[str, Any]) -> AsyncGenerator[Answer, None]:
         """The answers to one `subscribe` message; an error is the last of them."""
         try:
-            request = read_request(payload)
             operation, caller = await in_time(self._find(request), self._settings.operation_timeout_seconds)
             line["operation"] = operation.name
-            async for answer in self._operations.answers(operation, request, caller):
-                yield answer
+            # An answer is held until the client has taken those before it: so few are computed at one time.
+            async with (
+                nullcontext() if operation.is_subscription else self._answering,
+                aclosing(self._operations.answers(operation, request, caller)) as answers,
+            ):
+                async for answer in answers:
+                    yield answer
         except (RequestError, ServiceError) as error:
             yield refused(error)
         except Exception as error:

@@ -1,0 +1,49 @@
+"""The handshake of a WebSocket: which pages may open one, and with which headers."""
+
+from urllib.parse import SplitResult, urlsplit
+
+from starlette.datastructures import Headers
+from starlette.types import Scope
+
+from ..keys.rates import is_trusted_proxy
+from ..settings import Settings
+
+
+def may_connect(scope: Scope, settings: Settings) -> bool:
+    """Whether the client that sends this handshake may open a WebSocket.
+
+    Browsers let any page open a WebSocket, without asking as they do for other requests: so a page of another origin
+    is refused here, unless `cors_origins` names it. What is no browser sends no Origin.
+    """
+    headers = Headers(scope=scope)
+    # Several Authorization headers are refused over HTTP too: a proxy before us may have checked another than we would.
+    if len(headers.getlist("authorization")) > 1:
+        return False
+    return all(_is_allowed(origin, scope, headers, settings) for origin in headers.getlist("origin"))
+
+
+def _is_allowed(origin: str, scope: Scope, headers: Headers, settings: Settings) -> bool:
+    if "*" in settings.cors_origins or origin in settings.cors_origins:
+        return True
+    hosts = headers.getlist("host")
+    peer = scope["client"][0] if scope.get("client") else ""
+    if is_trusted_proxy(peer, settings):
+        hosts += [host.strip() for line in headers.getlist("x-forwarded-host") for host in line.split(",")]
+    return any(_is_same_host(origin, host) for host in hosts)
+
+
+def _is_same_host(origin: str, host: str) -> bool:
+    # The scheme differs behind a proxy that ends TLS, and so may a port that only one of the two names.
+    page, service = _split(origin), _split(f"//{host}")
+    if page is None or service is None or not page.hostname or page.hostname != service.hostname:
+        return False
+    return page.port == service.port or None in (page.port, service.port)
+
+
+def _split(address: str) -> SplitResult | None:
+    try:
+        parts = urlsplit(address)
+        parts.port  # noqa: B018 - raises for what is no port
+    except ValueError:
+        return None
+    return parts

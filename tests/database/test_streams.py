@@ -1,0 +1,199 @@
+"""Streams end in bounded time, and one client's connection holds little; against the real service."""
+
+import asyncio
+import json
+import signal
+import socket
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from starlette.types import Scope
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
+from websockets.typing import Origin, Subprotocol
+
+from gql_identity.settings import Settings
+from gql_identity.web import websocket as graphql_ws
+from gql_identity.web.handshake import may_connect
+
+from ..conftest import Api, listening
+from ..processes import Service, serving
+from .test_subscriptions import CHANGED, connected, subscribe, told
+
+STREAM = {"Accept": "text/event-stream", "Content-Type": "application/json"}
+WIDE = 'subscription { apiKeyChanged(input: {domainId: "d"}) { apiKeyInfo { ' + (
+    " ".join(f"n{n}: name" for n in range(25)) + " } } }"
+)
+
+
+def stuck_reader(service: Service) -> socket.socket:
+    """A subscriber over SSE that has stopped reading, with more changes than all buffers hold."""
+    url = httpx.URL(service.url)
+    stuck = socket.socket()
+    stuck.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+    stuck.connect((url.host, url.port))
+    body = json.dumps({"query": WIDE}).encode()
+    headers = {"Host": url.host, "Authorization": f"Bearer {service.admin_key}", **STREAM, "Content-Length": len(body)}
+    head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    stuck.sendall(f"POST /graphql HTTP/1.1\r\n{head}\r\n".encode() + body)
+    time.sleep(1.5)
+    made = service.create(name="n" * 200)
+    key = f'(input: {{domainId: "d", apiKeyId: "{made["apiKeyId"]}"}}) {{ state }}'
+    toggles = " ".join(f"d{n}: disableApiKey{key} e{n}: enableApiKey{key}" for n in range(10))
+    for _ in range(20):
+        service.data(f"mutation {{ {toggles} }}")
+    return stuck
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks at processes as Linux shows them")
+@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize("leaves", [False, True])
+def test_it_stops_though_a_client_has_stopped_reading(tmp_path: Path, workers: str, leaves: bool) -> None:
+    with serving(tmp_path / "data", "--workers", workers) as service, stuck_reader(service) as stuck:
+        if leaves:
+            stuck.close()
+        assert service.stop(seconds=12) == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks at processes as Linux shows them")
+async def test_a_database_that_hangs_ends_every_subscription_alike_and_new_ones_are_told_of_changes(
+    tmp_path: Path,
+) -> None:
+    def changes() -> Any:
+        address = service.url.removeprefix("http://")
+        return connect(f"ws://{address}/graphql", subprotocols=[Subprotocol(graphql_ws.PROTOCOL)])
+
+    async def begin(websocket: Any) -> None:
+        hello = {"type": "connection_init", "payload": {"Authorization": f"Bearer {service.admin_key}"}}
+        await websocket.send(json.dumps(hello))
+        await websocket.recv()
+        await subscribe(websocket, domainId="d")
+
+    with serving(tmp_path / "data") as service:
+        sockets = [await changes() for _ in range(3)]
+        with await asyncio.to_thread(stuck_reader, service):
+            for websocket in sockets:
+                await begin(websocket)
+            await asyncio.sleep(1.2)
+            service.database.signal(signal.SIGSTOP)
+            began = time.monotonic()
+            try:
+                ends = [await told(websocket) for websocket in sockets]
+                assert time.monotonic() - began < 2.5
+                await asyncio.sleep(max(0, began + 7 - time.monotonic()))
+            finally:
+                service.database.signal(signal.SIGCONT)
+            assert {end["payload"][0]["extensions"]["code"] for end in ends} == {"UNAVAILABLE"}
+            await asyncio.to_thread(service.wait_until_ready, 10)
+            async with changes() as websocket:
+                await begin(websocket)
+                await asyncio.sleep(1)
+                made = await asyncio.to_thread(service.create)
+                kind, key = await told(websocket)
+                assert (kind, key["apiKeyId"]) == ("CREATED", made["apiKeyId"])
+        assert "Traceback" not in service.err
+        assert "INTERNAL" not in service.err
+
+
+async def test_operations_completed_before_they_began_are_forgotten_and_their_ids_are_free(api: Api) -> None:
+    system = await api.make()
+    payload = {"query": CHANGED, "variables": {"i": {"domainId": "d1"}}}
+    async with listening(api.app) as address, connected(address, system) as websocket:
+        frames = [
+            json.dumps({"type": "subscribe", "id": "1", "payload": payload}),
+            json.dumps({"type": "complete", "id": "1"}),
+        ]
+        with_one_segment = websocket.transport
+        for frame in frames * 110:
+            websocket.protocol.send_text(frame.encode())
+        with_one_segment.write(b"".join(websocket.protocol.data_to_send()))
+        await websocket.send(json.dumps({"type": "subscribe", "id": "1", "payload": {"query": "{ __typename }"}}))
+        assert json.loads(await asyncio.wait_for(websocket.recv(), 5))["type"] == "next"
+        assert json.loads(await asyncio.wait_for(websocket.recv(), 5)) == {"type": "complete", "id": "1"}
+
+
+async def test_an_operation_past_the_bound_gets_an_error_and_the_others_go_on(api: Api) -> None:
+    system = await api.make()
+    payload = {"query": CHANGED, "variables": {"i": {"domainId": "d1"}}}
+    async with listening(api.app) as address, connected(address, system) as websocket:
+        for number in range(graphql_ws.MAX_OPERATIONS + 1):
+            await websocket.send(json.dumps({"type": "subscribe", "id": str(number), "payload": payload}))
+        refused = await told(websocket)
+        assert (refused["type"], refused["id"]) == ("error", str(graphql_ws.MAX_OPERATIONS))
+        assert refused["payload"][0]["extensions"]["code"] == "RESOURCE_EXHAUSTED"
+        await websocket.send(json.dumps({"type": "ping"}))
+        assert await told(websocket) == {"type": "pong"}
+
+
+async def test_a_connection_without_operations_ends(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(graphql_ws, "IDLE_SECONDS", 0.3)
+    async with listening(api.app) as address, connected(address, await api.make()) as websocket:
+        await asyncio.wait_for(websocket.wait_closed(), 5)
+        assert websocket.close_code == 1001
+
+
+async def test_a_client_has_a_bound_of_connections(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(graphql_ws, "MAX_CONNECTIONS", 1)
+    system, other = await api.make(), await api.make(user_id="u2")
+    async with listening(api.app) as address:
+        async with connected(address, system), connected(address, other):
+            with pytest.raises(Exception, match="1013"):
+                async with connected(address, system):
+                    pass
+        async with connected(address, system):
+            pass
+
+
+async def test_two_authorization_headers_and_foreign_pages_are_refused_at_the_handshake(api: Api) -> None:
+    async with listening(api.app) as address:
+        url, protocols = f"ws://{address}/graphql", [Subprotocol(graphql_ws.PROTOCOL)]
+        for headers in (
+            [("Authorization", "Bearer a"), ("Authorization", "Bearer b")],
+            [("Origin", "https://evil.example")],
+        ):
+            with pytest.raises(InvalidStatus) as refused:
+                await connect(url, subprotocols=protocols, additional_headers=headers)
+            assert refused.value.response.status_code == 403
+        async with connect(url, subprotocols=protocols, origin=Origin(f"http://{address}")):
+            pass
+
+
+async def test_messages_are_not_compressed(served: Service) -> None:
+    async with connect(
+        f"ws{served.url.removeprefix('http')}/graphql", subprotocols=[Subprotocol(graphql_ws.PROTOCOL)]
+    ) as one:
+        assert one.protocol.extensions == []
+
+
+@pytest.mark.parametrize(
+    ("origin", "host", "forwarded", "allowed"),
+    [
+        (None, "a.example", None, True),
+        ("https://a.example", "a.example", None, True),
+        ("https://a.example:8443", "a.example", None, True),
+        ("http://localhost:8000", "localhost:8000", None, True),
+        ("http://localhost:3000", "localhost:8000", None, False),
+        ("https://evil.example", "a.example", None, False),
+        ("https://a.example.evil.example", "a.example", None, False),
+        ("null", "a.example", None, False),
+        ("https://[", "a.example", None, False),
+        ("https://page.example", "a.example", None, True),
+        ("https://a.example", "127.0.0.1:8000", "a.example", True),
+        ("https://evil.example", "127.0.0.1:8000", "a.example", False),
+    ],
+)
+def test_a_page_may_connect_from_the_same_host_or_a_named_origin(
+    settings: Settings, origin: str | None, host: str, forwarded: str | None, allowed: bool
+) -> None:
+    settings = settings.model_copy(update={"cors_origins": ("https://page.example",)})
+    sent = {"host": host, "origin": origin, "x-forwarded-host": forwarded}
+    headers = [(name.encode(), value.encode()) for name, value in sent.items() if value is not None]
+    scope: Scope = {"type": "websocket", "headers": headers, "client": ("10.0.0.1", 1)}
+    trusting = settings.model_copy(update={"trusted_proxies": Settings(trusted_proxies="10.0.0.0/8").trusted_proxies})
+    assert may_connect(scope, trusting) is allowed
+    if forwarded:
+        assert not may_connect(scope, settings)
