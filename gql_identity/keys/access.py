@@ -15,6 +15,7 @@ from ..errors import PermissionDenied
 from ..messages.requests import CreateAPIKeyRequest
 from ..messages.values import APIKeyRole
 
+MAX_MAKERS = 100
 _ANY = frozenset(APIKeyRole)
 _OF_ONE_USER = frozenset({APIKeyRole.USER, APIKeyRole.VERIFIER})
 _VISIBLE_ROLES = {role: frozenset(other for other in APIKeyRole if other.rank <= role.rank) for role in APIKeyRole}
@@ -34,6 +35,7 @@ class Caller(NamedTuple):
     domain_id: str
     user_id: str
     role: APIKeyRole
+    makers: tuple[str, ...] = ()  # the ids of the keys that made it, one another: the first one first
 
 
 class Access(NamedTuple):
@@ -88,6 +90,15 @@ def may_verify(caller: Caller, domain_id: str, user_id: str, role: APIKeyRole) -
     if caller.role is APIKeyRole.VERIFIER:
         return True
     return may_name(caller, domain_id) and access_to(caller, domain_id).includes(user_id, role)
+
+
+def makers_of_created(caller: Caller) -> list[str]:
+    """The makers of a key that this caller creates. Raises PermissionDenied for a chain that is too long."""
+    if len(caller.makers) >= MAX_MAKERS:
+        raise PermissionDenied(
+            f"This key is the last of a chain of {MAX_MAKERS} keys that made one another; create by an earlier one."
+        )
+    return [*caller.makers, caller.key_id]
 
 
 def check_create(caller: Caller, request: CreateAPIKeyRequest) -> None:

@@ -17,7 +17,7 @@ from ..settings import Settings
 from ..storage.database import Database, Document
 from ..storage.inserts import BatchedInserts
 from ..storage.point_reads import PointReads
-from .access import Caller, access_to, check_create, may_name
+from .access import Caller, access_to, check_create, makers_of_created, may_name
 from .checks import check_selected, check_text
 from .credentials import Credentials
 from .lists import KeyLists
@@ -49,9 +49,12 @@ class ApiKeys:
         unknown, the error's `extensions.apiKeyId` names the key that may have been created.
         """
         _check_texts(request)
+        makers: list[str] = []
         if caller is not None:
             check_create(caller, request)
+            makers = makers_of_created(caller)
             await self.rates.create(caller)
+            await self.credentials.check_caller(caller)
         key_id = f"api-key-{uuid_utils.uuid7().hex}"
         text = secret.make_secret()
         document = {
@@ -65,6 +68,7 @@ class ApiKeys:
             "hint": secret.hint(text),
             "created_at": now(),
             "created_by": caller and caller.key_id,
+            "makers": makers,
             "last_accessed_at": None,
         }
         try:
@@ -86,6 +90,7 @@ class ApiKeys:
         # The rank stands in the write's own condition: a disable that comes in between is not undone.
         below = {} if caller.role is APIKeyRole.SYSTEM else {"disabled_rank": {"$not": {"$gt": caller.role.rank}}}
         change = {"$set": {"state": APIKeyState.ENABLED.name}, "$unset": {"disabled_rank": ""}}
+        await self.credentials.check_caller(caller)
         enabled = await self._database.run(lambda: self._collection.update_one({**matching, **below}, change))
         key = await self._get(matching)
         if not enabled.matched_count:
@@ -100,8 +105,10 @@ class ApiKeys:
         matching = _filter_of_one(request, caller)
         # One conditional write, no read before it: a delete that comes first leaves nothing to revive.
         change = {"$set": {"state": APIKeyState.DISABLED.name}, "$max": {"disabled_rank": caller.role.rank}}
-        await self._database.run(lambda: self._collection.update_one(matching, change))
-        self.credentials.invalidate(request.api_key_id)
+        await self.credentials.check_caller(caller)
+        disabled = await self._database.run(lambda: self._collection.update_one(matching, change))
+        if disabled.modified_count:
+            self.credentials.invalidate(request.api_key_id)
         return await self._get(matching)
 
     async def delete(self, request: APIKeyRequest, caller: Caller) -> DeletedAPIKey:
@@ -110,10 +117,11 @@ class ApiKeys:
         Raises NotFound for a key that is missing or that the caller may not see.
         """
         matching = _filter_of_one(request, caller)
+        await self.credentials.check_caller(caller)
         deleted = await self._database.run(lambda: self._collection.delete_one(matching))
-        self.credentials.invalidate(request.api_key_id)
         if not deleted.deleted_count:
             raise _not_found()
+        self.credentials.invalidate(request.api_key_id)
         return DeletedAPIKey(
             id=opaque_id(request.domain_id, request.api_key_id),
             api_key_id=request.api_key_id,

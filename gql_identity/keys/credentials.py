@@ -7,17 +7,21 @@ from collections.abc import Sequence
 from strawberry.dataloader import DataLoader
 
 from .. import secret
+from ..errors import Unauthenticated, Unavailable
 from ..messages.keys import APIKeyInfo
 from ..settings import Settings
 from ..storage.batches import batch_loader
 from ..storage.database import Database
 from ..storage.last_uses import LastUses
+from .access import Caller
 from .records import read_key
-from .validity import is_valid
+from .validity import VALIDITY_FIELDS, is_valid, is_valid_document
 
 # A disabled or deleted key is refused everywhere within a second: this, and the time that a read takes.
 CACHE_SECONDS = 0.5  # how long an entry is used, counted from before its read
 CACHE_KEYS = 10_000
+LONGEST_READ_SECONDS = 301.0  # the longest timeout that a setting allows, and some
+INVALID_KEY = "Invalid API key: it is wrong, disabled or deleted."
 MAX_BATCH = 200  # secrets of one read
 
 
@@ -30,7 +34,8 @@ class Credentials:
         self._collection = database.api_keys
         self._pepper, *self._peppers_retired = settings.peppers
         self._cache: dict[bytes, tuple[float, APIKeyInfo]] = {}
-        self._invalidated_at = 0.0
+        self._valid_at: dict[str, float] = {}  # key id: the start of the last read that found it valid
+        self._changed_at: dict[str, float] = {}  # key id: when it was disabled or deleted here
         self._reading: dict[bytes, tuple[float, asyncio.Future[APIKeyInfo | None]]] = {}
         self._loader: DataLoader[str, APIKeyInfo | None] = batch_loader(self._read_secrets, MAX_BATCH)
 
@@ -51,7 +56,8 @@ class Credentials:
             begun, read = reading
             key = await asyncio.shield(read)
             # A read that another request began is held to the same rule as the cache: a valid key, and no older.
-            if key is not None and is_valid(key) and time.monotonic() - begun < CACHE_SECONDS:
+            is_new = time.monotonic() - begun < CACHE_SECONDS
+            if key and is_new and is_valid(key) and self._changed_at.get(key.api_key_id, 0.0) < begun:
                 return key
         return await asyncio.shield(self._begin_read(text, digest))
 
@@ -110,15 +116,47 @@ class Credentials:
         return [found.get(text) for text in texts]
 
     def _cache_key(self, digest: bytes, key: APIKeyInfo, asked: float) -> None:
-        if asked <= self._invalidated_at:
-            return
+        if asked <= self._changed_at.get(key.api_key_id, 0.0):
+            return  # the read began before the key was disabled or deleted
         if len(self._cache) >= CACHE_KEYS:
             self._cache = {d: entry for d, entry in self._cache.items() if asked - entry[0] < CACHE_SECONDS}
         if len(self._cache) < CACHE_KEYS:
             self._cache[digest] = (asked, key)
+        self._note_valid(key.api_key_id, asked)
+
+    def _note_valid(self, key_id: str, asked: float) -> None:
+        if len(self._valid_at) >= CACHE_KEYS:
+            self._valid_at = {id_: at for id_, at in self._valid_at.items() if asked - at < CACHE_SECONDS}
+        if len(self._valid_at) < CACHE_KEYS:
+            self._valid_at[key_id] = asked
+
+    async def check_caller(self, caller: Caller) -> None:
+        """Raise Unauthenticated unless a read that began at most half a second ago found the caller's key valid.
+
+        For every write: a request may have fields before it that take long, and its key may end meanwhile. Nothing is
+        read for a request that was authenticated at most half a second ago. Raises Unavailable where the database is
+        too slow to tell.
+        """
+        for _ in range(2):
+            begun = time.monotonic()
+            if begun - self._valid_at.get(caller.key_id, -CACHE_SECONDS) < CACHE_SECONDS:
+                return
+            where = {"domain_id": caller.domain_id, "_id": caller.key_id}
+            wanted = dict.fromkeys(sorted(VALIDITY_FIELDS), 1)
+            document = await self._database.run(lambda: self._collection.find_one(where, wanted))  # noqa: B023
+            changed = self._changed_at.get(caller.key_id, 0.0) >= begun
+            if document is None or changed or not is_valid_document(document):
+                raise Unauthenticated(INVALID_KEY)
+            self._note_valid(caller.key_id, begun)
+            if time.monotonic() - begun < CACHE_SECONDS:
+                return
+        raise Unavailable("The database is too slow to tell whether this key is still valid. Try again.")
 
     def invalidate(self, key_id: str) -> None:
         """Evict a key that was just disabled or deleted; reads that are under way now are not cached either."""
-        self._invalidated_at = time.monotonic()
-        self._reading.clear()
+        now = time.monotonic()
+        if len(self._changed_at) >= CACHE_KEYS:
+            self._changed_at = {id_: at for id_, at in self._changed_at.items() if now - at < LONGEST_READ_SECONDS}
+        self._changed_at[key_id] = now
+        self._valid_at.pop(key_id, None)
         self._cache = {digest: entry for digest, entry in self._cache.items() if entry[1].api_key_id != key_id}

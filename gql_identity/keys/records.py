@@ -68,6 +68,8 @@ def read_key(document: dict[str, Any], fields: frozenset[str] = _COMPUTED) -> AP
         "hint": get("hint"),
         "created_by": get("created_by"),
     }
+    if (makers := get("makers")) is not None:
+        key.__dict__["makers"] = makers  # no field of the message
     if "id" in fields:
         key.id = opaque_id(domain_id, key_id)
     if "user" in fields:
@@ -75,6 +77,14 @@ def read_key(document: dict[str, Any], fields: frozenset[str] = _COMPUTED) -> AP
     if "domain" in fields:
         key.domain = Domain(domain_id=domain_id)
     return key
+
+
+def makers_of(key: APIKeyInfo) -> tuple[str, ...]:
+    """The ids of a key's makers, the first one first; of a key without `makers`, which is older, the last alone."""
+    stored = key.__dict__.get("makers")
+    if stored is not None:
+        return tuple(stored)
+    return () if key.created_by is None else (key.created_by,)
 
 
 def now() -> DateTime:

@@ -26,6 +26,7 @@ class Verification:
         """
         if len(requests) > MAX_VERIFIED:
             raise InvalidArgument(f"input: give at most {MAX_VERIFIED} secrets at once, not {len(requests)}.")
+        await self._credentials.check_caller(caller)
         keys = await self._credentials.find_many([request.api_key for request in requests])
         return [self._verification(request.api_key, key, caller) for request, key in zip(requests, keys, strict=True)]
 

@@ -67,6 +67,10 @@ class APIKeyFilter:
     )
     role: APIKeyRole | None = strawberry.field(default=None, description="What the key may do.")
     created_by: ID | None = strawberry.field(default=None, description="The id of the key that made it.")
+    made_by: ID | None = strawberry.field(
+        default=None,
+        description="The id of a key that made it, directly or through keys that it made, deleted ones included.",
+    )
     created_after: DateTime | None = strawberry.field(default=None, description="It was made after this instant.")
     created_before: DateTime | None = strawberry.field(default=None, description="It was made before this instant.")
     accessed: bool | None = strawberry.field(default=None, description="Whether it was ever used.")

@@ -8,10 +8,12 @@ from typing import Any
 from ..messages.query import APIKeyCondition, APIKeyListQuery, APIKeyStatisticsQuery
 from ..messages.values import utc_milliseconds
 from ..settings import Settings
-from .fields import FIELDS, INSTANT, NUMBER, Column, Document, Kind, get_column
+from .fields import FIELDS, INSTANT, NUMBER, TEXT, Column, Document, Kind, get_column
 from .inputs import check_count, invalid, json_type, quoted, read_aliased, read_items, read_number, read_text
 from .patterns import Work, escape_text, join_alternatives, regex_condition, text_condition
 
+MAKERS = Column("makers", TEXT)  # a list of texts: only to be filtered by
+_FILTERED = {**FIELDS, "makers": MAKERS}
 COMPARISONS = {"eq": "$eq", "not": "$ne", "lt": "$lt", "lte": "$lte", "gt": "$gt", "gte": "$gte"}
 
 
@@ -55,6 +57,13 @@ def read_expression(part: APIKeyCondition, columns: Mapping[str, Column], path: 
     return {"$and": [{"$ne": [column.value, None]}, compared]} if is_order else compared
 
 
+def made_by(makers: list[str], *, negated: bool = False) -> Document:
+    """The condition that one of these keys made a key, directly or through others."""
+    ids = makers[0] if len(makers) == 1 else {"$in": makers}
+    # Of a key without `makers`, which is older, its direct maker alone is known.
+    return {"$nor" if negated else "$or": [{MAKERS.path: ids}, {FIELDS["created_by"].path: ids}]}
+
+
 def conjunction(conditions: list[Document]) -> Document:
     """Combine conditions into one filter that requires all of them; an empty filter without conditions."""
     if len(conditions) > 1:
@@ -64,9 +73,14 @@ def conjunction(conditions: list[Document]) -> Document:
 
 def _condition(part: APIKeyCondition, path: str, settings: Settings, now: datetime, work: Work) -> Document:
     key, key_path = read_aliased(part, "key", path)
-    name, column = get_column(FIELDS, key, key_path)
+    name, column = get_column(_FILTERED, key, key_path)
     operator = read_aliased(part, "operator", path)[0].value
     value, at = read_aliased(part, "value", path)
+    if column is MAKERS:
+        if operator not in ("eq", "not", "in", "not_in"):
+            raise invalid(path, "makers are compared by eq, not, in and not_in")
+        many = read_items(value, at, settings) if operator.endswith("in") else [(value, at)]
+        return made_by([read_text(item, item_at) for item, item_at in many], negated=operator.startswith("not"))
     if operator in COMPARISONS:
         null = operator in ("eq", "not")
         return {column.path: {COMPARISONS[operator]: _single(column.kind, value, at, null=null)}}

@@ -6,9 +6,10 @@ from typing import Any, NamedTuple
 from ..messages.connections import DEFAULT_PAGE_SIZE, APIKeyFilter, APIKeyOrderDirection, ConnectionArguments, PageInfo
 from ..messages.keys import APIKeyConnection, APIKeyEdge, APIKeyInfo
 from ..settings import Settings
+from .conditions import made_by
 from .cursors import Order, make_cursor, read_cursor
 from .fields import FIELDS, Document
-from .inputs import check_count, invalid
+from .inputs import check_count, invalid, read_text
 from .patterns import Work, text_condition
 
 
@@ -120,6 +121,8 @@ def _conditions(
         yield {FIELDS["role"].path: part.role.name}
     if part.created_by is not None:
         yield {FIELDS["created_by"].path: str(part.created_by)}
+    if part.made_by is not None:
+        yield made_by([read_text(str(part.made_by), f"{path}.madeBy")])
     if part.accessed is not None:
         yield {FIELDS["last_accessed_at"].path: {"$ne" if part.accessed else "$eq": None}}
     for name, ((field, operator),) in ((name, compared.items()) for name, compared in _COMPARED.items()):

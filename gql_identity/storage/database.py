@@ -253,7 +253,8 @@ def _translate(error: driver.PyMongoError) -> Exception | None:
         return Unavailable("The database cannot be reached now. Try again.")
     if isinstance(error, driver.OperationFailure) and error.code in _BAD_PATTERN:
         return InvalidArgument("The database cannot read a pattern of the query. Simplify it.")
-    if isinstance(error, driver.OperationFailure) and error.code in _TOO_LARGE:
+    is_long = isinstance(error, driver.ProtocolError) and "max message size" in str(error)
+    if is_long or (isinstance(error, driver.OperationFailure) and error.code in _TOO_LARGE):
         return InvalidArgument("The query gathers more than the database can hold at once. Narrow it.")
     if isinstance(error, driver.OperationFailure) and any(sign in str(error) for sign in _FULL_OR_FAILED):
         return Unavailable("The database cannot write now. Try again.")
@@ -265,5 +266,6 @@ def _translate(error: driver.PyMongoError) -> Exception | None:
 _REFUSES = "The database refuses what the service needs: check the user, its password and its rights (--mongo-uri)."
 # MongoDB's codes, and the embedded engine's: 2, for a pattern that it finds too large.
 _BAD_PATTERN = {2, 51091, 51108}
-_TOO_LARGE = {146, 10334}
+# Memory, with and without the disk; a document of more than 16 MB, in a group, a row or a reply.
+_TOO_LARGE = {146, 292, 10334, 17260, 17261, 17419, 17420}
 _FULL_OR_FAILED = ("No space left on device", "OutOfDiskSpace", "WT_PANIC")

@@ -5,12 +5,11 @@ from starlette.types import Scope
 
 from ..errors import Unauthenticated
 from ..keys.access import Caller
-from ..keys.credentials import Credentials
+from ..keys.credentials import INVALID_KEY, Credentials
 from ..keys.rates import Rates, client_address
+from ..keys.records import makers_of
 from ..keys.validity import is_valid
 from ..settings import Settings
-
-_REFUSED = "Invalid API key: it is wrong, disabled or deleted."
 
 
 class Authenticator:
@@ -38,8 +37,8 @@ class Authenticator:
         key = await self._credentials.find(secret.strip()) if is_bearer else None
         if key is None or not is_valid(key):
             await self._count_failure(scope)
-            raise Unauthenticated(_REFUSED) if is_bearer else Unauthenticated()
-        caller = Caller(key.api_key_id, key.domain_id, key.user_id, key.role)
+            raise Unauthenticated(INVALID_KEY) if is_bearer else Unauthenticated()
+        caller = Caller(key.api_key_id, key.domain_id, key.user_id, key.role, makers_of(key))
         await self._rates.request(caller)
         self._credentials.last_uses.record(key.api_key_id, key.domain_id)
         return caller
