@@ -59,7 +59,7 @@ class Operation:
         return []
 
     def comparable(self, interface: str, body: Any) -> Any:
-        """What must be equal in all systems' answers to one request. Raises WrongAnswer for one with an error."""
+        """The part of a response that must be equal for all systems. Raises WrongAnswer for one with an error."""
         if interface == "rest":
             answer = _camel(body)
         elif "errors" in body or body.get("data", {}).get(self.field) is None:

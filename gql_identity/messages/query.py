@@ -1,4 +1,4 @@
-"""Strawberry inputs for `Query` and `StatisticsQuery` of Cloudforet's core package, which the seed document uses."""
+"""Strawberry inputs for `Query` and `StatisticsQuery` of Cloudforet's core package, which its API keys use."""
 
 from enum import Enum
 

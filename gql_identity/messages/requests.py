@@ -1,4 +1,4 @@
-"""The request messages: those of the seed document (Cloudforet's API keys), and those of added operations."""
+"""The request messages: those of Cloudforet's API keys, and those of added operations."""
 
 import strawberry
 from strawberry import ID

@@ -32,7 +32,7 @@ from .selection import selected, selected_parts
 
 @strawberry.type(description="What can be read.")
 class Query:
-    """The queries: get, list and stat of the seed document, and Relay's."""
+    """The queries: get, list and stat of Cloudforet, and Relay's."""
 
     @strawberry.field(description="One key; null where there is none that you may see.")
     async def api_key(self, info: Info, input: GetAPIKeyRequest) -> APIKeyInfo | None:
@@ -80,7 +80,7 @@ class Query:
 
 @strawberry.type(description="What can be changed.")
 class Mutation:
-    """The mutations: create, enable, disable and delete of the seed document, and verification."""
+    """The mutations: create, enable, disable and delete of Cloudforet, and verification."""
 
     @strawberry.mutation(description="Make a key. Its secret, `apiKey`, is in this answer alone: keep it now.")
     async def create_api_key(self, info: Info, input: CreateAPIKeyRequest) -> APIKeyInfo | None:
@@ -118,7 +118,7 @@ class Mutation:
 
 @strawberry.type(description="What can be followed.")
 class Subscription:
-    """Changes of keys; the seed document has no such operation."""
+    """Changes of keys; Cloudforet has no such operation."""
 
     @strawberry.subscription(
         description="Keys within your reach as they are created, enabled, disabled and deleted, from now on."

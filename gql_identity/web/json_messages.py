@@ -1,7 +1,7 @@
 """The JSON messages of REST: pydantic models, made by reflection from the types in `messages`.
 
-Names are spelled as in the seed document, Cloudforet's API. Input is strict: no text for a number, no number for a
-boolean, no unknown field.
+Names are spelled as in Cloudforet's API. Input is strict: no text for a number, no number for a boolean, no unknown
+field.
 """
 
 import re
@@ -150,7 +150,7 @@ _SPELLINGS: dict[str, str] = {
 
 
 def respelled(description: str) -> str:
-    """A description with its GraphQL names replaced by those of the seed document."""
+    """A description with its GraphQL names replaced by Cloudforet's."""
     words = re.compile(r"\w+")
     return re.sub(
         "`[^`]+`", lambda name: words.sub(lambda word: _SPELLINGS.get(word[0], word[0]), name[0]), description

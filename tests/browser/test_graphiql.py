@@ -1,4 +1,4 @@
-"""GraphiQL in Chromium, against the running service, with every other address out of reach."""
+"""GraphiQL in Chromium, against the running service, with every other address unreachable."""
 
 import asyncio
 import json

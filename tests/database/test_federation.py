@@ -1,4 +1,4 @@
-"""As a subgraph: entities within reach, few reads for many, and a schema that composes."""
+"""As a subgraph: entities that the caller may see, few reads for many, and a schema that composes."""
 
 from typing import Any
 

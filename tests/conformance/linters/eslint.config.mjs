@@ -13,7 +13,7 @@ export default [
     rules: {
       ...graphql.configs["flat/schema-recommended"].rules,
       // `User.userId` and `Domain.domainId` are the keys by which a supergraph's subgraphs know these entities, and the
-      // names that the seed's messages give them. The rule has no exceptions, so it is off.
+      // names that Cloudforet's messages give them. The rule has no exceptions, so it is off.
       "@graphql-eslint/no-typename-prefix": "off",
       "@graphql-eslint/strict-id-in-types": [
         "error",
@@ -25,7 +25,7 @@ export default [
               "APIKeyConnection", // Relay's connections: their names and fields are Relay's
               "APIKeyEdge",
               "PageInfo",
-              "APIKeysInfo", // the seed's message: a page of keys
+              "APIKeysInfo", // Cloudforet's message: a page of keys
               "APIKeyChange", // an event
               "APIKeyVerification", // an answer, which caches shall not keep
             ],
