@@ -132,6 +132,12 @@ class Settings(BaseSettings):
         description="The most bytes that the statistics of one request may return together.",
     )
     max_batch: int = Field(0, ge=0, le=1_000, description="The most operations in one HTTP request; 0 refuses batches.")
+    max_values: int = Field(
+        10_000,
+        ge=100,
+        le=1_000_000,
+        description="The most values in the variables of a request, or in a REST body; an input object counts as 10.",
+    )
     max_tokens: int = Field(
         1_500, ge=100, le=100_000, description="The most tokens in one document; also the most comments."
     )

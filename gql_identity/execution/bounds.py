@@ -45,6 +45,7 @@ class Bounds:
     max_directives: int
     max_repeated_fields: int
     max_cost: int
+    max_values: int
 
 
 _BROKEN = {

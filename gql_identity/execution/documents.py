@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections import OrderedDict
 from pathlib import Path
+from sys import getsizeof
 from typing import Any
 
 from graphql import GraphQLError
@@ -12,6 +13,7 @@ from ..errors import StartError
 
 STORED_DOCUMENTS = 1_000
 STORED_CHARACTERS = 20_000  # a longer document is not stored
+STORED_BYTES = 4_000_000  # of all stored documents
 
 
 class Documents:
@@ -25,6 +27,12 @@ class Documents:
         self._trusted = None if manifest is None else _read_manifest(manifest)
         self._texts = frozenset((self._trusted or {}).values())
         self._stored: OrderedDict[str, str] = OrderedDict()
+        self._stored_bytes = 0
+
+    @property
+    def are_trusted(self) -> bool:
+        """Whether only the operations of a manifest run."""
+        return self._trusted is not None
 
     def get(self, document_id: str | None, text: str | None) -> str:
         """The text of the document that a request sends or names.
@@ -46,9 +54,11 @@ class Documents:
     def store(self, document_id: str, text: str) -> None:
         """Remember a document; for valid ones of callers alone, so that nobody else can fill the store."""
         if self._trusted is None and len(text) <= STORED_CHARACTERS:
+            if document_id not in self._stored:
+                self._stored_bytes += getsizeof(text)
             self._stored[document_id] = text
-            if len(self._stored) > STORED_DOCUMENTS:
-                self._stored.popitem(last=False)
+            while len(self._stored) > STORED_DOCUMENTS or self._stored_bytes > STORED_BYTES:
+                self._stored_bytes -= getsizeof(self._stored.popitem(last=False)[1])
 
     def _get_trusted(self, trusted: dict[str, str], document_id: str | None, text: str | None) -> str:
         if text is None:

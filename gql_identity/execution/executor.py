@@ -1,27 +1,28 @@
 """Executing GraphQL requests."""
 
-from collections import OrderedDict
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from inspect import isawaitable
 from pathlib import Path
 from typing import Any
 
-from graphql import ExecutionResult, GraphQLError, execute, subscribe, validate
+from graphql import DocumentNode, ExecutionResult, GraphQLError, execute, subscribe, validate
 from strawberry.schema.schema import Schema, StrawberryGraphQLCoreExecutionContext
 
 from ..errors import ServiceError
 from .answer import Answer, RequestError, format_error, refusal
 from .bounds import Bounds, check_document, parse_document
+from .closed import ClosedExecution, closed_document
 from .cost import Cost, ListLengths
+from .document_cache import DocumentCache, drop_tokens
 from .documents import Documents
 from .operation import Operation, ValidDocument, valid_document
 from .plans import PlanCompiler
 from .request import Request
+from .values import OBJECT_VALUES, count_values
 
-CACHED_DOCUMENTS = 1_000
-CACHED_CHARACTERS = 20_000  # a longer document is not cached
 MAX_ERRORS = 10
 NOTHING_HIDDEN: frozenset[str] = frozenset()
+NOTHING_OPEN = frozenset({"__typename"})
 
 
 class Executor:
@@ -34,14 +35,16 @@ class Executor:
         list_lengths: ListLengths,
         *,
         trusted_documents: Path | None = None,
+        open_fields: frozenset[str] = NOTHING_OPEN,
         compiles: bool = True,
     ) -> None:
-        """Raises StartError where the manifest of trusted documents cannot be read."""
+        """`open_fields` are the root fields of a closed run. Raises StartError where the manifest cannot be read."""
         self._schema = schema._schema
         self._bounds = bounds
         self._list_lengths = list_lengths
+        self._open_fields = open_fields
         self._documents = Documents(trusted_documents)
-        self._cached: OrderedDict[str, ValidDocument] = OrderedDict()
+        self._cached = DocumentCache()
         self._compiler = PlanCompiler(schema, MAX_ERRORS) if compiles else None
 
     def operation(
@@ -50,13 +53,13 @@ class Executor:
         """The operation that a request names.
 
         A document that selects one of `hidden_fields`, in any of its operations, is refused. `may_store` is whether
-        the request may register its document as a persisted one. Raises RequestError.
+        the request may register its document as a persisted one, and have it cached. Raises RequestError.
         """
         try:
             text = self._documents.get(request.document_id, request.query)
         except GraphQLError as error:
             raise RequestError(error) from None
-        document = self._valid_document(text)
+        document = self._valid_document(text, caches=may_store or self._documents.are_trusted)
         if may_store and request.document_id is not None and request.query is not None:
             self._documents.store(request.document_id, text)
         if hidden_fields and not hidden_fields.isdisjoint(document.field_names):
@@ -78,7 +81,7 @@ class Executor:
 
         Raises RequestError for one that costs too much.
         """
-        cost = self._check_cost(operation, request)
+        cost = self._check(operation, request)
         if operation.plan is not None:
             answer = _answer(await operation.plan.run(context, request.variables))
         else:
@@ -99,7 +102,7 @@ class Executor:
 
         Raises RequestError, before the first, for a subscription that costs too much.
         """
-        self._check_cost(operation, request)
+        self._check(operation, request)
         source: Any = subscribe(**self._for_core(operation, request, context))
         if isawaitable(source):
             source = await source
@@ -115,6 +118,40 @@ class Executor:
             yield refusal(error)
         except Exception as error:
             yield refusal(GraphQLError(str(error), original_error=error))
+
+    async def execute_closed(
+        self, operation: Operation, request: Request, context: Any, refuse: Callable[[], Exception]
+    ) -> Answer:
+        """Run only the open root fields of an operation; each other is an error that `refuse` makes.
+
+        Nothing is done for these: their arguments are not read, nor any variable of an input object. Raises
+        RequestError for an operation that costs too much.
+        """
+        cost = self._check_cost(operation, request)
+        if operation.closed is None:
+            operation.closed = closed_document(self._schema, operation.document, operation.node)
+        arguments = self._for_core(operation, request, context)
+        arguments |= {"document": operation.closed, "executor_class": ClosedExecution}
+        result: Any = execute(**arguments, open_fields=self._open_fields, refuse=refuse)
+        answer = _answer(await result if isawaitable(result) else result)
+        return answer._replace(extensions={"cost": cost}) if request.wants_cost else answer
+
+    def _check(self, operation: Operation, request: Request) -> int:
+        """The operation's cost with the request's variables; raises RequestError, also for too many values."""
+        self._check_values(operation, request.variables)
+        return self._check_cost(operation, request)
+
+    def _check_values(self, operation: Operation, variables: dict[str, Any]) -> None:
+        """Raise RequestError where there are more values than may be."""
+        most = self._bounds.max_values
+        leaves = [value for name, value in variables.items() if name in operation.leaf_variables]
+        others = [value for name, value in variables.items() if name not in operation.leaf_variables]
+        if count_values(others, most) + (count_values(leaves, most, 1) if leaves else 0) > most:
+            raise _refused(
+                "BAD_USER_INPUT",
+                f"The variables hold more than {most} values, of which an input object counts as {OBJECT_VALUES}: "
+                "the limit `max_values`.",
+            )
 
     def _check_cost(self, operation: Operation, request: Request) -> int:
         """The operation's cost with the request's variables; raises RequestError."""
@@ -140,20 +177,18 @@ class Executor:
             "hide_suggestions": True,
         }
 
-    def _valid_document(self, text: str) -> ValidDocument:
-        """The document of a text, cached; raises RequestError."""
-        if (document := self._cached.get(text)) is not None:
-            self._cached.move_to_end(text)
-            return document
+    def _valid_document(self, text: str, *, caches: bool) -> ValidDocument:
+        """The document of a text, cached where it is or `caches`; raises RequestError."""
+        if (found := self._cached.find(text)) is not None:
+            return found
         document = self._parse_and_validate(text)
+        valid = valid_document(self._schema, document)
         # A refused document is not cached: it would push out those that run.
-        if len(text) <= CACHED_CHARACTERS:
-            self._cached[text] = document
-            if len(self._cached) > CACHED_DOCUMENTS:
-                self._cached.popitem(last=False)
-        return document
+        if caches:
+            self._cached.add(text, valid, drop_tokens(document))
+        return valid
 
-    def _parse_and_validate(self, text: str) -> ValidDocument:
+    def _parse_and_validate(self, text: str) -> DocumentNode:
         try:
             document = parse_document(text, self._bounds)
         except GraphQLError as error:
@@ -167,7 +202,7 @@ class Executor:
             first = {error.message: error for error in reversed(errors)}
             different = [error for error in errors if first[error.message] is error]
             raise RequestError(*(_with_code(error, "GRAPHQL_VALIDATION_FAILED") for error in different[:MAX_ERRORS]))
-        return valid_document(document)
+        return document
 
 
 def _answer(result: ExecutionResult) -> Answer:

@@ -1,8 +1,19 @@
 """A document that is parsed and valid, and its operations."""
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
-from graphql import DocumentNode, FieldNode, OperationDefinitionNode, OperationType, Visitor, visit
+from graphql import (
+    DocumentNode,
+    FieldNode,
+    GraphQLSchema,
+    OperationDefinitionNode,
+    OperationType,
+    Visitor,
+    get_named_type,
+    is_leaf_type,
+    type_from_ast,
+    visit,
+)
 
 from .cost import Cost
 from .plans import ExecutionPlan
@@ -14,15 +25,33 @@ class Operation:
     It is cached with its document: its cost and its plan are made once and serve every request for it.
     """
 
-    __slots__ = ("cost", "document", "has_run", "is_query", "is_subscription", "name", "node", "plan")
+    __slots__ = (
+        "closed",
+        "cost",
+        "document",
+        "has_run",
+        "is_query",
+        "is_subscription",
+        "leaf_variables",
+        "name",
+        "node",
+        "plan",
+    )
 
-    def __init__(self, document: DocumentNode, node: OperationDefinitionNode) -> None:
+    def __init__(self, schema: GraphQLSchema, document: DocumentNode, node: OperationDefinitionNode) -> None:
         self.document = document
         self.node = node
         self.name = node.name.value if node.name else None
         self.is_query = node.operation is OperationType.QUERY
         self.is_subscription = node.operation is OperationType.SUBSCRIPTION
+        # Variables of scalars and enums, and lists of these: their values are read quickly, whatever they hold.
+        self.leaf_variables = frozenset(
+            definition.variable.name.value
+            for definition in node.variable_definitions or ()
+            if is_leaf_type(get_named_type(cast(Any, type_from_ast(schema, cast(Any, definition.type)))))
+        )
         # The executor makes these when they are first needed.
+        self.closed: DocumentNode | None = None
         self.cost: Cost | None = None
         self.plan: ExecutionPlan | None = None
         self.has_run = False
@@ -35,10 +64,10 @@ class ValidDocument(NamedTuple):
     field_names: frozenset[str]
 
 
-def valid_document(document: DocumentNode) -> ValidDocument:
+def valid_document(schema: GraphQLSchema, document: DocumentNode) -> ValidDocument:
     """The operations of a document that graphql-core's validation accepted."""
     operations = [
-        Operation(document, node) for node in document.definitions if isinstance(node, OperationDefinitionNode)
+        Operation(schema, document, node) for node in document.definitions if isinstance(node, OperationDefinitionNode)
     ]
     names = _FieldNames()
     visit(document, names)

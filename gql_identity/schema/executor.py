@@ -7,6 +7,7 @@ from ..execution.executor import Executor
 from ..settings import Settings
 from .costs import list_lengths
 from .federation import schema
+from .visibility import ALL
 
 
 def bounds_of(settings: Settings) -> Bounds:
@@ -21,5 +22,6 @@ def make_executor(settings: Settings) -> Executor:
         bounds_of(settings),
         list_lengths(settings.max_page_size),
         trusted_documents=settings.trusted_documents,
+        open_fields=ALL | {"__typename"},
         compiles=settings.compiled_execution,
     )

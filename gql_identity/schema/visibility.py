@@ -1,5 +1,6 @@
 """Who may read the schema."""
 
+from ..messages.values import APIKeyRole
 from ..settings import PublicTo
 
 INTROSPECTION = frozenset({"__schema", "__type"})
@@ -13,9 +14,9 @@ def may_read_schema(introspection_for: PublicTo, *, authenticated: bool) -> bool
     return introspection_for == "public" or (introspection_for == "authenticated" and authenticated)
 
 
-def hidden_fields(introspection_for: PublicTo, *, authenticated: bool) -> frozenset[str]:
-    """The schema fields that a request may not select."""
-    if may_read_schema(introspection_for, authenticated=authenticated):
+def hidden_fields(introspection_for: PublicTo, role: APIKeyRole | None) -> frozenset[str]:
+    """The fields that hold the schema, and that a caller of this role, or somebody without a key, may not select."""
+    if may_read_schema(introspection_for, authenticated=role is not None):
         return NONE
-    # A gateway with a credential may always read `_service`, to compose the supergraph.
-    return INTROSPECTION if authenticated else ALL
+    # A gateway composes with a key of its own, at least VERIFIER, whatever others may see.
+    return INTROSPECTION if role is not None and role.rank >= APIKeyRole.VERIFIER.rank else ALL

@@ -19,9 +19,15 @@ class Accept(NamedTuple):
     takes_only_streams: bool  # nothing else is named
 
 
-@lru_cache(1000)
+CACHED_CHARACTERS = 200  # browsers send some 130; a header may have 60,000
+
+
 def read_accept(header: str) -> Accept:
     """What an Accept header says; an empty one accepts JSON."""
+    return _read_cached(header) if len(header) <= CACHED_CHARACTERS else _read(header)
+
+
+def _read(header: str) -> Accept:
     ranges = _media_ranges(header)
     # The newer media type must be named: `*/*` gets `application/json`.
     media_type, best_quality = JSON, 0.0
@@ -35,6 +41,9 @@ def read_accept(header: str) -> Accept:
         takes_streams=EVENTS in qualities,
         takes_only_streams=qualities.keys() == {EVENTS},
     )
+
+
+_read_cached = lru_cache(1000)(_read)
 
 
 def _media_ranges(header: str) -> list[tuple[str, float]]:

@@ -5,7 +5,7 @@ from contextlib import aclosing
 
 from graphql import GraphQLError
 
-from ..errors import ServiceError
+from ..errors import ServiceError, Unauthenticated
 from ..execution.answer import Answer, RequestError, refusal
 from ..execution.executor import Executor
 from ..execution.operation import Operation
@@ -33,13 +33,15 @@ class GraphQLOperations:
     def find(self, request: Request, caller: Caller | None) -> Operation:
         """The operation of a request. Raises RequestError, also where the caller may not run it."""
         authenticated = caller is not None
-        hidden = hidden_fields(self._introspection_for, authenticated=authenticated)
+        hidden = hidden_fields(self._introspection_for, caller.role if caller else None)
         # Only callers with a key may register documents, so that nobody else can fill the store.
         return self._executor.operation(request, hidden, may_store=authenticated)
 
     async def answer(self, operation: Operation, request: Request, caller: Caller | None) -> Answer:
         """Run a query or mutation. Raises RequestError where its cost is too high."""
         context = Context(self._api_keys, self._changes, caller)
+        if caller is None:
+            return await self._executor.execute_closed(operation, request, context, Unauthenticated)
         return await self._executor.execute(operation, request, context)
 
     async def answers(
@@ -50,7 +52,7 @@ class GraphQLOperations:
         An expected error, a passed deadline included, is yielded as the last response.
         """
         try:
-            if not operation.is_subscription:
+            if not operation.is_subscription or caller is None:
                 yield await in_time(self.answer(operation, request, caller), self._timeout_seconds)
                 return
             # A subscription has no deadline of its own; each of its reads has the database's timeout.

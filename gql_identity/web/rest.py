@@ -70,7 +70,7 @@ class _Endpoint:
     async def _run(self, operation: Operation, scope: Scope, body: bytes) -> Any:
         # Authenticate after reading the body, which may be slow, so that a key disabled meanwhile is refused.
         caller = await self._authenticator.require(scope)
-        return await operation.run(self._api_keys, read_message(operation, body), caller)
+        return await operation.run(self._api_keys, read_message(operation, body, self._settings.max_values), caller)
 
     async def _document(self, scope: Scope) -> Response:
         readers = self._settings.introspection_for

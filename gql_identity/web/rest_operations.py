@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, get_type_hints
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError, create_model
 
 from ..errors import BadRequest, InvalidArgument
+from ..execution.values import OBJECT_VALUES, count_values
 from ..keys.access import Caller
 from ..keys.api_keys import ApiKeys
 from ..messages.keys import APIKeyInfo, APIKeysInfo
@@ -119,11 +120,16 @@ OPERATIONS = {
 }
 
 
-def read_message(operation: Operation, body: bytes) -> Any:
+def read_message(operation: Operation, body: bytes, max_values: int) -> Any:
     """The request message in a body. Raises BadRequest, or InvalidArgument that names the invalid part."""
     message = parse_json(body)
     if not isinstance(message, dict):
         raise BadRequest(f"Send one JSON object: the message {operation.request.__name__}.")
+    if count_values(message.values(), max_values) > max_values:
+        raise InvalidArgument(
+            f"The message holds more than {max_values} values, of which an object counts as {OBJECT_VALUES}: "
+            "the limit `max_values`."
+        )
     try:
         return operation.reader.validate_python(message)
     except ValidationError as error:

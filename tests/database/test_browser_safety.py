@@ -160,9 +160,11 @@ class TestTheSchema:
             for query in (SCHEMA, TYPE, hidden):
                 assert is_told(await service.run(query)) is to_nobody
                 assert is_told(await service.run(query, by=user)) is to_callers
-            # A gateway with a credential composes, whatever others may see.
+            # A gateway with a key of its own composes, whatever others may see.
             assert is_told(await service.run(SERVICE)) is to_nobody
-            assert is_told(await service.run(SERVICE, by=user)) is True
+            assert is_told(await service.run(SERVICE, by=user)) is to_callers
+            for role in ("VERIFIER", "DOMAIN_OWNER", "SYSTEM"):
+                assert is_told(await service.run(SERVICE, by=await service.make(role))) is True
             # Who asks in one breath for what is not told gets neither.
             both = "{ _service { sdl } __schema { queryType { name } } }"
             assert is_told(await service.run(both, by=user)) is to_callers

@@ -1,0 +1,109 @@
+"""Without a key nothing is done beyond what is open; with one, values are counted before they are read."""
+
+import gc
+import time
+from typing import Any
+
+import pytest
+
+from gql_identity.execution import document_cache, documents
+from gql_identity.execution.document_cache import DocumentCache
+from gql_identity.web import accept
+from tests.conftest import Api, running
+
+FILTERED = 'query($f: APIKeyFilter) { apiKeysConnection(domainId: "d1", filter: $f) { totalCount } }'
+MANY: dict[str, Any] = {"f": {"or": [{}] * 60_000}}
+
+
+def refusals(answer: Any) -> list[tuple[list[Any], str]]:
+    return [(error["path"], error["extensions"]["code"]) for error in answer["errors"]]
+
+
+async def test_a_caller_is_asked_for_before_variables_are_read(api: Api) -> None:
+    wrong = {"f": {"or": "x", "no": 1}}
+    answers = [await api.run(FILTERED, variables) for variables in ({}, wrong, MANY)]
+    assert answers[0] == answers[1] == answers[2]
+    assert answers[0]["data"] == {"apiKeysConnection": None}
+    assert refusals(answers[0]) == [(["apiKeysConnection"], "UNAUTHENTICATED")]
+
+
+async def test_each_closed_field_is_refused_beside_the_open_ones(api: Api) -> None:
+    query = """query($i: APIKeyQuery!, $no: Boolean!, $name: String!) { __typename ...F
+        b: apiKeys(input: $i) { totalCount } c: apiKeys(input: $i) @skip(if: $no) { totalCount }
+        __type(name: $name) { name } }
+        fragment F on Query { a: apiKeys(input: $i) { totalCount } }"""
+    answer = await api.run(query, {"i": 1, "no": True, "name": "User"})
+    assert answer["data"] == {"__typename": "Query", "a": None, "b": None, "__type": {"name": "User"}}
+    assert refusals(answer) == [(["a"], "UNAUTHENTICATED"), (["b"], "UNAUTHENTICATED")]
+    answer = await api.run("mutation($i: APIKeyRequest!) { a: deleteApiKey(input: $i) { id } __typename }", {"i": 1})
+    assert answer["data"] == {"a": None, "__typename": "Mutation"}
+    answer = await api.run("query($r: [_Any!]!) { _entities(representations: $r) { __typename } }", {"r": 1})
+    assert (answer["data"], refusals(answer)) == (None, [(["_entities"], "UNAUTHENTICATED")])
+
+
+async def test_no_document_is_kept_without_a_key(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept: list[str] = []
+    monkeypatch.setattr(DocumentCache, "add", lambda _, text, *others: kept.append(text))
+    await api.run(FILTERED)
+    await api.run("{ __typename }")
+    assert kept == []
+    await api.run("{ __typename }", by=await api.make())
+    assert kept == ["{ __typename }"]
+
+
+async def test_values_are_counted_before_they_are_read(api: Api) -> None:
+    system = await api.make()
+    assert await api.code(FILTERED, MANY, system) == "BAD_USER_INPUT"
+    began = time.perf_counter()
+    answer = await api.run(FILTERED, MANY, system)
+    assert time.perf_counter() - began < 0.5
+    assert "`max_values`" in answer["errors"][0]["message"]
+    few = api.settings.model_copy(update={"max_values": 100, "max_batch": 10})
+    async with running(few) as small:
+        # The filter itself is an object too.
+        assert (await small.run(FILTERED, {"f": {"or": [{}] * 8}}, system))["data"]["apiKeysConnection"]
+        assert await small.code(FILTERED, {"f": {"or": [{}] * 10}}, system) == "BAD_USER_INPUT"
+        headers = {"Authorization": f"Bearer {system.secret}"}
+        one = {"query": FILTERED, "variables": {"f": {"or": [{}] * 10}}}
+        batch = (await small.client.post("/graphql", json=[one] * 2, headers=headers)).json()
+        assert [part["errors"][0]["extensions"]["code"] for part in batch] == ["BAD_USER_INPUT"] * 2
+        for number, status in ((5, 200), (10, 400)):
+            condition = {"k": "name", "v": "x", "o": "eq"}
+            message = {"domain_id": "d1", "query": {"filter": [condition] * number}}
+            told = await small.client.post("/identity/v1/api-key/list", json=message, headers=headers)
+            assert told.status_code == status, told.text
+
+
+async def test_the_other_limits_can_be_used_up_within_the_values(api: Api) -> None:
+    system = await api.make()
+    query = "query($i: APIKeyQuery!) { apiKeys(input: $i) { totalCount } }"
+    conditions: list[dict[str, Any]] = [
+        {"key": "name", "operator": "NOT", "value": f"n{number}"} for number in range(99)
+    ]
+    conditions.append({"key": "name", "operator": "NOT_IN", "value": [str(number) for number in range(1_000)]})
+    await api.data(query, {"i": {"domainId": "d1", "query": {"filter": conditions}}}, system)
+    query = "query($r: [_Any!]!) { _entities(representations: $r) { __typename } }"
+    references = [
+        {"__typename": "User", "domainId": "d1", "userId": "u1", "more": {"of": "it", "org": {"id": number}}}
+        for number in range(1_000)
+    ]
+    assert len((await api.data(query, {"r": references}, system))["_entities"]) == 1_000
+
+
+async def test_what_is_cached_is_bounded_by_its_bytes(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(document_cache, "CACHED_BYTES", 100_000)
+    monkeypatch.setattr(documents, "STORED_BYTES", 10_000)
+    cache = DocumentCache()
+    for number in range(100):
+        cache.add(f"{{ a{number}: __typename }}", {}, 10)  # type: ignore[arg-type]
+    assert cache._bytes <= 100_000
+    assert cache.find("{ a0: __typename }") is None
+    assert cache.find("{ a99: __typename }") is not None
+    store = documents.Documents(None)
+    for number in range(10):
+        store.store(str(number), f"{number}" * 2_000)
+    assert store._stored_bytes <= 10_000
+    gc.collect()
+    before = accept._read_cached.cache_info().currsize
+    await api.send("{ __typename }", accept="application/json, " + "x" * 1_000 + "/y")
+    assert accept._read_cached.cache_info().currsize == before
