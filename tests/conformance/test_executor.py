@@ -573,10 +573,9 @@ async def test_ordinary_operations_need_no_graphql_core(
 async def test_a_run_that_leaves_the_compiled_path_is_logged_at_debug_and_others_are_not() -> None:
     async def lines(variables: dict[str, Any]) -> list[Any]:
         request = Request(GET.replace("query(", "query Get("), None, None, variables)
+        operation = COMPILED.operation(request, may_store=True)
         with structlog.testing.capture_logs() as logged:
-            await COMPILED.execute(
-                COMPILED.operation(request, may_store=True), request, Context(Ordinary(), None, CALLER)
-            )  # type: ignore[arg-type]
+            await COMPILED.execute(operation, request, Context(Ordinary(), None, CALLER))  # type: ignore[arg-type]
         return [(line["log_level"], line["event"], line["operation"]) for line in logged]
 
     await lines({"input": INPUT})
