@@ -52,9 +52,11 @@ class GraphQLOperations:
         An expected error, a passed deadline included, is yielded as the last response.
         """
         try:
-            if not operation.is_subscription or caller is None:
+            if not operation.is_subscription:
                 yield await in_time(self.answer(operation, request, caller), self._timeout_seconds)
                 return
+            if caller is None:
+                raise Unauthenticated
             # A subscription has no deadline of its own; each of its reads has the database's timeout.
             DEADLINE.set(None)
             context = Context(self._api_keys, self._changes, caller)
