@@ -21,7 +21,7 @@ class Answer(NamedTuple):
     extensions: dict[str, Any] | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """The response's map."""
+        """The response as a JSON object."""
         response: dict[str, Any] = {"data": self.data} if self.executed else {}
         if self.errors:
             response["errors"] = self.errors
@@ -39,20 +39,20 @@ class RequestError(Exception):
 
 
 def refusal(*errors: GraphQLError) -> Answer:
-    """The answer to a request that did not run."""
+    """The response to a request that did not run."""
     return Answer(None, [format_error(error) for error in errors], False)
 
 
 def format_error(error: GraphQLError) -> dict[str, Any]:
-    """An error as the client sees it; what is not ours is logged, and answered as INTERNAL with the log line's id."""
+    """An error as the client sees it. An unexpected one is logged, and the client gets INTERNAL with the request id."""
     formatted: dict[str, Any] = {**error.formatted}
-    # graphql-core repeats values, and one may be a secret sent in the wrong place.
+    # graphql-core's messages repeat values, and one may be a secret that was sent in the wrong place.
     formatted["message"] = redact(tidy(error.message))
     original = error.original_error
     if isinstance(original, ServiceError) or (error.extensions and "code" in error.extensions):
         return formatted
     if isinstance(original, GraphQLError) or original is None:
-        # graphql-core's own words, as on an argument that cannot be read.
+        # An error of graphql-core itself, for example on an invalid argument.
         formatted["extensions"] = {"code": InvalidArgument.code}
         return formatted
     request_id = structlog.contextvars.get_contextvars().get("request_id")

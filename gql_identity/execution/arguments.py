@@ -1,6 +1,6 @@
-"""The values of a request become the arguments of resolvers, coerced as by graphql-core and converted as by Strawberry.
+"""Compiles functions that turn the values of a request into resolver arguments, as graphql-core and Strawberry would.
 
-The compiled functions cover valid values, and raise for any other, which those two then read.
+The functions cover valid values. They raise for all others, which graphql-core and Strawberry then handle.
 """
 
 from collections.abc import Callable
@@ -46,7 +46,7 @@ class _Members(NamedTuple):
     python_names: dict[str, str]
     types: dict[str, Any]
     required: frozenset[str]  # Python names
-    absent: dict[str, Any]  # by Python name, the values of those that are left out
+    absent: dict[str, Any]  # by Python name: the values of fields that are left out
 
 
 class ArgumentCompiler:
@@ -57,7 +57,7 @@ class ArgumentCompiler:
         self._objects: dict[str, _InputObject | None] = {}
 
     def reader(self, type_: Any) -> Reader:
-        """A reader of JSON values of a type; raises NotCompilable."""
+        """Compile a reader of JSON values of a type. Raises NotCompilable."""
         if is_non_null_type(type_):
             return self._reader_of_present(type_.of_type)
         read = self._reader_of_present(type_)
@@ -81,7 +81,7 @@ class ArgumentCompiler:
 
     def _object(self, type_: GraphQLInputObjectType) -> "_InputObject":
         if type_.name not in self._objects:
-            self._objects[type_.name] = None  # so that a recursive type is NotCompilable
+            self._objects[type_.name] = None  # a recursive type finds this and is NotCompilable
             self._objects[type_.name] = _InputObject(self, type_)
         found = self._objects[type_.name]
         if found is None:
@@ -89,7 +89,7 @@ class ArgumentCompiler:
         return found
 
     def builder(self, node: ValueNode, type_: Any) -> Builder:
-        """A builder of the value of a literal with variables in it; raises NotCompilable."""
+        """Compile a builder of a literal, which may contain variables. Raises NotCompilable."""
         present = is_non_null_type(type_)
         bare: Any = get_nullable_type(type_)
         if isinstance(node, VariableNode):
@@ -108,7 +108,7 @@ class ArgumentCompiler:
         return lambda _: constant
 
     def builder_of_all(self, field: GraphQLField, node: FieldNode) -> Builder:
-        """A builder of the arguments of a field, by the names of its resolver's parameters; raises NotCompilable."""
+        """Compile a builder of a field's arguments, by the names of its resolver's parameters. Raises NotCompilable."""
         if not field.args:
             return lambda _: {}
         if DEFINITION not in field.extensions:
@@ -120,7 +120,7 @@ class ArgumentCompiler:
     def members(
         self, members: dict[str, GraphQLArgument] | dict[str, GraphQLInputField], known: dict[str, tuple[str, Any]]
     ) -> _Members:
-        """The members of a field's arguments or an input object's fields; raises NotCompilable."""
+        """The members: a field's arguments or an input object's fields. Raises NotCompilable."""
         required, absent = set(), {}
         for name, member in members.items():
             if name not in known or member.out_name not in (None, name):
@@ -143,7 +143,7 @@ class ArgumentCompiler:
         return _Members(python_names, types, frozenset(required), absent)
 
     def members_builder(self, members: _Members, nodes: dict[str, ValueNode]) -> Builder:
-        """A builder of the members that are given, and of the absent ones that have a value."""
+        """Compile a builder of the given members; absent members get their default values."""
         parts = []
         for name, node in nodes.items():
             variable = node.name.value if isinstance(node, VariableNode) else None
@@ -153,7 +153,7 @@ class ArgumentCompiler:
         def build(values: dict[str, Any]) -> dict[str, Any]:
             given = {**absent}
             for python_name, variable, build_part in parts:
-                # A member that is given a variable without a value counts as absent.
+                # A member whose variable has no value counts as absent.
                 if variable is None or variable in values:
                     given[python_name] = build_part(values)
             if not required <= given.keys():
@@ -177,7 +177,7 @@ class _InputObject:
         known = {name: (f.python_name, f.resolve_type(type_definition=definition)) for name, f in fields.items()}
         self._members = arguments.members(type_.fields, known)
         for field in fields.values():
-            # As in Strawberry: an absent field that has no default of its own is None.
+            # As in Strawberry, an absent field without a default is None.
             has_default = field.default_value is not MISSING or field.default_factory is not MISSING
             if not has_default and field.python_name not in self._members.required:
                 self._members.absent.setdefault(field.python_name, None)
@@ -201,7 +201,7 @@ class _InputObject:
         return self._made(given)
 
     def builder(self, node: ValueNode) -> Builder:
-        """A builder of the value of a literal object; raises NotCompilable."""
+        """Compile a builder of a literal object. Raises NotCompilable."""
         if not isinstance(node, ObjectValueNode) or (self._one_of and len(node.fields) != 1):
             raise NotCompilable
         build = self._arguments.members_builder(self._members, {field.name.value: field.value for field in node.fields})

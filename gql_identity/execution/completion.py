@@ -1,6 +1,7 @@
-"""Generated functions that complete the values of resolvers: objects, lists and leaves become JSON-ready values.
+"""Generates functions that complete the values of resolvers: objects, lists and leaves become JSON-ready values.
 
-They cover the values that resolvers ordinarily return. They raise for any other, which graphql-core then completes.
+The functions cover the values that resolvers usually return. They raise for all others, which graphql-core then
+completes.
 """
 
 from collections.abc import Callable, Iterable
@@ -28,10 +29,10 @@ from graphql import (
 from graphql.execution.collect_fields import FieldDetails
 from strawberry.types.field import StrawberryField
 
-MAX_FIELDS = 500  # an operation that selects more is not compiled
+MAX_FIELDS = 500  # operations that select more are not compiled
 
-DEFINITION = "strawberry-definition"  # where a GraphQL type or field has Strawberry's own
-EXACT = {GraphQLString: str, GraphQLID: str, GraphQLBoolean: bool}  # a value of just this class is its own JSON
+DEFINITION = "strawberry-definition"  # key in the extensions of a GraphQL type or field: Strawberry's definition of it
+EXACT = {GraphQLString: str, GraphQLID: str, GraphQLBoolean: bool}  # a value of exactly this class is JSON already
 _INT = range(-(2**31), 2**31)
 _PLAIN = frozenset({str, int, float, bool, dict, list, datetime})  # never awaitable, never an exception
 
@@ -39,17 +40,18 @@ Collect = Callable[[GraphQLObjectType, list[FieldDetails]], dict[str, list[Field
 
 
 class NotCompilable(Exception):
-    """Plans do not cover this part of an operation; raised while one is compiled."""
+    """Raised during compilation: plans do not cover this part of an operation."""
 
 
 class UnexpectedValue(Exception):
-    """A plan does not cover this value; raised while it runs."""
+    """Raised during a run: the plan does not cover this value."""
 
 
 class CompletionCompiler:
     """Generates the functions that complete the values of an operation's fields.
 
-    One function is generated for each selection set, and looks like this; whatever else it raises means the same:
+    One function is generated for each selection set, as shown below. Any other exception means the same as
+    UnexpectedValue:
 
         def complete_1(value):
             if type(value) is not class_1: raise UnexpectedValue
@@ -74,10 +76,10 @@ class CompletionCompiler:
         }
 
     def function(self, type_: Any, details: list[FieldDetails]) -> Callable[[Any], Any]:
-        """The function that completes a value of a type; raises NotCompilable."""
+        """Generate the function that completes a value of a type. Raises NotCompilable."""
         self._lines = []
         name = self._function(type_, details)
-        # Nothing of a request is in the source but names of the schema and, by repr, the names of an answer's fields.
+        # The source has only names from the schema and the response names of fields, which repr escapes.
         exec(compile("\n".join(self._lines), "<plan>", "exec"), self._names)  # noqa: S102
         function: Callable[[Any], Any] = self._names[name]
         return function
@@ -99,7 +101,7 @@ class CompletionCompiler:
         return name
 
     def _steps(self, v: str, type_: Any, details: list[FieldDetails]) -> list[str]:
-        """Statements that complete the value of a variable, or raise."""
+        """Statements that complete the value of a variable or raise."""
         if not is_non_null_type(type_):
             return [f"if {v} is not None:", *_indented(self._steps_of_present(v, type_, details))]
         return self._steps_of_present(v, type_.of_type, details)
@@ -125,7 +127,7 @@ class CompletionCompiler:
             names = {member._name_: type_.coerce_output_value(member) for member in enum}
             return [
                 f"if type({v}) is not {self._name('enum', enum)}: raise UnexpectedValue",
-                f"{v} = {self._name('names', names)}[{v}._name_]",  # a member's hash is slow
+                f"{v} = {self._name('names', names)}[{v}._name_]",  # hashing an enum member is slow
             ]
         return [
             f"if type({v}) not in PLAIN: raise UnexpectedValue",
@@ -155,7 +157,7 @@ class CompletionCompiler:
         return self._define(["def {}(value):", *_indented([check, *lines, f"return {{{', '.join(entries)}}}"])])
 
     def _by_class(self, type_: Any, details: list[FieldDetails]) -> str:
-        """The name of a dictionary with the function for each class of a union or an interface; it may lack some."""
+        """The name of a dictionary from the classes of a union or an interface to functions; classes may be missing."""
         entries = []
         for possible in self._schema.get_possible_types(type_):
             definition = possible.extensions.get(DEFINITION)
@@ -172,12 +174,12 @@ def _indented(lines: Iterable[str]) -> list[str]:
 
 
 def _attribute(field: GraphQLField) -> str:
-    """The attribute that a field without a resolver returns; raises NotCompilable for any other field."""
+    """The attribute that a field without a resolver returns. Raises NotCompilable for other fields."""
     definition = field.extensions.get(DEFINITION)
     if (
         definition is None
         or not definition.is_basic_field
-        or not getattr(field.resolve, "_is_default", False)  # replaced: it is not Strawberry's
+        or not getattr(field.resolve, "_is_default", False)  # not Strawberry's: somebody replaced it
         or definition.default_resolver is not getattr
         or type(definition).get_result is not StrawberryField.get_result
     ):

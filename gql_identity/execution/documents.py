@@ -1,4 +1,4 @@
-"""Persisted and trusted documents: operations that a client names instead of sending their text."""
+"""Persisted and trusted documents: clients send the id of an operation instead of its text."""
 
 import hashlib
 import json
@@ -12,15 +12,16 @@ from graphql import GraphQLError
 from ..errors import StartError
 
 STORED_DOCUMENTS = 1_000
-STORED_CHARACTERS = 20_000  # a longer document is not stored
+STORED_CHARACTERS = 20_000  # longer documents are not stored
 STORED_BYTES = 4_000_000  # of all stored documents
 
 
 class Documents:
-    """The documents that clients may name.
+    """The documents that clients may name by id.
 
-    Without a manifest those that clients registered (automatic persisted queries), in memory, the least used dropped
-    first; a client that misses one sends its text again. With a manifest its operations, and no others run at all.
+    Without a manifest: the documents that clients registered (automatic persisted queries). They are kept in memory
+    and evicted least recently used first; a client then sends the text again. With a manifest: its operations, and no
+    other operation runs.
     """
 
     def __init__(self, manifest: Path | None) -> None:
@@ -37,7 +38,7 @@ class Documents:
     def get(self, document_id: str | None, text: str | None) -> str:
         """The text of the document that a request sends or names.
 
-        Raises GraphQLError for one that is not known, not allowed, or not what its id says.
+        Raises GraphQLError if the document is unknown, not allowed, or does not match its id.
         """
         if self._trusted is not None:
             return self._get_trusted(self._trusted, document_id, text)
@@ -46,13 +47,13 @@ class Documents:
                 raise _refused("BAD_REQUEST", "The document's SHA-256 is not the `sha256Hash` that was sent with it.")
             return text
         if (stored := self._stored.get(document_id or "")) is None:
-            # The words are those that clients look for; on hearing them they send the text.
+            # Clients look for exactly this message, and then send the text.
             raise _refused("PERSISTED_QUERY_NOT_FOUND", "PersistedQueryNotFound")
         self._stored.move_to_end(document_id or "")
         return stored
 
     def store(self, document_id: str, text: str) -> None:
-        """Remember a document; for valid ones of callers alone, so that nobody else can fill the store."""
+        """Store a document; only for valid documents of authenticated callers, so that nobody else fills the store."""
         if self._trusted is None and len(text) <= STORED_CHARACTERS:
             if document_id not in self._stored:
                 self._stored_bytes += getsizeof(text)
@@ -63,10 +64,10 @@ class Documents:
     def _get_trusted(self, trusted: dict[str, str], document_id: str | None, text: str | None) -> str:
         if text is None:
             if (found := trusted.get(document_id or "")) is None:
-                raise _refused("PERSISTED_QUERY_NOT_FOUND", "The manifest has no operation of this id.")
+                raise _refused("PERSISTED_QUERY_NOT_FOUND", "The manifest has no operation with this id.")
             return found
         if text not in self._texts:
-            raise _refused("PERSISTED_QUERY_NOT_SUPPORTED", "Only the operations of the manifest run here.")
+            raise _refused("PERSISTED_QUERY_NOT_SUPPORTED", "Only the operations of the manifest are allowed.")
         return text
 
 

@@ -1,4 +1,4 @@
-"""A document that is parsed and valid, and its operations."""
+"""Parsed and valid documents, and their operations."""
 
 from typing import Any, NamedTuple, cast
 
@@ -22,7 +22,7 @@ from .plans import ExecutionPlan
 class Operation:
     """One operation of a valid document.
 
-    It is cached with its document: its cost and its plan are made once and serve every request for it.
+    It is cached with its document, so its cost and its plan are computed once for all requests.
     """
 
     __slots__ = (
@@ -50,7 +50,7 @@ class Operation:
             for definition in node.variable_definitions or ()
             if is_leaf_type(get_named_type(cast(Any, type_from_ast(schema, cast(Any, definition.type)))))
         )
-        # The executor makes these when they are first needed.
+        # The executor computes these on first use.
         self.closed: DocumentNode | None = None
         self.cost: Cost | None = None
         self.plan: ExecutionPlan | None = None

@@ -1,4 +1,4 @@
-"""A document's definitions as lists: each fragment is visited once, however often it is spread."""
+"""Flattens a document's definitions to lists, so that each fragment is visited once however often it is spread."""
 
 from collections.abc import Iterable
 from typing import Any, NamedTuple
@@ -10,13 +10,13 @@ from graphql import (
     SelectionNode,
 )
 
-SATURATED = 1_000_000_000  # fragments spread twice a level double a number with each: it stops here
+SATURATED = 1_000_000_000  # fragments that spread others twice double a count at each level: counts stop here
 
 Definition = OperationDefinitionNode | FragmentDefinitionNode
 
 
 class Outline(NamedTuple):
-    """A definition's selections in one list, each with the place of its parent, which comes before it."""
+    """A definition's selections as one list, each with the index of its parent, which comes before it."""
 
     definition: Definition
     selections: list[tuple[SelectionNode, int | None]]
@@ -28,13 +28,13 @@ class Outline(NamedTuple):
 
     @property
     def introspects(self) -> bool:
-        """Whether it is a fragment for what is below `__schema` or `__type`."""
+        """Whether it is a fragment on an introspection type."""
         node = self.definition
         return isinstance(node, FragmentDefinitionNode) and node.type_condition.name.value.startswith("__")
 
 
 def outline_of(definition: Definition) -> Outline:
-    """The outline of an operation or a fragment, without those that it spreads."""
+    """The outline of an operation or a fragment, without the fragments that it spreads."""
     selections: list[tuple[SelectionNode, int | None]] = []
     waiting: list[tuple[Any, int | None]] = [(definition, None)]
     while waiting:
@@ -47,7 +47,7 @@ def outline_of(definition: Definition) -> Outline:
 
 
 def innermost_first(wanted: Iterable[Outline], among: Iterable[Outline]) -> list[Outline]:
-    """The wanted outlines and all that they spread, each after those that it spreads itself; cycles are cut."""
+    """The wanted outlines and all fragments that they spread, dependencies first. Cycles are cut."""
     fragments = {outline.name: outline for outline in among if outline.name}
     ordered: list[Outline] = []
     seen: set[int] = set()

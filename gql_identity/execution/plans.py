@@ -1,12 +1,12 @@
-"""Compiled plans: an operation is worked out once, and its runs then need next to nothing of graphql-core.
+"""Compiled plans: an operation is compiled once, and its runs then use almost nothing of graphql-core.
 
-A plan reads variables and arguments, calls the resolvers of the root fields as Strawberry would, and completes the
-values that they return with functions generated for the operation's selections. It covers ordinary values only.
-graphql-core takes over wherever anything else occurs (a variable of another type, an error, a null where none may be, a
-field with a resolver below the root), at that very point: a root field once resolved is not resolved again, so that a
-mutation runs once, and the answer is always the one that graphql-core gives.
+A plan reads variables and arguments, calls the resolvers of the root fields as Strawberry would, and completes their
+values with functions generated for the operation's selections. It covers ordinary values only. In all other cases (a
+variable of another type, an error, a null in a non-null place, a field with a resolver below the root) graphql-core
+takes over at that point. A resolved root field is not resolved again, so a mutation runs once. The response is always
+the one that graphql-core would give.
 
-Two root fields that are given one variable get one object: a resolver must not change its arguments.
+Two root fields with the same variable get the same object, so a resolver must not change its arguments.
 """
 
 from typing import Any, NamedTuple
@@ -37,7 +37,7 @@ from .root_fields import RootField, Run, run_concurrently, run_serially
 
 log = structlog.get_logger()
 
-MAX_VARIANTS = 16  # combinations of `@skip` and `@include` that are compiled, per operation
+MAX_VARIANTS = 16  # compiled combinations of `@skip` and `@include` for each operation
 
 
 class PlanCompiler:
@@ -50,7 +50,7 @@ class PlanCompiler:
         self.runs_left = 0  # runs that left the compiled path, for graphql-core to continue
 
     def compile(self, document: DocumentNode, operation: OperationDefinitionNode) -> "ExecutionPlan":
-        """The plan of a query or mutation of a valid document."""
+        """Make the plan of a query or mutation of a valid document."""
         return ExecutionPlan(self, document, operation)
 
 
@@ -108,7 +108,7 @@ class ExecutionPlan:
         return ExecutionResult(data, run.errors)
 
     def build(self, context: Any, inputs: dict[str, Any]) -> Any:
-        """graphql-core's executor for one run, or the errors of its variables."""
+        """Make graphql-core's executor for one run, or a list of errors if its variables are invalid."""
         name = self._operation.name
         return StrawberryGraphQLCoreExecutionContext.build(
             self._compiler.schema._schema,
@@ -140,7 +140,7 @@ class ExecutionPlan:
         return values
 
     def _root_fields(self, run: "Run") -> "tuple[RootField, ...] | None":
-        """The root fields to run; None where graphql-core runs the whole operation."""
+        """The root fields to run; None if graphql-core must run the whole operation."""
         values: Any = run.core.variable_values.coerced if run.values is None else run.values
         key = tuple([values.get(name) for name in self._conditions])
         if key in self._variants:

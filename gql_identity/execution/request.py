@@ -6,7 +6,7 @@ from ..errors import BadRequest
 
 
 class Request(NamedTuple):
-    """A GraphQL request (GraphQL over HTTP, section 5), read and checked for its form."""
+    """A GraphQL request (GraphQL over HTTP, section 5) whose form was checked."""
 
     query: str | None
     document_id: str | None  # of a persisted document: its SHA-256, or its id in the manifest
@@ -16,7 +16,7 @@ class Request(NamedTuple):
 
 
 def read_request(fields: Any) -> Request:
-    """The request that a JSON object has; raises BadRequest."""
+    """Read a request from a JSON value. Raises BadRequest."""
     if not isinstance(fields, dict):
         raise BadRequest("Send one JSON object: {query, variables, operationName}.")
     query, name, document_id = fields.get("query"), fields.get("operationName"), fields.get("documentId")

@@ -17,13 +17,13 @@ from .completion import DEFINITION, CompletionCompiler, NotCompilable, Unexpecte
 
 
 class Run:
-    """One run of a plan. `build` makes graphql-core's executor, when the run first needs it."""
+    """One run of a plan. `build` makes graphql-core's executor when the run first needs it."""
 
     left = False  # whether graphql-core did a part of it that plans do not cover
 
     def __init__(self, build: Callable[[Any, dict[str, Any]], Any], context: Any, inputs: dict[str, Any]) -> None:
         self.context = context
-        self.values: dict[str, Any] | None = None  # of the variables; None where graphql-core reads them
+        self.values: dict[str, Any] | None = None  # of the variables; None if graphql-core reads them
         self._build = build
         self._inputs = inputs
         self._core: Any = None
@@ -41,18 +41,18 @@ class Run:
 
     @property
     def errors(self) -> list[GraphQLError] | None:
-        """The errors so far; a run without graphql-core's executor has none."""
+        """The errors so far; None without any."""
         return None if self._core is None else (self._core.collected_errors.errors or None)
 
 
 class CompiledInfo(Info[Any, None]):
-    """A resolver's `info`; graphql-core's part of it is made only if the resolver reads it."""
+    """A resolver's `info`. Its graphql-core part is made only if the resolver reads it."""
 
     def __init__(self, run: Run, root: "RootField") -> None:
         self._run = run
         self._root = root
         self._field = root.definition
-        self.selections = root.selections  # cached across runs by the schema's `selected`
+        self.selections = root.selections  # a cache across runs, filled by `schema.selection.selected`
 
     @property
     def context(self) -> Any:
@@ -100,7 +100,7 @@ class RootField:
             self._generated = _unexpected
 
     def start(self, run: Run) -> Any:
-        """The field's completed value, or an awaitable of it."""
+        """Run the field; returns its completed value or an awaitable of it."""
         try:
             resolved = self._resolve(run)
             if is_awaitable(resolved):
@@ -127,7 +127,7 @@ class RootField:
             return run.core.handle_field_error(error, self._field.type, self._details, self._path)
 
     def _complete(self, run: Run, resolved: Any) -> Any:
-        """Have graphql-core complete a value that the generated function does not cover, or report its error."""
+        """Let graphql-core complete a value that the generated function does not cover, or report its error."""
         run.left = True
         return run.core.complete_value(self._field.type, self._details, self.raw_info(run), self._path, resolved, None)
 
@@ -151,14 +151,14 @@ class RootField:
         return run.core.build_resolve_info(self._field, self._nodes, self._parent, self._path)
 
     def _resolver(self, schema: Schema) -> Callable[..., Any]:
-        """The function that Strawberry would call; raises NotCompilable where it would do more than call it."""
+        """The function that Strawberry would call. Raises NotCompilable if it would do more than call it."""
         if self._nodes[0].name.value == "__typename":
             return lambda: self._parent.name
         field = self.definition
         resolver = field and field.base_resolver
         if (
             resolver is None
-            or not hasattr(self._field.resolve, "_is_default")  # replaced: it is not Strawberry's
+            or not hasattr(self._field.resolve, "_is_default")  # not Strawberry's: somebody replaced it
             or field.extensions
             or schema.schema_converter.exception_handlers
             or type(field).get_result is not StrawberryField.get_result
@@ -175,7 +175,7 @@ def _unexpected(_: Any) -> Any:
 
 
 async def run_serially(run: Run, roots: Iterable[RootField]) -> dict[str, Any]:
-    """Run the root fields of a mutation one after the other; the values by response name."""
+    """Run the root fields of a mutation one after the other; returns the values by response name."""
     data = {}
     for root in roots:
         value = root.start(run)
@@ -184,9 +184,9 @@ async def run_serially(run: Run, roots: Iterable[RootField]) -> dict[str, Any]:
 
 
 async def run_concurrently(run: Run, roots: Iterable[RootField]) -> dict[str, Any]:
-    """Run the root fields of a query at once; the values by response name.
+    """Run the root fields of a query concurrently; returns the values by response name.
 
-    As in graphql-core they start in their order, and an error that fails the whole cancels those under way.
+    As in graphql-core they start in their order, and an error that fails the whole operation cancels the others.
     """
     data: dict[str, Any] = {}
     pending = []
