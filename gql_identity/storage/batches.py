@@ -1,4 +1,4 @@
-"""Calls that are made at one moment share one round trip to the database."""
+"""Calls that are made in the same turn of the event loop share one round trip to the database."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
@@ -14,10 +14,10 @@ Outcome = TypeVar("Outcome")
 def batch_loader(
     run_batch: Callable[[list[Call]], Awaitable[Any]], max_batch_size: int | None = None
 ) -> "DataLoader[Call, Outcome]":
-    """A loader that gathers the calls of one turn of the event loop; nothing is cached.
+    """A loader that batches the calls of one turn of the event loop. It caches nothing.
 
-    `run_batch` returns an outcome for each call, in their order; an exception among them is raised to its call. Each
-    caller waits no longer than the deadline of its own request; the batch itself has the database's.
+    `run_batch` returns an outcome for each call, in order; an exception among them is raised to its caller. A caller
+    waits until the deadline of its own request at most; the batch itself has the database's timeout.
     """
 
     async def run(calls: list[Call]) -> Any:

@@ -17,16 +17,16 @@ log = structlog.get_logger()
 
 
 class KeyEvent(NamedTuple):
-    """An insert, a delete, or an update of the state, and the key after it; a deleted key as it last was."""
+    """An insert, a delete, or an update of the state, with the key's document after it (before it for a delete)."""
 
     operation: str
     document: Document
 
 
 async def watch_keys(database: Database, fields: Iterable[str]) -> AsyncGenerator[KeyEvent | None, None]:
-    """The events of all keys from now on, with these stored fields; None while nothing happens.
+    """Yield the events of all keys from now on, with these stored fields, and None while there are none.
 
-    The first item means that the stream is open: later changes are not missed. Raises Unavailable when it ends.
+    The first item means that the stream is open: no later change is missed. Raises Unavailable when the stream ends.
     """
     try:
         async with database.api_keys.watch(
@@ -48,8 +48,8 @@ async def watch_keys(database: Database, fields: Iterable[str]) -> AsyncGenerato
 
 
 def _pipeline(fields: Iterable[str]) -> list[Document]:
-    # Deletes and updates carry the document before the change, so the owner of a deleted key is known. The projection
-    # keeps digests out.
+    # Events have the document before the change, so the owner of a deleted key is known. The projection leaves out
+    # digests.
     return [
         {
             "$match": {
@@ -71,7 +71,7 @@ def _pipeline(fields: Iterable[str]) -> list[Document]:
 
 
 def _key_event(event: Any) -> KeyEvent | None:
-    """What the driver's event says; None where the database no longer has the key's document."""
+    """Convert an event of the driver; None if the database no longer has the key's document."""
     document = event.get("fullDocument") or event.get("fullDocumentBeforeChange")
     if document is None:
         return None

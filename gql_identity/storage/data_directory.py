@@ -1,15 +1,15 @@
-"""The data directory of the embedded database: its files, who may use them, and which of them belong together.
+"""The data directory of the embedded database: its files, their permissions, and checks that they belong together.
 
     data/             the engine's files
     embedded.json     address, user and password, for commands that run beside the service
     embedded.log      the engine's messages since its last start
-    lock              locked while a service runs here; holds that service's process id
-    secantusd.toml    the engine's configuration, empty, so that it reads no other of this machine
-    pepper            the pepper of its keys' digests
+    lock              locked while a service runs here; contains its process id
+    secantusd.toml    the engine's configuration: empty, so that the engine reads no other one on this machine
+    pepper            the pepper of the keys' digests
     admin-key         the first key
 
-Every file has mode 0600. The directory and its files belong to the user that the service runs as, nobody else may write
-to them or read a secret, and none is a symbolic link.
+Every file has mode 0600. The directory and its files belong to the user that runs the service. Nobody else may write to
+them or read a secret, and none is a symbolic link.
 """
 
 import json
@@ -38,21 +38,21 @@ _RECORD_TYPES: dict[str, Any] = {
     "password": str,
     "pid": int,
 }
-# In data/ while the first start makes it: such data holds nothing yet, and only such data may be removed.
+# Marks data/ during the first start. Marked data is still empty of keys; only marked data may be removed.
 _FIRST_START = "first-start"
-# Without one of these the engine would make a new database beside the other files.
+# If one of these were missing, the engine would create a new database beside the other files.
 _ENGINE_FILES = ("WiredTiger", "WiredTiger.turtle", "WiredTiger.wt", "secantus_collections.wt", "secantus_users.wt")
 _NEW_DATABASE = "To begin with a new database, move embedded.json, pepper and admin-key away"
 
 
 def prepare(directory: Path) -> None:
-    """Make the directory, for its owner alone, and check who may use it; raises StartError and OSError.
+    """Make the directory with mode 0700 and check its permissions. Raises StartError and OSError.
 
-    A directory that holds something may serve others too, so its mode stays unless others may write to it.
+    An existing directory may have other uses too, so its mode is not changed; others must not be able to write to it.
     """
     for missing in reversed([path for path in (directory, *directory.parents) if not path.exists()]):
         missing.mkdir(exist_ok=True)
-        missing.chmod(0o700)  # whatever the umask is
+        missing.chmod(0o700)  # independent of the umask
     _check_owner(directory, directory)
     status = directory.stat()
     if not any(directory.iterdir()):
@@ -96,14 +96,14 @@ def _check_owner(directory: Path, path: Path) -> None:
 
 
 def take_lock(directory: Path) -> int:
-    """A descriptor that locks the directory until it is closed; raises StartError while a service runs here."""
+    """Lock the directory until the returned descriptor is closed. Raises StartError while a service runs here."""
     lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     os.fchmod(lock, 0o600)
     for attempt in range(8):
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            # `is_locked` may hold it for a moment, or a killed service may not be quite gone.
+            # `is_locked` may hold the lock for a moment, or a killed service may still be ending.
             time.sleep(0.01 * attempt)
         else:
             os.truncate(lock, 0)
@@ -115,12 +115,12 @@ def take_lock(directory: Path) -> int:
 
 
 def is_locked(directory: Path) -> bool:
-    """Whether a service runs here; raises OSError where the lock cannot be read."""
+    """Whether a service runs here. Raises OSError if the lock cannot be read."""
     if sys.platform == "win32" or not (directory / "lock").exists():
         return False
     with (directory / "lock").open("rb") as lock:
         try:
-            # A shared lock, released at once: it succeeds where nobody holds the other kind.
+            # A shared lock, released at once: it succeeds only if no service holds the exclusive lock.
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
             return True
@@ -128,7 +128,7 @@ def is_locked(directory: Path) -> bool:
 
 
 def open_private(path: Path, flags: int) -> Any:
-    """A file open for reading and writing, with mode 0600 whatever the umask is; follows no link."""
+    """Open a file for reading and writing, with mode 0600 whatever the umask; does not follow symbolic links."""
     flags |= os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
     file = os.fdopen(os.open(path, flags, 0o600), "r+b", buffering=0)
     os.fchmod(file.fileno(), 0o600)
@@ -136,14 +136,14 @@ def open_private(path: Path, flags: int) -> Any:
 
 
 def write_engine_configuration(directory: Path) -> None:
-    """Make the engine's configuration, which must be empty; raises StartError where it is not."""
+    """Make the engine's configuration file. Raises StartError if an existing one is not empty."""
     with open_private(directory / "secantusd.toml", 0) as file:
         if file.read(1):
             raise StartError(unusable(directory, "secantusd.toml must be empty: the service sets all options itself"))
 
 
 def find_record(directory: Path) -> dict[str, Any] | None:
-    """The content of embedded.json; None where there is none. Raises StartError where it cannot be used."""
+    """The content of embedded.json; None if it does not exist. Raises StartError if it cannot be used."""
     try:
         record = json.loads(_read(directory / "embedded.json"))
         record = {name: record[name] for name in _RECORD_TYPES}
@@ -159,7 +159,7 @@ def find_record(directory: Path) -> dict[str, Any] | None:
 
 
 def write_record(directory: Path, record: dict[str, Any]) -> None:
-    """Replace embedded.json atomically; returns once it would survive a power cut: without it the data is lost."""
+    """Replace embedded.json atomically; returns when it is on disk, since the data is lost without it."""
     _replace(directory / "embedded.json", json.dumps(record))
 
 
@@ -173,9 +173,9 @@ def database_uri(record: dict[str, Any]) -> str:
 
 
 def is_first_start(directory: Path, record: dict[str, Any] | None) -> bool:
-    """Whether no database was ever completed here; raises StartError where the files do not belong together.
+    """Whether no first start was completed here. Raises StartError if the files do not belong together.
 
-    A first start that was interrupted has left a record that is not complete, and data that holds nothing.
+    An interrupted first start leaves an incomplete record, and marked data without keys.
     """
     data = directory / "data"
     names = {path.name for path in data.iterdir()} if data.is_dir() else set()
@@ -197,22 +197,22 @@ def is_first_start(directory: Path, record: dict[str, Any] | None) -> bool:
             unusable(directory, "embedded.json does not belong to the database in data/: restore the one that does")
         )
     for name in ("admin-key", "pepper"):
-        # The first start makes the pepper before the record is complete.
+        # The first start writes the pepper before it completes the record.
         if (directory / name).exists() and not (name == "pepper" and record is not None):
             lost = (
                 "data/ and embedded.json are missing" if record is None else "data/ and its embedded.json are missing"
             )
-            raise StartError(unusable(directory, f"{name} is there, but {lost}: restore both. {_NEW_DATABASE}"))
+            raise StartError(unusable(directory, f"{name} exists, but {lost}: restore both. {_NEW_DATABASE}"))
     return True
 
 
 def begin_first_start(directory: Path) -> None:
-    """Make data/ anew and mark it as data that holds nothing yet."""
+    """Empty data/ and mark it as data of an unfinished first start."""
     data = directory / "data"
     data.mkdir(mode=0o700, exist_ok=True)
     data.chmod(0o700)
     for path in data.iterdir():
-        # The mark goes last: a removal that is interrupted is continued by the next start.
+        # Keep the mark, so that the next start continues an interrupted removal.
         if path.name != _FIRST_START:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
     with open_private(data / _FIRST_START, 0) as mark:
@@ -221,12 +221,12 @@ def begin_first_start(directory: Path) -> None:
 
 
 def end_first_start(directory: Path) -> None:
-    """Remove the mark: from now on data/ is never removed."""
+    """Remove the mark: from now on data/ is never emptied."""
     (directory / "data" / _FIRST_START).unlink(missing_ok=True)
 
 
 def get_pepper(directory: Path) -> str:
-    """The pepper of the embedded database; raises StartError where it is missing or cannot be one."""
+    """The pepper of the embedded database. Raises StartError if it is missing or invalid."""
     try:
         pepper = _read(directory / "pepper").strip()
         check_pepper(pepper)
@@ -244,7 +244,7 @@ def get_pepper(directory: Path) -> str:
 
 
 def make_pepper(directory: Path) -> None:
-    """Make the pepper of a new database, unless an interrupted first start has made it."""
+    """Make the pepper of a new database, unless an interrupted first start made it already."""
     if not (directory / "pepper").exists():
         _replace(directory / "pepper", secrets.token_hex(32))
 

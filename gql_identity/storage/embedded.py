@@ -1,4 +1,4 @@
-"""The embedded database: a MongoDB-protocol server that runs as a child of this process and ends with it."""
+"""The embedded database: a server of the MongoDB protocol that runs as a child process and ends with this process."""
 
 import logging
 import os
@@ -25,27 +25,27 @@ logger = logging.getLogger(__name__)
 _USER = "identity"
 _READY_SECONDS = 30.0
 _CLEAR_SECONDS = 5.0
-_STOP_SECONDS = 1.5  # of the 10 that a stop may take; the kill that follows loses no acknowledged write
+_STOP_SECONDS = 1.5  # before a kill, which loses no acknowledged write; a stop may take 10 in all
 _ANSWER_MS = 10_000
-_STEADY_SECONDS = 1.0  # a child that ran for so long had started, so the next restart is quick again
-_MESSAGE_BYTES = 1_000_000  # of the child's log, read at once
+_STEADY_SECONDS = 1.0  # a child that ran this long counts as started: the next restart does not wait longer
+_MESSAGE_BYTES = 1_000_000  # read at once from the child's log
 _CHECK_SECONDS = 0.5  # between two checks of the child's log
-_MUST_RESTART = b"WT_PANIC"  # the engine's word for a failure that only a restart clears
+_MUST_RESTART = b"WT_PANIC"  # in the engine's log: a failure that only a restart clears
 _RESTART_SECONDS = (0.1, 2.0)  # the first wait before a restart, and the longest
-# Temporary failures: another process took the port, or the child of a killed service has not ended yet.
+# Temporary failures: another process took the port, or the child of a killed service is still running.
 _TEMPORARY = ("failed to bind", "already being managed by another process")
 _STOPPED = "The embedded database was stopped before it had started."
 _TAMPERED = (
-    "Another process wrote to the embedded database in {} before it had a password, or the database did not end in "
-    "order. Nothing of it is used: start again to make a new one."
+    "Another process may have written to the embedded database in {} before its password was set, or the database did "
+    "not end cleanly. It is discarded: start again to make a new one."
 )
 
 
 class EmbeddedDatabase:
     """The database's child process; a context manager.
 
-    Entering returns once the database answers, and raises StartError where it cannot start. A child that ends is
-    started again on the same port; leaving stops it. On Linux the child ends however this process ends.
+    Entering returns when the database responds, and raises StartError if it cannot start. A child that ends is
+    restarted on the same port; leaving stops it. On Linux the child ends even if this process is killed.
     """
 
     uri: str
@@ -57,20 +57,20 @@ class EmbeddedDatabase:
         self._own_pepper = own_pepper
         self._lock: int | None = None
         self._child: subprocess.Popen[bytes] | None = None
-        # Held open: log rotation may move or delete the file meanwhile.
+        # Keep the file open, as log rotation may move or delete it.
         self._log: Any = None
         self._log_start = 0  # the length of the log when the child started
-        self._checked_to = 0  # the part of the log that was searched for a failure
+        self._checked_to = 0  # the log up to this offset was searched for a failure
         self._failure: BaseException | None = None
         self._started = threading.Event()
         self._stopping = threading.Event()
-        self._spawning = threading.Lock()  # so that no child starts after `stop` has looked for one
-        # Linux ends the child when the thread that made it ends, so one long-lived thread makes every child.
+        self._spawning = threading.Lock()  # prevents the start of a child after `stop` looked for one
+        # Linux ends a child when the thread that started it ends, so one long-lived thread starts every child.
         self._thread = threading.Thread(target=self._run, name="embedded-database", daemon=True)
 
     def __enter__(self) -> Self:
         if sys.platform == "win32":
-            raise StartError("The embedded database runs on Linux and macOS: name a MongoDB with --mongo-uri.")
+            raise StartError("The embedded database runs only on Linux and macOS: give a MongoDB with --mongo-uri.")
         self._binary = find_binary()
         try:
             data_directory.prepare(self._directory)
@@ -98,7 +98,7 @@ class EmbeddedDatabase:
         return None if self._child is None else self._child.pid
 
     def stop(self) -> None:
-        """End the child within seconds, whatever it is doing; does nothing once it has ended."""
+        """Stop the child within seconds, by a kill if needed. Does nothing if it has ended."""
         with self._spawning:
             self._stopping.set()
         end(self._child, _STOP_SECONDS)
@@ -122,7 +122,7 @@ class EmbeddedDatabase:
         self._keep_running(port)
 
     def _start(self) -> int:
-        """Start the child and return its port once it answers."""
+        """Start the child and return its port when it responds."""
         record = data_directory.find_record(self._directory)
         is_first = data_directory.is_first_start(self._directory, record)
         if self._own_pepper and not is_first:
@@ -130,7 +130,7 @@ class EmbeddedDatabase:
         open_private(self._directory / "embedded.log", os.O_TRUNC).close()
         if record is None or is_first:
             record = {"complete": False, "host": HOST, "username": _USER, "password": secrets.token_urlsafe(32)}
-        # The port of an earlier start is no longer valid, and this start has none yet.
+        # The port of an earlier start is stale, and this start has none yet.
         record |= {"port": None, "pid": os.getpid()}
         data_directory.write_record(self._directory, record)
         if is_first:
@@ -143,11 +143,11 @@ class EmbeddedDatabase:
                 made_by_others = set(client.list_database_names()) - {"admin", "config", "local"}
         except OperationFailure as error:
             raise StartError(
-                f"The embedded database in {self._directory} does not let us in: embedded.json does not belong to "
+                f"The embedded database in {self._directory} refuses the password: embedded.json does not belong to "
                 f"data/. Restore the one that does. ({error.details and error.details.get('errmsg')})"
             ) from error
         except PyMongoError as error:
-            raise StartError(f"The embedded database in {self._directory} does not answer: {error}") from error
+            raise StartError(f"The embedded database in {self._directory} does not respond: {error}") from error
         if made_by_others and is_first:
             raise StartError(_TAMPERED.format(self._directory))
         if is_first and self._own_pepper:
@@ -158,7 +158,7 @@ class EmbeddedDatabase:
         return port
 
     def _make_user(self, password: str) -> None:
-        """Make the only user, on an engine that asks nobody for a password meanwhile."""
+        """Create the only user. Until then the engine accepts connections without a password."""
         port = self._launch()
         try:
             with MongoClient[dict[str, Any]](HOST, port, directConnection=True, timeoutMS=_ANSWER_MS) as client:
@@ -166,8 +166,8 @@ class EmbeddedDatabase:
         except PyMongoError as error:
             raise StartError(f"The embedded database could not be given a password: {error}") from error
         end(self._child, _READY_SECONDS)
-        # The engine lists users of one named database only, so it cannot tell which others were made meanwhile. Its
-        # file of users, complete after an orderly end, can.
+        # The engine lists the users of one database only, so it cannot show whether others were created meanwhile. Its
+        # file of users, complete after a clean stop, can.
         users = (self._directory / "data" / "secantus_users.wt").read_bytes().count(b"\x03credentials\x00")
         if self._child is None or self._child.returncode != 0 or users != 1:
             raise StartError(_TAMPERED.format(self._directory))
@@ -179,7 +179,7 @@ class EmbeddedDatabase:
             port = free_port()
             child = self._spawn(port, *flags)
             while child.poll() is None and time.monotonic() < begun + _READY_SECONDS:
-                # The engine itself must say that it has the port: another process there would be sent the password.
+                # The engine itself must log that it has the port: another process on it would get the password.
                 if f"listening on {HOST}:{port}\n" in self._messages():
                     return port
                 if self._stopping.wait(0.02):
@@ -190,11 +190,11 @@ class EmbeddedDatabase:
             self._stopping.wait(0.1)
 
     def _spawn(self, port: int, *flags: str) -> subprocess.Popen[bytes]:
-        """Make the child; raises StartError once this database was told to stop, and OSError."""
+        """Start the child process. Raises StartError after `stop`, and OSError."""
         with self._spawning:
             if self._stopping.is_set():
                 raise StartError(_STOPPED)
-            # The engine does not need our settings, and the pepper is one of them.
+            # The engine must not inherit the settings, which include the pepper.
             hidden = ("SECANTUS_", "GQL_IDENTITY_")
             environment = {name: value for name, value in os.environ.items() if not name.startswith(hidden)}
             if self._log is not None:
@@ -214,9 +214,9 @@ class EmbeddedDatabase:
             return self._child
 
     def _keep_running(self, port: int) -> None:
-        """Start the child again whenever it ends, until told to stop; whatever fails is tried again after a pause.
+        """Restart the child whenever it ends, until `stop`. Every failure is retried after a pause.
 
-        If this thread ended, Linux would end the child with it, and nothing would start another.
+        This thread must not end early: Linux would end the child with it, and nothing would restart it.
         """
         shortest, longest = _RESTART_SECONDS
         pause = shortest
@@ -229,16 +229,16 @@ class EmbeddedDatabase:
                 if self._stopping.is_set():
                     return
                 logger.warning(
-                    "The embedded database ended with code %d and is started again (see embedded.log).", code
+                    "The embedded database ended with code %d and is being restarted (see embedded.log).", code
                 )
                 if self._stopping.wait(pause):
                     return
                 self._spawn(port, "--auth")
-            except StartError:  # told to stop
+            except StartError:  # stopped
                 return
             except Exception as error:
                 with suppress(Exception):
-                    logger.warning("The embedded database could not be started again: %s. Trying again.", error)
+                    logger.warning("The embedded database could not be restarted: %s. Trying again.", error)
                 self._stopping.wait(pause)
             pause = min(2 * pause, longest)
 
@@ -249,12 +249,12 @@ class EmbeddedDatabase:
         while True:
             with suppress(subprocess.TimeoutExpired):
                 return child.wait(_CHECK_SECONDS)
-            # After such a failure, as on a full disk, it refuses everything and does not end by itself.
+            # After such a failure, for example a full disk, the engine refuses everything but does not exit.
             if self._has_failed():
                 child.kill()
 
     def _has_failed(self) -> bool:
-        if os.fstat(self._log.fileno()).st_size < self._checked_to:  # log rotation has emptied it
+        if os.fstat(self._log.fileno()).st_size < self._checked_to:  # log rotation emptied the file
             self._checked_to = 0
         begin = max(0, self._checked_to - len(_MUST_RESTART))
         added = os.pread(self._log.fileno(), _MESSAGE_BYTES, begin)
@@ -266,15 +266,15 @@ class EmbeddedDatabase:
 
     def _failed(self) -> str:
         code = None if self._child is None else self._child.poll()
-        outcome = f"did not answer within {_READY_SECONDS:.0f} s" if code is None else f"ended with code {code}"
+        outcome = f"did not respond within {_READY_SECONDS:.0f} s" if code is None else f"ended with code {code}"
         messages = "\n".join(f"  {line}" for line in self._messages().splitlines()[-20:])
-        return f"The embedded database in {self._directory} {outcome}. It said:\n{messages or '  nothing'}"
+        return f"The embedded database in {self._directory} {outcome}. Its log:\n{messages or '  empty'}"
 
 
 def running_uri(data_dir: Path) -> str | None:
-    """The URI, with its password, of the database that a running service holds on this directory.
+    """The URI, with password, of the embedded database of a service that runs on this directory.
 
-    None where no service runs, or one is still starting. Raises StartError where we may not read its files.
+    None if no service runs or it is still starting. Raises StartError if its files may not be read.
     """
     directory = data_dir.absolute()
     try:

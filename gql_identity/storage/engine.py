@@ -14,12 +14,12 @@ HOST = "127.0.0.1"
 
 _DISTRIBUTION = "secantusdb"
 _BINARY = "secantusdb.scripts/secantusd-rs"
-# Below the ports of outgoing connections: after a crash none of those can occupy ours.
+# Below the range of outgoing connections, so that none of those takes the port after a crash.
 _PORTS = range(10_240, 30_000)
 _PR_SET_PDEATHSIG = 1
 _SIGKILL = 9
 
-# The child runs this until it becomes the engine. `preexec_fn` would do the same, but is unsafe with threads.
+# The child runs this before it executes the engine. `preexec_fn` would do the same, but is unsafe with threads.
 _LAUNCHER = f"""
 import os, sys
 if sys.platform == "linux":
@@ -32,7 +32,7 @@ os.execv(sys.argv[2], sys.argv[2:])
 
 
 def find_binary() -> Path:
-    """The engine's path, found without importing its package, which is under the GPL."""
+    """The engine's path, found without importing its package, whose licence is the GPL."""
     try:
         binary = Path(str(importlib.metadata.distribution(_DISTRIBUTION).locate_file(_BINARY)))
     except importlib.metadata.PackageNotFoundError:
@@ -40,7 +40,7 @@ def find_binary() -> Path:
     if binary is None or not os.access(binary, os.X_OK):
         raise StartError(
             "The embedded database is not installed: run pip install 'gql-identity[embedded]'. Where that finds no "
-            "wheel for this platform or version of Python, name a MongoDB with --mongo-uri."
+            "wheel for this platform or version of Python, give a MongoDB with --mongo-uri."
         )
     return binary.resolve()
 
@@ -69,7 +69,7 @@ def free_port() -> int:
 
 
 def end(child: subprocess.Popen[bytes] | None, patience_seconds: float) -> None:
-    """Ask a child to end, and kill it when the patience is over."""
+    """Ask a child process to end, and kill it after the timeout."""
     if child is None:
         return
     child.terminate()

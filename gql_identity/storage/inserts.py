@@ -1,6 +1,6 @@
-"""Batched inserts: the keys that all requests insert at one moment are one write.
+"""Batched inserts: the keys that requests insert in the same turn of the event loop are one write.
 
-A write returns when it is on disk, or on a majority of disks, and that takes as long for many keys as for one.
+A write returns when it is on disk, or on a majority of disks. That takes as long for many keys as for one.
 """
 
 import structlog
@@ -11,14 +11,14 @@ from ..errors import Unavailable
 from .batches import batch_loader
 from .database import Database, Document
 
-MAX_BATCH = 100  # keys of one write
+MAX_BATCH = 100  # keys in one write
 _DUPLICATE_KEY = 11000
 
 log = structlog.get_logger()
 
 
 class BatchedInserts:
-    """Inserts of keys; those of one moment are one write."""
+    """Inserts keys, batching those of the same turn of the event loop."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -26,9 +26,9 @@ class BatchedInserts:
         self._loader: DataLoader[Document, None] = batch_loader(self._insert_batch, MAX_BATCH)
 
     async def insert(self, document: Document) -> None:
-        """Insert a key, whose id is new; done when a majority has it.
+        """Insert a key with a new id; returns when a majority has it.
 
-        Raises what `Database.run` does; after Unavailable and DeadlineExceeded the key may exist or not.
+        Raises what `Database.run` does; after Unavailable or DeadlineExceeded the key may or may not exist.
         """
         await self._loader.load(document)
 
@@ -43,17 +43,17 @@ class BatchedInserts:
             _log_sent_twice(documents[0])
         except BulkWriteError as error:
             if error.details["writeConcernErrors"]:
-                raise Unavailable("The database did not confirm the write. Look whether the key is there.") from None
+                raise Unavailable("The database did not confirm the write. Check whether the key exists.") from None
             for failed in error.details["writeErrors"]:
                 if failed["code"] == _DUPLICATE_KEY:
                     _log_sent_twice(documents[failed["index"]])
                 else:
-                    # Not `error` itself: its text holds every document of the batch.
+                    # Not `error` itself: its text contains every document of the batch.
                     outcomes[failed["index"]] = OperationFailure(failed["errmsg"], failed["code"])
         return outcomes
 
 
 def _log_sent_twice(document: Document) -> None:
-    # The id is new, so this very key exists already: the connection was lost after the insert, the driver sent it
-    # again, and a database that has just been restarted no longer recognises the retry.
+    # The id is new, so the existing key is this one: the connection was lost after the insert, the driver sent it
+    # again, and a database that has just restarted does not recognise the retry.
     log.info("a create was sent twice and made once", api_key_id=document["_id"])

@@ -1,4 +1,4 @@
-"""Write when keys were last used: kept in memory and written in batches, so that no request waits for it."""
+"""Records when keys were last used, in memory, and writes it in batches, so that no request waits for it."""
 
 import asyncio
 import time
@@ -12,13 +12,13 @@ from ..errors import ServiceError, Unavailable
 from .database import Database
 
 FLUSH_SECONDS = 2.0  # between two writes
-MIN_INTERVAL_SECONDS = 60.0  # between two writes of one key's last use, for a worker
+MIN_INTERVAL_SECONDS = 60.0  # between two writes of one key's last use by one worker
 
 log = structlog.get_logger()
 
 
 class LastUses:
-    """Last uses that are not written yet, and digests that a use moves to the current pepper."""
+    """Last uses that are not written yet, and new digests, under the current pepper, of keys that were used."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -27,17 +27,17 @@ class LastUses:
         self._moves: dict[str, tuple[str, bytes]] = {}  # by key id: domain and digest under the current pepper
 
     def record(self, key_id: str, domain_id: str) -> None:
-        """Record that a key is used now."""
+        """Record that a key was used now."""
         self._uses[key_id] = (domain_id, datetime.now(UTC))
 
     def move_digest(self, key_id: str, domain_id: str, digest: bytes) -> None:
-        """Record the digest that a key shall have from now on."""
+        """Record a key's new digest, to be written."""
         self._moves[key_id] = (domain_id, digest)
 
     async def write(self, *, everything: bool = False) -> None:
-        """Write all that is due: a key's use at most once a minute, unless `everything`.
+        """Write what is due: each key's use at most once a minute, unless `everything`.
 
-        Raises what `Database.run` does; then all of it is kept for the next write.
+        Raises what `Database.run` does; nothing is lost then, and the next write includes it.
         """
         now = time.monotonic()
         self._written = {key_id: at for key_id, at in self._written.items() if now - at < MIN_INTERVAL_SECONDS}
@@ -60,9 +60,9 @@ class LastUses:
             self._uses = due | self._uses
             self._moves = moves | self._moves
             if isinstance(error, BulkWriteError):
-                # Not `error` itself, whose text has the digests.
+                # Not `error` itself: its text contains digests.
                 codes = sorted({failed["code"] for failed in error.details["writeErrors"]})
-                raise Unavailable(f"The database refused the write of uses with the codes {codes}.") from None
+                raise Unavailable(f"The database refused to write last uses, with the error codes {codes}.") from None
             raise
         self._written.update(dict.fromkeys(due, now))
 
@@ -73,6 +73,6 @@ class LastUses:
             try:
                 await self.write()
             except ServiceError as error:
-                log.warning("uses not written, kept for later", reason=error.message)
+                log.warning("last uses not written, kept for the next write", reason=error.message)
             except Exception:
-                log.exception("uses not written, kept for later")
+                log.exception("last uses not written, kept for the next write")

@@ -1,4 +1,4 @@
-"""The one-time code of the link to GraphiQL that `serve` prints, so that no secret is in an address."""
+"""The one-time code in the link to GraphiQL that `serve` prints, so that no secret is in a URL."""
 
 import secrets
 from datetime import UTC, datetime, timedelta
@@ -7,18 +7,18 @@ from ..secret import digest
 from .database import Database
 
 VALID_FOR = timedelta(hours=1)
-_ID = "sign-in-code"  # of its document in `meta`: there is one code at most
+_ID = "sign-in-code"  # of its document in `meta`, so at most one code exists
 
 
 class SignInCodes:
-    """The code that is valid now. The database holds its digest alone."""
+    """The valid code, if any. The database stores only its digest."""
 
     def __init__(self, database: Database, pepper: str) -> None:
         self._database = database
         self._pepper = pepper
 
     async def replace(self) -> str:
-        """A new code of 128 random bits, valid for an hour; an earlier one ends.
+        """Make a new code of 128 random bits, valid for an hour. Earlier codes become invalid.
 
         Raises what `Database.run` does.
         """
@@ -28,7 +28,7 @@ class SignInCodes:
         return code
 
     async def redeem(self, code: str) -> bool:
-        """Whether the code is valid; it never is again. Atomic: of several workers one redeems it.
+        """Use up a code; returns whether it was valid. Atomic: only one of several workers can redeem it.
 
         Raises what `Database.run` does.
         """

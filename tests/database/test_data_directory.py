@@ -100,9 +100,9 @@ def test_data_without_its_journal_is_refused(directory: Path) -> None:
 def test_a_pepper_or_a_first_key_alone_is_refused(directory: Path) -> None:
     (directory / "embedded.json").unlink()
     emptied(directory)
-    assert "admin-key is there, but data/ and embedded.json are missing: restore both." in refusal(directory)
+    assert "admin-key exists, but data/ and embedded.json are missing: restore both." in refusal(directory)
     (directory / "admin-key").unlink()
-    assert "pepper is there, but data/ and embedded.json are missing: restore both." in refusal(directory)
+    assert "pepper exists, but data/ and embedded.json are missing: restore both." in refusal(directory)
 
 
 def test_a_record_of_an_interrupted_start_beside_a_database_is_refused(directory: Path) -> None:
@@ -110,7 +110,7 @@ def test_a_record_of_an_interrupted_start_beside_a_database_is_refused(directory
     (directory / "embedded.json").write_text(json.dumps(record | {"complete": False}))
     assert "embedded.json does not belong to the database in data/: restore the one that does." in refusal(directory)
     emptied(directory)
-    assert "admin-key is there, but data/ and its embedded.json are missing" in refusal(directory)
+    assert "admin-key exists, but data/ and its embedded.json are missing" in refusal(directory)
 
 
 @pytest.mark.parametrize(
@@ -235,7 +235,7 @@ def test_another_directory_s_record_is_refused(directory: Path, tmp_path: Path) 
         pass
     shutil.copy(tmp_path / "other" / "embedded.json", directory / "embedded.json")
     with (
-        pytest.raises(StartError, match=r"does not let us in: embedded\.json does not belong to data/\. Restore"),
+        pytest.raises(StartError, match=r"refuses the password: embedded\.json does not belong to data/\. Restore"),
         EmbeddedDatabase(directory),
     ):
         pass

@@ -177,7 +177,7 @@ def test_a_killed_child_is_back_on_the_same_port_with_its_data_within_two_second
         assert read(uri) == {"kept"}
     # The better of the two, since a machine busy with other tests may be slow once.
     assert min(took) < 2
-    assert [record.levelname for record in caplog.records if "started again" in record.message] == ["WARNING"] * 2
+    assert [record.levelname for record in caplog.records if "being restarted" in record.message] == ["WARNING"] * 2
 
 
 def test_a_write_that_was_acknowledged_survives_a_kill(made: Path) -> None:
@@ -291,7 +291,7 @@ def test_data_whose_password_is_missing_is_refused_and_kept(made: Path) -> None:
 def test_a_password_that_is_not_the_database_s_is_refused(made: Path) -> None:
     record = json.loads((made / "embedded.json").read_bytes())
     (made / "embedded.json").write_text(json.dumps(record | {"password": "another"}))
-    with pytest.raises(StartError, match="does not let us in"), EmbeddedDatabase(made):
+    with pytest.raises(StartError, match="refuses the password"), EmbeddedDatabase(made):
         pass
 
 

@@ -73,7 +73,7 @@ def test_without_a_free_descriptor_the_restart_is_tried_until_it_works(tmp_path:
             assert zombies_of(service.process.pid) == []
         wait_until(lambda: readiness(connection)[0] == 200, RECOVERY_SECONDS)
         assert service.get(made["apiKeyId"])["userId"] == "u"
-        assert "could not be started again" in service.err
+        assert "could not be restarted" in service.err
         assert "Traceback" not in service.err
         assert service.stop() == 0
 
@@ -111,7 +111,7 @@ def test_a_log_that_goes_while_it_serves_changes_nothing(tmp_path: Path, then: s
         assert service.create()
         before.signal(signal.SIGKILL)
         if then == "made a directory":
-            wait_until(lambda: "could not be started again" in service.err, 5)
+            wait_until(lambda: "could not be restarted" in service.err, 5)
             log.rmdir()
         wait_until(lambda: ended_and_replaced(service, before), RECOVERY_SECONDS)
         service.wait_until_ready(RECOVERY_SECONDS)
