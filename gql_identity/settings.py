@@ -120,7 +120,7 @@ class Settings(BaseSettings):
     )
     max_stages: int = Field(20, ge=1, le=1_000, description="The most stages in one statistic.")
     max_gathered_values: int = Field(
-        20_000,
+        5_000,
         ge=1,
         le=10_000_000,
         description="The most values that `push` and `add_to_set` may gather in one statistic: keys times fields.",

@@ -179,7 +179,7 @@ def test_any_name_format_or_number_is_an_answer_or_a_refusal(
         ("regex", "(x+x+)+y"),
         ("regex", "(.*)(.*)(.*)(.*)(.*)(.*)(.*)(.*)(.*)(.*)[^a]$"),
         ("regex", "(a|aa)+$"),
-        ("regex", "a{0,250}a{0,250}a{0,250}$"),
+        ("regex", "a{0,160}a{0,160}a{0,160}$"),
         ("contain_in", [f"word{number:04}" for number in range(1000)]),
         ("regex_in", [f"(a+)+{number}$" for number in range(100)]),
     ],
@@ -197,7 +197,7 @@ def test_an_attempt_is_harmless_and_quick(stored: Collection[Any], operator: str
         stored.delete_one({"_id": long["_id"]})
 
 
-@pytest.mark.parametrize("pattern", [r".{249}a", r"(?:(?:[^a]{4}){4}){12}", r"(?:a{30}){29}", r"[Ā-￿]{240}"])
+@pytest.mark.parametrize("pattern", [r".{41}a", r"(?:(?:[^a]{4}){2}){4}", r"(?:a{30}){15}", r"[Ā-￿]{40}"])
 def test_a_pattern_of_the_most_work_is_one_of_the_database(stored: Collection[Any], pattern: str) -> None:
     condition = APIKeyCondition(key="user_id", operator=APIKeyOperator.REGEX, value=JSON(pattern))
     assert listed(stored, APIKeyListQuery(filter=[condition])) == []

@@ -96,7 +96,7 @@ async def test_a_list_that_was_given_up_keeps_its_slot_until_the_database_has_en
 async def test_seventy_lists_of_one_user_leave_a_neighbours_point_reads_fast(api: Api, settings: Settings) -> None:
     attacker, victim = await api.make("USER", "d1", "u1"), await api.make("USER", "d2", "u2")
     store(settings, "d1", "u1", 3_000, "ab" * 100)
-    query = {"filter": [{"k": "name", "v": ".{200}z", "o": "REGEX"}]}
+    query = {"filter": [{"k": "name", "v": ".{41}z", "o": "REGEX"}]}
     asked = {"i": {"domainId": "d1", "query": query}}
     lists = [asyncio.create_task(api.run(LIST, asked, attacker)) for _ in range(70)]
     taken = []
@@ -126,10 +126,10 @@ async def refusal(api: Api, query: dict[str, Any], by: Person) -> str:
 async def test_the_values_that_lists_gather_are_bounded(api: Api, settings: Settings) -> None:
     system = await api.make("SYSTEM", "d1")
     store(settings, "d1", "u1", 2_001, "n")
-    assert "gather at most 20000 values: 2000 rows of 10" in await refusal(api, pushing(10), system)
+    assert "gather at most 5000 values: 500 rows of 10" in await refusal(api, pushing(10), system)
     assert "at most 20 columns that are not numbers" in await refusal(api, pushing(40), system)
     limited = pushing(10)
-    limited["aggregate"].insert(0, {"limit": 2_000})
+    limited["aggregate"].insert(0, {"limit": 500})
     await api.data(STATS, {"i": {"domainId": "d1", "query": limited}}, system)
 
 

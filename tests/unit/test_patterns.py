@@ -61,7 +61,7 @@ def test_any_text_is_x_with_a_reason(text: str) -> None:
 
 @pytest.mark.parametrize(
     "pattern",
-    [r"^[a-z]{3,20}-\d+$", ".*prod.*", "(?i)^(?:a|b)+$", "a{1000}", r"(?P<year>\d{4})-\d\d", "x{y", "[]-]", "a{,b"],
+    [r"^[a-z]{3,20}-\d+$", ".*prod.*", "(?i)^(?:a|b)+$", "a{499}", r"(?P<year>\d{4})-\d\d", "x{y", "[]-]", "a{,b"],
 )
 def test_common_patterns_are_read(pattern: str) -> None:
     assert read_pattern(pattern).work <= 1_001
@@ -79,7 +79,7 @@ def test_common_patterns_are_read(pattern: str) -> None:
 )
 def test_the_repetitions_of_a_querys_patterns_are_multiplied_and_bounded(patterns: list[str]) -> None:
     message = refused(list_query, filter=[condition("name", "regex_in", patterns)])
-    assert "the patterns of a query match at most 1000 signs" in message
+    assert "the patterns of a query match at most 500 signs" in message
 
 
 def test_the_texts_of_a_query_are_bounded_together() -> None:
@@ -96,5 +96,5 @@ def test_patterns_that_take_python_long_to_compile_are_read_in_20_ms() -> None:
     assert "patterns of a query" in refused(list_query, filter=[condition("name", "regex_in", patterns)])
     assert time.perf_counter() - begun < 0.02
     begun = time.perf_counter()
-    assert list_query(filter=[condition("name", "regex_in", [f"(?i){number}" + "[Ā-￿]" * 30 for number in range(5)])])
+    assert list_query(filter=[condition("name", "regex_in", [f"(?i){number}" + "[Ā-￿]" * 7 for number in range(5)])])
     assert time.perf_counter() - begun < 0.02
