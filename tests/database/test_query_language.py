@@ -181,7 +181,7 @@ def test_any_name_format_or_number_is_an_answer_or_a_refusal(
         ("regex", "(a|aa)+$"),
         ("regex", "a{0,160}a{0,160}a{0,160}$"),
         ("contain_in", [f"word{number:04}" for number in range(1000)]),
-        ("regex_in", [f"(a+)+{number}$" for number in range(100)]),
+        ("regex_in", [f"(a+)+{number}$" for number in range(60)]),
     ],
 )
 def test_an_attempt_is_harmless_and_quick(stored: Collection[Any], operator: str, value: Any) -> None:
