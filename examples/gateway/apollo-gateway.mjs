@@ -14,7 +14,7 @@ class Subgraph extends RemoteGraphQLDataSource {
   }
 
   willSendRequest({ request, context }) {
-    // To this subgraph alone: no other has a use for the credential.
+    // Only this subgraph gets the credential: no other one needs it.
     if (this.name === "api-keys" && context.authorization) {
       request.http.headers.set("authorization", context.authorization);
     }

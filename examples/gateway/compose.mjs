@@ -7,8 +7,8 @@ import { parse } from "graphql";
 const usersUrl = process.env.USERS_URL ?? "http://127.0.0.1:4001/";
 const apiKeysUrl = process.env.API_KEYS_URL ?? "http://127.0.0.1:8000/graphql";
 
-// What the running service says of itself: its schema as a subgraph, without Relay's `node`, which other subgraphs
-// may have too. Where introspection is not public, a key is asked for.
+// The subgraph schema of the running service, without Relay's `node`, which other subgraphs may have too. It needs a
+// key unless introspection is public.
 const headers = { "Content-Type": "application/json" };
 if (process.env.IDENTITY_KEY) headers.Authorization = `Bearer ${process.env.IDENTITY_KEY}`;
 const body = JSON.stringify({ query: "{ _service { sdl } }" });

@@ -7,7 +7,7 @@ export const gatewayConfig = {
   propagateHeaders: {
     fromClientToSubgraphs({ request, subgraphName }) {
       const authorization = request.headers.get("authorization");
-      // To this subgraph alone: no other has a use for the credential.
+      // Only this subgraph gets the credential: no other one needs it.
       if (subgraphName === "api-keys" && authorization) return { authorization };
     },
   },

@@ -1,4 +1,4 @@
-// A small subgraph of users, to stand for your own.
+// A small subgraph of users, in place of your own.
 
 import { readFileSync } from "node:fs";
 import { ApolloServer } from "@apollo/server";
@@ -27,7 +27,7 @@ const server = new ApolloServer({
   schema,
   plugins: [
     {
-      // Shows in the log that no credential comes here.
+      // The log shows that no credential arrives here.
       async requestDidStart({ request }) {
         console.log(`users: authorization ${request.http?.headers.get("authorization") ? "sent" : "not sent"}`);
       },

@@ -1,6 +1,6 @@
-"""Lists, creates, disables and follows keys. What is asked and what is answered has its type from the schema."""
+"""Lists, creates, disables and follows keys. Requests and responses have their types from the schema."""
 
-# ruff: noqa: T201 - it prints: that is its work
+# ruff: noqa: T201 - a command prints
 
 import asyncio
 import json
@@ -20,7 +20,7 @@ HEADERS = {"Authorization": f"Bearer {os.environ.get('IDENTITY_KEY', '')}"}
 
 
 async def main(arguments: list[str]) -> None:
-    """Do what the arguments say."""
+    """Run the command that the arguments name."""
     socket_url = URL.replace("http", "ws", 1)
     client = ApiKeysClient(URL, HEADERS, ws_url=socket_url, ws_connection_init_payload={**HEADERS})
     async with client:
@@ -46,12 +46,12 @@ async def main(arguments: list[str]) -> None:
 
 
 def shown(key: Key) -> str:
-    """One line on a key."""
+    """Describe a key in one line."""
     return "  ".join((key.api_key_id, key.state.value, key.role.value, key.user_id, key.hint, key.name or ""))
 
 
 def told(error: Exception) -> str:
-    """One line on what went wrong: the code and the message of the service, where it answered."""
+    """Describe an error in one line: code and message of the service, if it responded."""
     if isinstance(error, GraphQLClientHttpError):
         errors = json.loads(getattr(error.response, "content", b"{}")).get("errors", [])
         return told(GraphQLClientGraphQLMultiError.from_errors_dicts(errors)) if errors else str(error)

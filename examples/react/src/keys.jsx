@@ -1,4 +1,4 @@
-// The keys of a domain: a list that follows their changes, and what can be done with them.
+// The keys of a domain: a list that follows their changes, and forms to create, disable, enable and delete them.
 
 import { useApolloClient, useQuery, useSubscription } from "@apollo/client/react";
 import { useEffect, useRef, useState } from "react";
@@ -16,7 +16,7 @@ export function Keys({ domainId, socket }) {
     onData: ({ data: { data } }) => data && follow(client.cache, domainId, data.apiKeyChanged),
   });
 
-  /** Run a mutation; answers whether it succeeded, and says why not. */
+  /** Run a mutation. Returns whether it succeeded, and shows the reason if not. */
   async function run(mutation, input, options) {
     setFailure("");
     try {
@@ -29,7 +29,7 @@ export function Keys({ domainId, socket }) {
 
   async function create(form) {
     const input = { userId: form.get("userId").trim(), name: form.get("name").trim() || null, role: form.get("role") };
-    // "no-cache" keeps the secret out of the client's cache: it is in this component's state until it is put away.
+    // "no-cache" keeps the secret out of the client's cache: it is only in this component's state, until the person closes it.
     const options = { fetchPolicy: "no-cache", refetchQueries: ["ListKeys"] };
     const made = await run(CREATE, input, options);
     if (made) setCreated(made.createApiKey);
@@ -187,7 +187,7 @@ function useConnected(socket) {
   return connected;
 }
 
-/** Bring a change into the cache. A new state is there already: it came with the key's `id`. */
+/** Apply a change to the cache. A new state needs nothing: the cache updates a key by its `id`. */
 function follow(cache, domainId, { type, apiKeyInfo }) {
   if (type === "DELETED") drop(cache, domainId, apiKeyInfo.id);
   if (type !== "CREATED") return;

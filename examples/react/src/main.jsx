@@ -1,4 +1,4 @@
-// The page: asks for a key, and shows the keys of a domain to whoever has one. The key stays in this page's memory.
+// The page: asks for an API key, then shows the keys of a domain. The API key stays in this page's memory.
 
 import { ApolloProvider } from "@apollo/client/react";
 import { StrictMode, useState } from "react";

@@ -26,7 +26,7 @@ export const LIST = gql`
   ${KEY}
 `;
 
-// `apiKey`, the secret, is in this answer alone.
+// `apiKey`, the secret, is returned only once, in this response.
 export const CREATE = gql`
   mutation CreateKey($input: CreateAPIKeyRequest!) {
     createApiKey(input: $input) {
