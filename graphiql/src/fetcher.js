@@ -1,4 +1,4 @@
-// How GraphiQL reaches the API: POST for queries and mutations, WebSocket (graphql-transport-ws) for subscriptions.
+// How GraphiQL calls the API: POST for queries and mutations, WebSocket (graphql-transport-ws) for subscriptions.
 import { getOperationAST } from "graphql";
 import { createClient } from "graphql-ws";
 
@@ -10,7 +10,7 @@ export function createFetcher(endpoint) {
   socketUrl.protocol = url.protocol.replace("http", "ws");
 
   return (operation, { headers, documentAST } = {}) => {
-    // GraphiQL reads the schema before its headers editor is there.
+    // GraphiQL reads the schema before its headers editor exists.
     const given = withoutBlankCredential(headers ?? keptHeadersParsed());
     const kind = documentAST && getOperationAST(documentAST, operation.operationName)?.operation;
     if (kind === "subscription") return subscribe(socketUrl, operation, given);
@@ -20,7 +20,7 @@ export function createFetcher(endpoint) {
   };
 }
 
-/** Where the schema is for callers alone, the page opens with advice, not with the error that a missing key earns. */
+/** Without a key, a schema that requires one gives advice instead of an error. */
 async function readSchema(url, operation, headers) {
   const answer = await post(url, operation, headers);
   if (answer.data || authorizationOf(headers)) return answer;
@@ -41,17 +41,17 @@ async function post(url, operation, headers) {
   try {
     return JSON.parse(answer);
   } catch {
-    throw failure(`The answer is no JSON: ${response.status} ${response.statusText} ${answer.slice(0, 200)}`);
+    throw failure(`The response is not JSON: ${response.status} ${response.statusText} ${answer.slice(0, 200)}`);
   }
 }
 
-/** An observable, which GraphiQL can stop at once; a socket of its own, since each may have another credential. */
+/** An observable, which GraphiQL can stop at once. Each has its own socket, since its credential may differ. */
 function subscribe(url, operation, headers) {
   const authorization = authorizationOf(headers);
   const client = createClient({
     url: url.href,
     connectionParams: authorization && { Authorization: authorization },
-    retryAttempts: 0, // better to show why the service ended it than to hide that by trying again
+    retryAttempts: 0, // show why the service closed the connection; a retry would hide it
   });
   return {
     subscribe: ({ next, error, complete }) => ({
@@ -61,18 +61,18 @@ function subscribe(url, operation, headers) {
 }
 
 function readable(cause) {
-  if (cause instanceof CloseEvent) return failure(`The service ended it: ${cause.code} ${cause.reason}`.trim());
+  if (cause instanceof CloseEvent) return failure(`The service closed the connection: ${cause.code} ${cause.reason}`.trim());
   return cause instanceof Event ? failure("The service could not be reached over WebSocket.") : cause;
 }
 
-/** GraphiQL shows an error's stack, which tells nothing here. */
+/** An error without its stack, which GraphiQL would show. */
 function failure(message) {
   const error = new Error(message);
   delete error.stack;
   return error;
 }
 
-/** The page opens with `Bearer ` to be completed: until then nothing is sent, rather than a wrong credential. */
+/** Leave out `Bearer ` without a key, which the page starts with, so that no wrong credential is sent. */
 function withoutBlankCredential(headers) {
   const isBlank = ([name, value]) => isAuthorization(name) && /^(bearer)?\s*$/i.test(value);
   return Object.fromEntries(Object.entries(headers).filter((header) => !isBlank(header)));

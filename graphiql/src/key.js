@@ -17,7 +17,7 @@ export const tabStorage = {
   },
 };
 
-/** The headers that this browser tab used last, as the text of GraphiQL's editor. */
+/** The last headers of this browser tab, as the text of GraphiQL's editor. */
 export function keptHeaders() {
   return sessionStorage.getItem(HEADERS) ?? withKey("", "");
 }
@@ -26,27 +26,27 @@ export function keepHeaders(headers) {
   sessionStorage.setItem(HEADERS, headers);
 }
 
-/** The same as an object; empty where the text is no JSON. */
+/** The same as an object; empty if the text is not JSON. */
 export function keptHeadersParsed() {
   return parsed(keptHeaders());
 }
 
-/** The secret in a headers text; "" where there is none. */
+/** The secret in a headers text; "" if there is none. */
 export function keyIn(headers) {
   return CREDENTIAL.exec(headers)?.[2].trim() ?? "";
 }
 
-/** Whether a text is all of a secret, rather than one that is still being typed. */
+/** Whether a text is a complete secret, not one that is still being typed. */
 export function isWholeKey(secret) {
   return WHOLE_KEY.test(secret);
 }
 
-/** What may be shown of a secret: its prefix and its last four characters. */
+/** The part of a secret that may be shown: its prefix and its last four characters. */
 export function hint(secret) {
   return isWholeKey(secret) ? `gqlid_...${secret.slice(-4)}` : "another kind of credential";
 }
 
-/** What to tell the person of the link that led here; "" where there is nothing to tell. */
+/** A message about the link that opened this page; "" if there is none. */
 export let linkNotice = "";
 
 /**
@@ -70,7 +70,7 @@ export async function moveKeyOutOfAddress() {
   return true;
 }
 
-/** The key that a one-time code is exchanged for; "" where the service refuses the code. */
+/** Exchange a one-time code for the key; "" if the service refuses the code. */
 async function exchanged(code) {
   try {
     const response = await fetch(new URL("sign-in", location.href), {
@@ -96,6 +96,6 @@ function parsed(headers) {
   try {
     return JSON.parse(headers);
   } catch {
-    return {}; // nothing there yet, or nothing that GraphiQL could send either
+    return {}; // still empty, or not JSON, which GraphiQL could not send either
   }
 }

@@ -31,10 +31,10 @@ function Page() {
       plugins={plugins}
       defaultQuery={examples}
       defaultHeaders={headersAtStart}
-      // A key that is there already need not be on the screen; where there is none, this is the place for it.
+      // Hide the headers if they have a key already; show them if a key must be entered.
       defaultEditorToolsVisibility={keyAtStart ? false : "headers"}
       storage={tabStorage}
-      shouldPersistHeaders={false} // key.js keeps them: GraphiQL would open one more tab at each reload
+      shouldPersistHeaders={false} // key.js stores them: GraphiQL would add a tab at each reload
       onEditHeaders={onEditHeaders}
     >
       <GraphiQL.Logo>
@@ -49,7 +49,7 @@ function Page() {
 }
 
 function KeyInUse({ secret }) {
-  if (secret) return <p role="status">Requests carry {hint(secret)}, kept in this browser tab alone.</p>;
+  if (secret) return <p role="status">Requests carry {hint(secret)}, stored only in this browser tab.</p>;
   return (
     <p role="status">
       <strong>No API key yet.</strong> {linkNotice} Paste one after <code>Bearer</code> in <b>Headers</b>, below the operations. The
@@ -59,7 +59,7 @@ function KeyInUse({ secret }) {
   );
 }
 
-/** Does what GraphiQL leaves undone when the key changes: reads the schema, and gives the key to new tabs. */
+/** When the key changes, reads the schema and copies the key to new tabs, which GraphiQL does not. */
 function FollowKey({ secret }) {
   const { headerEditor, schema, tabs } = useGraphiQL(pick("headerEditor", "schema", "tabs"));
   const { introspect } = useGraphiQLActions();
