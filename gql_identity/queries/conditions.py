@@ -60,7 +60,7 @@ def read_expression(part: APIKeyCondition, columns: Mapping[str, Column], path: 
 def made_by(makers: list[str], *, negated: bool = False) -> Document:
     """The condition that one of these keys made a key, directly or through others."""
     ids = makers[0] if len(makers) == 1 else {"$in": makers}
-    # Of a key without `makers`, which is older, its direct maker alone is known.
+    # Older keys have no `makers`: only their direct maker is known.
     return {"$nor" if negated else "$or": [{MAKERS.path: ids}, {FIELDS["created_by"].path: ids}]}
 
 

@@ -15,8 +15,8 @@ def may_read_schema(introspection_for: PublicTo, *, authenticated: bool) -> bool
 
 
 def hidden_fields(introspection_for: PublicTo, role: APIKeyRole | None) -> frozenset[str]:
-    """The fields that hold the schema, and that a caller of this role, or somebody without a key, may not select."""
+    """The schema fields that a caller of this role, or a client without a key, may not select."""
     if may_read_schema(introspection_for, authenticated=role is not None):
         return NONE
-    # A gateway composes with a key of its own, at least VERIFIER, whatever others may see.
+    # A gateway may always read `_service`, with a key of role VERIFIER or higher.
     return INTROSPECTION if role is not None and role.rank >= APIKeyRole.VERIFIER.rank else ALL
