@@ -8,9 +8,9 @@ from pathlib import Path
 
 from operations import Request
 
-_PATIENCE_SECONDS = 60  # for answers that are on their way when the time is up
+_PATIENCE_SECONDS = 60  # for responses that are still on their way at the end
 
-# Every request is made once, before the load: what wrk costs is the same for all.
+# Every request is built once, before the load, so that wrk costs the same for all systems.
 _SCRIPT = """local bodies = {{
 {bodies}
 }}
@@ -56,12 +56,12 @@ class Load:
 
     @property
     def answer_bytes(self) -> float:
-        """The mean size of an answer, headers included."""
+        """The mean size of a response, headers included."""
         return self.bytes / max(1, self.requests)
 
 
 def write_script(file: Path, requests: Sequence[Request], secret: str) -> Path:
-    """Write the script that sends these requests, which differ in their bodies alone."""
+    """Write the script that sends these requests, which differ only in their bodies."""
     text = _SCRIPT.format(
         bodies=",\n".join(f"[==[{request.body}]==]" for request in requests),
         media_type=requests[0].media_type,
@@ -73,7 +73,7 @@ def write_script(file: Path, requests: Sequence[Request], secret: str) -> Path:
 
 
 def run_load(url: str, script: Path, clients: int, seconds: float) -> Load:
-    """Run wrk for so long. Raises subprocess.SubprocessError where it fails or does not end."""
+    """Run wrk for this many seconds. Raises subprocess.SubprocessError if it fails or does not end."""
     whole = max(1, round(seconds))
     command = ["wrk", "-t1", f"-c{clients}", f"-d{whole}s", f"--timeout={_PATIENCE_SECONDS}s", f"-s{script}", url]
     done = subprocess.run(command, capture_output=True, text=True, timeout=whole + _PATIENCE_SECONDS, check=True)

@@ -1,4 +1,4 @@
-"""What the figures were measured on."""
+"""Describes the machine that the figures were measured on."""
 
 import importlib.metadata
 import json
@@ -28,7 +28,7 @@ _PYTHON_PACKAGES = (
 
 
 def describe(database: str) -> dict[str, Any]:
-    """The machine, its load and every version that matters."""
+    """The machine, its load and all relevant versions."""
     return {
         "cpu": _found(r"^model name\s*:\s*(.+)$", "/proc/cpuinfo") or platform.processor(),
         "cores": len(os.sched_getaffinity(0)),
@@ -54,7 +54,7 @@ def _found(pattern: str, file: str) -> str | None:
 def _said(*command: str) -> str | None:
     if shutil.which(command[0]) is None:
         return None
-    # wrk tells its version with exit code 1.
+    # wrk prints its version with exit code 1.
     return subprocess.run(command, capture_output=True, text=True, timeout=10, check=False).stdout.strip() or None
 
 

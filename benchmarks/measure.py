@@ -21,7 +21,7 @@ CLIENTS = (1, 8, 32, 128)
 GROWING = ("G", "L", "L100", "V", "S")
 _MATCHING = ("L", "L100", "S")  # the embedded engine reads all that match
 _MANY_IN_ONE_DOMAIN = 100_000
-_CHECKED = 3  # requests whose answers must be equal
+_CHECKED = 3  # requests whose responses must be equal
 _SIZE_TOLERANCE = 0.03
 _LONGER = 10
 
@@ -30,7 +30,7 @@ Rows = list[dict[str, Any]]
 
 @dataclass(frozen=True)
 class Plan:
-    """How much is measured."""
+    """What to measure, and how long."""
 
     systems: tuple[System, ...]
     operations: tuple[Operation, ...]
@@ -42,13 +42,13 @@ class Plan:
     warm_seconds: float
 
     def parameters(self) -> dict[str, Any]:
-        """For the JSON file."""
+        """The parameters for the JSON file."""
         names = {"systems": [one.name for one in self.systems], "operations": [one.name for one in self.operations]}
         return asdict(replace(self, systems=(), operations=())) | names
 
 
 class Progress:
-    """Lines on standard error, so that standard output has the results alone."""
+    """Progress lines on standard error, so that standard output has only the results."""
 
     def __init__(self, steps: int) -> None:
         self._began = time.monotonic()
@@ -56,17 +56,17 @@ class Progress:
         self._all = steps
 
     def say(self, text: str) -> None:
-        """Tell what happens."""
+        """Print a line with the elapsed time."""
         minutes, seconds = divmod(int(time.monotonic() - self._began), 60)
         print(f"{minutes:3d}:{seconds:02d}  {text}", file=sys.stderr, flush=True)
 
     def step(self, text: str) -> None:
-        """Tell that one of the measurements is done."""
+        """Print that one measurement is done."""
         self.say(f"[{next(self._steps)}/{self._all}] {text}")
 
 
 def compare(plan: Plan, server_uri: str) -> tuple[Rows, dict[str, Any]]:
-    """Every round of every system and operation, and what each system took to start and to hold."""
+    """Measure every round of every system and operation, and each system's start time and memory."""
     pairs = sum(bool(_serves(system, operation)) for operation in plan.operations for system in plan.systems)
     progress = Progress(pairs * (1 + plan.rounds))
     with (
@@ -100,7 +100,7 @@ def compare(plan: Plan, server_uri: str) -> tuple[Rows, dict[str, Any]]:
 
 
 def grow(plan: Plan, server_uri: str, *, embedded: bool) -> Rows:
-    """This service over GraphQL, at each number of keys, domains and clients."""
+    """Measure this service over GraphQL, with each number of keys, domains and clients."""
     steps = [
         (keys, domains, operation, clients)
         for keys in SIZES
@@ -108,7 +108,7 @@ def grow(plan: Plan, server_uri: str, *, embedded: bool) -> Rows:
         for domains in DOMAINS
         for operation in plan.operations
         for clients in CLIENTS
-        # On the embedded engine more clients than one would only wait for one another, beyond any deadline.
+        # On the embedded engine several clients would only wait for each other, beyond any deadline.
         if clients == 1 or not (embedded and operation.name in _MATCHING and keys // domains >= _MANY_IN_ONE_DOMAIN)
     ]
     progress = Progress(len(steps))
@@ -130,7 +130,7 @@ def grow(plan: Plan, server_uri: str, *, embedded: bool) -> Rows:
                     except (WrongAnswer, RuntimeError):
                         rows.append(where | {"failed": True})
                         progress.step(f"{of}  fails: past the deadline of a request")
-                        # What was given up still keeps the database busy. Where the service itself ended, this raises.
+                        # Abandoned requests still keep the database busy. If the service itself ended, this raises.
                         server.wait_until_ready(data, OPERATIONS["G"])
                     else:
                         rows.append(where | measured)
@@ -146,7 +146,7 @@ def _serves(system: System, operation: Operation) -> bool:
 
 
 def _check_equal(servers: Sequence[Server], operation: Operation, data: Seeded) -> dict[Server, float]:
-    """The mean size of each system's answers. Raises WrongAnswer where they are not the same data."""
+    """The mean size of each system's responses. Raises WrongAnswer if their data differ."""
     sizes: dict[Server, float] = dict.fromkeys(servers, 0.0)
     for variant in range(_CHECKED):
         first: Any = None
@@ -181,20 +181,20 @@ def _measure(
     seconds: float,
     answer_bytes: float,
 ) -> dict[str, Any]:
-    for longer in (1, _LONGER):  # on a busy machine a second may be too short for a first answer
+    for longer in (1, _LONGER):  # on a busy machine a second may be too short for a first response
         cpu = server.cpu_seconds()
         load: Load = run_load(server.url, script(server, operation), clients, longer * seconds)
         cpu = server.cpu_seconds() - cpu
         if load.requests:
             break
     else:
-        raise RuntimeError(f"{server.system.title} answered no {operation.name} at all:\n{server.log_end()}")
-    # GraphQL says its errors with status 200; an answer with one has another size. Among few answers, those that
-    # were on their way at the end make the mean too large.
+        raise RuntimeError(f"{server.system.title} returned no response to {operation.name}:\n{server.log_end()}")
+    # GraphQL reports errors with status 200, but such a response has another size. If there are few responses, those
+    # that were still on their way at the end make the mean too large.
     larger = load.answer_bytes / answer_bytes - 1
     if larger < -_SIZE_TOLERANCE or (larger > _SIZE_TOLERANCE and load.requests > 10 * clients):
         raise WrongAnswer(
-            f"{server.system.title}, {operation.name}: answers under load have {load.answer_bytes:.0f} bytes, "
+            f"{server.system.title}, {operation.name}: responses under load have {load.answer_bytes:.0f} bytes, "
             f"the one that was checked {answer_bytes:.0f}. Its log ends:\n{server.log_end()}"
         )
     return {

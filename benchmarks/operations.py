@@ -1,4 +1,4 @@
-"""What is asked of each system, and whether its answer is right."""
+"""The operations: the request to each system, and the check of its response."""
 
 import itertools
 import json
@@ -15,7 +15,7 @@ from gql_identity.secret import is_well_formed
 FIELDS = ("apiKeyId", "userId", "state", "role", "hint", "createdAt")
 _ONLY = [to_snake_case(name) for name in FIELDS]
 _LEAVES = " ".join(FIELDS)
-_IDS = 2_000  # how many different keys G asks for
+_IDS = 2_000  # how many different keys G reads
 _ENTITIES = 50
 
 Variables = dict[str, Any]
@@ -36,7 +36,7 @@ class Operation:
 
     name: str
     title: str
-    field: str  # of the answer's data
+    field: str  # of the response's data
     document: str
     variables: Callable[[Seeded], list[Variables]]
     baseline_path: str | None = None  # the baseline's path for the same operation
@@ -44,7 +44,7 @@ class Operation:
     rest: Callable[[Variables], Any] | None = None
 
     def requests(self, interface: str, data: Seeded) -> list[Request]:
-        """The requests that a load rotates through; none where the interface lacks the operation."""
+        """The requests that a load rotates through; none if the interface lacks the operation."""
         given = self.variables(data)
         if interface == "graphql":
             return [Request("/graphql", json.dumps({"query": self.document, "variables": one})) for one in given]
@@ -68,7 +68,7 @@ class Operation:
             answer = body["data"][self.field]
         match self.name:
             case "L100":
-                answer = {"results": answer["results"]}  # REST counts whether asked or not
+                answer = {"results": answer["results"]}  # REST always counts
             case "S":
                 answer = sorted((row["state"], row["count"]) for row in answer["results"])
             case "W":
@@ -85,7 +85,7 @@ class Operation:
 
 
 class WrongAnswer(Exception):
-    """A system answered with an error, with nothing, or otherwise than the first system did."""
+    """A system returned an error, nothing, or other data than the first system."""
 
 
 def _one_key(data: Seeded) -> list[Variables]:
@@ -159,7 +159,7 @@ def _camel(value: Any) -> Any:
 _REST = "/identity/v1/api-key"
 _LIST = "($input: APIKeyQuery!) { apiKeys(input: $input)"
 
-# W is last: it alone makes the collection grow.
+# W is last, as only it makes the collection grow.
 OPERATIONS = {
     operation.name: operation
     for operation in (

@@ -10,7 +10,7 @@ from operations import OPERATIONS
 from servers import SYSTEMS
 
 BASELINE = "baseline"
-# The baseline does not verify: V is compared with its G.
+# The baseline has no verification, so V is compared with its G.
 _BASELINE_OPERATION = {"V": "G"}
 _METRICS = ("requests_per_second", "p50_ms", "p99_ms", "cpu_us")
 
@@ -78,7 +78,7 @@ def _growth_cell(row: dict[str, Any]) -> str:
 
 
 def text_table(table: Sequence[Sequence[str]]) -> str:
-    """Columns as wide as their widest cell; the first to the left, the others to the right."""
+    """Format a table: the first column aligned left, the others right."""
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     return "\n".join(_line(row, widths) for row in table)
 
@@ -89,13 +89,13 @@ def _line(row: Sequence[str], widths: Iterable[int]) -> str:
 
 
 def write_json(file: Path, results: dict[str, Any]) -> None:
-    """Write the results, for a person to read and to compare with others."""
+    """Write the results as a JSON file."""
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(results, indent=1) + "\n")
 
 
 def plot(file: Path, made: Medians, subtitle: str) -> bool:
-    """Draw the ratios to the baseline; False where matplotlib is missing or nothing can be compared."""
+    """Draw the ratios to the baseline; False if matplotlib is missing or nothing can be compared."""
     try:
         import matplotlib
     except ImportError:
@@ -106,8 +106,8 @@ def plot(file: Path, made: Medians, subtitle: str) -> bool:
     operations = [name for name, systems in made.items() if any("to_baseline" in middle for middle in systems.values())]
     if not operations:
         return False
-    pyplot.rcParams["svg.hashsalt"] = "gql-identity"  # the same results make the same file
-    pyplot.rcParams["svg.fonttype"] = "none"  # text stays text
+    pyplot.rcParams["svg.hashsalt"] = "gql-identity"  # makes the file reproducible
+    pyplot.rcParams["svg.fonttype"] = "none"  # keeps text as text
     pyplot.rcParams["font.size"] = 8
     figure, axes = pyplot.subplots(2, len(operations), figsize=(2.6 * len(operations) + 1, 6), squeeze=False)
     names = [name for name in SYSTEMS if any(name in made[operation] for operation in operations)]

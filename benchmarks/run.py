@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _interrupt(*_: object) -> None:
-    # On the way out every process that was started is ended: a second Ctrl-C must not cut that short.
+    # Ctrl-C ends every process that was started, and a second Ctrl-C must not interrupt that.
     for number in _STOPS:
         signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt
@@ -51,7 +51,7 @@ def _interrupt(*_: object) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="1,000 keys, a second each: whether it works, no more")
+    parser.add_argument("--quick", action="store_true", help="1,000 keys, a second each: only checks that it works")
     parser.add_argument("--growth", action="store_true", help="this service alone, at many sizes and client numbers")
     parser.add_argument("--only", type=_names(SYSTEMS), metavar="SYSTEMS", help=f"of {','.join(SYSTEMS)}")
     parser.add_argument("--operations", type=_names(OPERATIONS), metavar="NAMES", help=f"of {','.join(OPERATIONS)}")

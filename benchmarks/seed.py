@@ -1,4 +1,4 @@
-"""The databases that are measured: keys as `ApiKeys.create` writes them, inserted in bulk."""
+"""Fills databases for measurement with keys as `ApiKeys.create` writes them, inserted in bulk."""
 
 import asyncio
 import os
@@ -21,7 +21,7 @@ from gql_identity.storage.database import Database
 from gql_identity.storage.embedded import EmbeddedDatabase
 
 HOT_KEYS = 100
-WRITES_DOMAIN = "bench-writes"  # what W makes goes there, so that no other operation's answer grows
+WRITES_DOMAIN = "bench-writes"  # for the keys that W creates, so that no other operation's response grows
 _BATCH = 5_000
 _USERS = 20
 _TEST_URI = "GQL_IDENTITY_TEST_MONGO_URI"
@@ -42,7 +42,7 @@ class Seeded:
 
 @contextmanager
 def database_server() -> Iterator[tuple[str, str]]:
-    """The URI of a database server and what to call it: the one that the environment names, else an embedded one."""
+    """Yield the URI and a title of a database server: the one in the environment, else an embedded one."""
     if uri := os.environ.get(_TEST_URI):
         yield uri, f"the MongoDB of {_TEST_URI}"
         return
@@ -55,7 +55,7 @@ def database_server() -> Iterator[tuple[str, str]]:
 
 @contextmanager
 def seeded(server_uri: str, keys: int, domains: int, say: Say) -> Iterator[Seeded]:
-    """A fresh database with so many keys, spread over so many domains; dropped at the end."""
+    """Yield a fresh database with this many keys over this many domains; it is dropped at the end."""
     parts = urlsplit(server_uri)
     name = f"bench_{secrets.token_hex(4)}"
     uri = urlunsplit(parts._replace(path=f"/{name}", query=parts.query or "authSource=admin"))

@@ -1,4 +1,4 @@
-"""The systems under test: started, asked, measured and ended."""
+"""The systems under test: starts them, sends requests, measures and stops them."""
 
 import os
 import shutil
@@ -23,21 +23,21 @@ START_SECONDS = 60.0
 STOP_SECONDS = 10.0
 _TICKS = os.sysconf("SC_CLK_TCK")
 
-# The flags that `gql-identity serve` gives to uvicorn.
+# The flags that `gql-identity serve` passes to uvicorn.
 _UVICORN = ("--no-access-log", "--no-server-header", "--no-proxy-headers", "--log-level", "warning")
 
 
 @dataclass(frozen=True)
 class System:
-    """A system, before it runs."""
+    """A system that can be started."""
 
     name: str
     title: str
     interface: str  # graphql, rest or baseline
-    file: str | None = None  # in systems/; none is the service itself
+    file: str | None = None  # in systems/; None for the service itself
 
     def command(self, port: int) -> list[str]:
-        """How it is started."""
+        """The command that starts it."""
         if self.file is None:
             main = "from gql_identity.cli import main; main()"
             return [sys.executable, "-c", main, "serve", "--workers", "1", "--port", str(port)]
@@ -64,7 +64,7 @@ SYSTEMS = {
 
 
 class Server:
-    """A system that runs."""
+    """A running system."""
 
     def __init__(self, system: System, process: subprocess.Popen[bytes], url: str, log: Path) -> None:
         self.system = system
@@ -74,9 +74,9 @@ class Server:
         self._log = log
 
     def ask(self, operation: Operation, data: Seeded, variant: int = 0) -> tuple[Any, float]:
-        """The comparable part of its answer to one request, and the size of the whole answer in bytes.
+        """Send one request; returns the comparable part of the response, and the size of the whole response in bytes.
 
-        Raises WrongAnswer, or httpx.TransportError where nobody listens.
+        Raises WrongAnswer, or httpx.TransportError if nobody listens.
         """
         requests = operation.requests(self.system.interface, data)
         request = requests[variant % len(requests)]
@@ -94,16 +94,16 @@ class Server:
         return comparable, head + len(answer.content)
 
     def cpu_seconds(self) -> float:
-        """The processor time that it and its children have used."""
+        """The CPU seconds that it and its children have used."""
         ticks = 0
         for pid in self._family():
             with suppress(OSError):
                 stat = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-                ticks += sum(map(int, stat[11:15]))  # utime, stime, and both of children that have ended
+                ticks += sum(map(int, stat[11:15]))  # utime, stime, and both for ended children
         return ticks / _TICKS
 
     def resident_bytes(self) -> int:
-        """The memory that it and its children hold."""
+        """The memory of it and its children."""
         pages = 0
         for pid in self._family():
             with suppress(OSError):
@@ -111,7 +111,7 @@ class Server:
         return pages * os.sysconf("SC_PAGE_SIZE")
 
     def wait_until_ready(self, data: Seeded, operation: Operation) -> None:
-        """Return at its first answer. Raises RuntimeError, with the end of its log, where it ends or stays silent."""
+        """Wait for its first response. Raises RuntimeError, with the end of its log, if it ends or stays silent."""
         began = time.monotonic()
         while time.monotonic() < began + START_SECONDS and self._process.poll() is None:
             with suppress(httpx.TransportError, WrongAnswer):
@@ -119,28 +119,28 @@ class Server:
                 self.start_seconds = time.monotonic() - began
                 return
             time.sleep(0.02)
-        with suppress(httpx.TransportError):  # it answers, but wrongly: say how
+        with suppress(httpx.TransportError):  # report a wrong response
             self.ask(operation, data)
         raise RuntimeError(f"{self.system.title} did not start:\n{self.log_end()}")
 
     def log_end(self) -> str:
-        """The last lines that it printed."""
+        """The last lines of its output."""
         return "\n".join(self._log.read_text(errors="replace").splitlines()[-20:])
 
     def stop(self) -> None:
-        """End it and whatever it began."""
+        """Stop it and its child processes."""
         self._process.terminate()
         try:
             self._process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        with suppress(ProcessLookupError):  # it leads a group of its own: nothing else is in it
+        with suppress(ProcessLookupError):  # its process group has no other processes
             os.killpg(self._process.pid, signal.SIGKILL)
 
     def _family(self) -> list[int]:
         family = [self._process.pid]
-        for pid in family:  # grows while it is walked
+        for pid in family:  # the list grows during the loop
             for task in Path(f"/proc/{pid}/task").glob("*/children"):
                 with suppress(OSError):
                     family.extend(map(int, task.read_text().split()))
@@ -149,12 +149,12 @@ class Server:
 
 @contextmanager
 def running(systems: Sequence[System], data: Seeded, operation: Operation) -> Iterator[list[Server]]:
-    """These systems, on a database, until the block ends however it ends; each has answered the operation once."""
+    """Run these systems on a database until the block ends. Each has responded to the operation once."""
     servers: list[Server] = []
     with tempfile.TemporaryDirectory(prefix="gql-identity-bench-logs-") as logs:
         try:
             for system in systems:
-                # One after the other, so that each has the machine for its start.
+                # Start them one after the other, so that each start has the machine to itself.
                 servers.append(_start(system, data, Path(logs) / system.name))
                 servers[-1].wait_until_ready(data, operation)
             yield servers
@@ -173,7 +173,7 @@ def _start(system: System, data: Seeded, log: Path) -> Server:
     else:
         given = {"BENCH_MONGO_URI": data.uri, "BENCH_PEPPER": data.pepper, "BENCH_PORT": str(port)}
         given["NODE_ENV"] = "production"
-    # However this process ends, they end with it.
+    # They end with this process, even if it is killed.
     tied = ["setpriv", "--pdeathsig", "KILL", "--"] if shutil.which("setpriv") else []
     with log.open("wb") as opened:
         process = subprocess.Popen(
@@ -182,6 +182,6 @@ def _start(system: System, data: Seeded, log: Path) -> Server:
             stdout=opened,
             stderr=opened,
             env=kept | given,
-            start_new_session=True,  # Ctrl-C is for us alone, and we end it
+            start_new_session=True,  # Ctrl-C goes only to this process, which stops the system
         )
     return Server(system, process, f"http://127.0.0.1:{port}", log)

@@ -1,4 +1,4 @@
-"""What the service promises of its speed, held against a comparison."""
+"""The service's speed targets, checked against a comparison."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from report import Medians
 _RATE = "requests_per_second"
 _PEERS = ("yoga", "apollo")
 
-# (operation, system, at least so many times, of which system's, of which operation)
+# (operation, system, minimum ratio, compared system, its operation)
 _AT_LEAST = [
     ("G", "ours", 0.8, "baseline", "G"),
     ("L100", "ours", 0.9, "baseline", "L100"),
@@ -26,7 +26,7 @@ _MOST_START_SECONDS = 2.0
 
 
 def targets(made: Medians, systems: dict[str, Any]) -> list[list[str]]:
-    """A row for each promise that this comparison can judge: what, at least, measured, and whether it is kept."""
+    """A row for each target that this comparison covers: target, limit, measured value, whether it is met."""
     rows = []
     for operation, system, least, other, other_operation in _AT_LEAST:
         mine, its = made.get(operation, {}).get(system), made.get(other_operation, {}).get(other)
