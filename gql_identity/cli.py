@@ -105,7 +105,6 @@ def _settings(options: argparse.Namespace) -> Settings:
 
 
 def _serve(options: argparse.Namespace) -> int:
-    # uvicorn raises the signal again when it has stopped. These handlers receive it, so that the rest of the stop runs.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _stop_before_serving)
     settings = _settings(options)
@@ -119,8 +118,6 @@ def _serve(options: argparse.Namespace) -> int:
             print(f"The database does not respond yet: {error} Starting anyway.", file=sys.stderr)
             first_key = code = None
         _announce(settings, resolved, listener, first_key, code)
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: None)
         return _run(resolved, listener)
 
 

@@ -9,10 +9,11 @@ import ctypes
 import gc
 import logging
 import os
+import signal
 import socket
 import struct
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -57,10 +58,16 @@ def serve(app: Any, listener: socket.socket, workers: int, max_connections: int 
         proxy_headers=False,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
+    stops: list[int] = []
+    # uvicorn takes the signals over when it begins. One that comes before must not be lost; and uvicorn raises its own
+    # again when it has stopped, which must not keep the rest of the stop from running.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, _: stops.append(number))
     room: Any = config  # the protocol finds it there
     room.max_connections = min(max_connections or sys.maxsize, room_for_connections())
     if workers == 1:
         server = Server(config)
+        server.stops = stops
         try:
             server.run(sockets=[listener])
         except SystemExit as stop:
@@ -69,6 +76,7 @@ def serve(app: Any, listener: socket.socket, workers: int, max_connections: int 
     # uvicorn makes and replaces its workers by this name.
     multiprocess.Process = Worker  # type: ignore[misc]
     supervisor = Supervisor(config, [listener])
+    supervisor.signal_queue += stops
     supervisor.run()
     return max((STARTUP_FAILURE for worker in supervisor.processes if worker.exitcode == STARTUP_FAILURE), default=0)
 
@@ -87,12 +95,16 @@ def end_with_parent(parent: int) -> None:
 class Server(uvicorn.Server):
     """A server without pauses of the garbage collector, which answers every request sent before it stops."""
 
+    stops: Sequence[int] = ()  # the signals to stop that came before uvicorn handled them
+
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, then freeze the garbage collector: objects made until now are never searched again."""
         await super().startup(sockets)
         # Each full collection would search the modules, the schema and its types again: a pause of 50 ms for everyone.
         gc.collect()
         gc.freeze()
+        if self.stops:
+            self.should_exit = True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Ask clients to close, stop listening, serve clients that had connected, and let uvicorn finish."""

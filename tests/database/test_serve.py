@@ -161,6 +161,25 @@ class TestTheStop:
             (error,) = answer.result(10).json()["errors"]
             assert error["extensions"]["code"] in ("DEADLINE_EXCEEDED", "UNAVAILABLE")
 
+    @pytest.mark.parametrize("workers", ["1", "2"])
+    def test_a_signal_right_after_the_announcement_is_not_lost(self, tmp_path: Path, workers: str) -> None:
+        process = subprocess.Popen(
+            [*COMMAND, "serve", "--port", "0", "--workers", workers, "--data-dir", str(tmp_path / "data")],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=surroundings(),
+        )
+        assert process.stdout is not None
+        while not process.stdout.readline().startswith(b"Key "):
+            assert process.poll() is None
+        process.terminate()
+        try:
+            _, err = process.communicate(timeout=10)
+        finally:
+            process.kill()
+        assert process.returncode == 0, err
+        assert b"Traceback" not in err
+
     def test_a_stop_while_it_starts_is_clean_too(self, tmp_path: Path) -> None:
         for seconds in (0.7, 1.0, 1.4):
             process = subprocess.Popen(
