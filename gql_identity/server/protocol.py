@@ -193,8 +193,11 @@ class Protocol(HttpToolsProtocol):
             return 400, "The request line has no version of HTTP/1."
         if hosts > 1 or (version == "1.1" and not hosts):  # RFC 9112, 3.2
             return 400, "An HTTP/1.1 request has exactly one Host header."
-        if version == "1.0" and any(name == b"transfer-encoding" for name, _ in self.headers):  # RFC 9112, 6.1
+        codings = [value.strip().lower() for name, value in self.headers if name == b"transfer-encoding"]
+        if version == "1.0" and codings:  # RFC 9112, 6.1
             return 400, "An HTTP/1.0 request has no Transfer-Encoding."
+        if codings not in ([], [b"chunked"]):  # the parser ends the body nowhere, or reads compressed bytes as they are
+            return 400, "A request's only Transfer-Encoding is chunked."
         if self.parser.get_method() == b"CONNECT":
             return 400, "This server is no proxy."
         return None

@@ -33,11 +33,14 @@ def _is_allowed(origin: str, scope: Scope, headers: Headers, settings: Settings)
 
 
 def _is_same_host(origin: str, host: str) -> bool:
-    # The scheme differs behind a proxy that ends TLS, and so may a port that only one of the two names.
+    # The scheme differs behind a proxy that ends TLS, and some proxies leave the port out of Host.
     page, service = _split(origin), _split(f"//{host}")
     if page is None or service is None or not page.hostname or page.hostname != service.hostname:
         return False
-    return page.port == service.port or None in (page.port, service.port)
+    if page.scheme not in ("http", "https"):
+        return False
+    # Without a port, a page has come from its scheme's own: not from a service at another one of the same host.
+    return service.port is None or service.port in ((80, 443) if page.port is None else (page.port,))
 
 
 def _split(address: str) -> SplitResult | None:

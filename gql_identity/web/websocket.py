@@ -155,9 +155,11 @@ class Connection:
             raise _Closed(4429, "Too many initialisation requests")
         if not isinstance(payload, dict | None):
             raise _Closed(4400, "The payload of connection_init is an object")
-        for name, value in (payload or {}).items():
-            if name.lower() == "authorization" and isinstance(value, str):
-                self._authorization = value
+        sent = [value for name, value in (payload or {}).items() if name.lower() == "authorization"]
+        if len(sent) > 1:  # as two headers are refused: what checked the other one would be misled
+            raise _Closed(4403, "Forbidden")
+        if sent and isinstance(sent[0], str):
+            self._authorization = sent[0]
         try:
             self._count(await self._caller())
         except Unauthenticated:

@@ -13,7 +13,7 @@ import httpx
 import pytest
 from starlette.types import Scope
 from websockets.asyncio.client import connect
-from websockets.exceptions import InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Origin, Subprotocol
 
 from gql_identity.settings import Settings
@@ -162,6 +162,17 @@ async def test_two_authorization_headers_and_foreign_pages_are_refused_at_the_ha
             pass
 
 
+async def test_two_credentials_in_one_connection_init_are_refused(served: Service) -> None:
+    url, protocols = f"ws{served.url.removeprefix('http')}/graphql", [Subprotocol(graphql_ws.PROTOCOL)]
+    async with connect(url, subprotocols=protocols) as one:
+        payload = {"Authorization": "Bearer wrong", "authorization": f"Bearer {served.admin_key}"}
+        await one.send(json.dumps({"type": "connection_init", "payload": payload}))
+        with pytest.raises(ConnectionClosed) as closed:
+            await one.recv()
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == 4403
+
+
 async def test_messages_are_not_compressed(served: Service) -> None:
     async with connect(
         f"ws{served.url.removeprefix('http')}/graphql", subprotocols=[Subprotocol(graphql_ws.PROTOCOL)]
@@ -177,6 +188,9 @@ async def test_messages_are_not_compressed(served: Service) -> None:
         ("https://a.example:8443", "a.example", None, True),
         ("http://localhost:8000", "localhost:8000", None, True),
         ("http://localhost:3000", "localhost:8000", None, False),
+        ("http://localhost", "localhost:8000", None, False),
+        ("https://a.example", "a.example:80", None, True),
+        ("javascript://a.example", "a.example", None, False),
         ("https://evil.example", "a.example", None, False),
         ("https://a.example.evil.example", "a.example", None, False),
         ("null", "a.example", None, False),
