@@ -16,6 +16,7 @@ from .writing import UNREAD, TurnTransport
 MAX_HEAD_BYTES = 64_000  # of one request: its request line and its headers
 MAX_WAITING_REQUESTS = 100  # of one connection without a response, before it is closed
 HEAD_SECONDS = 10.0  # for a client to send the head of a request, the first one from the connection on
+WEBSOCKET_TURN_BYTES = 1_000  # parsed of one WebSocket in one turn of the event loop: at most 200 frames
 LINGER_SECONDS = 2.0  # for a client to read why its request is refused
 
 _PHRASES = {400: b"Bad Request", 408: b"Request Timeout", 431: b"Request Header Fields Too Large"}
@@ -259,6 +260,47 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
     def __init__(self, config: Any, server_state: Any, app_state: dict[str, Any], _loop: Any = None) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self._counted: Connections = server_state.counted
+        self._unparsed = b""
+        self._is_scheduled = False
+
+    def data_received(self, data: bytes) -> None:
+        """Parse some of what has arrived, and the rest in later turns: a read may hold 10,000 frames."""
+        self._unparsed += data
+        if not self._is_scheduled:
+            self._parse_some()
+
+    def _parse_some(self) -> None:
+        self._is_scheduled = False
+        if self.transport.is_closing():
+            self._unparsed = b""
+            return
+        part, self._unparsed = self._unparsed[:WEBSOCKET_TURN_BYTES], self._unparsed[WEBSOCKET_TURN_BYTES:]
+        super().data_received(part)
+        if self._unparsed:
+            if not self.read_paused:
+                self.read_paused = True
+                self.transport.pause_reading()
+            if self.queue.empty() or self.close_sent:
+                self._parse_soon()
+        elif self.read_paused and self.queue.empty() and not self.transport.is_closing():
+            self.read_paused = False
+            self.transport.resume_reading()
+
+    def _parse_soon(self) -> None:
+        if not self._is_scheduled:
+            self._is_scheduled = True
+            self.loop.call_soon(self._parse_some)
+
+    async def receive(self) -> Any:
+        """The next message; once all are taken, what has arrived meanwhile is parsed."""
+        message = await self.queue.get()
+        if self.queue.empty():
+            if self._unparsed:
+                self._parse_soon()
+            elif self.read_paused:
+                self.read_paused = False
+                self.transport.resume_reading()
+        return message
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection has ended."""

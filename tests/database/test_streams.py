@@ -211,3 +211,33 @@ def test_a_page_may_connect_from_the_same_host_or_a_named_origin(
     assert may_connect(scope, trusting) is allowed
     if forwarded:
         assert not may_connect(scope, settings)
+
+
+@pytest.mark.parametrize("frame", [b"\x89\x80\0\0\0\0", b'\x81\x8f\0\0\0\0{"type":"ping"}'], ids=["frames", "messages"])
+async def test_a_flood_on_a_websocket_without_a_key_keeps_nobody_waiting(served: Service, frame: bytes) -> None:
+    url, key = httpx.URL(served.url), served.create(role="USER")
+    reader, writer = await asyncio.open_connection(url.host, url.port)
+    writer.write(
+        b"GET /graphql HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+        b"Sec-WebSocket-Protocol: graphql-transport-ws\r\n\r\n"
+    )
+    assert b" 101 " in await reader.readuntil(b"\r\n\r\n")
+
+    async def flood() -> None:
+        while True:
+            writer.write(frame * 5_000)
+            await writer.drain()
+
+    async def read() -> None:
+        while await reader.read(1_000_000):
+            pass
+
+    tasks = [asyncio.create_task(flood()), asyncio.create_task(read())]
+    await asyncio.sleep(0.5)
+    begun = time.monotonic()
+    await asyncio.to_thread(served.get, key["apiKeyId"])
+    assert time.monotonic() - begun < 1.0  # it was the whole time of the flood
+    for task in tasks:
+        task.cancel()
+    writer.transport.abort()
