@@ -164,6 +164,7 @@ def test_a_trailer_is_no_header(service: Service) -> None:
     assert talk(service, post(length=False) + body).endswith(ANSWER)
 
 
+@pytest.mark.slow
 class TestConnectionsThatSendNothing:
     def test_one_without_a_whole_head_ends_after_ten_seconds(self, service: Service) -> None:
         begun = time.monotonic()
@@ -205,6 +206,7 @@ class TestConnectionsThatSendNothing:
             assert service.create()
 
 
+@pytest.mark.slow
 class TestAnswersThatNobodyReads:
     def test_twenty_large_ones_take_bounded_memory_and_end(self, tmp_path: Path) -> None:
         with serving(tmp_path / "data") as service, ExitStack() as connections:
@@ -220,7 +222,7 @@ class TestAnswersThatNobodyReads:
                     connection.send(request * 90)
             time.sleep(2)
             assert peak_memory(service) < 250_000_000
-            assert service.status("/readyz") == 200
+            wait_until(lambda: service.status("/readyz") == 200, 10)
 
             def are_all_ended() -> bool:
                 return open_connections(service) < 20

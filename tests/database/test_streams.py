@@ -49,6 +49,7 @@ def stuck_reader(service: Service) -> socket.socket:
     return stuck
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="looks at processes as Linux shows them")
 @pytest.mark.parametrize("workers", ["1", "2"])
 @pytest.mark.parametrize("leaves", [False, True])
@@ -59,6 +60,7 @@ def test_it_stops_though_a_client_has_stopped_reading(tmp_path: Path, workers: s
         assert service.stop(seconds=12) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="looks at processes as Linux shows them")
 async def test_a_database_that_hangs_ends_every_subscription_alike_and_new_ones_are_told_of_changes(
     tmp_path: Path,
