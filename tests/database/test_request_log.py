@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gql_identity.keys.api_keys import ApiKeys
+from gql_identity.keys.statistics import KeyStatistics
 from gql_identity.logs import configure_logs
 from gql_identity.settings import Settings
 from tests.conftest import Api, listening, running
@@ -100,7 +100,7 @@ async def test_of_a_fault_of_ours(
         async def fail(*_: Any) -> None:
             raise ZeroDivisionError("the inside of the service")
 
-        monkeypatch.setattr(ApiKeys, "stats", fail)
+        monkeypatch.setattr(KeyStatistics, "stats", fail)
         if path == "graphql":
             await api.send(STATS, by=user)
         elif path == "rest":
