@@ -181,7 +181,7 @@ class Changes:
             for subscriber in list(self._subscribers):
                 caller = subscriber.caller
                 if (caller.domain_id, caller.key_id) in lost:
-                    self._end(subscriber, Unauthenticated("This key opens nothing any more."))
+                    self._end(subscriber, Unauthenticated("Invalid API key: it was disabled or deleted."))
 
 
 def _change(event: KeyEvent) -> APIKeyChange | None:

@@ -291,6 +291,11 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             self._is_scheduled = True
             self.loop.call_soon(self._parse_some)
 
+    def send_500_response(self) -> None:
+        """Refuse a handshake that the application did not complete, unless the client has left already."""
+        if not self.conn.eof_sent:
+            super().send_500_response()
+
     async def receive(self) -> Any:
         """The next message; once all are taken, what has arrived meanwhile is parsed."""
         message = await self.queue.get()

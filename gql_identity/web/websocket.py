@@ -264,7 +264,11 @@ class Connection:
     async def _send(self, message: dict[str, Any]) -> None:
         if self._websocket.application_state is not WebSocketState.CONNECTED:
             raise WebSocketDisconnect  # closed meanwhile, by the client or for a fault of another operation
-        await self._websocket.send_text(orjson.dumps(message).decode())
+        try:
+            await self._websocket.send_text(orjson.dumps(message).decode())
+        except RuntimeError:
+            # The client's close has been received but not read yet.
+            raise WebSocketDisconnect from None
 
     async def _close(self, code: int, reason: str) -> None:
         if self._websocket.application_state is WebSocketState.CONNECTED:

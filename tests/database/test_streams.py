@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -243,3 +244,23 @@ async def test_a_flood_on_a_websocket_without_a_key_keeps_nobody_waiting(served:
     for task in tasks:
         task.cancel()
     writer.transport.abort()
+
+
+def test_a_client_that_leaves_with_its_first_message_logs_no_error(tmp_path: Path) -> None:
+    with serving(tmp_path / "data") as service:
+        address = urlsplit(service.url)
+        init = b'{"type":"connection_init"}'
+        mask = bytes(4)
+        frames = b"\x81" + bytes([0x80 | len(init)]) + mask + init + b"\x88\x82" + mask + b"\x03\xe8"
+        upgrade = (
+            f"GET /graphql HTTP/1.1\r\nHost: {address.netloc}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+            "Sec-WebSocket-Protocol: graphql-transport-ws\r\n\r\n"
+        )
+        for _ in range(5):
+            with socket.create_connection((address.hostname or "", address.port or 0)) as client:
+                client.sendall(upgrade.encode() + frames)
+                time.sleep(0.1)
+        assert service.stop() == 0
+        assert "Traceback" not in service.err
+        assert "RuntimeError" not in service.err
