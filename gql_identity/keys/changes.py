@@ -22,7 +22,8 @@ from .validity import VALIDITY_FIELDS, is_valid_document
 MAX_SUBSCRIPTIONS = 500  # of one user of a domain at one time, in one worker
 MAX_UNREAD = 100  # a subscriber with so many unread changes is disconnected
 CHECK_SECONDS = 0.4  # how often the subscribers' own keys are read again, all in one read
-CHECK_VALID_SECONDS = 0.9  # how long a check holds, counted from before its read, while later ones fail
+CHECK_VALID_SECONDS = 0.9  # how long a check holds, counted from before its read; then no change is sent until the next
+UNCHECKED_SECONDS = 3.0  # without a check for so long, all subscriptions end
 STOP_SECONDS = 1.0  # for the driver to close the stream when the service stops
 
 log = structlog.get_logger()
@@ -63,6 +64,8 @@ class Changes:
         self._per_user: Counter[tuple[str, str]] = Counter()
         self._tasks: list[asyncio.Task[None]] = []  # the watcher of the stream, and the check of callers
         self._ending: set[asyncio.Task[None]] = set()
+        self._checked = 0.0  # when the last check of callers began, on the monotonic clock
+        self._was_checked = asyncio.Condition()
         self._stopped = False
 
     async def subscribe(self, request: APIKeyChangedRequest, caller: Caller) -> AsyncIterator[APIKeyChange]:
@@ -103,6 +106,7 @@ class Changes:
         # Both end only together with all subscribers, unless something that nobody expects ends one alone.
         if not self._tasks or any(task.done() for task in self._tasks):
             self._stop_watching()
+            self._checked = time.monotonic()
             self._tasks = [asyncio.create_task(self._watch()), asyncio.create_task(self._check_callers())]
 
     def _remove(self, subscriber: _Subscriber) -> None:
@@ -149,6 +153,8 @@ class Changes:
             async with aclosing(watch_keys(self._database, STORED)) as events:
                 async for event in events:
                     if event is not None and (change := _change(event)) is not None:
+                        async with self._was_checked:
+                            await self._was_checked.wait_for(self._is_checked)
                         self._tell(change)
         except Exception as error:
             # One that was stopped before speaks for nobody, and the driver raises anything when its stream is closed
@@ -160,28 +166,35 @@ class Changes:
                 error = Unavailable("Changes cannot be followed now. Subscribe again.")
             self._end_all(error)
 
+    def _is_checked(self) -> bool:
+        return time.monotonic() - self._checked < CHECK_VALID_SECONDS
+
     async def _check_callers(self) -> None:
-        """End the subscriptions of keys that are no longer valid, within one second, as for requests."""
-        checked = time.monotonic()
+        """End the subscriptions of keys that are no longer valid, within one second, as for requests.
+
+        While the database is slow to tell, changes wait; it has UNCHECKED_SECONDS.
+        """
         while True:
             await asyncio.sleep(CHECK_SECONDS)
             asked = time.monotonic()
             keys = {(one.caller.domain_id, one.caller.key_id) for one in self._subscribers}
             try:
-                async with asyncio.timeout(max(0.05, checked + CHECK_VALID_SECONDS - asked)):
+                async with asyncio.timeout(CHECK_VALID_SECONDS):
                     documents = await self._point_reads.find(keys, VALIDITY_FIELDS)
             except Exception as error:  # a check that ends would leave revoked subscribers
                 if not isinstance(error, ServiceError | TimeoutError):
                     log.error("unexpected error", exc_info=error)
-                if time.monotonic() - checked >= CHECK_VALID_SECONDS:
+                if time.monotonic() - self._checked >= UNCHECKED_SECONDS:
                     self._end_all(Unavailable("The database cannot be reached now. Subscribe again."))
                 continue
-            checked = asked
             lost = keys - {key for key, document in documents.items() if is_valid_document(document)}
             for subscriber in list(self._subscribers):
                 caller = subscriber.caller
                 if (caller.domain_id, caller.key_id) in lost:
                     self._end(subscriber, Unauthenticated("Invalid API key: it was disabled or deleted."))
+            async with self._was_checked:
+                self._checked = asked
+                self._was_checked.notify_all()
 
 
 def _change(event: KeyEvent) -> APIKeyChange | None:

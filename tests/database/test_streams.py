@@ -86,7 +86,7 @@ async def test_a_database_that_hangs_ends_every_subscription_alike_and_new_ones_
             began = time.monotonic()
             try:
                 ends = [await told(websocket) for websocket in sockets]
-                assert time.monotonic() - began < 2.5
+                assert time.monotonic() - began < 6
                 await asyncio.sleep(max(0, began + 7 - time.monotonic()))
             finally:
                 service.database.signal(signal.SIGCONT)
@@ -100,6 +100,24 @@ async def test_a_database_that_hangs_ends_every_subscription_alike_and_new_ones_
                 assert (kind, key["apiKeyId"]) == ("CREATED", made["apiKeyId"])
         assert "Traceback" not in service.err
         assert "INTERNAL" not in service.err
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks at processes as Linux shows them")
+async def test_a_database_that_pauses_for_a_moment_ends_no_subscription(tmp_path: Path) -> None:
+    with serving(tmp_path / "data") as service:
+        address = service.url.removeprefix("http://")
+        async with connect(f"ws://{address}/graphql", subprotocols=[Subprotocol(graphql_ws.PROTOCOL)]) as websocket:
+            hello = {"type": "connection_init", "payload": {"Authorization": f"Bearer {service.admin_key}"}}
+            await websocket.send(json.dumps(hello))
+            await websocket.recv()
+            await subscribe(websocket, domainId="d")
+            await asyncio.sleep(1)
+            service.database.signal(signal.SIGSTOP)
+            await asyncio.sleep(1.6)
+            service.database.signal(signal.SIGCONT)
+            made = await asyncio.to_thread(service.create)
+            kind, key = await told(websocket)
+            assert (kind, key["apiKeyId"]) == ("CREATED", made["apiKeyId"])
 
 
 async def test_operations_completed_before_they_began_are_forgotten_and_their_ids_are_free(api: Api) -> None:

@@ -6,7 +6,7 @@ import { PersistedQueryLink } from "@apollo/client/link/persisted-queries";
 import { GraphQLWsLink } from "@apollo/client/link/subscriptions";
 import { createClient } from "graphql-ws";
 import WebSocket from "ws";
-import { CHANGED, LIST, domain, followed, headers, recordingFetch, scenario, sent, socketUrl, url, userId } from "./service.mjs";
+import { CHANGED, LIST, domain, failed, followed, headers, recordingFetch, scenario, sent, socketUrl, url, userId } from "./service.mjs";
 
 const sha256 = (text) => createHash("sha256").update(text).digest("hex");
 
@@ -42,7 +42,7 @@ const subscriber = new ApolloClient({ link: new GraphQLWsLink(socket), cache: ne
 const changes = await followed((variables, told) => {
   const subscription = subscriber
     .subscribe({ query: gql(CHANGED), variables })
-    .subscribe({ next: ({ data }) => told(data), error: (error) => console.error(error) });
+    .subscribe({ next: ({ data }) => told(data), error: failed });
   return () => subscription.unsubscribe();
 });
 await socket.dispose();

@@ -1,7 +1,7 @@
 // graphql-sse: requests and a subscription as server-sent events, one a connection.
 
 import { createClient } from "graphql-sse";
-import { CHANGED, followed, headers, scenario, sent, url } from "./service.mjs";
+import { CHANGED, failed, followed, headers, scenario, sent, url } from "./service.mjs";
 
 const client = createClient({ url, headers });
 
@@ -14,7 +14,7 @@ function run(query, variables) {
 
 const steps = await scenario(run, (errors) => errors[0]?.extensions?.code ?? String(errors));
 const changes = await followed((variables, told) =>
-  client.subscribe({ query: CHANGED, variables }, { next: ({ data }) => told(data), error: console.error, complete() {} }),
+  client.subscribe({ query: CHANGED, variables }, { next: ({ data }) => told(data), error: failed, complete() {} }),
 );
 client.dispose();
 console.log(JSON.stringify({ ...steps, counted: [], sent, followed: [changes] }));

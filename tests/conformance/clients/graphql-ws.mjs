@@ -2,7 +2,7 @@
 
 import { createClient } from "graphql-ws";
 import WebSocket from "ws";
-import { CHANGED, followed, headers, scenario, sent, socketUrl } from "./service.mjs";
+import { CHANGED, failed, followed, headers, scenario, sent, socketUrl } from "./service.mjs";
 
 const client = createClient({ url: socketUrl, webSocketImpl: WebSocket, connectionParams: headers });
 
@@ -15,7 +15,7 @@ function run(query, variables) {
 
 const steps = await scenario(run, (errors) => errors[0]?.extensions?.code ?? String(errors));
 const changes = await followed((variables, told) =>
-  client.subscribe({ query: CHANGED, variables }, { next: ({ data }) => told(data), error: console.error, complete() {} }),
+  client.subscribe({ query: CHANGED, variables }, { next: ({ data }) => told(data), error: failed, complete() {} }),
 );
 await client.dispose();
 

@@ -22,6 +22,12 @@ export const CHANGED = `subscription Changed($input: APIKeyChangedRequest!) {
   apiKeyChanged(input: $input) { type apiKeyInfo { id apiKeyId apiKey state } }
 }`;
 
+/** End the process with an error that a subscription was told of: nothing more would come. */
+export function failed(error) {
+  console.error(error);
+  process.exit(1);
+}
+
 export const sent = [];
 
 /** `fetch`, noting of each request its method, what it names its document by, and the status of the answer. */

@@ -4,7 +4,7 @@ import { Client, fetchExchange, subscriptionExchange } from "@urql/core";
 import { persistedExchange } from "@urql/exchange-persisted";
 import { createClient } from "graphql-ws";
 import WebSocket from "ws";
-import { CHANGED, LIST, domain, followed, headers, recordingFetch, scenario, sent, socketUrl, url, userId } from "./service.mjs";
+import { CHANGED, LIST, domain, failed, followed, headers, recordingFetch, scenario, sent, socketUrl, url, userId } from "./service.mjs";
 
 const options = { url, fetch: recordingFetch, fetchOptions: { headers }, requestPolicy: "network-only" };
 const client = (preferGetForPersistedQueries) =>
@@ -40,7 +40,7 @@ for (const subscriber of [asEvents, bySocket]) {
     await followed((variables, told) => {
       const subscription = subscriber
         .subscription(CHANGED, variables)
-        .subscribe(({ data, error }) => (error ? console.error(error) : told(data)));
+        .subscribe(({ data, error }) => (error ? failed(error) : told(data)));
       return () => subscription.unsubscribe();
     }),
   );
