@@ -13,10 +13,11 @@ from graphql import (
     is_list_type,
     type_from_ast,
 )
-from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
+
+from .core import CoreExecution
 
 
-class ClosedExecution(StrawberryGraphQLCoreExecutionContext):
+class ClosedExecution(CoreExecution):
     """graphql-core's executor, which refuses the closed root fields before it reads their arguments."""
 
     def __init__(

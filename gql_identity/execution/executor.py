@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from graphql import DocumentNode, ExecutionResult, GraphQLError, execute, subscribe, validate
-from strawberry.schema.schema import Schema, StrawberryGraphQLCoreExecutionContext
+from strawberry.schema.schema import Schema
 
 from ..errors import ServiceError
 from .answer import Answer, RequestError, format_error, refusal
 from .bounds import Bounds, check_document, parse_document
 from .closed import ClosedExecution, closed_document
+from .core import CoreExecution
 from .cost import Cost, ListLengths
 from .document_cache import DocumentCache, drop_tokens
 from .documents import Documents
@@ -172,7 +173,7 @@ class Executor:
             "context_value": context,
             "variable_values": request.variables,
             "operation_name": operation.name,
-            "executor_class": StrawberryGraphQLCoreExecutionContext,
+            "executor_class": CoreExecution,
             "max_coercion_errors": MAX_ERRORS,
             "hide_suggestions": True,
         }

@@ -29,10 +29,11 @@ from graphql import (
 from graphql.execution.collect_fields import FieldDetails, FragmentDetails, collect_fields, collect_subfields
 from graphql.execution.values import VariableValues
 from graphql.pyutils import is_awaitable
-from strawberry.schema.schema import Schema, StrawberryGraphQLCoreExecutionContext
+from strawberry.schema.schema import Schema
 
 from .arguments import ArgumentCompiler, Builder, Reader
 from .completion import CompletionCompiler, NotCompilable, UnexpectedValue
+from .core import CoreExecution
 from .root_fields import RootField, Run, run_concurrently, run_serially
 
 log = structlog.get_logger()
@@ -110,7 +111,7 @@ class ExecutionPlan:
     def build(self, context: Any, inputs: dict[str, Any]) -> Any:
         """Make graphql-core's executor for one run, or a list of errors if its variables are invalid."""
         name = self._operation.name
-        return StrawberryGraphQLCoreExecutionContext.build(
+        return CoreExecution.build(
             self._compiler.schema._schema,
             self._document,
             context_value=context,

@@ -3,7 +3,6 @@
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from strawberry.dataloader import DataLoader
 from strawberry.scalars import JSON
 from strawberry.types import Info as StrawberryInfo
 
@@ -15,7 +14,7 @@ from ..keys.matching import Owner
 from ..messages.connections import ConnectionArguments
 from ..messages.keys import APIKeyConnection
 from ..messages.query import APIKeyStatisticsQuery
-from .loaders import Load, make_loader
+from .loaders import Load, Loader
 from .selection import selected_parts
 
 
@@ -26,7 +25,7 @@ class Context:
     api_keys: ApiKeys
     changes: Changes
     caller_if_any: Caller | None
-    _loader: DataLoader[Load, Any] | None = field(default=None, init=False)
+    _loader: Loader | None = field(default=None, init=False)
 
     @property
     def caller(self) -> Caller:
@@ -49,9 +48,9 @@ class Context:
         return found
 
     @property
-    def _loads(self) -> DataLoader[Load, Any]:
+    def _loads(self) -> Loader:
         if self._loader is None:
-            self._loader = make_loader()
+            self._loader = Loader()
         return self._loader
 
     async def _connections(

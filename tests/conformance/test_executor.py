@@ -32,7 +32,7 @@ from hypothesis_graphql import from_schema
 from strawberry import ID
 
 from gql_identity.errors import NotFound, PermissionDenied
-from gql_identity.execution import plans
+from gql_identity.execution import core, plans, turns
 from gql_identity.execution.executor import Executor
 from gql_identity.execution.request import Request
 from gql_identity.keys.access import Caller
@@ -310,6 +310,12 @@ def quiet() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True)
+def nothing_gives_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The order of errors must not depend on how fast the machine is."""
+    monkeypatch.setattr(turns, "SLICE_SECONDS", 1_000)
+
+
 async def run(executor: Executor, request: Request, seed: int, caller: Caller | None) -> Any:
     operation = executor.operation(request, may_store=True)
     source = Awkward(seed)
@@ -397,6 +403,29 @@ DOCUMENTS = [
 def test_documents_answer_alike(document: str) -> None:
     for seed in range(60):
         check(document, seed=seed)
+
+
+def _in_any_order(found: tuple[str, list[str]]) -> Any:
+    data, errors, *rest = json.loads(found[0])
+    return data, sorted(json.dumps(error) for error in errors), rest, sorted(found[1])
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_what_gives_way_at_every_place_answers_alike(document: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def both(seed: int) -> None:
+        request = Request(document, None, None, {})
+        with monkeypatch.context() as changed:
+            changed.setattr(core, "SHORT_LIST", 1_000)
+            expected = await run(PLAIN, request, seed, CALLER)
+        with monkeypatch.context() as changed:
+            changed.setattr(core, "SHORT_LIST", 0)
+            changed.setattr(turns, "SLICE_SECONDS", 0)
+            for executor in (PLAIN, COMPILED, COMPILED):
+                found = await run(executor, request, seed, CALLER)
+                assert _in_any_order(found) == _in_any_order(expected), document
+
+    for seed in range(20):
+        asyncio.run(both(seed))
 
 
 def test_a_root_field_without_a_credential_answers_alike() -> None:
@@ -566,7 +595,7 @@ async def test_ordinary_operations_need_no_graphql_core(
     first = await COMPILED.execute(operation, request, Context(Ordinary(), None, CALLER))  # type: ignore[arg-type]
     assert not first.errors
     await COMPILED.execute(operation, request, Context(Ordinary(), None, CALLER))  # type: ignore[arg-type]
-    monkeypatch.setattr(plans, "StrawberryGraphQLCoreExecutionContext", None)
+    monkeypatch.setattr(plans, "CoreExecution", None)
     assert await COMPILED.execute(operation, request, Context(Ordinary(), None, CALLER)) == first  # type: ignore[arg-type]
 
 
