@@ -263,6 +263,29 @@ async def test_a_number_in_a_reference_is_read_as_an_id_reads_it(api: Api, syste
     assert found == [{"__typename": "User", "userId": "7"}] * 2
 
 
+@pytest.mark.parametrize("number", [10**30, 2**64, -(10**30), 1e30])
+async def test_a_number_that_json_readers_round_is_no_id(api: Api, system: Person, number: float) -> None:
+    query = "query($r: [_Any!]!) { _entities(representations: $r) { __typename ... on User { userId } } }"
+    answer = await api.run(query, {"r": [user(number), user("u")]}, system)  # type: ignore[arg-type]
+    assert answer["data"]["_entities"] == [None, {"__typename": "User", "userId": "u"}]
+    assert answer["errors"][0]["path"] == ["_entities", 0]
+    assert answer["errors"][0]["message"] == "representations[0].userId: give a string."
+    create = 'mutation($u: ID!) { createApiKey(input: {domainId: "d1", userId: $u}) { userId } }'
+    for _ in range(2):  # by graphql-core, and compiled
+        (error,) = (await api.run(create, {"u": number}, system))["errors"]
+        assert "ID cannot represent a number of so many digits: give it as a string." in error["message"]
+    exact = await api.data(create, {"u": 2**53}, system)
+    assert exact == {"createApiKey": {"userId": str(2**53)}}
+
+
+@pytest.mark.parametrize("value", [True, None, [], ["u1"], {"a": "u1"}, 1.5])
+async def test_what_id_does_not_read_is_refused_in_its_place(api: Api, system: Person, value: object) -> None:
+    query = "query($r: [_Any!]!) { _entities(representations: $r) { __typename } }"
+    answer = await api.run(query, {"r": [user(value), user("u")]}, system)  # type: ignore[arg-type]
+    assert answer["data"]["_entities"] == [None, {"__typename": "User"}]
+    assert [error["path"] for error in answer["errors"]] == [["_entities", 0]]
+
+
 async def test_too_many_references_are_refused(api: Api, system: Person) -> None:
     query = "query($r: [_Any!]!) { _entities(representations: $r) { __typename } }"
     few = api.settings.model_copy(update={"max_page_size": 3})

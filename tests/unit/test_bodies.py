@@ -1,0 +1,44 @@
+"""What is read of a request before anybody knows who sends it is bounded."""
+
+from typing import Any
+
+import orjson
+import pytest
+from starlette.datastructures import Headers
+
+from gql_identity.errors import BadRequest
+from gql_identity.web.bodies import MAX_DEPTH, MAX_FIELDS, parse_json, read_json_body, read_query_string
+
+
+def nested(depth: int, *, objects: bool = False) -> bytes:
+    return b'{"a":' * depth + b"1" + b"}" * depth if objects else b"[" * depth + b"]" * depth
+
+
+@pytest.mark.parametrize("objects", [False, True])
+def test_json_is_as_deep_as_its_bound_and_no_deeper(objects: bool) -> None:
+    assert parse_json(nested(MAX_DEPTH, objects=objects))
+    for depth in (MAX_DEPTH + 1, 1_000, 1_024, 1_025, 100_000):
+        with pytest.raises(BadRequest, match=r"^It has more than 250 lists and objects within one another\.$"):
+            parse_json(nested(depth, objects=objects), "It")
+
+
+def test_json_may_have_many_lists_beside_one_another() -> None:
+    value: Any = [[{"a": []}]] * 10_000
+    assert parse_json(orjson.dumps(value)) == value
+    assert parse_json(orjson.dumps("[" * 10_000)) == "[" * 10_000
+
+
+def test_a_query_string_has_few_parameters_each_once() -> None:
+    assert read_query_string(b"query=%7Ba%7D&variables=&x=%ff") == {"query": "{a}", "variables": "", "x": "\ufffd"}
+    assert len(read_query_string(b"&".join(b"a%d=1" % n for n in range(MAX_FIELDS)))) == MAX_FIELDS
+    for query_string in (b"&".join(b"a%d=1" % n for n in range(MAX_FIELDS + 1)), b"a=&" * 20_000, b"&" * 60_000):
+        with pytest.raises(BadRequest, match="at most 20 parameters"):
+            read_query_string(query_string)
+    with pytest.raises(BadRequest, match="each parameter once"):
+        read_query_string(b"query=a&query=b")
+
+
+@pytest.mark.parametrize("parameters", [";" * 60_000, ";a" * 30_000, '; a="' + "x" * 60_000 + '"'])
+async def test_a_content_type_is_short(parameters: str) -> None:
+    with pytest.raises(BadRequest, match="Send the request as"):
+        await read_json_body(Headers({"content-type": f"application/json{parameters}"}), None)  # type: ignore[arg-type]
