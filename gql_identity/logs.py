@@ -17,13 +17,17 @@ from urllib.parse import unquote
 import orjson
 import structlog
 
-from .secret import PREFIX
+from .secret import PREFIX, RANDOM_CHARACTERS
 
 WRITE_SECONDS = 0.05  # the longest time that a line is buffered while requests run
 
 MAX_CHARACTERS = 1_000  # of one field; longer fields are cut, except tracebacks
 MAX_ENCODINGS = 8  # layers of percent-encoding that are decoded to find a secret
-_SECRET = re.compile(rf"{PREFIX}[0-9A-Za-z]{{20,}}")
+_SECRET = re.compile(rf"{PREFIX}[0-9A-Za-z]{{8,}}")
+# JavaScript's escape() writes `%u005f`, JSON `\\u005f`, HTML `&#95;` or `&#x5f;`.
+_ESCAPE = re.compile(r"(?:%u|\\+u)([0-9a-fA-F]{4})|&#x([0-9a-fA-F]{1,6});|&#([0-9]{1,7});")
+# In a path, so many characters in a row are a secret, in whatever way its prefix is encoded; ids have fewer.
+_LONG = re.compile(rf"[0-9A-Za-z]{{{RANDOM_CHARACTERS},}}|[0-9A-Za-z]{{8,}}(?=\.\.\. \()")
 _CUT_SECRET = re.compile(rf"{PREFIX}[0-9A-Za-z%]*$")
 _CONTROL = re.compile(r"[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 _URI_PASSWORD = re.compile(r"(mongodb(?:\+srv)?://[^:/@\s]*:)[^@\s]*@")
@@ -89,7 +93,7 @@ class RequestLog:
         event = {**line, "event": "request", "request_id": request_id, "level": "info", "timestamp": datetime.now(UTC)}
         text = _to_json(event)
         # Few lines contain a secret or a long field, so each field is checked only if the whole line fails this test.
-        is_plain = len(text) < MAX_CHARACTERS and redact(text) is text
+        is_plain = len(text) < MAX_CHARACTERS and redact(text) is text and not _LONG.search(line.get("path", ""))
         self._lines.append(text if is_plain else _to_json(_redact(log, "info", event)))
         if not self._running:
             self._write()
@@ -119,10 +123,13 @@ def _write_traceback(to: TextIO, error: Any) -> None:
 
 
 def _redact(_logger: Any, _method: str, event: dict[str, Any]) -> dict[str, Any]:
-    return {
+    redacted = {
         name: value if not isinstance(value, str) else redact(value) if name == "exception" else _short(value)
         for name, value in event.items()
     }
+    if isinstance(path := redacted.get("path"), str):
+        redacted["path"] = _LONG.sub("[secret]", path)
+    return redacted
 
 
 def _short(text: str) -> str:
@@ -151,12 +158,17 @@ def _to_json(event: Any, **_: Any) -> str:
     return line if line.isprintable() else _CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", line)
 
 
+def _character(escape: re.Match[str]) -> str:
+    number = int(escape[1] or escape[2] or "0", 16) or int(escape[3] or "0")
+    return chr(number) if number < sys.maxunicode else escape[0]
+
+
 def redact(text: str) -> str:
-    """Replace secrets and the passwords of connection strings, also where they are percent-encoded."""
-    if "%" in text:
+    """Replace secrets and the passwords of connection strings, also where they are encoded, even several times."""
+    if "%" in text or "\\u" in text or "&#" in text:
         decoded = text
         for _ in range(MAX_ENCODINGS):
-            decoded, before = unquote(decoded), decoded
+            decoded, before = _ESCAPE.sub(_character, unquote(decoded)), decoded
             if decoded == before:
                 break
         if _SECRET.search(decoded) or _URI_PASSWORD.search(decoded):

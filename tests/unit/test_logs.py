@@ -84,6 +84,41 @@ async def test_a_secret_in_a_path_is_not_logged_however_often_it_is_encoded(
         said = unquote(said)
 
 
+def escaped(text: str, form: str) -> str:
+    """The text with every character in this form, such as `%u{:04x}`."""
+    return "".join(form.format(ord(one)) for one in text)
+
+
+@pytest.mark.parametrize("style", ["json", "console"])
+@pytest.mark.parametrize("form", ["%u{:04x}", "%U{:04X}", "\\u{:04x}", "&#{};", "&#x{:x};", "%25u{:04X}", "%c1%{:02x}"])
+async def test_a_secret_in_a_path_is_not_logged_in_whatever_way_it_is_encoded(
+    capsys: pytest.CaptureFixture[str], style: str, form: str
+) -> None:
+    configure_logs("info", style)  # type: ignore[arg-type]
+    secret = make_secret()
+    requests = RequestLog()
+    prefix = f"{secret[:5]}{escaped('_', form)}"
+    paths = [f"/a/{prefix}{secret[6:]}"]
+    paths += [f"/{'x/' * ((cut - len(prefix)) // 2)}{prefix}{secret[6:]}" for cut in (950, 970, 990)]
+    if "%c1" not in form and "%U" not in form:  # no client sends a whole text in a form that is none
+        paths.append(f"/{escaped(secret, form)}")
+    for path in paths:
+        requests.end("a", requests.begin(), path=path)
+    said = capsys.readouterr().err
+    assert said.count("[secret]") == len(paths)
+    for place in range(6, 45):
+        assert secret[place : place + 10] not in said
+    assert escaped(secret[10:16], form) not in said
+
+
+async def test_ids_in_a_path_are_logged(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logs("info", "json")
+    requests = RequestLog()
+    path = f"/api-key-{'0123456789abcdef' * 2}/01a21699-639f-737c-8297-c38a99c70cc3/{'x' * 42}/%25/&#33;"
+    requests.end("a", requests.begin(), path=path)
+    assert json.loads(capsys.readouterr().err)["path"] == path
+
+
 @pytest.mark.parametrize("style", ["json", "console"])
 @pytest.mark.parametrize("before", [0, 940, 970, 990, 1_000, 59_000])
 async def test_a_long_path_is_cut_and_its_secret_is_not_logged(
