@@ -31,7 +31,8 @@ _POINT = ord(".")
 
 
 _RFC_3339 = re.compile(
-    r"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}):([0-9]{2})(\.[0-9]+)?(Z|[+-][0-9]{2}:[0-5][0-9])", re.IGNORECASE
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2}T(?:[01][0-9]|2[0-3]):[0-9]{2}):([0-9]{2})(\.[0-9]+)?(Z|[+-][0-9]{2}:[0-5][0-9])",
+    re.IGNORECASE,
 )
 
 
@@ -41,9 +42,14 @@ def read_instant(text: Any) -> datetime:
     Raises GraphQLError for any other text, those of ISO 8601 that RFC 3339 leaves out included.
     """
     try:
-        return utc_milliseconds(_aware(text))
+        return read_rfc_3339(text)
     except (TypeError, ValueError, OverflowError):
         raise GraphQLError("Give an instant with its offset, as in `2026-11-23T04:36:42.000Z`.") from None
+
+
+def read_rfc_3339(text: str) -> datetime:
+    """As `read_instant`, but raises TypeError, ValueError or OverflowError."""
+    return utc_milliseconds(_aware(text))
 
 
 def utc_milliseconds(instant: datetime) -> datetime:

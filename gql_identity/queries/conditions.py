@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from ..messages.query import APIKeyCondition, APIKeyListQuery, APIKeyStatisticsQuery
-from ..messages.values import utc_milliseconds
+from ..messages.values import read_rfc_3339, utc_milliseconds
 from ..settings import Settings
 from .fields import FIELDS, INSTANT, NUMBER, TEXT, Column, Document, Kind, get_column
 from .inputs import check_count, invalid, json_type, quoted, read_aliased, read_items, read_number, read_text
@@ -120,12 +121,19 @@ def _single(kind: Kind, value: Any, path: str, *, null: bool) -> Any:
 
 
 # Dates and times of ISO 8601, in its extended or basic format. Python would also accept week dates and any separator.
-_ISO_8601 = re.compile(r"[0-9]{4}-?[0-9]{2}-?[0-9]{2}([Tt ][0-9:.,]+([Zz]|[+-][0-9]{2}(:?[0-5][0-9])?)?)?")
+_ISO_8601 = re.compile(
+    r"[0-9]{4}-?[0-9]{2}-?[0-9]{2}([Tt ]([01][0-9]|2[0-3])[0-9:.,]*([Zz]|[+-][0-9]{2}(:?[0-5][0-9])?)?)?"
+)
 
 
 def _instant(value: Any, path: str) -> datetime:
-    """An instant in whole milliseconds, as the database stores it; without an offset it is UTC."""
+    """An instant in whole milliseconds, as the database stores it; without an offset it is UTC.
+
+    Conditions read ISO 8601, as Cloudforet does: dates and the basic format too, not only RFC 3339.
+    """
     text = read_text(value, path)
+    with suppress(ValueError, OverflowError):  # it has leap seconds
+        return read_rfc_3339(text)
     try:
         if not _ISO_8601.fullmatch(text):
             raise ValueError

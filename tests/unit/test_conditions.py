@@ -15,7 +15,7 @@ from gql_identity.messages.query import (
     APIKeyOperator,
 )
 from gql_identity.messages.requests import APIKeyQuery
-from gql_identity.messages.values import APIKeyState
+from gql_identity.messages.values import APIKeyState, instant_text, read_instant
 from gql_identity.queries.fields import FIELDS
 from gql_identity.queries.lists import list_plan
 from tests.unit.reading_queries import (
@@ -75,6 +75,36 @@ def test_a_condition_becomes_a_filter(key: str, operator: str, value: Any, expec
     assert plan.filter == (expected or {FIELDS[key].path: {"$regex": value, "$options": "i"}})
     alias = APIKeyCondition(k=key, o=APIKeyOperator(operator), v=value)
     assert list_query(filter=[alias]).filter == plan.filter
+
+
+@pytest.mark.parametrize(
+    ("text", "instant"),
+    [
+        # What RFC 3339 has is read as the scalar DateTime reads it.
+        *(
+            (text, instant_text(read_instant(text)))
+            for text in (
+                "2026-11-23T04:36:42.000Z",
+                "2026-11-23t04:36:42.1239999999z",
+                "1990-12-31T15:59:60-08:00",
+                "1937-01-01T12:00:27.87+00:20",
+                "2026-11-23T04:36:42-00:00",
+                "2024-02-29T23:59:59+23:59",
+            )
+        ),
+        # What the query language promises besides.
+        ("2026-11-23", "2026-11-23T00:00:00.000Z"),
+        ("20261123", "2026-11-23T00:00:00.000Z"),
+        ("20261123T043642Z", "2026-11-23T04:36:42.000Z"),
+        ("2026-11-23T04:36", "2026-11-23T04:36:00.000Z"),
+        ("2026-11-23 04:36:42,5+0100", "2026-11-23T03:36:42.500Z"),
+    ],
+)
+@pytest.mark.parametrize("operator", ["eq", "datetime_gte"])
+def test_an_instant_of_rfc_3339_or_iso_8601_is_read(operator: str, text: str, instant: str) -> None:
+    compared = "$eq" if operator == "eq" else "$gte"
+    plan = list_query(filter=[condition("created_at", operator, text)])
+    assert plan.filter == {"created_at": {compared: datetime.fromisoformat(instant)}}
 
 
 @pytest.mark.parametrize(
@@ -147,6 +177,9 @@ def test_a_time_is_told_from_now(expression: str, expected: str) -> None:
         ("name", "regex", "(?x)a # b", ".value: "),
         ("name", "regex_in", ["a", "*"], ".value[1]: "),
         ("created_at", "eq", "2026-W48-3", '.value: "2026-W48-3" is not ISO 8601'),
+        ("created_at", "eq", "2026-327", '.value: "2026-327" is not ISO 8601'),
+        ("created_at", "eq", "2026-11-23T24:00:00Z", '.value: "2026-11-23T24:00:00Z" is not ISO 8601'),
+        ("created_at", "eq", "2026-11-23T04:36:60Z", '.value: "2026-11-23T04:36:60Z" is not ISO 8601'),
         ("created_at", "datetime_lt", "2026W483T12:00Z", '.value: "2026W483T12:00Z" is not ISO 8601'),
         ("created_at", "datetime_lt", "2026-11-23x12:00Z", '.value: "2026-11-23x12:00Z" is not ISO 8601'),
         ("created_at", "datetime_lt", "٢٠٢٦-11-23", ".value: "),
