@@ -94,6 +94,18 @@ def _read_id(path: str, value: Any) -> str:
     return text
 
 
+_read_plain_id = GraphQLID.coerce_input_value
+_MOST_EXACT = 2**53  # a float beyond is no certain integer (IEEE 754)
+
+
+def _coerce_id(value: Any) -> str:
+    """A variable's value as the type ID reads it, but for integers so large that JSON's reader has rounded them."""
+    if type(value) is float and abs(value) > _MOST_EXACT:
+        raise GraphQLError("ID cannot represent a number of so many digits: give it as a string.")
+    text: str = _read_plain_id(value)
+    return text
+
+
 def _make_schema() -> FederatedSchema:
     made = FederatedSchema(
         query=Query,
@@ -115,6 +127,7 @@ def _make_schema() -> FederatedSchema:
                 input_.default_value = Undefined
             # An argument without a description, as `input`, takes that of its type.
             input_.description = input_.description or get_named_type(input_.type).description
+    made._schema.type_map["ID"].coerce_input_value = _coerce_id  # type: ignore[attr-defined]
     read_json_literals(made._schema)
     _describe_federation(made._schema)
     sdl = subgraph_sdl(made)

@@ -22,7 +22,8 @@ from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess, multiprocess
 
 from .listener import room_for_connections
-from .protocol import Protocol, WebSocketProtocol
+from .protocol import Protocol
+from .websocket import WebSocketProtocol
 
 logger = logging.getLogger(__name__)
 

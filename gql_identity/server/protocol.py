@@ -3,26 +3,26 @@
 import asyncio
 import base64
 import binascii
+import re
 from typing import Any, cast
 from urllib.parse import unquote
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from .connections import Connections
-from .writing import UNREAD, TurnTransport
+from .writing import LINGER_SECONDS, TurnTransport
 
-MAX_HEAD_BYTES = 64_000  # of one request: its request line and its headers
+MAX_HEAD_BYTES = 64_000  # of one request: its request line, its headers and its trailers
 MAX_WAITING_REQUESTS = 100  # of one connection without a response, before it is closed
 HEAD_SECONDS = 10.0  # for a client to send the head of a request, the first one from the connection on
-WEBSOCKET_TURN_BYTES = 1_000  # parsed of one WebSocket in one turn of the event loop: at most 200 frames
-LINGER_SECONDS = 2.0  # for a client to read why its request is refused
 
 _PHRASES = {400: b"Bad Request", 408: b"Request Timeout", 431: b"Request Header Fields Too Large"}
 _HEAD_TOO_LARGE = (431, f"The headers are larger than {MAX_HEAD_BYTES} bytes.")
 _HEAD_TOO_SLOW = (408, f"The head of the request took longer than {HEAD_SECONDS:.0f} s.")
 _INVALID = (400, "Invalid HTTP request received.")
+# RFC 9110, 7.2: a host as RFC 3986 has it, and a port. Without its comma, which joins two hosts.
+_HOST = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+;=%-]*|\[[0-9A-Za-z:.]+\])(?::[0-9]*)?")
 
 
 class Protocol(HttpToolsProtocol):
@@ -116,7 +116,6 @@ class Protocol(HttpToolsProtocol):
             is_key = len(base64.b64decode(key.strip(), validate=True)) == 16
         except (KeyError, ValueError, binascii.Error):
             is_key = False
-        path = unquote(self.url.partition(b"?")[0].decode("latin-1"))
         return (
             is_key
             and self.ws_protocol_class is not None
@@ -128,8 +127,16 @@ class Protocol(HttpToolsProtocol):
             and b"transfer-encoding" not in values
             and values.get(b"content-length", [b"0"]) == [b"0"]
             and self._is_waiting
-            and path in cast(Any, self.server_state).websocket_paths
+            and unquote(self._target()[0].decode("latin-1")) in cast(Any, self.server_state).websocket_paths
         )
+
+    def _target(self) -> tuple[bytes, bytes]:
+        """The path and query of the request's target, which may be a whole URL (RFC 9112, 3.2.2)."""
+        try:
+            parsed = httptools.parse_url(self.url)
+        except httptools.HttpParserInvalidURLError:
+            return b"", b""
+        return parsed.path or b"", parsed.query or b""
 
     def _decline_upgrade(self, rest: bytes) -> None:
         """Parse the same head again without its offer, then what came behind it.
@@ -151,6 +158,8 @@ class Protocol(HttpToolsProtocol):
         """Hand the connection over to the WebSocket protocol, which joins its writes itself."""
         self._stop_head_timer()
         self._counted.is_busy(self)
+        path, query = self._target()
+        self.url = path + (b"?" + query if query else b"")
         turn = cast(TurnTransport, self.transport)
         turn.flush()
         self.transport = turn.transport
@@ -170,10 +179,13 @@ class Protocol(HttpToolsProtocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Count a header, or a trailer after the body, which is dropped: it must not pass for a header."""
-        if not self._has_head:
-            super().on_header(name, value)
         self._head_bytes += len(name) + len(value) + 4
         self._unparsed_bytes = 0
+        if not self._has_head:
+            super().on_header(name, value)
+        elif self._head_bytes > MAX_HEAD_BYTES:  # of a head this is checked when it is complete
+            self._refusal = _HEAD_TOO_LARGE
+            raise ValueError  # the parser stops, and `_parse` refuses
 
     def on_headers_complete(self) -> None:
         """Start the request, unless its head breaks a rule of HTTP."""
@@ -189,11 +201,13 @@ class Protocol(HttpToolsProtocol):
         if self._head_bytes > MAX_HEAD_BYTES:
             return _HEAD_TOO_LARGE
         version = self.parser.get_http_version()
-        hosts = sum(name == b"host" for name, _ in self.headers)
+        hosts = [value for name, value in self.headers if name == b"host"]
         if version not in ("1.0", "1.1"):
             return 400, "The request line has no version of HTTP/1."
-        if hosts > 1 or (version == "1.1" and not hosts):  # RFC 9112, 3.2
+        if len(hosts) > 1 or (version == "1.1" and not hosts):  # RFC 9112, 3.2
             return 400, "An HTTP/1.1 request has exactly one Host header."
+        if hosts and not _HOST.fullmatch(hosts[0].strip()):
+            return 400, "The Host header is one host, with or without a port."
         codings = [value.strip().lower() for name, value in self.headers if name == b"transfer-encoding"]
         if version == "1.0" and codings:  # RFC 9112, 6.1
             return 400, "An HTTP/1.0 request has no Transfer-Encoding."
@@ -238,7 +252,12 @@ class Protocol(HttpToolsProtocol):
     def _refuse(self, status: int, message: str) -> None:
         self._is_refused = True
         self._stop_head_timer()
-        if self._is_waiting:
+        is_within_request = not self._is_waiting and not self.pipeline and not self.cycle.response_started
+        if is_within_request:
+            # The fault is in its body or its trailers: this response takes the place of its own.
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        if self._is_waiting or is_within_request:
             body = b'{"errors":[{"message":"%s","extensions":{"code":"BAD_REQUEST"}}]}' % message.encode()
             self.transport.write(
                 b"HTTP/1.1 %d %s\r\nContent-Type: application/json\r\nConnection: close\r\n"
@@ -249,75 +268,3 @@ class Protocol(HttpToolsProtocol):
             self.loop.call_later(LINGER_SECONDS, self.transport.close)
         else:
             self.transport.close()
-
-
-class WebSocketProtocol(WebSocketsSansIOProtocol):
-    """uvicorn's WebSocket protocol, counted among the connections.
-
-    uvicorn alone would wait for ever for a client that has stopped reading, also to close the connection.
-    """
-
-    def __init__(self, config: Any, server_state: Any, app_state: dict[str, Any], _loop: Any = None) -> None:
-        super().__init__(config, server_state, app_state, _loop)
-        self._counted: Connections = server_state.counted
-        self._unparsed = b""
-        self._is_scheduled = False
-
-    def data_received(self, data: bytes) -> None:
-        """Parse some of what has arrived, and the rest in later turns: a read may hold 10,000 frames."""
-        self._unparsed += data
-        if not self._is_scheduled:
-            self._parse_some()
-
-    def _parse_some(self) -> None:
-        self._is_scheduled = False
-        if self.transport.is_closing():
-            self._unparsed = b""
-            return
-        part, self._unparsed = self._unparsed[:WEBSOCKET_TURN_BYTES], self._unparsed[WEBSOCKET_TURN_BYTES:]
-        super().data_received(part)
-        if self._unparsed:
-            if not self.read_paused:
-                self.read_paused = True
-                self.transport.pause_reading()
-            if self.queue.empty() or self.close_sent:
-                self._parse_soon()
-        elif self.read_paused and self.queue.empty() and not self.transport.is_closing():
-            self.read_paused = False
-            self.transport.resume_reading()
-
-    def _parse_soon(self) -> None:
-        if not self._is_scheduled:
-            self._is_scheduled = True
-            self.loop.call_soon(self._parse_some)
-
-    def send_500_response(self) -> None:
-        """Refuse a handshake that the application did not complete, unless the client has left already."""
-        if not self.conn.eof_sent:
-            super().send_500_response()
-
-    async def receive(self) -> Any:
-        """The next message; once all are taken, what has arrived meanwhile is parsed."""
-        message = await self.queue.get()
-        if self.queue.empty():
-            if self._unparsed:
-                self._parse_soon()
-            elif self.read_paused:
-                self.read_paused = False
-                self.transport.resume_reading()
-        return message
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """The connection has ended."""
-        self._counted.remove(self, self.client[0] if self.client else "")
-        super().connection_lost(exc)
-
-    def pause_writing(self) -> None:
-        """Have the connection end where its client takes nothing of what waits for it."""
-        super().pause_writing()
-        UNREAD.add(self.transport, self.loop)
-
-    def keepalive_timeout(self) -> None:
-        """Close a connection whose client sends no pong, and end it where that client does not read."""
-        super().keepalive_timeout()
-        UNREAD.add(self.transport, self.loop)

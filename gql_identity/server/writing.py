@@ -7,6 +7,7 @@ from typing import Any
 MAX_TURN_BYTES = 64_000  # gathered in one turn of the event loop before they are sent
 MAX_WAITING_BYTES = 64_000_000  # of one process, written and not taken by clients
 WRITE_SECONDS = 20.0  # for a client to take a part of what waits for it
+LINGER_SECONDS = 2.0  # for a client to read why it is refused, before its connection is closed
 _CHECK_SECONDS = 1.0
 
 

@@ -31,6 +31,7 @@ from ..logs import redact
 from ..secret import pepper_fingerprint
 from ..settings import Settings
 from .scans import LONGEST_SCAN_SECONDS, SCANS_AT_ONCE, Scans, Share
+from .scans import Document as Document
 
 SCHEMA = 1  # the number of the schema that this code reads and writes; `meta` has the database's
 DEFAULT_NAME = "identity"
@@ -39,7 +40,6 @@ DEADLINE: ContextVar[float | None] = ContextVar("deadline", default=None)  # of 
 
 log = structlog.get_logger()
 
-Document = dict[str, Any]
 T = TypeVar("T")
 
 # Every read and write but the look-up by digest names `domain_id`; (domain_id, _id) is the shard key too.

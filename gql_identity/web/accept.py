@@ -50,7 +50,7 @@ def _media_ranges(header: str) -> list[tuple[str, float]]:
     """The media ranges of a header and their qualities; an invalid quality counts as 0."""
     ranges = []
     for part in header.split(",")[:100]:
-        name, *parameters = (piece.strip().lower() for piece in part.split(";"))
+        name, *parameters = (piece.strip().lower() for piece in part.split(";", 20))
         quality = next((piece[2:] for piece in parameters if piece.startswith("q=")), "1")
         try:
             ranges.append((name, float(quality)))

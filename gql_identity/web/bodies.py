@@ -2,7 +2,7 @@
 
 import re
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, parse_qsl
 
 import orjson
 from starlette.datastructures import Headers
@@ -13,6 +13,9 @@ from ..errors import BadRequest
 
 JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"
+MAX_FIELDS = 20  # of a form, and of a query string
+MAX_DEPTH = 250  # of lists and objects within one another; 100 filters within one another need 203
+MAX_CONTENT_TYPE = 1_000  # characters
 
 
 # The parameters of a media type (RFC 9110, section 5.6.6): names, and values that may be quoted.
@@ -40,23 +43,56 @@ async def read_form(headers: Headers, receive: Receive) -> dict[str, list[str]]:
         raise BadRequest(f"Send `Content-Type: {FORM}`.", 415, {"Accept-Post": FORM})
     body = await _read_body(headers, receive)
     try:
-        return parse_qs(body.decode(), keep_blank_values=True, max_num_fields=20)
+        return parse_qs(body.decode(), keep_blank_values=True, max_num_fields=MAX_FIELDS)
     except ValueError:
         raise BadRequest("The body is not a form in UTF-8.") from None
+
+
+def read_query_string(query_string: bytes) -> dict[str, str]:
+    """The parameters of a URL. Raises BadRequest for too many, and for one that comes twice."""
+    try:
+        parameters = parse_qsl(query_string.decode("latin-1"), keep_blank_values=True, max_num_fields=MAX_FIELDS)
+    except ValueError:
+        raise BadRequest(f"Give at most {MAX_FIELDS} parameters.") from None
+    fields = dict(parameters)
+    if len(fields) < len(parameters):
+        raise BadRequest("Give each parameter once.")
+    return fields
 
 
 def parse_json(text: bytes, subject: str = "The body") -> Any:
     """The value of a JSON text; raises BadRequest, whose message begins with `subject`."""
     try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError:
-        raise BadRequest(f"{subject} is not JSON in UTF-8.") from None
+        value = orjson.loads(text)
+        is_too_deep = text.count(b"[") + text.count(b"{") > MAX_DEPTH and _is_too_deep(value)
+    except orjson.JSONDecodeError as error:
+        if not error.msg.startswith("depth limit"):
+            raise BadRequest(f"{subject} is not JSON in UTF-8.") from None
+        is_too_deep = True
+    if is_too_deep:
+        # What reads such values calls itself for each level.
+        raise BadRequest(f"{subject} has more than {MAX_DEPTH} lists and objects within one another.")
+    return value
+
+
+def _is_too_deep(value: Any) -> bool:
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        level = [
+            inner
+            for outer in level
+            for inner in (outer.values() if type(outer) is dict else outer)
+            if type(inner) in (dict, list)
+        ]
+        if not level:
+            return False
+    return True
 
 
 def _is_utf8(content_type: str, media_type: str) -> bool:
     """Whether a Content-Type header is of this media type, with no charset or UTF-8."""
     sent, separator, rest = content_type.lower().partition(";")
-    if sent.strip() != media_type:
+    if sent.strip() != media_type or len(content_type) > MAX_CONTENT_TYPE:
         return False
     at, parameters = 0, separator + rest
     while at < len(parameters):

@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from ..errors import BadRequest, Internal, ServiceError, Unavailable
 from ..logs import RequestLog
 from ..secret import contains_secret
+from ..server.writing import LINGER_SECONDS
 from ..settings import Settings
 
 log = structlog.get_logger()
@@ -26,7 +27,6 @@ SAFE_HEADERS = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
-LINGER_SECONDS = 2.0  # to let a client read why its body is refused before the connection closes
 _BODY_REFUSED = {408, 413}
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from starlette.datastructures import Headers, QueryParams
+from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 from starlette.responses import FileResponse, Response
 from starlette.types import Receive, Scope, Send
@@ -20,7 +20,7 @@ from ..logs import RequestLog
 from ..settings import Settings
 from .accept import EVENTS, GRAPHQL_JSON, Accept, read_accept
 from .authentication import Authenticator
-from .bodies import parse_json, read_json_body
+from .bodies import parse_json, read_json_body, read_query_string
 from .deadline import in_time
 from .envelope import note_errors
 from .events import event_stream, only
@@ -132,10 +132,7 @@ async def _read(scope: Scope, receive: Receive, headers: Headers) -> Any:
 
 
 def _read_query_string(scope: Scope) -> dict[str, Any]:
-    parameters = QueryParams(scope["query_string"]).multi_items()
-    fields: dict[str, Any] = dict(parameters)
-    if len(fields) < len(parameters):
-        raise BadRequest("Give each parameter once.")
+    fields: dict[str, Any] = {**read_query_string(scope["query_string"])}
     for name in ("variables", "extensions"):
         # An empty parameter is one that is not given: forms and URL builders send it so.
         if fields.get(name) == "":

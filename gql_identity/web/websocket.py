@@ -12,7 +12,7 @@ import structlog
 import uuid_utils
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
-from ..errors import Internal, ResourceExhausted, ServiceError, Unauthenticated
+from ..errors import BadRequest, Internal, ResourceExhausted, ServiceError, Unauthenticated
 from ..execution.answer import Answer, RequestError
 from ..execution.operation import Operation
 from ..execution.request import Request, read_request
@@ -20,6 +20,7 @@ from ..keys.access import Caller
 from ..logs import RequestLog
 from ..settings import Settings
 from .authentication import Authenticator
+from .bodies import parse_json
 from .deadline import in_time
 from .graphql_operations import GraphQLOperations, error_codes, refused
 from .handshake import may_connect
@@ -121,15 +122,15 @@ class Connection:
         if message["type"] == "websocket.disconnect":
             raise WebSocketDisconnect(message.get("code", 1000))
         text = message.get("text") or ""
-        most = self._settings.max_body_bytes
-        if len(text) > most or (not text.isascii() and len(text.encode()) > most):
+        body, most = text.encode(), self._settings.max_body_bytes
+        if len(body) > most:
             raise _Closed(1009, f"Messages have at most {most} bytes")
         try:
-            parsed = orjson.loads(text)
-        except orjson.JSONDecodeError:
-            raise _Closed(4400, "Messages are JSON text") from None
+            parsed = parse_json(body, "A message")
+        except BadRequest as error:
+            raise _Closed(4400, error.message) from None
         if not isinstance(parsed, dict):
-            raise _Closed(4400, "Messages are JSON objects")
+            raise _Closed(4400, "A message is a JSON object.")
         return parsed, len(text)
 
     async def _take(self, message: dict[str, Any], characters: int) -> None:
@@ -158,7 +159,9 @@ class Connection:
         sent = [value for name, value in (payload or {}).items() if name.lower() == "authorization"]
         if len(sent) > 1:  # as two headers are refused: what checked the other one would be misled
             raise _Closed(4403, "Forbidden")
-        if sent and isinstance(sent[0], str):
+        if sent:
+            if not isinstance(sent[0], str):  # without a credential it would get what anonymous clients get
+                raise _Closed(4400, "Authorization in connection_init is a string: Bearer SECRET")
             self._authorization = sent[0]
         try:
             self._count(await self._caller())

@@ -140,6 +140,16 @@ def test_a_head_against_the_rules_is_400_and_the_last_of_its_connection(service:
         assert len(re.findall(rb"HTTP/1.1 \d", said)) == 1
 
 
+def test_a_host_is_one_name_or_address_with_or_without_a_port(service: Service) -> None:
+    good = [b"", b"a", b"a.example:8000", b"a_b:", b"[::1]:80", b"1.2.3.4", b"%C3%A4"]
+    bad = [b"a, b", b"a,b", b"a b", b"u@a", b"a/b", b"a:b", b"::1", b"[::1", b"\xc3\xa4", b"a:80:80"]
+    for host in good + bad:
+        with connect(service) as connection:
+            connection.sendall(b"GET /livez HTTP/1.1\r\nHost: %s\r\n\r\n" % host)
+            said = connection.recv(65_536)
+        assert said.startswith(b"HTTP/1.1 200" if host in good else b"HTTP/1.1 400"), (host, said)
+
+
 def test_http_1_0_without_a_host_is_served(service: Service) -> None:
     assert talk(service, b"GET /livez HTTP/1.0\r\n\r\n").startswith(b"HTTP/1.1 200")
 
@@ -162,6 +172,23 @@ def test_a_head_past_its_bound_is_431_in_one_segment_or_many(service: Service, s
 def test_a_trailer_is_no_header(service: Service) -> None:
     body = b"%x\r\n%s\r\n0\r\nAuthorization: Bearer wrong\r\n\r\n" % (len(BODY), BODY)
     assert talk(service, post(length=False) + body).endswith(ANSWER)
+
+
+def test_trailers_count_towards_the_bound_on_headers(service: Service) -> None:
+    few, many = (b"".join(b"X-%d: %s\r\n" % (n, b"y" * 990) for n in range(number)) for number in (50, 100))
+    wire = post(length=False) + b"%x\r\n%s\r\n0\r\n" % (len(BODY), BODY)
+    assert talk(service, wire + few + b"\r\n").endswith(ANSWER)
+    wire += many
+    for segments in ([wire + b"\r\n" + SMUGGLED], [wire[:40_000], wire[40_000:], b"\r\n" + SMUGGLED]):
+        said = talk(service, *segments)
+        assert said.startswith(b"HTTP/1.1 431"), said
+        assert said.count(b"HTTP/1.1 ") == 1
+
+
+def test_a_chunk_without_a_size_is_400_and_the_last_of_its_connection(service: Service) -> None:
+    said = talk(service, post(length=False) + b"5\r\nhello\r\nworse\r\n", SMUGGLED)
+    assert said.startswith(b"HTTP/1.1 400"), said
+    assert said.count(b"HTTP/1.1 ") == 1
 
 
 @pytest.mark.slow

@@ -1,0 +1,146 @@
+"""WebSocket on one connection (RFC 6455): what a client may send, and how much of it is parsed at once."""
+
+import os
+from typing import Any
+
+# A handshake may have what every head may have: on its own, `websockets` reads lines of 8,192 bytes and 128 of them.
+os.environ.setdefault("WEBSOCKETS_MAX_LINE_LENGTH", "64000")
+os.environ.setdefault("WEBSOCKETS_MAX_NUM_HEADERS", "64000")
+
+from uvicorn.protocols.utils import ClientDisconnected
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.frames import CloseCode, Frame
+
+from .connections import Connections
+from .writing import LINGER_SECONDS, UNREAD
+
+TURN_BYTES = 1_000  # parsed of one connection in one turn of the event loop: at most 200 frames
+MAX_FRAGMENTS = 10_000  # of one message
+_BAD_HANDSHAKE = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+
+
+class WebSocketProtocol(WebSocketsSansIOProtocol):
+    """uvicorn's WebSocket protocol, counted among the connections.
+
+    uvicorn alone would wait for ever for a client that has stopped reading, also to close the connection.
+    """
+
+    def __init__(self, config: Any, server_state: Any, app_state: dict[str, Any], _loop: Any = None) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self._counted: Connections = server_state.counted
+        self._unparsed = b""
+        self._is_scheduled = False
+        self._has_failed = False  # what the client still sends is dropped
+
+    def data_received(self, data: bytes) -> None:
+        """Parse some of what has arrived, and the rest in later turns: a read may hold 10,000 frames."""
+        self._unparsed += data
+        if not self._is_scheduled:
+            self._parse_some()
+
+    def _parse_some(self) -> None:
+        self._is_scheduled = False
+        if self.transport.is_closing() or self._has_failed:
+            self._unparsed = b""
+            return
+        is_before_accept = self.handshake_initiated and not self.handshake_complete
+        if not is_before_accept:  # frames that come so early wait: `send` goes on
+            part, self._unparsed = self._unparsed[:TURN_BYTES], self._unparsed[TURN_BYTES:]
+            super().data_received(part)
+            if self.conn.handshake_exc is not None and not self.handshake_initiated:
+                # Its head is one that `websockets` does not read; for most it has made a response.
+                self.transport.write(b"".join(self.conn.data_to_send()) or _BAD_HANDSHAKE)
+                self.transport.close()
+                return
+        if self._unparsed:
+            if not self.read_paused:
+                self.read_paused = True
+                self.transport.pause_reading()
+            if not is_before_accept and (self.queue.empty() or self.close_sent):
+                self._parse_soon()
+        elif self.read_paused and self.queue.empty() and not self.transport.is_closing():
+            self.read_paused = False
+            self.transport.resume_reading()
+
+    def _parse_soon(self) -> None:
+        if not self._is_scheduled:
+            self._is_scheduled = True
+            self.loop.call_soon(self._parse_some)
+
+    def handle_cont(self, event: Frame) -> None:
+        """Take a fragment of a message; frames without a byte could come without an end."""
+        if len(self.frames) < MAX_FRAGMENTS:
+            super().handle_cont(event)
+        elif not self.close_sent:
+            self._fail(CloseCode.MESSAGE_TOO_BIG, f"A message has at most {MAX_FRAGMENTS} fragments")
+
+    def send_receive_event_to_app(self) -> None:
+        """Hand over a whole message, unless it is text that is not UTF-8."""
+        if self.curr_msg_data_type == "text" and not self.close_sent:
+            try:
+                b"".join(self.frames).decode()
+            except UnicodeDecodeError:
+                self._fail(CloseCode.INVALID_DATA, "Text is UTF-8")
+                return
+        super().send_receive_event_to_app()
+
+    def _fail(self, code: CloseCode, reason: str) -> None:
+        self.frames = []
+        self.conn.fail(code, reason)
+        self.handle_parser_exception()
+
+    def handle_parser_exception(self) -> None:
+        """Close the connection of a client that broke a rule, once it has read why."""
+        close = self.conn.close_sent
+        if close is None or self._has_failed:
+            self.transport.close()
+            return
+        self._has_failed = self.close_sent = True
+        self.queue.put_nowait({"type": "websocket.disconnect", "code": close.code, "reason": close.reason})
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        self.transport.write_eof()
+        if self.read_paused:
+            self.read_paused = False
+            self.transport.resume_reading()
+        # A close now, with input that is not read, would reset the connection and lose the reason.
+        self.close_timer = self.loop.call_later(LINGER_SECONDS, self.transport.close)
+
+    def send_500_response(self) -> None:
+        """Refuse a handshake that the application did not complete, unless the client has left already."""
+        if not self.conn.eof_sent:
+            super().send_500_response()
+
+    async def send(self, message: Any) -> None:
+        """Send the application's message; once the handshake is accepted, what came meanwhile is parsed."""
+        is_accept = message["type"] == "websocket.accept"
+        if is_accept and self.transport.is_closing():
+            raise ClientDisconnected  # as when the connection is lost: uvicorn would log the handshake as not completed
+        await super().send(message)
+        if is_accept and self._unparsed:
+            self._parse_soon()
+
+    async def receive(self) -> Any:
+        """The next message; once all are taken, what has arrived meanwhile is parsed."""
+        message = await self.queue.get()
+        if self.queue.empty():
+            if self._unparsed:
+                self._parse_soon()
+            elif self.read_paused:
+                self.read_paused = False
+                self.transport.resume_reading()
+        return message
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection has ended."""
+        self._counted.remove(self, self.client[0] if self.client else "")
+        super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """Have the connection end where its client takes nothing of what waits for it."""
+        super().pause_writing()
+        UNREAD.add(self.transport, self.loop)
+
+    def keepalive_timeout(self) -> None:
+        """Close a connection whose client sends no pong, and end it where that client does not read."""
+        super().keepalive_timeout()
+        UNREAD.add(self.transport, self.loop)
