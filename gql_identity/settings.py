@@ -160,7 +160,7 @@ class Settings(BaseSettings):
         100_000,
         ge=1,
         le=100_000_000,
-        description="The most values that a response may hold, computed before the operation runs.",
+        description="The highest cost of an operation, computed before it runs: values of its response, and its reads.",
     )
 
     @field_validator("port", mode="before")

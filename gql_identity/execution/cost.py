@@ -1,6 +1,6 @@
-"""The cost of an operation: the most values that its answer may hold, known before it runs."""
+"""The cost of an operation: how much work it may be at most, known before it runs."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -28,32 +28,37 @@ from graphql import (
     get_nullable_type,
     is_leaf_type,
     is_list_type,
+    print_ast,
 )
+from graphql.utilities import value_from_ast_untyped
 
 from ..errors import ResourceExhausted
 from .outline import SATURATED, Outline, innermost_first, outline_of
 
-TYPICAL_LENGTH = 3  # of a list whose length neither an argument nor `ListLengths.typical` gives
+TYPICAL_LENGTH = 3  # of a list whose length neither an argument nor `CostRules.typical` gives
 
 
 @dataclass(frozen=True)
-class ListLengths:
-    """What is known of the lengths of a schema's lists."""
+class CostRules:
+    """What is known of the fields of a schema."""
 
     max_page: int  # no list is longer
     # By a field's coordinate, the arguments that give its length: a number is a page, a list is as long as it is. It
-    # holds for the field itself where that is a list or JSON, else for the lists directly below it.
+    # holds for the field itself where that is a list, else for the lists directly below it.
     arguments: Mapping[str, tuple[str, ...]]
     connection_arguments: tuple[str, ...]  # as `arguments`, for each other field that has one of them
     connection_default: int  # the length where none of those is given
     typical: Mapping[str, int]  # by coordinate, the lengths of lists that no argument changes
+    weights: Mapping[str, int]  # by coordinate, what the resolver of a field adds
+    # By coordinate of a field of JSON, how many values it holds at most, from its arguments, which nobody checked.
+    values: Mapping[str, Callable[[dict[str, Any]], int]]
 
 
 class Cost:
-    """The most values that the answer to an operation may hold: made once for an operation, asked for each request.
+    """The cost of an operation: made once for an operation, asked for each request.
 
-    Each field counts one, and as often as the lists that it is in may be long. Fields that answer as one count apart,
-    and a field that a directive leaves out counts too.
+    Each value of the answer counts 1, as often as the lists that it is in may be long, and a resolver adds its weight
+    each time. Fields that answer as one count apart, and a field that a directive leaves out counts too.
     """
 
     def __init__(
@@ -61,12 +66,12 @@ class Cost:
         schema: GraphQLSchema,
         document: DocumentNode,
         operation: OperationDefinitionNode,
-        list_lengths: ListLengths,
+        rules: CostRules,
         max_cost: int,
     ) -> None:
-        self._list_lengths = list_lengths
+        self._rules = rules
         self._max_cost = max_cost
-        self._lengths: list[tuple[int, _LengthArguments]] = []  # the default length, and the arguments that change it
+        self._lengths: list[Callable[[Mapping[str, Any]], int]] = []  # those that variables may change
         self._known: dict[tuple[int, ...], int] = {}
         declared = operation.variable_definitions or ()
         self._defaults = {node.variable.name.value: node.default_value for node in declared if node.default_value}
@@ -83,15 +88,15 @@ class Cost:
         """
         if self._defaults:
             variables = self._defaults | variables
-        lengths = tuple([self._length(*length, variables) for length in self._lengths])
+        lengths = tuple([length(variables) for length in self._lengths])
         if (cost := self._known.get(lengths)) is None:
             if len(self._known) >= 32:
                 self._known.clear()
             cost = self._known[lengths] = self._add_up(lengths)
         if cost > self._max_cost:
             raise GraphQLError(
-                f"The answer could hold {cost} values, and {self._max_cost} is the most: the limit `max_cost`. "
-                "Ask for smaller pages (`page.limit`, `first`) or fewer fields.",
+                f"The operation costs {cost}, and {self._max_cost} is the most: the limit `max_cost`. "
+                "Ask for smaller pages (`page.limit`, `first`), fewer fields, or fewer connections and statistics.",
                 extensions={"code": ResourceExhausted.code, "cost": cost, "maxCost": self._max_cost},
             )
         return cost
@@ -122,27 +127,31 @@ class Cost:
     def _step(self, node: FieldNode, parent: int | None, coordinate: str, field: GraphQLField | None) -> "_Step":
         if field is None:
             return _Step(parent, "field")
-        known = self._list_lengths
+        known = self._rules
+        weight = known.weights.get(coordinate, 0)
+        arguments = {argument.name.value: argument.value for argument in node.arguments or ()}
+        if (count := known.values.get(coordinate)) is not None:
+            return _Step(parent, "field", times=self._changing(_values(count, arguments)), weight=weight)
         by_argument = known.arguments.get(coordinate)
         names = by_argument or [name for name in known.connection_arguments if name in field.args]
         is_list = is_list_type(get_nullable_type(field.type))
         if not names:
             if is_list and coordinate not in known.typical:
                 return _Step(parent, "list of the field above")
-            return _Step(parent, "field", times=known.typical[coordinate] if is_list else 1)
-        arguments = {argument.name.value: argument.value for argument in node.arguments or ()}
-        paths = [path.split(".") for path in names]
+            return _Step(parent, "field", times=known.typical[coordinate] if is_list else 1, weight=weight)
         default = known.connection_default if by_argument is None else known.max_page
-        self._lengths.append((default, [(arguments.get(path[0]), path[1:]) for path in paths]))
-        length = -len(self._lengths)
+        paths = [path.split(".") for path in names]
+        length = self._changing(
+            _length(default, known.max_page, [(arguments.get(path[0]), path[1:]) for path in paths])
+        )
         if is_list or is_leaf_type(get_named_type(field.type)):
-            return _Step(parent, "field", times=length)
-        return _Step(parent, "field", below=length)
+            return _Step(parent, "field", times=length, weight=weight)
+        return _Step(parent, "field", below=length, weight=weight)
 
-    def _length(self, default: int, arguments: "_LengthArguments", variables: Mapping[str, Any]) -> int:
-        max_page = self._list_lengths.max_page
-        found = [_number(_at(value, path, variables), max_page) for value, path in arguments]
-        return max([number for number in found if number is not None], default=default)
+    def _changing(self, length: Callable[[Mapping[str, Any]], int]) -> int:
+        """The number that stands for a length in a step."""
+        self._lengths.append(length)
+        return -len(self._lengths)
 
     def _add_up(self, lengths: tuple[int, ...]) -> int:
         # A cost is `alone + each * length`: how long the lists of a fragment are is told where it is spread.
@@ -159,7 +168,7 @@ class Cost:
                 elif step.kind != "inline":
                     times = lengths[-step.times - 1] if step.times < 0 else step.times
                     below = lengths[-step.below - 1] if step.below < 0 else step.below
-                    alone, each = times * (1 + alone + each * below), 0
+                    alone, each = step.weight + times * (1 + alone + each * below), 0
                     if step.kind == "list of the field above":
                         alone, each = 0, alone
                 sums_alone[into] += alone
@@ -177,9 +186,46 @@ class _Step(NamedTuple):
     times: int = 1  # how often it comes
     below: int = TYPICAL_LENGTH  # how long the lists directly below it are
     spread: str = ""
+    weight: int = 0  # what its resolver adds
 
 
-_LengthArguments = list[tuple[ValueNode | None, list[str]]]  # each with the path in it where a length may be
+def _length(
+    default: int, max_page: int, arguments: list[tuple[ValueNode | None, list[str]]]
+) -> Callable[[Mapping[str, Any]], int]:
+    """How long the lists of a field are: the longest that an argument gives, each with the path in it."""
+
+    def length(variables: Mapping[str, Any]) -> int:
+        found = [_number(_at(value, path, variables), max_page) for value, path in arguments]
+        return max([number for number in found if number is not None], default=default)
+
+    return length
+
+
+def _values(
+    count: Callable[[dict[str, Any]], int], arguments: Mapping[str, ValueNode]
+) -> Callable[[Mapping[str, Any]], int]:
+    """How many values a field of JSON holds."""
+    if not any("$" in print_ast(node) for node in arguments.values()):
+        number = count({name: _json(node, {}) for name, node in arguments.items()})
+        return lambda _: number
+
+    def values(variables: Mapping[str, Any]) -> int:
+        plain = {name: _json(value, {}) for name, value in variables.items()}
+        return count({name: _json(node, plain) for name, node in arguments.items()})
+
+    return values
+
+
+def _json(value: Any, variables: dict[str, Any]) -> Any:
+    """A literal as JSON; None for one that holds a number too long to be read. JSON stays as it is."""
+    if isinstance(value, VariableNode):
+        return variables.get(value.name.value)
+    if not isinstance(value, ValueNode):
+        return value
+    try:
+        return value_from_ast_untyped(value, variables)
+    except ValueError:
+        return None
 
 
 def _at(value: Any, path: list[str], variables: Mapping[str, Any]) -> Any:

@@ -13,7 +13,7 @@ from .answer import Answer, RequestError, format_error, refusal
 from .bounds import Bounds, check_document, parse_document
 from .closed import ClosedExecution, closed_document
 from .core import CoreExecution
-from .cost import Cost, ListLengths
+from .cost import Cost, CostRules
 from .document_cache import DocumentCache, drop_tokens
 from .documents import Documents
 from .operation import Operation, ValidDocument, valid_document
@@ -33,7 +33,7 @@ class Executor:
         self,
         schema: Schema,
         bounds: Bounds,
-        list_lengths: ListLengths,
+        cost_rules: CostRules,
         *,
         trusted_documents: Path | None = None,
         open_fields: frozenset[str] = NOTHING_OPEN,
@@ -42,7 +42,7 @@ class Executor:
         """`open_fields` are the root fields of a closed run. Raises StartError where the manifest cannot be read."""
         self._schema = schema._schema
         self._bounds = bounds
-        self._list_lengths = list_lengths
+        self._cost_rules = cost_rules
         self._open_fields = open_fields
         self._documents = Documents(trusted_documents)
         self._cached = DocumentCache()
@@ -158,7 +158,7 @@ class Executor:
         """The operation's cost with the request's variables; raises RequestError."""
         if (cost := operation.cost) is None:
             cost = operation.cost = Cost(
-                self._schema, operation.document, operation.node, self._list_lengths, self._bounds.max_cost
+                self._schema, operation.document, operation.node, self._cost_rules, self._bounds.max_cost
             )
         try:
             return cost.of(request.variables)

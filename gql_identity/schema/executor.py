@@ -5,7 +5,7 @@ from dataclasses import fields
 from ..execution.bounds import Bounds
 from ..execution.executor import Executor
 from ..settings import Settings
-from .costs import list_lengths
+from .costs import cost_rules
 from .federation import schema
 from .visibility import ALL
 
@@ -20,7 +20,7 @@ def make_executor(settings: Settings) -> Executor:
     return Executor(
         schema,
         bounds_of(settings),
-        list_lengths(settings.max_page_size),
+        cost_rules(settings),
         trusted_documents=settings.trusted_documents,
         open_fields=ALL | {"__typename"},
         compiles=settings.compiled_execution,
