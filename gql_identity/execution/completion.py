@@ -33,9 +33,12 @@ MAX_FIELDS = 500  # operations that select more are not compiled
 
 DEFINITION = "strawberry-definition"  # key in the extensions of a GraphQL type or field: Strawberry's definition of it
 EXACT = {GraphQLString: str, GraphQLID: str, GraphQLBoolean: bool}  # a value of exactly this class is JSON already
+LONG_LIST = 200  # items; a longer list is completed in slices of several turns of the event loop
 _INT = range(-(2**31), 2**31)
 _PLAIN = frozenset({str, int, float, bool, dict, list, datetime})  # never awaitable, never an exception
 
+# The function for each item, the items, and where their values go in order.
+LeftList = tuple[Callable[[Any], Any], list[Any], list[Any]]
 Collect = Callable[[GraphQLObjectType, list[FieldDetails]], dict[str, list[FieldDetails]]]
 
 
@@ -67,12 +70,15 @@ class CompletionCompiler:
         self._schema = schema
         self._collect = collect
         self._fields = 0
+        # The long lists that the last call of a function has left: whoever called it completes them.
+        self.left: list[LeftList] = []
         self._lines: list[str] = []
         self._names: dict[str, Any] = {
             "UnexpectedValue": UnexpectedValue,
             "INT": _INT,
             "PLAIN": _PLAIN,
             "isfinite": isfinite,
+            "complete_list": self._complete_list,
         }
 
     def function(self, type_: Any, details: list[FieldDetails]) -> Callable[[Any], Any]:
@@ -83,6 +89,13 @@ class CompletionCompiler:
         exec(compile("\n".join(self._lines), "<plan>", "exec"), self._names)  # noqa: S102
         function: Callable[[Any], Any] = self._names[name]
         return function
+
+    def _complete_list(self, function: Callable[[Any], Any], items: list[Any]) -> list[Any]:
+        if len(items) <= LONG_LIST:
+            return [function(item) for item in items]
+        completed: list[Any] = []
+        self.left.append((function, items, completed))
+        return completed
 
     def _function(self, type_: Any, details: list[FieldDetails]) -> str:
         if is_non_null_type(type_) and is_object_type(type_.of_type):
@@ -109,7 +122,7 @@ class CompletionCompiler:
     def _steps_of_present(self, v: str, type_: Any, details: list[FieldDetails]) -> list[str]:
         if is_list_type(type_):
             item = self._function(type_.of_type, details)
-            return [f"if type({v}) is not list: raise UnexpectedValue", f"{v} = [{item}(item) for item in {v}]"]
+            return [f"if type({v}) is not list: raise UnexpectedValue", f"{v} = complete_list({item}, {v})"]
         if is_object_type(type_):
             return [f"{v} = {self._object(type_, details)}({v})"]
         if is_abstract_type(type_):

@@ -22,6 +22,7 @@ from .request import Request
 from .values import OBJECT_VALUES, count_values
 
 MAX_ERRORS = 10
+LARGE_COST = 1_000  # such an operation is compiled at once: graphql-core would take longer than both together
 NOTHING_HIDDEN: frozenset[str] = frozenset()
 NOTHING_OPEN = frozenset({"__typename"})
 
@@ -86,12 +87,12 @@ class Executor:
         if operation.plan is not None:
             answer = _answer(await operation.plan.run(context, request.variables))
         else:
-            answer = await self._execute_first(operation, request, context)
+            answer = await self._execute_first(operation, request, context, cost)
         return answer._replace(extensions={"cost": cost}) if request.wants_cost else answer
 
-    async def _execute_first(self, operation: Operation, request: Request, context: Any) -> Answer:
-        # An operation that runs only once, as one without variables may, is not worth compiling.
-        if operation.has_run and self._compiler is not None:
+    async def _execute_first(self, operation: Operation, request: Request, context: Any, cost: int) -> Answer:
+        # An operation that runs only once, as one without variables may, is not worth compiling, unless it is large.
+        if (operation.has_run or cost >= LARGE_COST) and self._compiler is not None:
             operation.plan = self._compiler.compile(operation.document, operation.node)
             return _answer(await operation.plan.run(context, request.variables))
         operation.has_run = True

@@ -13,7 +13,10 @@ from strawberry.types import Info
 from strawberry.types.field import StrawberryField
 
 from .arguments import ArgumentCompiler, Builder
-from .completion import DEFINITION, CompletionCompiler, NotCompilable, UnexpectedValue
+from .completion import DEFINITION, CompletionCompiler, LeftList, NotCompilable, UnexpectedValue
+from .turns import turns_of_this_loop
+
+ITEMS_AT_ONCE = 16  # of a long list, without a look at the clock
 
 
 class Run:
@@ -94,6 +97,7 @@ class RootField:
             self._call = self._resolver(schema)
         except NotCompilable:
             pass
+        self._left = completion.left
         try:
             self._generated = completion.function(field.type, details)
         except NotCompilable:
@@ -106,10 +110,13 @@ class RootField:
             if is_awaitable(resolved):
                 return self._finish(run, resolved)
             try:
-                return self._generated(resolved)
+                value = self._generated(resolved)
             except Exception:
                 completed = self._complete(run, resolved)
-            return self._finish(run, completed, completed=True) if is_awaitable(completed) else completed
+                return self._finish(run, completed, completed=True) if is_awaitable(completed) else completed
+            if self._left:
+                return self._finish(run, self._complete_left(run, resolved, value, self._take_left()), completed=True)
+            return value
         except Exception as error:
             return run.core.handle_field_error(error, self._field.type, self._details, self._path)
 
@@ -119,16 +126,39 @@ class RootField:
             if completed:
                 return value
             try:
-                return self._generated(value)
+                made = self._generated(value)
             except Exception:
-                value = self._complete(run, value)
-            return await value if is_awaitable(value) else value
+                made = self._complete(run, value)
+                return await made if is_awaitable(made) else made
+            return await self._complete_left(run, value, made, self._take_left()) if self._left else made
         except Exception as error:
             return run.core.handle_field_error(error, self._field.type, self._details, self._path)
+
+    def _take_left(self) -> list[LeftList]:
+        left = self._left[:]
+        self._left.clear()
+        return left
+
+    async def _complete_left(self, run: Run, resolved: Any, value: Any, left: list[LeftList]) -> Any:
+        """Complete the long lists of a value in slices of several turns of the event loop; returns the value."""
+        turns = turns_of_this_loop()
+        try:
+            while left:
+                function, items, completed = left.pop()
+                for start in range(0, len(items), ITEMS_AT_ONCE):
+                    if turns.is_over():
+                        await turns.wait(run)
+                    completed.extend(map(function, items[start : start + ITEMS_AT_ONCE]))
+                    left += self._take_left()  # the long lists within these
+            return value
+        except Exception:
+            value = self._complete(run, resolved)
+        return await value if is_awaitable(value) else value
 
     def _complete(self, run: Run, resolved: Any) -> Any:
         """Let graphql-core complete a value that the generated function does not cover, or report its error."""
         run.left = True
+        self._left.clear()
         return run.core.complete_value(self._field.type, self._details, self.raw_info(run), self._path, resolved, None)
 
     def _resolve(self, run: Run) -> Any:

@@ -32,7 +32,7 @@ from hypothesis_graphql import from_schema
 from strawberry import ID
 
 from gql_identity.errors import NotFound, PermissionDenied
-from gql_identity.execution import core, plans, turns
+from gql_identity.execution import completion, core, plans, turns
 from gql_identity.execution.executor import Executor
 from gql_identity.execution.request import Request
 from gql_identity.keys.access import Caller
@@ -419,6 +419,7 @@ def test_what_gives_way_at_every_place_answers_alike(document: str, monkeypatch:
             expected = await run(PLAIN, request, seed, CALLER)
         with monkeypatch.context() as changed:
             changed.setattr(core, "SHORT_LIST", 0)
+            changed.setattr(completion, "LONG_LIST", 0)
             changed.setattr(turns, "SLICE_SECONDS", 0)
             for executor in (PLAIN, COMPILED, COMPILED):
                 found = await run(executor, request, seed, CALLER)

@@ -1,0 +1,94 @@
+"""The event loop's turns stay short, whatever is executed within the limits."""
+
+import asyncio
+import gc
+import time
+from datetime import UTC, datetime
+
+import pytest
+
+from ..conftest import Api, Person, mongo_client, running
+
+LONGEST_TURN_SECONDS = 0.1
+
+
+class Turns:
+    """The processor's time of each turn of the event loop, which other load of the machine does not change."""
+
+    def __enter__(self) -> "Turns":
+        gc.collect()
+        gc.freeze()  # as a service does when it has started
+        self.longest = 0.0
+        self._goes_on = True
+        self._at = time.thread_time()
+        asyncio.get_running_loop().call_soon(self._next)
+        return self
+
+    def _next(self) -> None:
+        now = time.thread_time()
+        self.longest = max(self.longest, now - self._at)
+        self._at = now
+        if self._goes_on:
+            asyncio.get_running_loop().call_soon(self._next)
+
+    def __exit__(self, *_: object) -> None:
+        self._goes_on = False
+        gc.unfreeze()
+
+
+@pytest.fixture
+async def reader(api: Api) -> Person:
+    """A key, among a thousand of its user."""
+    person = await api.make("USER", "d1", "u1")
+    stored = {"domain_id": "d1", "user_id": "u1", "state": "ENABLED", "disabled_rank": 0, "role": "USER", "hint": "h"}
+    documents = [
+        {
+            "_id": f"api-key-{n:032x}",
+            **stored,
+            "name": f"name {n}",
+            "digest": b"%032d" % n,
+            "created_at": datetime.now(UTC),
+        }
+        for n in range(1_000)
+    ]
+    with mongo_client(api.settings) as client:
+        client.get_default_database().api_keys.insert_many(documents)
+    return person
+
+
+PAGE = 'apiKeys(input: {domainId: "d1", userId: "u1", query: {page: {limit: 1000}}}) { results { %s } }'
+INNER = "apiKeys(first: 1) { nodes { user { apiKeys(first: 1) { nodes { domain { domainId } user { userId } } } } } }"
+USERS = ", ".join(['{__typename: "User", domainId: "d1", userId: "u1"}'] * 100)
+LARGE = {
+    "28 instants of a thousand keys": " ".join(
+        f"a{n}: {PAGE % ' '.join(f'i{n}: createdAt' for n in range(14))}" for n in range(2)
+    ),
+    "30 objects of a thousand keys": PAGE
+    % " ".join(f"u{n}: user {{ userId domainId }} d{n}: domain {{ domainId }}" for n in range(15)),
+    "connections within connections": PAGE % f"user {{ {INNER} }}",
+    "one connection of each of a thousand users": PAGE % "user { apiKeys(first: 30) { nodes { id } } }",
+    "a connection of many users, in full": PAGE.replace("1000", "60")
+    % "user { apiKeys(first: 100) { totalCount pageInfo { endCursor } edges { cursor node { id createdAt name } } } }",
+    "the schema, with aliases": "__schema { types { fields { "
+    + " ".join(f"a{n}: type {{ name kind ofType {{ name }} }}" for n in range(29))
+    + " } } }",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("text", LARGE.values(), ids=LARGE)
+async def test_a_large_operation_takes_no_long_turn_of_the_event_loop(api: Api, reader: Person, text: str) -> None:
+    async with running(api.settings.model_copy(update={"compiled_execution": False})) as uncompiled:
+        for one in (api, uncompiled):
+            with Turns() as turns:
+                for _ in range(2):
+                    answer = await one.send(f"{{ {text} }}", by=reader)
+                    assert b'"errors"' not in answer.content[:300], answer.text[:300]
+            assert turns.longest < LONGEST_TURN_SECONDS
+
+
+async def test_large_operations_at_one_time_share_the_turns(api: Api, reader: Person) -> None:
+    texts = [LARGE["connections within connections"], LARGE["one connection of each of a thousand users"]]
+    with Turns() as turns:
+        answers = await asyncio.gather(*(api.send(f"{{ {text} }}", by=reader) for text in texts * 2))
+        assert all(b'"errors"' not in answer.content[:300] for answer in answers), [one.text[:200] for one in answers]
+    assert turns.longest < LONGEST_TURN_SECONDS
