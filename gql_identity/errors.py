@@ -36,14 +36,14 @@ class ServiceError(Exception):
 
 
 class InvalidArgument(ServiceError):
-    """The request asks for something that cannot be; the message says what to change."""
+    """The request is invalid; the message says what to change."""
 
     code = "INVALID_ARGUMENT"
     status = 400
 
 
 class Unauthenticated(ServiceError):
-    """No credential, or one that opens nothing."""
+    """No credential, or an invalid one."""
 
     code = "UNAUTHENTICATED"
     status = 401
@@ -54,14 +54,14 @@ class Unauthenticated(ServiceError):
 
 
 class PermissionDenied(ServiceError):
-    """The caller is known and may not do this."""
+    """The key is valid, and does not allow this."""
 
     code = "PERMISSION_DENIED"
     status = 403
 
 
 class NotFound(ServiceError):
-    """There is no such key, or none that the caller may see: the two answer alike."""
+    """There is no such key, or the caller may not see it: both cases look the same."""
 
     code = "NOT_FOUND"
     status = 404
@@ -81,7 +81,7 @@ class ResourceExhausted(ServiceError):
 
 
 class Internal(ServiceError):
-    """A fault of ours: the answer has an id that stands in the log beside the cause."""
+    """A bug in the service: search its log for the `id` of the response to find the cause."""
 
     code = "INTERNAL"
     status = 500
@@ -98,14 +98,14 @@ class Unavailable(ServiceError):
 
 
 class DeadlineExceeded(ServiceError):
-    """The work took longer than it may; whether a write took place is unknown."""
+    """The deadline has passed; whether a write took place is unknown."""
 
     code = "DEADLINE_EXCEEDED"
     status = 504
 
 
 class BadRequest(ServiceError):
-    """HTTP itself was misused: method, media type, body or length."""
+    """An invalid HTTP request: its method, media type, body or length."""
 
     code = "BAD_REQUEST"
 

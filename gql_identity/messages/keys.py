@@ -97,7 +97,7 @@ class APIKeyInfo(Node):
         default=None,
         description="The secret: in the answer to `createApiKey` alone, null everywhere else. Keep it there.",
     )
-    state: APIKeyState = strawberry.field(description="Whether the key opens anything.")
+    state: APIKeyState = strawberry.field(description="Whether the key is valid.")
     user_id: ID = strawberry.field(description="The user that the key belongs to.")
     domain_id: ID = strawberry.field(description="The domain that the key belongs to.")
     last_accessed_at: DateTime | None = strawberry.field(
@@ -154,8 +154,8 @@ class APIKeyChangeType(Enum):
     """The four changes that subscribers receive; the use of a key is not one."""
 
     CREATED = strawberry.enum_value("CREATED", description="The key was made.")
-    ENABLED = strawberry.enum_value("ENABLED", description="The key opens things again.")
-    DISABLED = strawberry.enum_value("DISABLED", description="The key opens nothing any more.")
+    ENABLED = strawberry.enum_value("ENABLED", description="The key is valid again.")
+    DISABLED = strawberry.enum_value("DISABLED", description="The key is no longer valid.")
     DELETED = strawberry.enum_value("DELETED", description="The key is no more.")
 
 

@@ -82,7 +82,7 @@ DATE_TIME = strawberry.scalar(
 
 
 @strawberry.enum(
-    description="Whether a key opens anything.",
+    description="Whether a key is valid.",
 )
 class APIKeyState(Enum):
     """Cloudforet's `State`."""

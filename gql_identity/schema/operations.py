@@ -87,12 +87,12 @@ class Mutation:
         """Cloudforet's `create`."""
         return await info.context.api_keys.create(input, info.context.caller)
 
-    @strawberry.mutation(description="Let a disabled key open things again.")
+    @strawberry.mutation(description="Make a disabled key valid again.")
     async def enable_api_key(self, info: Info, input: APIKeyRequest) -> APIKeyInfo | None:
         """Cloudforet's `enable`."""
         return await info.context.api_keys.enable(input, info.context.caller)
 
-    @strawberry.mutation(description="Stop a key from opening anything, until it is enabled.")
+    @strawberry.mutation(description="Make a key invalid, until it is enabled.")
     async def disable_api_key(self, info: Info, input: APIKeyRequest) -> APIKeyInfo | None:
         """Cloudforet's `disable`."""
         return await info.context.api_keys.disable(input, info.context.caller)

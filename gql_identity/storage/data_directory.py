@@ -9,11 +9,13 @@
     admin-key         the first key
 
 Every file has mode 0600. The directory and its files belong to the user that runs the service. Nobody else may write to
-them or read a secret, and none is a symbolic link.
+them or read a secret, and none is a link. Nobody else may replace the directory. It may be a symbolic link itself, but
+every directory above it, on either path, is either not writable to everybody or sticky, as /tmp is.
 """
 
 import json
 import os
+import re
 import secrets
 import shutil
 import stat
@@ -24,11 +26,12 @@ from typing import Any
 
 from ..errors import StartError
 from ..settings import check_pepper
+from .engine import HOST
 
 if sys.platform != "win32":
     import fcntl
 
-_SECRET_FILES = ("embedded.json", "embedded.json.new", "pepper", "pepper.new", "admin-key", "admin-key.new")
+_SECRET_FILES = ("embedded.json", "pepper", "admin-key")  # and those whose names go on, such as admin-key.1
 _FILES = (*_SECRET_FILES, "embedded.log", "lock", "secantusd.toml")
 _RECORD_TYPES: dict[str, Any] = {
     "complete": bool,
@@ -38,10 +41,13 @@ _RECORD_TYPES: dict[str, Any] = {
     "password": str,
     "pid": int,
 }
+_PLAIN = re.compile(r"[A-Za-z0-9_-]+")  # needs no escaping in a URI
 # Marks data/ during the first start. Marked data is still empty of keys; only marked data may be removed.
 _FIRST_START = "first-start"
-# If one of these were missing, the engine would create a new database beside the other files.
-_ENGINE_FILES = ("WiredTiger", "WiredTiger.turtle", "WiredTiger.wt", "secantus_collections.wt", "secantus_users.wt")
+# If one of these were missing, the engine would create a new database beside the other files. WiredTiger.wt names the
+# other files.
+_ENGINE_FILES = ("WiredTiger", "WiredTiger.turtle", "WiredTiger.wt")
+_TABLE_FILE = re.compile(rb"file:([A-Za-z0-9_]+\.wt)\b")
 _NEW_DATABASE = "To begin with a new database, move embedded.json, pepper and admin-key away"
 
 
@@ -53,36 +59,57 @@ def prepare(directory: Path) -> None:
     for missing in reversed([path for path in (directory, *directory.parents) if not path.exists()]):
         missing.mkdir(exist_ok=True)
         missing.chmod(0o700)  # independent of the umask
+    _check_parents(directory)
     _check_owner(directory, directory)
     status = directory.stat()
-    if not any(directory.iterdir()):
+    paths = sorted(directory.iterdir())
+    if not paths:
         directory.chmod(0o700)
     elif status.st_mode & stat.S_IWOTH:
         raise StartError(unusable(directory, "every user of this machine may write to it"))
     elif status.st_mode & stat.S_IWGRP:
         raise StartError(unusable(directory, "its group may write to it (run `chmod go-w` on it)"))
-    for name in _FILES:
-        _check_file(directory, directory / name, stat.S_ISREG)
-    if directory.stat().st_mode & 0o011:
-        for name in _SECRET_FILES:
-            if (directory / name).exists() and (directory / name).stat().st_mode & 0o077:
-                raise StartError(unusable(directory, f"other users may read {name} (run `chmod 600` on it)"))
+    is_open = bool(directory.stat().st_mode & 0o011)
     data = directory / "data"
-    _check_file(directory, data, stat.S_ISDIR)
+    for path in paths:
+        is_secret = path.name.startswith(_SECRET_FILES)
+        if path == data:
+            _check_file(directory, path, stat.S_ISDIR)
+        elif is_secret or path.name in _FILES:
+            _check_file(directory, path, stat.S_ISREG)
+        if is_open and (is_secret or path == data) and path.stat().st_mode & 0o077:
+            mode = "700" if path == data else "600"
+            raise StartError(unusable(directory, f"other users may read {path.name} (run `chmod {mode}` on it)"))
     for path in data.rglob("*") if data.is_dir() else ():
         _check_file(directory, path, stat.S_ISDIR if path.is_dir() else stat.S_ISREG)
 
 
+def _check_parents(directory: Path) -> None:
+    """Raise StartError where another user could put another directory in the place of this one.
+
+    As sshd's StrictModes, but groups may write: many systems give each user a group.
+    """
+    for parent in {*directory.parents, *directory.resolve().parents}:
+        mode = parent.stat().st_mode
+        if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
+            why = f"every user of this machine may replace it, as they may write to {parent} (run `chmod o-w` on that)"
+            raise StartError(unusable(directory, why))
+    link = directory.lstat()
+    if stat.S_ISLNK(link.st_mode) and link.st_uid not in (0, os.geteuid()):
+        raise StartError(unusable(directory, f"it is a symbolic link of user {link.st_uid}"))
+
+
 def _check_file(directory: Path, path: Path, is_kind: Any) -> None:
     name = path.relative_to(directory)
-    try:
-        mode = path.lstat().st_mode
-    except FileNotFoundError:
-        return
+    status = path.lstat()
+    mode = status.st_mode
     if stat.S_ISLNK(mode):
         raise StartError(unusable(directory, f"{name} is a symbolic link"))
     if not is_kind(mode):
         raise StartError(unusable(directory, f"{name} is not a {'directory' if is_kind is stat.S_ISDIR else 'file'}"))
+    if stat.S_ISREG(mode) and status.st_nlink > 1:
+        why = f"{name} is a hard link: it has another name too (copy it, and put the copy in its place)"
+        raise StartError(unusable(directory, why))
     _check_owner(directory, path)
     if mode & 0o022:
         raise StartError(unusable(directory, f"other users may write to {name} (run `chmod go-w` on it)"))
@@ -155,6 +182,14 @@ def find_record(directory: Path) -> dict[str, Any] | None:
         record = {}
     if not record or not all(isinstance(record[name], kind) for name, kind in _RECORD_TYPES.items()):
         raise StartError(unusable(directory, "embedded.json is damaged: restore it from a backup"))
+    port = record["port"]
+    # The password must not be sent to another host, or to another part of the URI.
+    if record["host"] != HOST or (port is not None and (isinstance(port, bool) or not 0 < port < 65_536)):
+        raise StartError(
+            unusable(directory, f"embedded.json names another address than {HOST} and a port: restore it from a backup")
+        )
+    if not _PLAIN.fullmatch(record["username"]) or not _PLAIN.fullmatch(record["password"]):
+        raise StartError(unusable(directory, "embedded.json is damaged: restore it from a backup"))
     return record
 
 
@@ -165,7 +200,6 @@ def write_record(directory: Path, record: dict[str, Any]) -> None:
 
 def database_uri(record: dict[str, Any]) -> str:
     """The connection string, with its password, of the database that embedded.json describes."""
-    # The password's characters need no escaping.
     return (
         f"mongodb://{record['username']}:{record['password']}@{record['host']}:{record['port']}/identity"
         "?authSource=admin&authMechanism=SCRAM-SHA-256&directConnection=true"
@@ -186,7 +220,9 @@ def is_first_start(directory: Path, record: dict[str, Any] | None) -> bool:
     if record is not None and record["complete"]:
         if not names:
             raise StartError(unusable(directory, f"data/ is missing or empty: restore it. {_NEW_DATABASE}"))
-        missing = [name for name in _ENGINE_FILES if name not in names]
+        tables = _TABLE_FILE.findall((data / "WiredTiger.wt").read_bytes()) if "WiredTiger.wt" in names else ()
+        needed = [*_ENGINE_FILES, *sorted({name.decode() for name in tables})]
+        missing = [name for name in needed if name not in names]
         if not any(name.startswith("WiredTigerLog.") for name in names):
             missing.append("WiredTigerLog.*")
         if missing:

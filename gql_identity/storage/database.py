@@ -161,6 +161,8 @@ class Database:
         except TimeoutError:
             raise DeadlineExceeded("The database did not answer in time. Try again.") from None
         except driver.PyMongoError as error:
+            if _UNREADABLE in str(error) and not self.prepared:
+                raise StartError(f"{_DAMAGED} It said: {redact(_reason(error))}") from None
             if translated := _translate(error):
                 raise translated from error
             if not self.prepared:
@@ -258,12 +260,16 @@ def _translate(error: driver.PyMongoError) -> Exception | None:
         return InvalidArgument("The query gathers more than the database can hold at once. Narrow it.")
     if isinstance(error, driver.OperationFailure) and any(sign in str(error) for sign in _FULL_OR_FAILED):
         return Unavailable("The database cannot write now. Try again.")
+    if isinstance(error, driver.OperationFailure) and _UNREADABLE in str(error):
+        return Unavailable(_DAMAGED)
     if error.timeout:
         return DeadlineExceeded("The database did not answer in time. Try again.")
     return None
 
 
 _REFUSES = "The database refuses what the service needs: check the user, its password and its rights (--mongo-uri)."
+_DAMAGED = "The database cannot read its files: restore all of them from a backup."
+_UNREADABLE = "WT_ERROR"  # of WiredTiger, for a file that is missing or damaged
 # MongoDB's codes, and the embedded engine's: 2, for a pattern that it finds too large.
 _BAD_PATTERN = {2, 51091, 51108}
 # Memory, with and without the disk; a document of more than 16 MB, in a group, a row or a reply.

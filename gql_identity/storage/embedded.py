@@ -35,6 +35,7 @@ _RESTART_SECONDS = (0.1, 2.0)  # the first wait before a restart, and the longes
 # Temporary failures: another process took the port, or the child of a killed service is still running.
 _TEMPORARY = ("failed to bind", "already being managed by another process")
 _STOPPED = "The embedded database was stopped before it had started."
+_NOT_AUTHENTICATED = 18  # MongoDB's code for a wrong user or password
 _TAMPERED = (
     "Another process may have written to the embedded database in {} before its password was set, or the database did "
     "not end cleanly. It is discarded: start again to make a new one."
@@ -142,6 +143,11 @@ class EmbeddedDatabase:
             with MongoClient[dict[str, Any]](uri, timeoutMS=_ANSWER_MS) as client:
                 made_by_others = set(client.list_database_names()) - {"admin", "config", "local"}
         except OperationFailure as error:
+            if error.code != _NOT_AUTHENTICATED:
+                reason = error.details and error.details.get("errmsg")
+                raise StartError(
+                    unusable(self._directory, f"its files are damaged: restore all of data/ from a backup ({reason})")
+                ) from error
             raise StartError(
                 f"The embedded database in {self._directory} refuses the password: embedded.json does not belong to "
                 f"data/. Restore the one that does. ({error.details and error.details.get('errmsg')})"

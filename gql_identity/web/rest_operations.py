@@ -44,12 +44,12 @@ async def _create(api_keys: ApiKeys, request: CreateAPIKeyRequest, caller: Calle
 
 
 async def _enable(api_keys: ApiKeys, request: APIKeyRequest, caller: Caller) -> Any:
-    """Let a disabled key open things again."""
+    """Make a disabled key valid again."""
     return message_of(await api_keys.enable(request, caller))
 
 
 async def _disable(api_keys: ApiKeys, request: APIKeyRequest, caller: Caller) -> Any:
-    """Stop a key from opening anything, until it is enabled."""
+    """Make a key invalid, until it is enabled."""
     return message_of(await api_keys.disable(request, caller))
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -85,10 +86,46 @@ def test_without_its_data_no_new_database_is_made_and_the_old_one_works_when_put
         assert service.create()
 
 
-@pytest.mark.parametrize("lost", ["WiredTiger", "WiredTiger.turtle", "WiredTiger.wt", "secantus_users.wt"])
-def test_data_that_lacks_a_file_is_refused(directory: Path, lost: str) -> None:
-    (directory / "data" / lost).unlink()
-    assert f"data/ lacks {lost}: restore all of data/." in refusal(directory)
+def test_data_that_lacks_any_of_its_files_is_refused(directory: Path) -> None:
+    needed = {path.name for path in (directory / "data").iterdir()}
+    needed -= {"WiredTiger.basecfg", "WiredTiger.lock"}  # which the engine makes anew, with what they had
+    assert len(needed) > 15
+    record = data_directory.find_record(directory)
+    for lost in sorted(needed):
+        (directory / "data" / lost).rename(directory.parent / "lost")
+        named = "WiredTigerLog.*" if lost.startswith("WiredTigerLog.") else lost
+        with pytest.raises(StartError, match=f"data/ lacks {re.escape(named)}: restore all of data/"):
+            data_directory.is_first_start(directory, record)
+        (directory.parent / "lost").rename(directory / "data" / lost)
+    assert not data_directory.is_first_start(directory, record)
+    (directory / "data" / "secantus_index_entries.wt").unlink()
+    assert "data/ lacks secantus_index_entries.wt: restore all of data/." in refusal(directory)
+
+
+DAMAGED = [
+    "collections",
+    "documents_sh",
+    "index_entries",
+    "natural_seq",
+    "oplog_sh0",
+    "unique_keys",
+    "users",
+    "indexes",
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("table", DAMAGED)
+@pytest.mark.parametrize("damage", ["empty", "cut"])
+def test_a_damaged_file_ends_the_start_with_a_sentence(directory: Path, table: str, damage: str) -> None:
+    for file in (directory / "data").glob(f"secantus_{table}*.wt"):
+        content = file.read_bytes()
+        file.write_bytes(content[: len(content) // 2 if damage == "cut" else 0])
+    said = run(*CREATE, str(directory))
+    assert said.returncode == 1
+    assert "Traceback" not in said.stderr
+    assert said.stderr.startswith("gql-identity: The ")
+    assert re.search("[Rr]estore|Its log:", said.stderr), said.stderr
 
 
 def test_data_without_its_journal_is_refused(directory: Path) -> None:
@@ -140,9 +177,53 @@ def test_a_damaged_file_is_named(directory: Path, name: str, text: bytes | None,
 
 def test_a_field_of_embedded_json_with_a_wrong_type_is_damage(directory: Path) -> None:
     record = json.loads((directory / "embedded.json").read_bytes())
-    for wrong in ({"complete": "yes"}, {"password": 7}, {"port": "x"}, {"host": None}):
+    for wrong in ({"complete": "yes"}, {"password": 7}, {"port": "x"}, {"host": None}, {"password": "p@evil.example/"}):
         (directory / "embedded.json").write_text(json.dumps(record | wrong))
         assert "embedded.json is damaged" in refusal(directory)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"host": "db.example"}, {"host": "127.0.0.1@x"}, {"port": 0}, {"port": 65_536}, {"port": -1}, {"port": True}],
+)
+def test_a_record_of_another_address_is_refused(directory: Path, wrong: dict[str, Any]) -> None:
+    record = json.loads((directory / "embedded.json").read_bytes())
+    (directory / "embedded.json").write_text(json.dumps(record | wrong))
+    with pytest.raises(
+        StartError, match=r"embedded\.json names another address than 127\.0\.0\.1 and a port: restore it"
+    ):
+        data_directory.find_record(directory)
+
+
+@pytest.mark.parametrize("name", ["pepper", "admin-key", "embedded.json", "embedded.log", "data/secantus_users.wt"])
+def test_a_hard_link_is_refused(directory: Path, name: str) -> None:
+    os.link(directory / name, directory.parent / "elsewhere")
+    assert f"{name} is a hard link" in refusal(directory)
+
+
+@pytest.mark.parametrize("through", ["its path", "a link"])
+def test_a_directory_that_everybody_may_replace_is_refused(directory: Path, tmp_path: Path, through: str) -> None:
+    above = tmp_path / "above"
+    above.mkdir()
+    above.chmod(0o777)
+    if through == "its path":
+        directory = directory.rename(above / "dir")
+    else:
+        (above / "link").symlink_to(directory)
+        directory = above / "link"
+    assert f"every user of this machine may replace it, as they may write to {above}" in refusal(directory)
+    above.chmod(0o1777)
+    assert run(*CREATE, str(directory)).returncode == 0
+
+
+def test_a_directory_behind_a_link_that_is_safe_is_accepted(directory: Path, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(directory)
+    assert run(*CREATE, str(tmp_path / "link")).returncode == 0
+    directory = directory.rename(tmp_path / "elsewhere")
+    (tmp_path / "link").unlink()
+    (tmp_path / "link").symlink_to(directory)
+    tmp_path.chmod(0o777)
+    assert "may replace it" in refusal(tmp_path / "link")
 
 
 @pytest.mark.parametrize("name", ["embedded.json", "embedded.json.new", "pepper", "admin-key", "embedded.log", "lock"])
@@ -193,6 +274,15 @@ def test_a_secret_that_others_may_read_is_refused(directory: Path, name: str) ->
     assert f"other users may read {name} (run `chmod 600` on it)." in refusal(directory)
 
 
+@pytest.mark.parametrize(("name", "mode"), [("admin-key.1", 0o600), ("pepper.new", 0o600), ("data", 0o700)])
+def test_earlier_keys_and_the_data_are_secrets_too(directory: Path, name: str, mode: int) -> None:
+    directory.chmod(0o755)
+    if name != "data":
+        (directory / name).write_text("a secret")
+    (directory / name).chmod(0o755 if name == "data" else 0o644)
+    assert f"other users may read {name} (run `chmod {mode:o}` on it)." in refusal(directory)
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to another user")
 @pytest.mark.parametrize("name", ["", "pepper", "data/secantus_users.wt"])
 def test_a_directory_or_file_of_another_user_is_refused(directory: Path, name: str) -> None:
@@ -215,7 +305,7 @@ def test_whatever_the_umask_is_all_is_for_its_owner_alone(tmp_path: Path, mask: 
 
 @pytest.mark.parametrize("then", ["nothing", "a pepper"])
 def test_an_interrupted_first_start_is_begun_again_and_keeps_its_pepper(tmp_path: Path, then: str) -> None:
-    record = {"complete": False, "host": "h", "port": None, "username": "identity", "password": "p", "pid": 1}
+    record = {"complete": False, "host": "127.0.0.1", "port": None, "username": "identity", "password": "p", "pid": 1}
     data_directory.prepare(tmp_path)
     data_directory.write_record(tmp_path, record)
     data_directory.begin_first_start(tmp_path)
