@@ -26,10 +26,11 @@ from typing import Any
 
 from ..errors import StartError
 from ..settings import check_pepper
-from .engine import HOST
 
 if sys.platform != "win32":
     import fcntl
+
+HOST = "127.0.0.1"  # where the embedded database listens
 
 _SECRET_FILES = ("embedded.json", "pepper", "admin-key")  # and those whose names go on, such as admin-key.1
 _FILES = (*_SECRET_FILES, "embedded.log", "lock", "secantusd.toml")

@@ -17,8 +17,8 @@ from pymongo.errors import OperationFailure, PyMongoError
 
 from ..errors import StartError
 from . import data_directory
-from .data_directory import open_private, unusable
-from .engine import HOST, command_line, end, find_binary, free_port
+from .data_directory import HOST, open_private, unusable
+from .engine import command_line, end, find_binary, free_port
 
 logger = logging.getLogger(__name__)
 

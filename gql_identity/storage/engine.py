@@ -9,8 +9,7 @@ import sys
 from pathlib import Path
 
 from ..errors import StartError
-
-HOST = "127.0.0.1"
+from .data_directory import HOST
 
 _DISTRIBUTION = "secantusdb"
 _BINARY = "secantusdb.scripts/secantusd-rs"
