@@ -1,6 +1,7 @@
 """graphql-core's executor, made to give way: between the items of a long list, and when a resolver has returned."""
 
 from asyncio import CancelledError, Future, ensure_future
+from collections.abc import Collection
 from typing import Any
 
 from graphql.execution.collect_fields import FieldDetails
@@ -51,8 +52,9 @@ class CoreExecution(StrawberryGraphQLCoreExecutionContext):
         position_context: Any,
     ) -> Any:
         """As graphql-core; a long list becomes an awaitable."""
-        if type(items) is list and len(items) > SHORT_LIST:
-            return self._complete_long_list(item_type, field_details_list, info, path, items, position_context)
+        # Introspection returns views of dictionaries.
+        if isinstance(items, Collection) and len(items) > SHORT_LIST:
+            return self._complete_long_list(item_type, field_details_list, info, path, list(items), position_context)
         return super().complete_iterable_value(item_type, field_details_list, info, path, items, position_context)
 
     async def _complete_long_list(
