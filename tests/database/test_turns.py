@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import sys
 import time
 from datetime import UTC, datetime
 
@@ -18,6 +19,8 @@ class Turns:
     def __enter__(self) -> "Turns":
         gc.collect()
         gc.freeze()  # as a service does when it has started
+        self._trace = sys.gettrace()
+        sys.settrace(None)  # the measurement of coverage is no part of a turn
         self.longest = 0.0
         self._goes_on = True
         self._at = time.thread_time()
@@ -33,6 +36,7 @@ class Turns:
 
     def __exit__(self, *_: object) -> None:
         self._goes_on = False
+        sys.settrace(self._trace)
         gc.unfreeze()
 
 
