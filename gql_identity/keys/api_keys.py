@@ -6,10 +6,11 @@ Each operation checks what the caller may do and reads only keys that it may see
 from collections.abc import Sequence
 
 import uuid_utils
+from strawberry import ID
 
 from .. import secret
 from ..errors import DeadlineExceeded, InvalidArgument, NotFound, PermissionDenied, Unavailable
-from ..messages.keys import APIKeyInfo, DeletedAPIKey
+from ..messages.keys import APIKeyInfo, APIKeyViewer, DeletedAPIKey
 from ..messages.requests import APIKeyRequest, CreateAPIKeyRequest, GetAPIKeyRequest
 from ..messages.values import APIKeyRole, APIKeyState
 from ..queries.lists import wanted_fields
@@ -168,6 +169,15 @@ class ApiKeys:
                 if access[key.domain_id].includes(key.user_id, key.role):
                     found[reference] = key
         return [found.get(reference) for reference in references]
+
+    async def viewer(self, caller: Caller, fields: frozenset[str] | None) -> APIKeyViewer:
+        """The caller, with these fields of its key, or without its key."""
+        key = None
+        if fields is not None:
+            (key,) = await self.find_many([(caller.domain_id, caller.key_id)], caller, fields)
+        return APIKeyViewer(
+            api_key_info=key, domain_id=ID(caller.domain_id), user_id=ID(caller.user_id), role=caller.role
+        )
 
     async def find_node(self, text: str, caller: Caller, fields: frozenset[str]) -> APIKeyInfo | None:
         """The fields of the key that an opaque id names, None where the caller may see no such key."""

@@ -140,6 +140,18 @@ class APIKeysInfo:
     total_count: int | None = strawberry.field(default=None, description="How many keys match, whatever the page.")
 
 
+@strawberry.type(name="APIKeyViewer", description="Who sends the request.")
+class APIKeyViewer:
+    """The caller; Cloudforet has no such message."""
+
+    api_key_info: APIKeyInfo | None = strawberry.field(
+        default=None, description="The key that the request was sent with; null if it was deleted a moment ago."
+    )
+    domain_id: ID = strawberry.field(description="The domain of that key.")
+    user_id: ID = strawberry.field(description="The user that the key belongs to.")
+    role: APIKeyRole = strawberry.field(description="What the key may do.")
+
+
 @strawberry.type(name="DeletedAPIKey", description="The ids of a key that is no more, so that a cache can drop it.")
 class DeletedAPIKey:
     """Cloudforet's `Empty`, with the ids of the deleted key."""

@@ -22,6 +22,6 @@ def make_executor(settings: Settings) -> Executor:
         bounds_of(settings),
         cost_rules(settings),
         trusted_documents=settings.trusted_documents,
-        open_fields=ALL | {"__typename"},
+        open_fields=ALL | {"__typename", "viewer"},  # `viewer` is null without a credential
         compiles=settings.compiled_execution,
     )

@@ -14,6 +14,7 @@ from ..messages.keys import (
     APIKeyInfo,
     APIKeysInfo,
     APIKeyVerification,
+    APIKeyViewer,
     DeletedAPIKey,
     Node,
 )
@@ -38,6 +39,14 @@ class Query:
     async def api_key(self, info: Info, input: GetAPIKeyRequest) -> APIKeyInfo | None:
         """Cloudforet's `get`."""
         return await info.context.api_keys.find(input, info.context.caller, selected(info))
+
+    @strawberry.field(description="Who sends the request; null without a credential.")
+    async def viewer(self, info: Info) -> APIKeyViewer | None:
+        """The caller, and its key if that is selected."""
+        if (caller := info.context.caller_if_any) is None:
+            return None
+        fields = selected(info, "apiKeyInfo") if "api_key_info" in selected(info) else None
+        return await info.context.api_keys.viewer(caller, fields)
 
     @strawberry.field(description="A page of a domain's keys.")
     async def api_keys(self, info: Info, input: APIKeyQuery) -> APIKeysInfo | None:

@@ -30,15 +30,16 @@ def test_the_requests_of_the_readme_answer_what_it_says(served: Any, tmp_path: P
     )
     answers = [line for line in shown.stdout.splitlines() if line]
     assert '"createApiKey":{"apiKeyId":"api-key-' in answers[0]
-    assert '"name":"ci","state":"ENABLED","hint":"gqlid_...' in answers[1]
-    assert '"userId":"ann","state":"ENABLED","role":"USER"' in answers[2]
-    assert '"state":"ENABLED"' in answers[3]
-    assert '"count":' in answers[3]
-    assert answers[4] == '{"data":{"disableApiKey":{"state":"DISABLED"}}}'
-    assert '"code":"UNAUTHENTICATED"' in answers[5]
-    assert answers[6] == '{"data":{"enableApiKey":{"state":"ENABLED"}}}'
-    assert answers[7].startswith('{"data":{"deleteApiKey":{"apiKeyId":"api-key-')
-    assert len(answers) == 8
+    assert answers[1] == '{"data":{"viewer":{"domainId":"default","userId":"ann","role":"USER"}}}'
+    assert '"name":"ci","state":"ENABLED","hint":"gqlid_...' in answers[2]
+    assert '"userId":"ann","state":"ENABLED","role":"USER"' in answers[3]
+    assert '"state":"ENABLED"' in answers[4]
+    assert '"count":' in answers[4]
+    assert answers[5] == '{"data":{"disableApiKey":{"state":"DISABLED"}}}'
+    assert '"code":"UNAUTHENTICATED"' in answers[6]
+    assert answers[7] == '{"data":{"enableApiKey":{"state":"ENABLED"}}}'
+    assert answers[8].startswith('{"data":{"deleteApiKey":{"apiKeyId":"api-key-')
+    assert len(answers) == 9
 
 
 def codes(error: type[ServiceError]) -> set[str]:

@@ -10,6 +10,7 @@ from pydantic import SecretStr
 
 from gql_identity import secret
 from gql_identity.storage import last_uses
+from gql_identity.storage.point_reads import PointReads
 from gql_identity.storage.scans import SCANS_AT_ONCE
 from tests.conftest import KEY_FIELDS, PEPPER, Api, Person, mongo_client, running
 from tests.database.conftest import READS
@@ -284,3 +285,26 @@ async def test_many_statistics_at_once_leave_the_database_room_for_others(api: A
     assert answers == [{"apiKeyStats": {"results": ["ENABLED"]}}] * (5 * SCANS_AT_ONCE)
     assert reads.count("aggregate") == 5 * SCANS_AT_ONCE
     assert 1 < READS.most_at_once <= SCANS_AT_ONCE
+
+
+async def test_viewer_is_the_caller(api: Api) -> None:
+    query = "{ viewer { domainId userId role apiKeyInfo { name apiKeyId user { userId } } } }"
+    for role in ("USER", "VERIFIER", "DOMAIN_OWNER", "SYSTEM"):
+        person = await api.make(role, "d1", "u1")
+        assert await api.data(query, by=person) == {
+            "viewer": {
+                "domainId": "d1",
+                "userId": "u1",
+                "role": role,
+                "apiKeyInfo": {"name": None, "apiKeyId": person.key_id, "user": {"userId": "u1"}},
+            }
+        }
+    assert await api.run(query) == {"data": {"viewer": None}}
+
+
+async def test_viewer_reads_its_key_only_if_it_is_selected(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    person = await api.make()
+    reads: list[int] = []
+    monkeypatch.setattr(PointReads, "find", lambda *_: reads.append(1))
+    assert await api.data("{ viewer { userId role } }", by=person) == {"viewer": {"userId": "u1", "role": "SYSTEM"}}
+    assert reads == []

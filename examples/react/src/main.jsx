@@ -1,17 +1,18 @@
-// The page: asks for an API key, then shows the keys of a domain. The API key stays in this page's memory.
+// The page: asks for an API key, then shows the keys of its domain. The API key stays in this page's memory.
 
-import { ApolloProvider } from "@apollo/client/react";
+import { ApolloProvider, useQuery } from "@apollo/client/react";
 import { StrictMode, useState } from "react";
 import { createRoot } from "react-dom/client";
-import { connect } from "./client.js";
+import { connect, reason } from "./client.js";
 import { Keys } from "./keys.jsx";
+import { VIEWER } from "./operations.js";
 import "./page.css";
 
 function Page() {
   const [session, setSession] = useState(null);
 
   function signIn(form) {
-    setSession({ ...connect(form.get("secret").trim()), domainId: form.get("domainId").trim() });
+    setSession(connect(form.get("secret").trim()));
   }
 
   function signOut() {
@@ -27,7 +28,7 @@ function Page() {
       </header>
       {session ? (
         <ApolloProvider client={session.client}>
-          <Keys domainId={session.domainId} socket={session.socket} />
+          <KeysOfViewer socket={session.socket} />
         </ApolloProvider>
       ) : (
         <form className="card" action={signIn}>
@@ -35,15 +36,18 @@ function Page() {
             Your API key
             <input name="secret" type="password" autoComplete="off" required placeholder="gqlid_..." />
           </label>
-          <label>
-            Domain
-            <input name="domainId" required defaultValue="default" />
-          </label>
           <button className="main">Show keys</button>
         </form>
       )}
     </main>
   );
+}
+
+function KeysOfViewer({ socket }) {
+  const { data, error } = useQuery(VIEWER);
+  if (error) return <p role="alert">{reason(error)}</p>;
+  if (!data) return <p>Loading …</p>;
+  return <Keys domainId={data.viewer.domainId} socket={socket} />;
 }
 
 createRoot(document.getElementById("page")).render(

@@ -14,6 +14,14 @@ const KEY = gql`
   }
 `;
 
+export const VIEWER = gql`
+  query Viewer {
+    viewer {
+      domainId
+    }
+  }
+`;
+
 export const LIST = gql`
   query ListKeys($domainId: ID!) {
     apiKeys(input: { domainId: $domainId, query: { sort: { key: "api_key_id", desc: true }, page: { limit: 100 } } }) {
