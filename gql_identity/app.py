@@ -55,19 +55,20 @@ def create_app(settings: Settings | None = None) -> Starlette:
     changes = Changes(database)
     operations = GraphQLOperations(make_executor(settings), api_keys, changes, settings)
     requests = RequestLog()
+    stopping = asyncio.Event()
     graphql = GraphQLEndpoint(operations, authenticator, requests, settings)
     routes: list[BaseRoute] = [
         Route("/graphql", graphql),
         WebSocketRoute("/graphql", graphql),
         Route("/introspect", IntrospectionEndpoint(api_keys.verification, authenticator, settings), methods=["POST"]),
         *rest_routes(api_keys, authenticator, settings),
-        *_health_routes(database),
+        *_health_routes(database, stopping),
         *_page_routes(database, settings),
     ]
     app = Starlette(
         routes=routes,
         middleware=_middleware(settings, requests, graphql),
-        lifespan=lambda _: _life_span(database, api_keys, changes),
+        lifespan=lambda _: _life_span(database, api_keys, changes, stopping, settings.shutdown_delay_seconds),
         exception_handlers={HTTPException: _no_route},
     )
     # A redirect would repeat the Host header, which the client chooses.
@@ -77,12 +78,17 @@ def create_app(settings: Settings | None = None) -> Starlette:
 
 
 @asynccontextmanager
-async def _life_span(database: Database, api_keys: ApiKeys, changes: Changes) -> AsyncIterator[None]:
-    """Start and stop the database and the background tasks of a worker process."""
+async def _life_span(
+    database: Database, api_keys: ApiKeys, changes: Changes, stopping: asyncio.Event, delay_seconds: float
+) -> AsyncIterator[None]:
+    """Start and stop the database and the background tasks of a worker process.
+
+    `stopping` is set as soon as a signal to stop arrives, and the stop itself begins `delay_seconds` after a SIGTERM.
+    """
     async with database:
         with suppress(ServiceError, StartError):  # `_prepare` tries again, and logs why
             await database.prepare()
-        with _on_stop_signal(changes.end_soon):
+        with _on_stop_signal(stopping, delay_seconds, changes.end_soon):
             async with _background(_prepare(database)), _background(api_keys.credentials.last_uses.keep_writing()):
                 yield
         await changes.stop()
@@ -92,11 +98,13 @@ async def _life_span(database: Database, api_keys: ApiKeys, changes: Changes) ->
             await api_keys.credentials.last_uses.write(everything=True)
 
 
-def _health_routes(database: Database) -> list[BaseRoute]:
+def _health_routes(database: Database, stopping: asyncio.Event) -> list[BaseRoute]:
     async def livez(_: Request) -> JSONResponse:
         return JSONResponse({"status": "ok"})
 
     async def readyz(_: Request) -> JSONResponse:
+        if stopping.is_set():
+            return JSONResponse({"status": "unavailable", "reason": "The service is stopping."}, 503)
         try:
             await database.check_ready()
         except ServiceError as error:
@@ -178,10 +186,10 @@ async def _background(work: Any) -> AsyncIterator[None]:
 
 
 @contextmanager
-def _on_stop_signal(do: Callable[[], None]) -> Iterator[None]:
-    """Call `do` on SIGINT or SIGTERM.
+def _on_stop_signal(stopping: asyncio.Event, delay_seconds: float, do: Callable[[], None]) -> Iterator[None]:
+    """Set `stopping` on SIGINT or SIGTERM, and call `do`: on SIGINT at once, on SIGTERM after the delay.
 
-    uvicorn waits for open streams before it stops, so they must end as soon as the signal arrives.
+    uvicorn waits for open streams before it stops, so they must end as soon as the stop begins.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -190,7 +198,9 @@ def _on_stop_signal(do: Callable[[], None]) -> Iterator[None]:
     before: dict[int, Any] = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def stop(number: int, frame: FrameType | None) -> None:
-        loop.call_soon_threadsafe(do)
+        stopping.set()
+        delay = delay_seconds if number == signal.SIGTERM else 0.0
+        loop.call_soon_threadsafe(loop.call_later, delay, do)
         if callable(before[number]):
             before[number](number, frame)
 
@@ -199,5 +209,5 @@ def _on_stop_signal(do: Callable[[], None]) -> Iterator[None]:
     try:
         yield
     finally:
-        for stopping, handler in before.items():
-            signal.signal(stopping, handler)
+        for number, handler in before.items():
+            signal.signal(number, handler)

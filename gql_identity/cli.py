@@ -129,7 +129,14 @@ def _run(settings: Settings, listener: socket.socket) -> int:
     # Other processes of this user can read the environment, so worker processes get the settings through a pipe.
     make = create_app if settings.workers == 1 else create_worker_app
     arguments = (settings,) if settings.workers == 1 else (settings, os.getpid())
-    return serve(partial(make, *arguments), listener, settings.workers, settings.max_connections)
+    return serve(
+        partial(make, *arguments),
+        listener,
+        settings.workers,
+        max_connections=settings.max_connections,
+        keep_alive_seconds=settings.keep_alive_seconds,
+        shutdown_delay_seconds=settings.shutdown_delay_seconds,
+    )
 
 
 def create_worker_app(settings: Settings, parent: int) -> Any:

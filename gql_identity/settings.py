@@ -103,6 +103,18 @@ class Settings(BaseSettings):
         10.0, ge=0.1, le=300, description="How long one request may take in total."
     )
     body_timeout_seconds: float = Field(10.0, ge=0.1, le=300, description="How long a request body may take to arrive.")
+    keep_alive_seconds: int = Field(
+        75,
+        ge=1,
+        le=3_600,
+        description="How long an idle connection stays open: longer than a proxy keeps its own, often 60 s.",
+    )
+    shutdown_delay_seconds: float = Field(
+        0.0,
+        ge=0,
+        le=300,
+        description="How long the service goes on after SIGTERM while `/readyz` is 503, for load balancers to notice.",
+    )
     max_connections: int = Field(
         0,
         ge=0,

@@ -13,8 +13,10 @@ import signal
 import socket
 import struct
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from types import FrameType
 from typing import Any
 
 import uvicorn
@@ -29,19 +31,30 @@ logger = logging.getLogger(__name__)
 
 GRACE_SECONDS = 5  # for requests in flight when the service stops
 LEAVE_SECONDS = 0.25  # for clients to finish sending, and to be told to close their connection
+TICK_SECONDS = 0.1  # how often the server looks whether the delay before its stop is over
 MAX_MESSAGE_BYTES = 1_000_000  # of one WebSocket message
 
+_CLOSE = (b"connection", b"close")
 _SO_ATTACH_FILTER = 26  # socket(7), and a filter of one instruction (linux/filter.h): keep 0 bytes of each packet
 _BPF_RET = 0x06
 _PR_SET_PDEATHSIG = 1
 _SIGKILL = 9
 
 
-def serve(app: Any, listener: socket.socket, workers: int, max_connections: int = 0) -> int:
+def serve(
+    app: Any,
+    listener: socket.socket,
+    workers: int,
+    *,
+    max_connections: int = 0,
+    keep_alive_seconds: int = 75,
+    shutdown_delay_seconds: float = 0.0,
+) -> int:
     """Serve until SIGINT or SIGTERM, and return the process's exit code.
 
     `app` makes the application; with several workers it is pickled and sent to them.
     `max_connections` is of each process; 0 is as many as its file descriptors allow.
+    After SIGTERM it serves on for `shutdown_delay_seconds`; after SIGINT it does not.
     """
     config = uvicorn.Config(
         app,
@@ -57,6 +70,7 @@ def serve(app: Any, listener: socket.socket, workers: int, max_connections: int 
         server_header=False,
         date_header=True,
         proxy_headers=False,
+        timeout_keep_alive=keep_alive_seconds,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
     stops: list[int] = []
@@ -64,8 +78,9 @@ def serve(app: Any, listener: socket.socket, workers: int, max_connections: int 
     # again when it has stopped, which must not keep the rest of the stop from running.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, _: stops.append(number))
-    room: Any = config  # the protocol finds it there
-    room.max_connections = min(max_connections or sys.maxsize, room_for_connections())
+    ours: Any = config  # the protocol and the server of each worker find these there
+    ours.max_connections = min(max_connections or sys.maxsize, room_for_connections())
+    ours.shutdown_delay_seconds = shutdown_delay_seconds
     if workers == 1:
         server = Server(config)
         server.stops = stops
@@ -98,6 +113,25 @@ class Server(uvicorn.Server):
 
     stops: Sequence[int] = ()  # the signals to stop that came before uvicorn handled them
 
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._delay_seconds: float = getattr(config, "shutdown_delay_seconds", 0.0)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Stop, after the delay if the signal is SIGTERM. Clients are asked to close their connections from now on."""
+        if sig == signal.SIGINT and self._delay_seconds:
+            # A person does not wait. During the delay this ends the delay only, and not the rest of the stop.
+            self._delay_seconds = 0.0
+            if self.should_exit:
+                return
+        super().handle_exit(sig, frame)
+        self._ask_clients_to_close()
+
+    def _ask_clients_to_close(self) -> None:
+        # In place: requests in flight hold the list too.
+        if _CLOSE not in self.server_state.default_headers:
+            self.server_state.default_headers.append(_CLOSE)
+
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, then freeze the garbage collector: objects made until now are never searched again."""
         await super().startup(sockets)
@@ -108,9 +142,9 @@ class Server(uvicorn.Server):
             self.should_exit = True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Ask clients to close, stop listening, serve clients that had connected, and let uvicorn finish."""
-        # In place: requests in flight hold the list too.
-        self.server_state.default_headers.append((b"connection", b"close"))
+        """After the delay: ask clients to close, stop listening, serve those that had connected, let uvicorn finish."""
+        await self._serve_for_the_delay()
+        self._ask_clients_to_close()
         await self._wait()
         for listener in sockets or []:
             waiting = listener.dup()
@@ -124,6 +158,14 @@ class Server(uvicorn.Server):
                 await self._accept_all(waiting)
         await self._wait()
         await super().shutdown(sockets)
+
+    async def _serve_for_the_delay(self) -> None:
+        """Go on serving: load balancers send requests until they notice the stop."""
+        ends = time.monotonic() + self._delay_seconds
+        while self._delay_seconds and time.monotonic() < ends:
+            await self.on_tick(0)  # keeps the Date header right, and makes the list of headers anew
+            self._ask_clients_to_close()
+            await asyncio.sleep(TICK_SECONDS)
 
     async def _accept_all(self, waiting: socket.socket) -> None:
         while True:
@@ -167,6 +209,16 @@ class Worker(multiprocess.Process):
 
 class Supervisor(Multiprocess):
     """The parent of the workers; it never accepts a connection itself."""
+
+    def __init__(self, config: uvicorn.Config, sockets: list[socket.socket]) -> None:
+        super().__init__(config, sockets)
+        signal.signal(signal.SIGTERM, self._pass_on)
+
+    def _pass_on(self, number: int, frame: FrameType | None) -> None:
+        """Send SIGTERM to the workers at once: this process itself notices it up to half a second later."""
+        self.signal_queue.append(number)
+        for worker in self.processes:
+            worker.process.terminate()
 
     def terminate_all(self) -> None:
         """Stop the workers, and leave the listening socket to them: the last one closes it."""
