@@ -30,7 +30,7 @@ class Operation:
         "cost",
         "document",
         "has_run",
-        "is_query",
+        "is_mutation",
         "is_subscription",
         "leaf_variables",
         "name",
@@ -42,7 +42,7 @@ class Operation:
         self.document = document
         self.node = node
         self.name = node.name.value if node.name else None
-        self.is_query = node.operation is OperationType.QUERY
+        self.is_mutation = node.operation is OperationType.MUTATION
         self.is_subscription = node.operation is OperationType.SUBSCRIPTION
         # Variables of scalars and enums, and lists of these: their values are read quickly, whatever they hold.
         self.leaf_variables = frozenset(

@@ -20,9 +20,9 @@ _HEADERS = {"Cache-Control": "private, no-store", "X-Accel-Buffering": "no"}
 log = structlog.get_logger()
 
 
-def event_stream(answers: AsyncGenerator[Answer, None], scope: Scope) -> Response:
+def event_stream(answers: AsyncGenerator[Answer, None], scope: Scope, status: int = 200) -> Response:
     """A response that sends each answer as an event `next`, and `complete` after the last."""
-    return _EventStream(_events(answers, scope), media_type=EVENTS, headers=_HEADERS)
+    return _EventStream(_events(answers, scope), status, media_type=EVENTS, headers=_HEADERS)
 
 
 async def only(answer: Answer) -> AsyncGenerator[Answer, None]:

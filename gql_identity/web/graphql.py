@@ -34,6 +34,7 @@ GRAPHIQL_HEADERS = {
     "style-src 'self' 'unsafe-inline'; font-src 'self' data:; img-src 'self' data:; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
 }
+_STREAM_METHODS = {"Allow": "GET, POST"}
 _SAFE = (HTTPMethod.GET, HTTPMethod.HEAD)  # HEAD has GET's headers, and the server leaves out the body
 
 
@@ -69,8 +70,7 @@ class GraphQLEndpoint:
                 response = await in_time(self._respond(fields, scope, accept), self._settings.operation_timeout_seconds)
                 del fields  # a stream must not keep what its subscription does not need
             except ServiceError as error:
-                response = _json(scope, error.status, accept, refused(error))
-                response.headers.update(error.headers)
+                response = _refusal(error, scope, accept)
             except ClientDisconnect:
                 return  # the client disconnected while it was sending
         await response(scope, receive, send)
@@ -83,8 +83,10 @@ class GraphQLEndpoint:
         try:
             operation = self._operations.find(request, caller)
             scope["operation_name"] = operation.name
-            if scope["method"] in _SAFE and not operation.is_query:
-                raise BadRequest("GET runs queries only: send a mutation by POST.", 405, {"Allow": "POST"})
+            if scope["method"] in _SAFE and operation.is_mutation:
+                raise BadRequest("GET does not run mutations: send them by POST.", 405, {"Allow": "POST"})
+            if scope["method"] == HTTPMethod.HEAD and operation.is_subscription:  # a stream without bytes
+                raise BadRequest("HEAD does not run subscriptions: send them by GET or POST.", 405, _STREAM_METHODS)
             if operation.is_subscription and not accept.takes_streams:
                 raise BadRequest(f"Send a subscription over WebSocket, or with `Accept: {EVENTS}`.")
             # Some clients accept event streams, after JSON, for every request; only a subscription needs one.
@@ -140,6 +142,19 @@ def _read_query_string(scope: Scope) -> dict[str, Any]:
         elif name in fields:
             fields[name] = parse_json(fields[name].encode(), f"`{name}`")
     return fields
+
+
+def _refusal(error: ServiceError, scope: Scope, accept: Accept) -> Response:
+    """The response to a request that failed before it ran."""
+    if not accept.takes_only_streams:
+        response = _json(scope, error.status, accept, refused(error))
+    else:
+        # PROTOCOL.md of graphql-sse: such a client cannot read a response with another status than 200. Only if the
+        # rest of the body is not read the connection must end, and the status says so.
+        status = error.status if error.headers.get("Connection") == "close" else 200
+        response = event_stream(only(refused(error)), scope, status)
+    response.headers.update(error.headers)
+    return response
 
 
 def _json(scope: Scope, status: int, accept: Accept, answer: Answer | list[Answer]) -> Response:

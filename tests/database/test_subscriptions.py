@@ -173,13 +173,17 @@ async def test_who_does_not_introduce_itself_is_shut_out(address: str, monkeypat
         assert closed.value.rcvd.code == 4408
 
 
-async def test_changes_come_as_server_sent_events_too(api: Api, address: str) -> None:
+@pytest.mark.parametrize("method", ["POST", "GET"])
+async def test_changes_come_as_server_sent_events_too(api: Api, address: str, method: str) -> None:
     system = await api.make(domain_id="d9")
     headers = {"Authorization": f"Bearer {system.secret}", "Accept": "text/event-stream"}
-    body = {"query": CHANGED, "variables": {"i": {"domainId": "d1"}}}
+    fields: dict[str, Any] = {"query": CHANGED, "variables": {"i": {"domainId": "d1"}}}
+    sent: dict[str, Any] = {"json": fields}
+    if method == "GET":
+        sent = {"params": fields | {"variables": json.dumps(fields["variables"])}}
     async with (
         httpx.AsyncClient(timeout=10) as client,
-        client.stream("POST", f"http://{address}/graphql", json=body, headers=headers) as answer,
+        client.stream(method, f"http://{address}/graphql", headers=headers, **sent) as answer,
     ):
         assert answer.headers["Content-Type"].startswith("text/event-stream")
         await asyncio.sleep(0.3)
@@ -188,6 +192,46 @@ async def test_changes_come_as_server_sent_events_too(api: Api, address: str) ->
         assert await anext(lines) == "event: next"
         data = (await anext(lines)).removeprefix("data: ")
         assert json.loads(data)["data"]["apiKeyChanged"]["apiKeyInfo"]["apiKeyId"] == user.key_id
+
+
+def only_event(answer: httpx.Response) -> Any:
+    """The JSON of a stream's one event."""
+    assert answer.headers["Content-Type"].startswith("text/event-stream")
+    start, end = "event: next\ndata: ", "\n\nevent: complete\ndata:\n\n"
+    assert answer.text.startswith(start)
+    assert answer.text.endswith(end)
+    return json.loads(answer.text.removeprefix(start).removesuffix(end))
+
+
+async def test_a_refusal_to_a_client_that_takes_only_streams_comes_in_the_stream(api: Api) -> None:
+    system = await api.make()
+    cases: list[tuple[str, dict[str, Any], str | None, str, str]] = [
+        ("POST", {"json": {"query": CHANGED}}, "gqlid_wrong", "UNAUTHENTICATED", "Invalid API key"),
+        ("GET", {"params": {"query": CHANGED}}, "gqlid_wrong", "UNAUTHENTICATED", "Invalid API key"),
+        ("GET", {"params": {"query": CHANGED}}, system.secret, "BAD_USER_INPUT", "$i"),
+        ("GET", {"params": {"query": "mutation { __typename }"}}, system.secret, "BAD_REQUEST", "by POST"),
+        ("GET", {"params": {"query": "{"}}, system.secret, "GRAPHQL_PARSE_FAILED", "Syntax Error"),
+        ("POST", {"content": b"{"}, system.secret, "BAD_REQUEST", "Content-Type"),
+        ("PUT", {}, None, "BAD_REQUEST", "GET or POST"),
+    ]
+    for method, sent, secret, code, message in cases:
+        headers = {"Accept": "text/event-stream"} | ({"Authorization": f"Bearer {secret}"} if secret else {})
+        answer = await api.client.request(method, "/graphql", headers=headers, **sent)
+        [error] = only_event(answer)["errors"]
+        assert (answer.status_code, error["extensions"]["code"]) == (200, code), answer.text
+        assert message in error["message"]
+    # Who takes JSON too gets it, with the status of HTTP.
+    headers = {"Accept": "text/event-stream, application/json", "Authorization": "Bearer gqlid_wrong"}
+    answer = await api.client.get("/graphql", params={"query": CHANGED}, headers=headers)
+    assert (answer.status_code, answer.json()["errors"][0]["extensions"]["code"]) == (401, "UNAUTHENTICATED")
+
+
+async def test_a_subscription_by_head_is_refused(api: Api) -> None:
+    system = await api.make()
+    headers = {"Authorization": f"Bearer {system.secret}", "Accept": "text/event-stream, application/json"}
+    fields = {"query": CHANGED, "variables": '{"i": {"domainId": "d1"}}'}
+    answer = await asyncio.wait_for(api.client.head("/graphql", params=fields, headers=headers), 5)
+    assert (answer.status_code, answer.headers["Allow"]) == (405, "GET, POST")
 
 
 async def test_a_plain_request_is_not_streamed_whatever_else_it_accepts(api: Api, address: str) -> None:
