@@ -99,6 +99,7 @@ def test_a_field_s_error_names_the_database_and_a_create_the_key_it_may_have_mad
         assert made is None or made["userId"] == "frozen"
 
 
+@pytest.mark.slow
 def test_it_starts_while_the_users_database_is_away_and_is_ready_when_that_comes(tmp_path: Path) -> None:
     pepper: dict[str, Any] = {"GQL_IDENTITY_PEPPER": "a pepper that is as long as one has to be"}
     with EmbeddedDatabase(tmp_path / "theirs") as database:

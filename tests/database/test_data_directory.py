@@ -175,6 +175,7 @@ def test_a_damaged_file_is_named(directory: Path, name: str, text: bytes | None,
     assert said in refusal(directory)
 
 
+@pytest.mark.slow
 def test_a_field_of_embedded_json_with_a_wrong_type_is_damage(directory: Path) -> None:
     record = json.loads((directory / "embedded.json").read_bytes())
     for wrong in ({"complete": "yes"}, {"password": 7}, {"port": "x"}, {"host": None}, {"password": "p@evil.example/"}):
@@ -290,6 +291,7 @@ def test_a_directory_or_file_of_another_user_is_refused(directory: Path, name: s
     assert "belongs to user 12345, and the service runs as user 0." in refusal(directory)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mask", [0o000, 0o777])
 def test_whatever_the_umask_is_all_is_for_its_owner_alone(tmp_path: Path, mask: int) -> None:
     directory = tmp_path / "new" / "data"

@@ -223,6 +223,7 @@ def test_a_killed_service_takes_its_database_along_and_a_new_one_starts_at_once(
             assert read(database.uri) == {"kept", "written"}
 
 
+@pytest.mark.slow
 @on_linux
 def test_a_first_start_cut_short_anywhere_is_begun_again(tmp_path: Path) -> None:
     for seconds in (0.05, 0.15, 0.3, 0.45, 0.6):

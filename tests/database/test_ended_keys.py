@@ -51,6 +51,7 @@ def of(person: Person) -> dict[str, Any]:
     return {"i": {"domainId": person.domain_id, "apiKeyId": person.key_id}}
 
 
+@pytest.mark.slow
 async def test_a_mutation_under_way_does_not_write_after_the_end_of_its_key(
     api: Api, server: Server, settings: Settings
 ) -> None:

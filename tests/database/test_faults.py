@@ -118,6 +118,7 @@ def stored(data_dir: Path) -> set[str]:
 
 
 class TestTheDatabase:
+    @pytest.mark.slow
     def test_killed_under_16_writers_it_loses_nothing_acknowledged_and_serves_again_within_5_seconds(
         self, tmp_path: Path
     ) -> None:
@@ -163,6 +164,7 @@ class TestTheService:
             service.assert_nothing_is_left()
         assert load.answered <= stored(tmp_path / "data")
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("workers", ["1", "2"])
     def test_stopped_under_load_it_answers_every_request_that_reached_it(self, tmp_path: Path, workers: str) -> None:
         with serving(tmp_path / "data", "--workers", workers) as service:

@@ -314,6 +314,7 @@ class TestRestart:
             assert service.get(made["apiKeyId"])["userId"] == "u"
             assert service.data(WHO)["apiKeys"]["totalCount"] == 1
 
+    @pytest.mark.slow
     def test_after_a_sigkill_amid_200_creates_by_8_clients_every_answered_key_is_there(self, tmp_path: Path) -> None:
         answered: list[dict[str, str]] = []
         with serving(tmp_path / "data") as service:
@@ -401,6 +402,7 @@ class TestADatabaseOfTheUsersOwn:
     def test_a_pepper_is_asked_for(self, mongo_uri: str) -> None:
         assert "GQL_IDENTITY_PEPPER: is required" in refused(workers=["1"], GQL_IDENTITY_MONGO_URI=mongo_uri)
 
+    @pytest.mark.slow
     def test_a_pepper_can_be_changed_without_losing_a_key(self, mongo_uri: str, tmp_path: Path) -> None:
         create = ["create-key", "--domain-id", "d", "--user-id", "u", "--json"]
         first, second = (json.loads(run(*create, **on(mongo_uri)).stdout) for _ in range(2))
@@ -498,6 +500,7 @@ class TestLogs:
             assert password not in process.command
             assert pepper not in process.command
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("workers", ["1", "2"])
     def test_no_child_process_has_a_secret_in_its_environment(self, tmp_path: Path, workers: str) -> None:
         retired: dict[str, Any] = {"GQL_IDENTITY_PEPPER": PEPPER, "GQL_IDENTITY_PEPPERS_RETIRED": NEWER}

@@ -153,6 +153,7 @@ async def test_a_revoked_key_is_refused_by_every_worker_within_a_second(api: Api
         assert not (await verify(other, gateway, user.secret))[0][1]
 
 
+@pytest.mark.slow
 async def test_with_the_database_away_nothing_is_called_inactive(api: Api, data_dir: Any) -> None:
     with EmbeddedDatabase(data_dir) as database:
         settings = api.settings.model_copy(
