@@ -34,6 +34,7 @@ class Protocol(HttpToolsProtocol):
     _head_bytes = 0
     _unparsed_bytes = 0  # since the parser's last event, such as those of a header without an end
     _is_refused = False
+    _is_upgraded = False  # whether the WebSocket protocol has taken the connection over
     _has_begun = False  # whether a part of a request's head has come
     _has_head = False  # whether the head of the current request is complete: what comes now is body and trailers
     _refusal: tuple[int, str] | None = None
@@ -74,7 +75,8 @@ class Protocol(HttpToolsProtocol):
         elif not self._is_refused and not self.transport.is_closing():
             self._unset_keepalive_if_required()
             self._parse(data)
-            if self._head_timer is None and self._is_waiting and not self.transport.is_closing():
+            waits = self._is_waiting and not self._is_upgraded and not self.transport.is_closing()
+            if self._head_timer is None and waits:
                 self._head_timer = self.loop.call_later(HEAD_SECONDS, self._head_is_late)
 
     @property
@@ -157,6 +159,7 @@ class Protocol(HttpToolsProtocol):
     def handle_websocket_upgrade(self) -> None:
         """Hand the connection over to the WebSocket protocol, which joins its writes itself."""
         self._stop_head_timer()
+        self._is_upgraded = True
         self._counted.is_busy(self)
         path, query = self._target()
         self.url = path + (b"?" + query if query else b"")

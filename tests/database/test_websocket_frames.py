@@ -185,3 +185,15 @@ def test_the_service_stops_at_once_beside_a_handshake_that_is_not_complete(tmp_p
         assert time.monotonic() - begun < 8
         wait_until(lambda: connection.recv(1000) == b"", 5)
         assert '"level":"error"' not in service.err
+
+
+@pytest.mark.slow
+def test_a_quiet_connection_stays_open_and_is_pinged_before_a_proxy_gives_it_up(service: Service) -> None:
+    with accepted(connected(service)) as connection:
+        connection.sendall(message(type="connection_init"))
+        assert json.loads(next_frame(connection)[1]) == {"type": "connection_ack"}
+        begun = time.monotonic()
+        connection.settimeout(45)
+        # Longer than a head may take to come, and sooner than the 60 s of a proxy's read timeout.
+        assert next_frame(connection)[0] == PING
+        assert time.monotonic() - begun > 10
