@@ -81,7 +81,10 @@ class Settings(BaseSettings):
     )
     introspection: PublicTo | None = Field(
         None,
-        description="Who may read the schema. By default everyone on a loopback address, elsewhere callers with a key.",
+        description=(
+            "Who may read the schema. By default everyone on a loopback address, "
+            "elsewhere and through a proxy callers with a key."
+        ),
     )
     graphiql: bool | None = Field(
         None,
@@ -217,13 +220,23 @@ class Settings(BaseSettings):
 
     @property
     def introspection_for(self) -> PublicTo:
-        """Who may read the schema, with the default resolved."""
+        """Who may read the schema by a request that no proxy passed on, with the default resolved."""
         return self.introspection or ("public" if self.on_loopback else "authenticated")
 
     @property
+    def introspection_through_proxies(self) -> PublicTo:
+        """Who may read the schema through a proxy: its clients are not on this machine."""
+        return self.introspection or "authenticated"
+
+    @property
     def shows_graphiql(self) -> bool:
-        """Whether a browser is shown GraphiQL, with the default resolved."""
+        """Whether a browser is shown GraphiQL if no proxy is between, with the default resolved."""
         return self.introspection_for == "public" if self.graphiql is None else self.graphiql
+
+    @property
+    def shows_graphiql_through_proxies(self) -> bool:
+        """Whether a browser behind a proxy is shown GraphiQL."""
+        return self.introspection_through_proxies == "public" if self.graphiql is None else self.graphiql
 
     @property
     def peppers(self) -> tuple[str, ...]:

@@ -25,6 +25,7 @@ from .deadline import in_time
 from .envelope import note_errors
 from .events import event_stream, only
 from .graphql_operations import GraphQLOperations, error_codes, refused
+from .proxies import is_forwarded
 from .websocket import Connection
 
 GRAPHIQL = Path(__file__).parent.parent / "graphiql" / "index.html"
@@ -50,6 +51,7 @@ class GraphQLEndpoint:
         self._settings = settings
         self._connections: Counter[str] = Counter()
         self._shows_graphiql = settings.shows_graphiql and GRAPHIQL.exists()
+        self._shows_graphiql_through_proxies = settings.shows_graphiql_through_proxies and GRAPHIQL.exists()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request; an expected error becomes a GraphQL response."""
@@ -62,7 +64,7 @@ class GraphQLEndpoint:
         headers = Headers(scope=scope)
         accept = read_accept(", ".join(headers.getlist("accept")))
         response: Response
-        if accept.wants_html and self._shows_graphiql and scope["method"] in _SAFE:
+        if accept.wants_html and scope["method"] in _SAFE and self._shows_page(scope):
             response = FileResponse(GRAPHIQL, media_type="text/html", headers=GRAPHIQL_HEADERS)
         else:
             try:
@@ -75,13 +77,16 @@ class GraphQLEndpoint:
                 return  # the client disconnected while it was sending
         await response(scope, receive, send)
 
+    def _shows_page(self, scope: Scope) -> bool:
+        return self._shows_graphiql_through_proxies if is_forwarded(scope) else self._shows_graphiql
+
     async def _respond(self, fields: Any, scope: Scope, accept: Accept) -> Response:
         if isinstance(fields, list):
             return await self._respond_to_batch(fields, scope, accept)
         request = read_request(fields)
         caller = await self._authenticator.authenticate(scope)
         try:
-            operation = self._operations.find(request, caller)
+            operation = self._operations.find(request, caller, scope)
             scope["operation_name"] = operation.name
             if scope["method"] in _SAFE and operation.is_mutation:
                 raise BadRequest("GET does not run mutations: send them by POST.", 405, {"Allow": "POST"})
@@ -112,7 +117,7 @@ class GraphQLEndpoint:
         answers = []
         for request in requests:
             try:
-                operation = self._operations.find(request, caller)
+                operation = self._operations.find(request, caller, scope)
                 if operation.is_subscription:
                     raise BadRequest("Send a subscription by itself.")
                 answers.append(await self._operations.answer(operation, request, caller))

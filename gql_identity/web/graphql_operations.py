@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from graphql import GraphQLError
+from starlette.types import Scope
 
 from ..errors import ServiceError, Unauthenticated
 from ..execution.answer import Answer, RequestError, refusal
@@ -18,6 +19,7 @@ from ..schema.visibility import hidden_fields
 from ..settings import Settings
 from ..storage.database import DEADLINE
 from .deadline import in_time
+from .proxies import is_forwarded
 
 
 class GraphQLOperations:
@@ -28,14 +30,16 @@ class GraphQLOperations:
         self._api_keys = api_keys
         self._changes = changes
         self._introspection_for = settings.introspection_for
+        self._introspection_through_proxies = settings.introspection_through_proxies
         self._timeout_seconds = settings.operation_timeout_seconds
 
-    def find(self, request: Request, caller: Caller | None) -> Operation:
+    def find(self, request: Request, caller: Caller | None, scope: Scope) -> Operation:
         """The operation of a request. Raises RequestError, also where the caller may not run it."""
-        authenticated = caller is not None
-        hidden = hidden_fields(self._introspection_for, caller.role if caller else None)
-        # Only callers with a key may register documents, so that nobody else can fill the store.
-        return self._executor.operation(request, hidden, may_store=authenticated)
+        if caller is None:
+            # Only callers with a key may register documents, so that nobody else can fill the store.
+            readers = self._introspection_through_proxies if is_forwarded(scope) else self._introspection_for
+            return self._executor.operation(request, hidden_fields(readers, None), may_store=False)
+        return self._executor.operation(request, hidden_fields(self._introspection_for, caller.role), may_store=True)
 
     async def answer(self, operation: Operation, request: Request, caller: Caller | None) -> Answer:
         """Run a query or mutation. Raises RequestError where its cost is too high."""

@@ -22,6 +22,7 @@ from .deadline import in_time
 from .envelope import note_errors
 from .json_messages import plain
 from .openapi import PREFIX, openapi
+from .proxies import is_forwarded
 from .rest_operations import OPERATIONS, Operation, read_message
 
 log = structlog.get_logger()
@@ -73,7 +74,8 @@ class _Endpoint:
         return await operation.run(self._api_keys, read_message(operation, body, self._settings.max_values), caller)
 
     async def _document(self, scope: Scope) -> Response:
-        readers = self._settings.introspection_for
+        settings = self._settings
+        readers = settings.introspection_through_proxies if is_forwarded(scope) else settings.introspection_for
         if self._name is None or readers == "off":
             raise NotFound("There is nothing at this path.")
         _check_method(scope, "GET", "HEAD")

@@ -256,7 +256,7 @@ class Connection:
     async def _find(self, request: Request) -> tuple[Operation, Caller | None]:
         # The key is checked again for each operation: it may have been revoked since the connection was made.
         caller = await self._caller()
-        return self._operations.find(request, caller), caller
+        return self._operations.find(request, caller, self._websocket.scope), caller
 
     async def _answer(self, operation_id: str, answer: Answer) -> None:
         if answer.executed:

@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -31,8 +32,8 @@ ARGUMENTS = [
 EDITOR = ".graphiql-query-editor"
 
 
-@pytest.fixture
-async def page(served: Any) -> AsyncIterator[Any]:
+@asynccontextmanager
+async def browser_page(url: str, *arguments: str) -> AsyncIterator[Any]:
     """A page of a fresh browser, in which nothing may go wrong: no error on its console, no request elsewhere."""
     chromium = shutil.which("chromium")
     try:
@@ -42,7 +43,7 @@ async def page(served: Any) -> AsyncIterator[Any]:
     if chromium is None:
         missing_tool("chromium")
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
+        browser = await playwright.chromium.launch(executable_path=chromium, args=[*ARGUMENTS, *arguments])
         page = await (await browser.new_context()).new_page()
         page.set_default_timeout(20_000)
         errors: list[str] = []
@@ -55,8 +56,14 @@ async def page(served: Any) -> AsyncIterator[Any]:
         yield page
         await browser.close()
     assert errors == []
-    allowed = (served.url, "data:", f"blob:{served.url}")
+    allowed = (url, "data:", f"blob:{url}")
     assert [request.url for request in requests if not request.url.startswith(allowed)] == []
+
+
+@pytest.fixture
+async def page(served: Any) -> AsyncIterator[Any]:
+    async with browser_page(served.url) as page:
+        yield page
 
 
 async def open_page(page: Any, served: Any, secret: str | None = None) -> Any:
