@@ -13,7 +13,6 @@ import structlog
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
@@ -28,6 +27,7 @@ from .settings import Settings, load_settings
 from .storage.database import DEADLINE, Database
 from .storage.sign_in_codes import SignInCodes
 from .web.authentication import Authenticator
+from .web.cors import cors_middleware
 from .web.envelope import Envelope, note_errors
 from .web.graphql import GRAPHIQL, GraphQLEndpoint
 from .web.graphql_operations import GraphQLOperations
@@ -129,14 +129,7 @@ def _middleware(settings: Settings, requests: RequestLog, graphql: GraphQLEndpoi
     if not settings.cors_origins:
         # Requests to `/graphql` need no router, and skip it.
         return [Middleware(Envelope, settings=settings, requests=requests, graphql=graphql)]
-    cors = Middleware(
-        CORSMiddleware,
-        allow_origins=settings.cors_origins,
-        allow_methods=["GET", "POST"],
-        allow_headers=["Authorization", "Content-Type", "X-Request-ID"],
-        expose_headers=["Retry-After", "X-Request-ID"],
-    )
-    return [Middleware(Envelope, settings=settings, requests=requests, graphql=None), cors]
+    return [Middleware(Envelope, settings=settings, requests=requests, graphql=None), cors_middleware(settings)]
 
 
 async def _no_route(request: Request, error: Exception) -> JSONResponse:

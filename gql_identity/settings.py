@@ -13,6 +13,7 @@ from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_va
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from .errors import StartError
+from .origins import check_origin
 
 PREFIX = "GQL_IDENTITY_"
 PEPPER_CHARACTERS = 32
@@ -73,7 +74,8 @@ class Settings(BaseSettings):
         description="Addresses or networks, separated by commas, whose `X-Forwarded-For` header is trusted.",
     )
     cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
-        (), description="Origins, separated by commas, whose pages may call the API; by default none."
+        (),
+        description="Origins, separated by commas, whose pages may call the API, such as `https://app.example`.",
     )
     trusted_documents: Path | None = Field(
         None,
@@ -211,6 +213,19 @@ class Settings(BaseSettings):
     def _is_a_mongo_uri(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None and not value.get_secret_value().startswith(("mongodb://", "mongodb+srv://")):
             raise ValueError("a MongoDB connection string starts with mongodb:// or mongodb+srv://")
+        return value
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _are_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        mistakes = []
+        for origin in value:
+            try:
+                check_origin(origin)
+            except ValueError as error:
+                mistakes.append(str(error))
+        if mistakes:
+            raise ValueError("; ".join(mistakes))
         return value
 
     @property

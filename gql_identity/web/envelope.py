@@ -4,6 +4,8 @@ import asyncio
 import re
 import time
 from contextlib import suppress
+from http import HTTPMethod
+from typing import Any
 
 import structlog
 import uuid_utils
@@ -17,6 +19,7 @@ from ..logs import RequestLog
 from ..secret import contains_secret
 from ..server.writing import LINGER_SECONDS
 from ..settings import Settings
+from .cors import refused_preflight
 
 log = structlog.get_logger()
 
@@ -43,6 +46,7 @@ class Envelope:
         self._app = app
         self._graphql = graphql
         self._requests = requests
+        self._settings = settings
         self._max_body_bytes = settings.max_body_bytes
         self._body_timeout_seconds = settings.body_timeout_seconds
         self._varies_by = ["Accept", "Authorization", *(["Origin"] if settings.cors_origins else [])]
@@ -91,7 +95,9 @@ class Envelope:
                 stopping.headers = {"Connection": "close"}
                 await _refuse(stopping, scope, receive, respond)
         finally:
-            line = {"codes": sorted(scope["error_codes"])} if "error_codes" in scope else {}
+            line: dict[str, Any] = {"codes": sorted(scope["error_codes"])} if "error_codes" in scope else {}
+            if scope["method"] == HTTPMethod.OPTIONS and status >= 400:
+                line |= refused_preflight(scope, self._settings)
             self._requests.end(
                 request_id,
                 started,

@@ -2,11 +2,15 @@
 
 from urllib.parse import SplitResult, urlsplit
 
+import structlog
 from starlette.datastructures import Headers
 from starlette.types import Scope
 
 from ..keys.rates import is_trusted_proxy
 from ..settings import Settings
+from .cors import NOT_NAMED
+
+log = structlog.get_logger()
 
 
 def may_connect(scope: Scope, settings: Settings) -> bool:
@@ -23,13 +27,16 @@ def may_connect(scope: Scope, settings: Settings) -> bool:
 
 
 def _is_allowed(origin: str, scope: Scope, headers: Headers, settings: Settings) -> bool:
-    if "*" in settings.cors_origins or origin in settings.cors_origins:
+    if origin in settings.cors_origins:
         return True
     hosts = headers.getlist("host")
     peer = scope["client"][0] if scope.get("client") else ""
     if is_trusted_proxy(peer, settings):
         hosts += [host.strip() for line in headers.getlist("x-forwarded-host") for host in line.split(",")]
-    return any(_is_same_host(origin, host) for host in hosts)
+    if any(_is_same_host(origin, host) for host in hosts):
+        return True
+    log.info("websocket refused", origin=origin, reason=NOT_NAMED)
+    return False
 
 
 def _is_same_host(origin: str, host: str) -> bool:

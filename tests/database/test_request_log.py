@@ -51,6 +51,28 @@ async def test_of_graphql_over_http(settings: Settings, capsys: pytest.CaptureFi
         assert last_line(capsys)["codes"] == ["BAD_REQUEST"]
 
 
+async def test_of_a_refused_preflight(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = {"Origin": "https://page.example", "Access-Control-Request-Method": "POST"}
+    named = settings.model_copy(update={"cors_origins": ("https://page.example",)})
+    other = settings.model_copy(update={"cors_origins": ("https://other.example",)})
+    for some, method, reason in (
+        (settings, "POST", "GQL_IDENTITY_CORS_ORIGINS does not name this origin"),
+        (other, "POST", "GQL_IDENTITY_CORS_ORIGINS does not name this origin"),
+        (named, "DELETE", "CORS allows GET, HEAD, POST"),
+        (named, "POST", None),
+    ):
+        async with logging(some) as api:
+            for path in ("/graphql", "/identity/v1/api-key/list"):
+                await api.client.options(path, headers=asked | {"Access-Control-Request-Method": method})
+                [line] = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+                assert (line["event"], line["method"], line["path"]) == ("request", "OPTIONS", path)
+                assert line.get("reason") == reason
+                assert line.get("origin") == (asked["Origin"] if reason else None)
+    async with logging(settings) as api:  # an OPTIONS of anybody else
+        await api.client.options("/graphql")
+        assert "origin" not in last_line(capsys)
+
+
 async def test_of_a_batch(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
     async with logging(settings) as api:
         batch = [{"query": query} for query in (TYPENAME, "{", STATS, STATS)]

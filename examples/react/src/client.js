@@ -7,10 +7,13 @@ import { createClient } from "graphql-ws";
 
 const FORBIDDEN = 4403; // the code with which the service closes a connection for an invalid key
 
+// The page's own origin passes `/graphql` on, unless the build names a service of another origin.
+const endpoint = new URL(import.meta.env.VITE_IDENTITY_ENDPOINT ?? "/graphql", location.href).href;
+
 export function connect(secret) {
   const headers = { Authorization: `Bearer ${secret}` };
   const socket = createClient({
-    url: new URL("/graphql", location.href.replace("http", "ws")).href,
+    url: endpoint.replace("http", "ws"),
     connectionParams: headers,
     retryAttempts: Infinity,
     shouldRetry: (event) => event?.code !== FORBIDDEN,
@@ -22,9 +25,13 @@ export function connect(secret) {
   const link = ApolloLink.split(
     ({ operationType }) => operationType === OperationTypeNode.SUBSCRIPTION,
     new GraphQLWsLink(socket),
-    new HttpLink({ uri: "/graphql", headers }),
+    new HttpLink({ uri: endpoint, headers }),
   );
-  const client = new ApolloClient({ link, cache: new InMemoryCache() });
+  const client = new ApolloClient({
+    link,
+    cache: new InMemoryCache(),
+    clientAwareness: { name: "gql-identity-example-react", version: "1" }, // headers that name the client
+  });
   return { client, socket };
 }
 

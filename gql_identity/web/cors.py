@@ -1,0 +1,34 @@
+"""Which pages of other origins may call the service (CORS: fetch.spec.whatwg.org, section 3.3)."""
+
+from starlette.datastructures import Headers
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.types import Scope
+
+from ..settings import PREFIX, Settings
+
+_METHODS = ("GET", "HEAD", "POST")
+NOT_NAMED = f"{PREFIX}CORS_ORIGINS does not name this origin"
+
+
+def cors_middleware(settings: Settings) -> Middleware:
+    """The middleware that answers preflights and names the origin in responses."""
+    return Middleware(
+        CORSMiddleware,
+        allow_origins=settings.cors_origins,
+        allow_methods=_METHODS,
+        # There are no cookies: a page gets only what its own Authorization header opens, whatever else it sends.
+        allow_headers=["*"],
+        allow_private_network=True,
+        expose_headers=["Retry-After", "X-Request-ID"],
+    )
+
+
+def refused_preflight(scope: Scope, settings: Settings) -> dict[str, str]:
+    """What the log line of a refused request says if it was a preflight: the origin, and why it was refused."""
+    headers = Headers(scope=scope)
+    origin, method = headers.get("origin"), headers.get("access-control-request-method")
+    if origin is None or method is None:
+        return {}
+    reason = f"CORS allows {', '.join(_METHODS)}" if origin in settings.cors_origins else NOT_NAMED
+    return {"origin": origin, "reason": reason}
