@@ -81,6 +81,10 @@ class Settings(BaseSettings):
         None,
         description="A manifest of operations (Apollo's, or an object of ids and texts). Only these operations run.",
     )
+    trusted_documents_for: Literal["users", "everyone"] = Field(
+        "users",
+        description="Whom the manifest limits: `users` are clients without a key or with one of role USER.",
+    )
     introspection: PublicTo | None = Field(
         None,
         description=(

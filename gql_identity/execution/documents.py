@@ -20,8 +20,8 @@ class Documents:
     """The documents that clients may name by id.
 
     Without a manifest: the documents that clients registered (automatic persisted queries). They are kept in memory
-    and evicted least recently used first; a client then sends the text again. With a manifest: its operations, and no
-    other operation runs.
+    and evicted least recently used first; a client then sends the text again. With a manifest: its operations. No
+    other operation runs, except for those who may send any text; nothing is registered.
     """
 
     def __init__(self, manifest: Path | None) -> None:
@@ -35,13 +35,14 @@ class Documents:
         """Whether only the operations of a manifest run."""
         return self._trusted is not None
 
-    def get(self, document_id: str | None, text: str | None) -> str:
+    def get(self, document_id: str | None, text: str | None, *, any_text: bool = False) -> str:
         """The text of the document that a request sends or names.
 
-        Raises GraphQLError if the document is unknown, not allowed, or does not match its id.
+        `any_text` is whether the request may send a text that the manifest lacks. Raises GraphQLError if the document
+        is unknown, not allowed, or does not match its id.
         """
         if self._trusted is not None:
-            return self._get_trusted(self._trusted, document_id, text)
+            return self._get_trusted(self._trusted, document_id, text, any_text)
         if text is not None:
             if document_id is not None and hashlib.sha256(text.encode()).hexdigest() != document_id:
                 raise _refused("BAD_REQUEST", "The document's SHA-256 is not the `sha256Hash` that was sent with it.")
@@ -61,12 +62,14 @@ class Documents:
             while len(self._stored) > STORED_DOCUMENTS or self._stored_bytes > STORED_BYTES:
                 self._stored_bytes -= getsizeof(self._stored.popitem(last=False)[1])
 
-    def _get_trusted(self, trusted: dict[str, str], document_id: str | None, text: str | None) -> str:
+    def _get_trusted(self, trusted: dict[str, str], document_id: str | None, text: str | None, any_text: bool) -> str:
         if text is None:
             if (found := trusted.get(document_id or "")) is None:
+                if any_text:  # a client that may send texts then does so, without hashes
+                    raise _refused("PERSISTED_QUERY_NOT_SUPPORTED", "PersistedQueryNotSupported")
                 raise _refused("PERSISTED_QUERY_NOT_FOUND", "The manifest has no operation with this id.")
             return found
-        if text not in self._texts:
+        if not any_text and text not in self._texts:
             raise _refused("PERSISTED_QUERY_NOT_SUPPORTED", "Only the operations of the manifest are allowed.")
         return text
 

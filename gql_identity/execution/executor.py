@@ -50,15 +50,21 @@ class Executor:
         self._compiler = PlanCompiler(schema, MAX_ERRORS) if compiles else None
 
     def operation(
-        self, request: Request, hidden_fields: frozenset[str] = NOTHING_HIDDEN, *, may_store: bool = False
+        self,
+        request: Request,
+        hidden_fields: frozenset[str] = NOTHING_HIDDEN,
+        *,
+        may_store: bool = False,
+        any_document: bool = False,
     ) -> Operation:
         """The operation that a request names.
 
         A document that selects one of `hidden_fields`, in any of its operations, is refused. `may_store` is whether
-        the request may register its document as a persisted one, and have it cached. Raises RequestError.
+        the request may register its document as a persisted one, and have it cached; `any_document`, whether it may
+        send one that is not among the trusted documents. Raises RequestError.
         """
         try:
-            text = self._documents.get(request.document_id, request.query)
+            text = self._documents.get(request.document_id, request.query, any_text=any_document)
         except GraphQLError as error:
             raise RequestError(error) from None
         document = self._valid_document(text, caches=may_store or self._documents.are_trusted)

@@ -18,5 +18,10 @@ def hidden_fields(introspection_for: PublicTo, role: APIKeyRole | None) -> froze
     """The schema fields that a caller of this role, or a client without a key, may not select."""
     if may_read_schema(introspection_for, authenticated=role is not None):
         return NONE
-    # A gateway may always read `_service`, with a key of role VERIFIER or higher.
-    return INTROSPECTION if role is not None and role.rank >= APIKeyRole.VERIFIER.rank else ALL
+    # A gateway may always read `_service`.
+    return INTROSPECTION if role is not None and may_be_gateway(role) else ALL
+
+
+def may_be_gateway(role: APIKeyRole) -> bool:
+    """Whether gateways have keys of this role: VERIFIER and above."""
+    return role.rank >= APIKeyRole.VERIFIER.rank

@@ -383,20 +383,47 @@ class TestTrustedDocuments:
         file = tmp_path / "manifest.json"
         file.write_text(json.dumps(manifest))
         async with running(api.settings.model_copy(update={"trusted_documents": file})) as trusting:
-            system = await trusting.make()
+            user = await trusting.make("USER")
             for body in (
                 {"documentId": "abc"},
                 {"query": ALLOWED},
                 {"extensions": {"persistedQuery": {"version": 1, "sha256Hash": "abc"}}},
             ):
-                assert (await post(trusting, json.dumps(body), system)).json() == DATA
+                assert (await post(trusting, json.dumps(body), user)).json() == DATA
             assert (await trusting.client.get("/graphql", params={"documentId": "abc"})).json() == DATA
-            other = await post(trusting, json.dumps({"query": TYPENAME}), system)
-            assert code_of(other.json()) == "PERSISTED_QUERY_NOT_SUPPORTED"
-            assert code_of(await persisted(trusting, hash_of(TYPENAME), TYPENAME, system)) == (
+            for by in (user, None):
+                other = await post(trusting, json.dumps({"query": TYPENAME}), by)
+                assert code_of(other.json()) == "PERSISTED_QUERY_NOT_SUPPORTED"
+            assert code_of(await persisted(trusting, hash_of(TYPENAME), TYPENAME, user)) == (
                 "PERSISTED_QUERY_NOT_SUPPORTED"
             )
-            assert code_of(await persisted(trusting, "abcd", None, system)) == "PERSISTED_QUERY_NOT_FOUND"
+            assert code_of(await persisted(trusting, "abcd", None, user)) == "PERSISTED_QUERY_NOT_FOUND"
+
+    async def test_keys_of_gateways_are_exempt_from_the_manifest_unless_it_is_for_everyone(
+        self, api: Api, tmp_path: Path
+    ) -> None:
+        file = tmp_path / "manifest.json"
+        file.write_text(json.dumps({"abc": ALLOWED}))
+        manifest = {"trusted_documents": file}
+        other = json.dumps({"query": "{ other: __typename }"})
+        for role in ("VERIFIER", "DOMAIN_OWNER", "SYSTEM"):
+            by = await api.make(role)
+            async with running(api.settings.model_copy(update=manifest)) as trusting:
+                assert (await post(trusting, other, by)).json() == {"data": {"other": "Query"}}
+                assert (await post(trusting, json.dumps({"documentId": "abc"}), by)).json() == DATA
+                # Its hashes are not registered, so a client is told to send the text alone.
+                text = "{ hashed: __typename }"
+                assert code_of(await persisted(trusting, hash_of(text), None, by)) == "PERSISTED_QUERY_NOT_SUPPORTED"
+                assert await persisted(trusting, hash_of(text), text, by) == {"data": {"hashed": "Query"}}
+                # What an exempt key has run is not open to others.
+                user = await trusting.make("USER")
+                for body in (other, json.dumps({"documentId": hash_of(text)})):
+                    assert code_of((await post(trusting, body, user)).json()).startswith("PERSISTED_QUERY_NOT_")
+            async with running(
+                api.settings.model_copy(update=manifest | {"trusted_documents_for": "everyone"})
+            ) as all_:
+                assert code_of((await post(all_, other, by)).json()) == "PERSISTED_QUERY_NOT_SUPPORTED"
+                assert (await post(all_, json.dumps({"documentId": "abc"}), by)).json() == DATA
 
     @pytest.mark.parametrize("text", [None, "{", "[]", "1", '{"a": 1}', '{"operations": [{"id": "a"}]}'])
     async def test_a_manifest_that_cannot_be_read_stops_the_start(
