@@ -89,7 +89,11 @@ async def _life_span(
         with suppress(ServiceError, StartError):  # `_prepare` tries again, and logs why
             await database.prepare()
         with _on_stop_signal(stopping, delay_seconds, changes.end_soon):
-            async with _background(_prepare(database)), _background(api_keys.credentials.last_uses.keep_writing()):
+            async with (
+                _background(_prepare(database)),
+                _background(database.keep_checking_schema()),
+                _background(api_keys.credentials.last_uses.keep_writing()),
+            ):
                 yield
         await changes.stop()
         # The deadline is short, so that a database that does not respond cannot delay the stop.

@@ -269,7 +269,7 @@ def _create_indexes(options: argparse.Namespace) -> int:
 def _forget_pepper(options: argparse.Namespace) -> int:
     async def forget(settings: Settings) -> bool:
         async with Database(settings) as database:
-            return await database.forget_pepper(options.fingerprint)
+            return await database.meta_document.forget_pepper(options.fingerprint)
 
     with _database(_settings(options), join=True) as resolved:
         known = asyncio.run(forget(resolved))

@@ -65,6 +65,15 @@ class Settings(BaseSettings):
         le=1_000_000,
         description="How many keys one user's keys below SYSTEM may make in a minute; 0 is no limit.",
     )
+    default_lifetime_days: int = Field(
+        0, ge=0, le=36_500, description="After how many days a key ends that is created without an end; 0 is never."
+    )
+    max_lifetime_days: int = Field(
+        0,
+        ge=0,
+        le=36_500,
+        description="How far ahead the end of a key may be when it is created or changed; 0 is no limit.",
+    )
     rates_store: SecretStr = Field(
         SecretStr("memory://"),
         description="Where rates are counted, as a URI of the library `limits`. In memory, each worker counts alone.",

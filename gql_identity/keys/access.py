@@ -9,6 +9,7 @@
 A caller sees no key of a higher rank than its own: to the caller such a key does not exist.
 """
 
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from ..errors import PermissionDenied
@@ -17,7 +18,7 @@ from ..messages.values import APIKeyRole
 
 MAX_MAKERS = 100
 _ANY = frozenset(APIKeyRole)
-_OF_ONE_USER = frozenset({APIKeyRole.USER, APIKeyRole.VERIFIER})
+OF_ONE_USER = frozenset({APIKeyRole.USER, APIKeyRole.VERIFIER})
 _VISIBLE_ROLES = {role: frozenset(other for other in APIKeyRole if other.rank <= role.rank) for role in APIKeyRole}
 _VISIBLE_ROLES[APIKeyRole.SYSTEM] = _ANY
 _MAY_CREATE = {
@@ -36,6 +37,7 @@ class Caller(NamedTuple):
     user_id: str
     role: APIKeyRole
     makers: tuple[str, ...] = ()  # the ids of the keys that made it, one another: the first one first
+    expires_at: datetime | None = None  # when it ends
 
 
 class Access(NamedTuple):
@@ -61,6 +63,10 @@ class Access(NamedTuple):
             return False
         return self.roles is _ANY or role in self.roles
 
+    def includes_document(self, document: dict[str, Any]) -> bool:
+        """As `includes`, for a stored key of this domain."""
+        return self.includes(document["user_id"], APIKeyRole[document["role"]])
+
 
 def may_name(caller: Caller, domain_id: str) -> bool:
     """Whether a caller may name a domain in a request at all."""
@@ -79,7 +85,7 @@ def access_to(caller: Caller, domain_id: str) -> Access:
     """
     if not may_name(caller, domain_id):
         raise PermissionDenied("This key may not ask about another domain than its own.")
-    return Access(domain_id, caller.user_id if caller.role in _OF_ONE_USER else None, _VISIBLE_ROLES[caller.role])
+    return Access(domain_id, caller.user_id if caller.role in OF_ONE_USER else None, _VISIBLE_ROLES[caller.role])
 
 
 def may_verify(caller: Caller, domain_id: str, user_id: str, role: APIKeyRole) -> bool:

@@ -1,17 +1,18 @@
-"""`ApiKeys`: create, read, enable, disable and delete one key.
+"""`ApiKeys`: create, read, update, enable, disable and delete one key.
 
 Each operation checks what the caller may do and reads only keys that it may see, so that no interface can forget it.
 """
 
 from collections.abc import Sequence
+from datetime import datetime
 
 import uuid_utils
-from strawberry import ID
+from strawberry import ID, UNSET
 
 from .. import secret
-from ..errors import DeadlineExceeded, InvalidArgument, NotFound, PermissionDenied, Unavailable
+from ..errors import DeadlineExceeded, InvalidArgument, PermissionDenied, Unavailable
 from ..messages.keys import APIKeyInfo, APIKeyViewer, DeletedAPIKey
-from ..messages.requests import APIKeyRequest, CreateAPIKeyRequest, GetAPIKeyRequest
+from ..messages.requests import APIKeyRequest, CreateAPIKeyRequest, GetAPIKeyRequest, UpdateAPIKeyRequest
 from ..messages.values import APIKeyRole, APIKeyState
 from ..queries.lists import wanted_fields
 from ..settings import Settings
@@ -21,19 +22,20 @@ from ..storage.point_reads import PointReads
 from .access import Caller, access_to, check_create, makers_of_created, may_name
 from .checks import check_selected, check_text
 from .credentials import Credentials
+from .expiry import check_new_end, end_of_created
 from .lists import KeyLists
 from .rates import Rates
 from .records import now, opaque_id, read_key, read_opaque_id, stored_fields
 from .statistics import KeyStatistics
 from .verification import Verification
+from .writes import Writes, not_found
 
 
 class ApiKeys:
     """The keys of a database; `lists` and `statistics` read many of them."""
 
     def __init__(self, database: Database, settings: Settings) -> None:
-        self._database = database
-        self._collection = database.api_keys
+        self._settings = settings
         self.max_page_size = settings.max_page_size
         self.rates = Rates(settings)
         self.credentials = Credentials(database, settings)
@@ -42,6 +44,7 @@ class ApiKeys:
         self.statistics = KeyStatistics(database, settings)
         self._point_reads = PointReads(database)
         self._inserts = BatchedInserts(database)
+        self._writes = Writes(database, self.credentials)
 
     async def create(self, request: CreateAPIKeyRequest, caller: Caller | None) -> APIKeyInfo:
         """Create a key; its secret is returned here once and never again.
@@ -50,15 +53,17 @@ class ApiKeys:
         unknown, the error's `extensions.apiKeyId` names the key that may have been created.
         """
         _check_texts(request)
-        makers: list[str] = []
+        made_at, makers = now(), list[str]()
+        end: datetime | None = request.expires_at
         if caller is not None:
             check_create(caller, request)
             makers = makers_of_created(caller)
+            end = end_of_created(end, caller, self._settings, made_at)
             await self.rates.create(caller)
             await self.credentials.check_caller(caller)
         key_id = f"api-key-{uuid_utils.uuid7().hex}"
         text = secret.make_secret()
-        document = {
+        document: Document = {
             "_id": key_id,
             "domain_id": str(request.domain_id),
             "user_id": str(request.user_id),
@@ -67,11 +72,13 @@ class ApiKeys:
             "name": request.name,
             "digest": self.credentials.digest(text),
             "hint": secret.hint(text),
-            "created_at": now(),
+            "created_at": made_at,
             "created_by": caller and caller.key_id,
             "makers": makers,
             "last_accessed_at": None,
         }
+        if end is not None:
+            document |= {"expires_at": end, "lifetime_seconds": int((end - made_at).total_seconds())}
         try:
             await self._inserts.insert(document)
         except (Unavailable, DeadlineExceeded) as error:
@@ -81,48 +88,56 @@ class ApiKeys:
         key.api_key = text
         return key
 
+    async def update(self, request: UpdateAPIKeyRequest, caller: Caller) -> APIKeyInfo:
+        """Change a key's name and end: what is absent stays, what is null is removed.
+
+        Raises NotFound as `enable` does, InvalidArgument, and PermissionDenied for an end that the caller may not give.
+        """
+        if request.name not in (None, UNSET):
+            _check_free_text("name", request.name)
+
+        def rule(document: Document, at: datetime) -> Document:
+            given = {name: getattr(request, name) for name in ("name", "expires_at")}
+            changes = {name: value for name, value in given.items() if value is not UNSET}
+            if "expires_at" in changes:
+                end, own = document.get("expires_at"), document["_id"] == caller.key_id
+                check_new_end(changes["expires_at"], end, caller, self._settings, at, own=own)
+            return changes
+
+        return read_key(await self._writes.change(request, caller, rule))
+
     async def enable(self, request: APIKeyRequest, caller: Caller) -> APIKeyInfo:
         """Make a disabled key valid again; an enabled key stays as it is.
 
         Raises NotFound for a key that is missing or that the caller may not see, PermissionDenied for one that was
         disabled at a rank above the caller's.
         """
-        matching = _filter_of_one(request, caller)
-        # The rank stands in the write's own condition: a disable that comes in between is not undone.
-        below = {} if caller.role is APIKeyRole.SYSTEM else {"disabled_rank": {"$not": {"$gt": caller.role.rank}}}
-        change = {"$set": {"state": APIKeyState.ENABLED.name}, "$unset": {"disabled_rank": ""}}
-        await self.credentials.check_caller(caller)
-        enabled = await self._database.run(lambda: self._collection.update_one({**matching, **below}, change))
-        key = await self._get(matching)
-        if not enabled.matched_count:
-            raise PermissionDenied("This key was disabled by a higher role, and only that role may enable it.")
-        return key
+
+        def rule(document: Document, _: datetime) -> Document:
+            if caller.role is not APIKeyRole.SYSTEM and document.get("disabled_rank", 0) > caller.role.rank:
+                raise PermissionDenied("This key was disabled by a higher role, and only that role may enable it.")
+            return {"state": APIKeyState.ENABLED.name, "disabled_rank": None}
+
+        return read_key(await self._writes.change(request, caller, rule))
 
     async def disable(self, request: APIKeyRequest, caller: Caller) -> APIKeyInfo:
-        """Make a key invalid until it is enabled; a disabled key stays as it is.
+        """Make a key invalid until it is enabled; a disabled key stays as it is, but for the rank that may enable it.
 
         Raises NotFound for a key that is missing or that the caller may not see.
         """
-        matching = _filter_of_one(request, caller)
-        # One conditional write, no read before it: a delete that comes first leaves nothing to revive.
-        change = {"$set": {"state": APIKeyState.DISABLED.name}, "$max": {"disabled_rank": caller.role.rank}}
-        await self.credentials.check_caller(caller)
-        disabled = await self._database.run(lambda: self._collection.update_one(matching, change))
-        if disabled.modified_count:
-            self.credentials.invalidate(request.api_key_id)
-        return await self._get(matching)
+
+        def rule(document: Document, _: datetime) -> Document:
+            rank = max(document.get("disabled_rank", 0), caller.role.rank)
+            return {"state": APIKeyState.DISABLED.name, "disabled_rank": rank}
+
+        return read_key(await self._writes.change(request, caller, rule))
 
     async def delete(self, request: APIKeyRequest, caller: Caller) -> DeletedAPIKey:
         """Remove a key for good.
 
         Raises NotFound for a key that is missing or that the caller may not see.
         """
-        matching = _filter_of_one(request, caller)
-        await self.credentials.check_caller(caller)
-        deleted = await self._database.run(lambda: self._collection.delete_one(matching))
-        if not deleted.deleted_count:
-            raise _not_found()
-        self.credentials.invalidate(request.api_key_id)
+        await self._writes.delete(request, caller)
         return DeletedAPIKey(
             id=opaque_id(request.domain_id, request.api_key_id),
             api_key_id=request.api_key_id,
@@ -140,7 +155,7 @@ class ApiKeys:
     async def get(self, request: GetAPIKeyRequest, caller: Caller, fields: frozenset[str]) -> APIKeyInfo:
         """As `find`, but raises NotFound."""
         if (key := await self.find(request, caller, fields)) is None:
-            raise _not_found()
+            raise not_found()
         return key
 
     async def find_many(
@@ -186,30 +201,16 @@ class ApiKeys:
         (key,) = await self.find_many([reference], caller, fields)
         return key
 
-    async def _get(self, matching: Document) -> APIKeyInfo:
-        document = await self._database.run(lambda: self._collection.find_one(matching, {"digest": 0}))
-        if document is None:
-            raise _not_found()
-        return read_key(document)
-
 
 def _check_texts(request: CreateAPIKeyRequest) -> None:
-    check_text("user_id", request.user_id)
-    check_text("domain_id", request.domain_id)
+    _check_free_text("user_id", request.user_id)
+    _check_free_text("domain_id", request.domain_id)
     if request.name is not None:
-        check_text("name", request.name)
-    for field in ("user_id", "domain_id", "name"):
+        _check_free_text("name", request.name)
+
+
+def _check_free_text(field: str, text: str) -> None:
+    check_text(field, text)
+    if secret.contains_secret(text):
         # It would be stored, and shown to everyone who may see the key.
-        if secret.contains_secret(getattr(request, field) or ""):
-            raise InvalidArgument(f"{field}: a secret stands in it. Leave it out; whoever has read it can use it.")
-
-
-def _filter_of_one(request: APIKeyRequest, caller: Caller) -> Document:
-    check_text("api_key_id", request.api_key_id)
-    check_text("domain_id", request.domain_id)
-    access = access_to(caller, request.domain_id)
-    return {**access.indexed_filter, "_id": request.api_key_id, **access.role_filter}
-
-
-def _not_found() -> NotFound:
-    return NotFound("There is no such key.")
+        raise InvalidArgument(f"{field}: a secret stands in it. Leave it out; whoever has read it can use it.")

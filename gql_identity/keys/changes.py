@@ -10,12 +10,12 @@ import structlog
 
 from ..errors import ResourceExhausted, ServiceError, Unauthenticated, Unavailable
 from ..messages.keys import APIKeyChange, APIKeyChangeType, APIKeyInfo
-from ..messages.requests import APIKeyChangedRequest
+from ..messages.requests import USUAL_CHANGES, APIKeyChangedRequest
 from ..messages.values import APIKeyState
 from ..storage.change_stream import KeyEvent, watch_keys
 from ..storage.database import Database
 from ..storage.point_reads import PointReads
-from .access import Access, Caller, access_to
+from .access import Caller, access_to
 from .records import STORED, read_key
 from .validity import VALIDITY_FIELDS, is_valid_document
 
@@ -37,10 +37,11 @@ class _SubscriptionEnd:
 
 
 class _Subscriber:
-    def __init__(self, caller: Caller, access: Access, user_id: str | None) -> None:
+    def __init__(self, request: APIKeyChangedRequest, caller: Caller) -> None:
         self.caller = caller
-        self.access = access
-        self.user_id = user_id
+        self.access = access_to(caller, request.domain_id)
+        self.user_id = request.user_id
+        self.types = frozenset(USUAL_CHANGES if request.types is None else request.types)
         self.waiting: asyncio.Queue[APIKeyChange | _SubscriptionEnd] = asyncio.Queue()
 
     def may_see(self, key: APIKeyInfo) -> bool:
@@ -72,9 +73,10 @@ class Changes:
         """The changes from now on of keys that the caller may see, until the service stops.
 
         Raises PermissionDenied; Unavailable where the database has no change streams or is away; Unauthenticated once
-        the caller's own key is disabled or deleted; ResourceExhausted where changes are not read quickly enough.
+        the caller's own key is disabled, expired or deleted; ResourceExhausted where changes are not read quickly
+        enough.
         """
-        subscriber = _Subscriber(caller, access_to(caller, request.domain_id), request.user_id)
+        subscriber = _Subscriber(request, caller)
         if self._stopped:
             raise Unavailable("The service is stopping.")
         self._add(subscriber)
@@ -139,7 +141,7 @@ class Changes:
 
     def _tell(self, change: APIKeyChange) -> None:
         for subscriber in list(self._subscribers):
-            if not subscriber.may_see(change.api_key_info):
+            if change.type not in subscriber.types or not subscriber.may_see(change.api_key_info):
                 continue
             if subscriber.waiting.qsize() < MAX_UNREAD:
                 subscriber.waiting.put_nowait(change)
@@ -150,7 +152,7 @@ class Changes:
     async def _watch(self) -> None:
         """Tell subscribers of each event; when the stream ends, so do they, and the next one starts another."""
         try:
-            async with aclosing(watch_keys(self._database, STORED)) as events:
+            async with aclosing(watch_keys(self._database, STORED, _WATCHED)) as events:
                 async for event in events:
                     if event is not None and (change := _change(event)) is not None:
                         async with self._was_checked:
@@ -191,10 +193,15 @@ class Changes:
             for subscriber in list(self._subscribers):
                 caller = subscriber.caller
                 if (caller.domain_id, caller.key_id) in lost:
-                    self._end(subscriber, Unauthenticated("Invalid API key: it was disabled or deleted."))
+                    self._end(
+                        subscriber, Unauthenticated("Invalid API key: it was disabled or deleted, or has expired.")
+                    )
             async with self._was_checked:
                 self._checked = asked
                 self._was_checked.notify_all()
+
+
+_WATCHED = ("state", "name", "expires_at")  # the fields whose changes are told
 
 
 def _change(event: KeyEvent) -> APIKeyChange | None:
@@ -206,6 +213,8 @@ def _change(event: KeyEvent) -> APIKeyChange | None:
         kind = APIKeyChangeType.CREATED
     elif event.operation == "delete":
         kind = APIKeyChangeType.DELETED
-    else:
+    elif "state" in event.changed:
         kind = APIKeyChangeType.ENABLED if key.state is APIKeyState.ENABLED else APIKeyChangeType.DISABLED
+    else:
+        kind = APIKeyChangeType.UPDATED
     return APIKeyChange(type=kind, api_key_info=key)

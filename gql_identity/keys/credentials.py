@@ -15,13 +15,14 @@ from ..storage.database import Database
 from ..storage.last_uses import LastUses
 from .access import Caller
 from .records import read_key
-from .validity import VALIDITY_FIELDS, is_valid, is_valid_document
+from .validity import VALIDITY_FIELDS, has_ended, is_valid, is_valid_document
 
-# A disabled or deleted key is refused everywhere within a second: this, and the time that a read takes.
+# A key that was disabled, deleted or given an earlier end is refused everywhere within a second: this, and the time
+# that a read takes.
 CACHE_SECONDS = 0.5  # how long an entry is used, counted from before its read
 CACHE_KEYS = 10_000
 LONGEST_READ_SECONDS = 301.0  # the longest timeout that a setting allows, and some
-INVALID_KEY = "Invalid API key: it is wrong, disabled or deleted."
+INVALID_KEY = "Invalid API key: it is wrong, disabled, expired or deleted."
 MAX_BATCH = 200  # secrets of one read
 
 
@@ -35,7 +36,7 @@ class Credentials:
         self._pepper, *self._peppers_retired = settings.peppers
         self._cache: dict[bytes, tuple[float, APIKeyInfo]] = {}
         self._valid_at: dict[str, float] = {}  # key id: the start of the last read that found it valid
-        self._changed_at: dict[str, float] = {}  # key id: when it was disabled or deleted here
+        self._changed_at: dict[str, float] = {}  # key id: when it was changed or deleted here
         self._reading: dict[bytes, tuple[float, asyncio.Future[APIKeyInfo | None]]] = {}
         self._loader: DataLoader[str, APIKeyInfo | None] = batch_loader(self._read_secrets, MAX_BATCH)
 
@@ -117,7 +118,7 @@ class Credentials:
 
     def _cache_key(self, digest: bytes, key: APIKeyInfo, asked: float) -> None:
         if asked <= self._changed_at.get(key.api_key_id, 0.0):
-            return  # the read began before the key was disabled or deleted
+            return  # the read began before the key was changed or deleted
         if len(self._cache) >= CACHE_KEYS:
             self._cache = {d: entry for d, entry in self._cache.items() if asked - entry[0] < CACHE_SECONDS}
         if len(self._cache) < CACHE_KEYS:
@@ -137,6 +138,8 @@ class Credentials:
         read for a request that was authenticated at most half a second ago. Raises Unavailable where the database is
         too slow to tell.
         """
+        if has_ended(caller.expires_at):
+            raise Unauthenticated(INVALID_KEY)
         for _ in range(2):
             begun = time.monotonic()
             if begun - self._valid_at.get(caller.key_id, -CACHE_SECONDS) < CACHE_SECONDS:
@@ -153,7 +156,7 @@ class Credentials:
         raise Unavailable("The database is too slow to tell whether this key is still valid. Try again.")
 
     def invalidate(self, key_id: str) -> None:
-        """Evict a key that was just disabled or deleted; reads that are under way now are not cached either."""
+        """Evict a key that was just changed or deleted; reads that are under way now are not cached either."""
         now = time.monotonic()
         if len(self._changed_at) >= CACHE_KEYS:
             self._changed_at = {id_: at for id_, at in self._changed_at.items() if now - at < LONGEST_READ_SECONDS}

@@ -66,7 +66,7 @@ class KeyLists:
         access_to(caller, domain_id)
         (found,) = await self.connections([(domain_id, user_id)], arguments, parts, caller)
         if found is None:
-            plan = plan_connection(arguments, {domain_id}, self._settings)
+            plan = plan_connection(arguments, {domain_id}, self._settings, now())
             found = make_connection(plan, parts, [], [], outside=False, total=0)
         return found
 
@@ -80,7 +80,7 @@ class KeyLists:
         visible = [owner for owner in dict.fromkeys(owners) if may_see(caller, *owner)]
         if not visible:
             return [None] * len(owners)
-        plan = plan_connection(arguments, {domain for domain, _ in visible}, self._settings)
+        plan = plan_connection(arguments, {domain for domain, _ in visible}, self._settings, now())
         matching = match_stages_of_all(visible, plan.filter, caller)
         none: dict[Owner, Any] = {}
         share = share_of(caller)

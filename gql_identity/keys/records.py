@@ -9,6 +9,7 @@ from strawberry import ID
 
 from ..messages.keys import APIKeyInfo, Domain, User
 from ..messages.values import APIKeyRole, APIKeyState, DateTime
+from .validity import has_ended
 
 # Every stored field that may be in an answer.
 STORED = (
@@ -22,6 +23,8 @@ STORED = (
     "created_at",
     "created_by",
     "last_accessed_at",
+    "expires_at",
+    "updated_at",
 )
 
 # The stored fields that a field needs, where it is not stored under its own name.
@@ -31,9 +34,10 @@ _STORED: dict[str, tuple[str, ...]] = {
     "api_key": (),
     "user": ("domain_id", "user_id"),
     "domain": ("domain_id",),
+    "expired": ("expires_at",),
 }
 
-_COMPUTED = frozenset({"id", "user", "domain"})
+_COMPUTED = frozenset({"id", "user", "domain", "expired"})
 _STATES: dict[str | None, Any] = {None: None} | {state.name: state for state in APIKeyState}
 _ROLES: dict[str | None, Any] = {None: None} | {role.name: role for role in APIKeyRole}
 
@@ -67,11 +71,15 @@ def read_key(document: dict[str, Any], fields: frozenset[str] = _COMPUTED) -> AP
         "role": _ROLES[get("role")],
         "hint": get("hint"),
         "created_by": get("created_by"),
+        "expires_at": get("expires_at"),
+        "updated_at": get("updated_at"),
     }
     if (makers := get("makers")) is not None:
         key.__dict__["makers"] = makers  # no field of the message
     if "id" in fields:
         key.id = opaque_id(domain_id, key_id)
+    if "expired" in fields:
+        key.expired = has_ended(get("expires_at"))
     if "user" in fields:
         key.user = User(domain_id=domain_id, user_id=cast(ID, user_id))
     if "domain" in fields:

@@ -8,7 +8,7 @@ from ..messages.keys import APIKeyInfo, APIKeyVerification, APIKeyVerificationCo
 from ..messages.requests import VerifyAPIKeyRequest
 from .access import Caller, may_verify
 from .credentials import Credentials
-from .validity import is_valid
+from .validity import code_of
 
 MAX_VERIFIED = 100
 
@@ -35,7 +35,7 @@ class Verification:
             return APIKeyVerification(valid=False, code=APIKeyVerificationCode.MALFORMED)
         if key is None or not may_verify(caller, key.domain_id, key.user_id, key.role):
             return APIKeyVerification(valid=False, code=APIKeyVerificationCode.NOT_FOUND)
-        if not is_valid(key):
-            return APIKeyVerification(valid=False, code=APIKeyVerificationCode.DISABLED)
+        if (code := code_of(key)) is not APIKeyVerificationCode.VALID:
+            return APIKeyVerification(valid=False, code=code)
         self._credentials.last_uses.record(key.api_key_id, key.domain_id)
         return APIKeyVerification(valid=True, code=APIKeyVerificationCode.VALID, api_key_info=key)

@@ -31,6 +31,9 @@ class APIKeyOrderField(Enum):
         "last_accessed_at",
         description="When the key was last used. It changes as you page: a key in use may come twice, or never.",
     )
+    EXPIRES_AT = strawberry.enum_value(
+        "expires_at", description="When the key ends; keys without an end come first in `ASC`."
+    )
     NAME = strawberry.enum_value("name", description="What its maker called it: capitals before small letters.")
 
 
@@ -79,6 +82,13 @@ class APIKeyFilter:
     )
     last_accessed_before: DateTime | None = strawberry.field(
         default=None, description="It was last used before this instant; a key that never was is not among these."
+    )
+    expired: bool | None = strawberry.field(default=None, description="Whether its end has come.")
+    expires_before: DateTime | None = strawberry.field(
+        default=None, description="It ends before this instant; a key without an end is not among these."
+    )
+    expires_after: DateTime | None = strawberry.field(
+        default=None, description="It ends after this instant; a key without an end is not among these."
     )
     and_: list["APIKeyFilter"] | None = strawberry.field(
         name="and", default=None, description="Filters that must all hold; an empty list is as none."

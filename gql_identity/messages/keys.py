@@ -97,7 +97,7 @@ class APIKeyInfo(Node):
         default=None,
         description="The secret: in the answer to `createApiKey` alone, null everywhere else. Keep it there.",
     )
-    state: APIKeyState = strawberry.field(description="Whether the key is valid.")
+    state: APIKeyState = strawberry.field(description="Whether the key is enabled; an expired key keeps its state.")
     user_id: ID = strawberry.field(description="The user that the key belongs to.")
     domain_id: ID = strawberry.field(description="The domain that the key belongs to.")
     last_accessed_at: DateTime | None = strawberry.field(
@@ -109,6 +109,13 @@ class APIKeyInfo(Node):
     hint: str = strawberry.field(description="The secret's prefix and last four characters, to tell keys apart.")
     created_by: ID | None = strawberry.field(
         default=None, description="The id of the key that made this one; null for one made from the command line."
+    )
+    expires_at: DateTime | None = strawberry.field(
+        default=None, description="When the key ends: it is valid before this instant; null where it never ends."
+    )
+    expired: bool = strawberry.field(description="Whether that instant has come.")
+    updated_at: DateTime | None = strawberry.field(
+        default=None, description="When the key was last changed; null where it never was. Its use is no change."
     )
     user: User = strawberry.field(description="The user that the key belongs to.")
     domain: Domain = strawberry.field(description="The domain that the key belongs to.")
@@ -163,12 +170,13 @@ class DeletedAPIKey:
 
 @strawberry.enum(description="What became of a key.")
 class APIKeyChangeType(Enum):
-    """The four changes that subscribers receive; the use of a key is not one."""
+    """The changes that subscribers receive; the use of a key is not one."""
 
     CREATED = strawberry.enum_value("CREATED", description="The key was made.")
     ENABLED = strawberry.enum_value("ENABLED", description="The key is valid again.")
     DISABLED = strawberry.enum_value("DISABLED", description="The key is no longer valid.")
     DELETED = strawberry.enum_value("DELETED", description="The key is no more.")
+    UPDATED = strawberry.enum_value("UPDATED", description="The key's name or end changed.")
 
 
 @strawberry.type(name="APIKeyChange", description="A change of a key.")
@@ -186,6 +194,7 @@ class APIKeyVerificationCode(Enum):
     VALID = strawberry.enum_value("VALID", description="The key is good.")
     NOT_FOUND = strawberry.enum_value("NOT_FOUND", description="There is no such key, or none that you may ask about.")
     DISABLED = strawberry.enum_value("DISABLED", description="The key is disabled.")
+    EXPIRED = strawberry.enum_value("EXPIRED", description="The key's end has come.")
     MALFORMED = strawberry.enum_value("MALFORMED", description="The text cannot be a key: a typo, or something else.")
 
 

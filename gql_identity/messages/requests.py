@@ -1,10 +1,13 @@
 """The request messages: those of Cloudforet's API keys, and those of added operations."""
 
-import strawberry
-from strawberry import ID
+from typing import Protocol
 
+import strawberry
+from strawberry import ID, UNSET
+
+from .keys import APIKeyChangeType
 from .query import APIKeyListQuery, APIKeyStatisticsQuery
-from .values import APIKeyRole, APIKeyState
+from .values import APIKeyRole, APIKeyState, DateTime
 
 
 @strawberry.input(name="CreateAPIKeyRequest", description="What a new key is to be.")
@@ -17,6 +20,18 @@ class CreateAPIKeyRequest:
         default=None, description="What to call it, as in `ci`; at most 255 characters."
     )
     role: APIKeyRole = strawberry.field(default=APIKeyRole.USER, description="What it may do.")
+    expires_at: DateTime | None = strawberry.field(
+        default=None,
+        description="When it ends. Without it the service's policy decides; a key of role USER or VERIFIER makes none "
+        "that ends later than itself.",
+    )
+
+
+class APIKeyReference(Protocol):
+    """A request that names one key."""
+
+    api_key_id: ID
+    domain_id: ID
 
 
 @strawberry.input(name="APIKeyRequest", description="Which key to enable, disable or delete.")
@@ -25,6 +40,22 @@ class APIKeyRequest:
 
     api_key_id: ID = strawberry.field(description="The key's public id.")
     domain_id: ID = strawberry.field(description="The domain that it belongs to.")
+
+
+@strawberry.input(
+    name="UpdateAPIKeyRequest", description="What to change of a key: what is absent stays, what is null is removed."
+)
+class UpdateAPIKeyRequest:
+    """The request of `updateApiKey`, which Cloudforet does not have."""
+
+    api_key_id: ID = strawberry.field(description="The key's public id.")
+    domain_id: ID = strawberry.field(description="The domain that it belongs to.")
+    name: str | None = strawberry.field(default=UNSET, description="What to call it; at most 255 characters.")
+    expires_at: DateTime | None = strawberry.field(
+        default=UNSET,
+        description="When it ends. A key of role USER or VERIFIER gives no key an end later than its own, and does not "
+        "move its own end further ahead.",
+    )
 
 
 @strawberry.input(name="GetAPIKeyRequest", description="Which key to read.")
@@ -64,9 +95,22 @@ class VerifyAPIKeyRequest:
     api_key: str = strawberry.field(description="The secret that somebody sent.")
 
 
+# Clients of earlier versions know only these.
+USUAL_CHANGES = (
+    APIKeyChangeType.CREATED,
+    APIKeyChangeType.ENABLED,
+    APIKeyChangeType.DISABLED,
+    APIKeyChangeType.DELETED,
+)
+
+
 @strawberry.input(name="APIKeyChangedRequest", description="Whose keys to follow.")
 class APIKeyChangedRequest:
     """The request of `apiKeyChanged`, which Cloudforet does not have."""
 
     domain_id: ID = strawberry.field(description="The domain whose keys are followed.")
     user_id: ID | None = strawberry.field(default=None, description="Only keys of this user.")
+    types: list[APIKeyChangeType] | None = strawberry.field(
+        default_factory=lambda: list(USUAL_CHANGES),
+        description="Which changes to tell. Others are told only to those who name them.",
+    )

@@ -1,6 +1,7 @@
 """Translates the arguments of a connection to a query, and the query's documents to the connection. No I/O."""
 
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from ..messages.connections import DEFAULT_PAGE_SIZE, APIKeyFilter, APIKeyOrderDirection, ConnectionArguments, PageInfo
@@ -34,7 +35,9 @@ class ConnectionPlan(NamedTuple):
     outside: Document | None  # selects the keys before the page, in its direction; None without a cursor there
 
 
-def plan_connection(arguments: ConnectionArguments, domains: set[str], settings: Settings) -> ConnectionPlan:
+def plan_connection(
+    arguments: ConnectionArguments, domains: set[str], settings: Settings, now: datetime
+) -> ConnectionPlan:
     """Read the arguments of a connection. Raises InvalidArgument that names the one to change."""
     state, filter_, order_by, first, after, last, before = arguments
     if first is not None and last is not None:
@@ -53,7 +56,7 @@ def plan_connection(arguments: ConnectionArguments, domains: set[str], settings:
         if cursor is not None
     }
     entered = "before" if backward else "after"
-    conditions = [*_conditions(filter_, "filter", settings, [0], Work())] if filter_ else []
+    conditions = [*_conditions(filter_, "filter", settings, [0], Work(), now)] if filter_ else []
     if state is not None:
         conditions.append({"state": state.name})
     return ConnectionPlan(
@@ -105,11 +108,13 @@ _COMPARED = {
     "created_before": {"created_at": "$lt"},
     "last_accessed_after": {"last_accessed_at": "$gt"},
     "last_accessed_before": {"last_accessed_at": "$lt"},
+    "expires_after": {"expires_at": "$gt"},
+    "expires_before": {"expires_at": "$lt"},
 }
 
 
 def _conditions(
-    part: APIKeyFilter, path: str, settings: Settings, counted: list[int], work: Work
+    part: APIKeyFilter, path: str, settings: Settings, counted: list[int], work: Work, now: datetime
 ) -> Iterator[Document]:
     """Read a filter into conditions that must all hold; `counted` is the number of filters read before it."""
     counted[0] += 1
@@ -125,10 +130,15 @@ def _conditions(
         yield made_by([read_text(str(part.made_by), f"{path}.madeBy")])
     if part.accessed is not None:
         yield {FIELDS["last_accessed_at"].path: {"$ne" if part.accessed else "$eq": None}}
+    if part.expired is not None:
+        ended = {FIELDS["expires_at"].path: {"$lte": now}}
+        yield ended if part.expired else {"$nor": [ended]}
     for name, ((field, operator),) in ((name, compared.items()) for name, compared in _COMPARED.items()):
         if (instant := getattr(part, name)) is not None:
             yield {FIELDS[field].path: {operator: instant}}
     for name, below in (("and", part.and_ or []), ("or", part.or_ or [])):
-        parts = [[*_conditions(one, f"{path}.{name}[{at}]", settings, counted, work)] for at, one in enumerate(below)]
+        parts = [
+            [*_conditions(one, f"{path}.{name}[{at}]", settings, counted, work, now)] for at, one in enumerate(below)
+        ]
         if parts:
             yield {f"${name}": [{"$and": conditions} if conditions else {} for conditions in parts]}

@@ -15,7 +15,7 @@ from .fields import FIELDS, INSTANT, Document
 from .inputs import invalid, read_text
 
 CURSOR_VERSION = 1
-NULLABLE = frozenset({"last_accessed_at", "name"})
+NULLABLE = frozenset({"expires_at", "last_accessed_at", "name"})
 # Characters. A name of 255 four-byte characters makes a cursor of 1,500. Earlier versions made one of 4,200, as they
 # wrote such a character as an escape sequence of 12.
 MAX_CURSOR = 9_000

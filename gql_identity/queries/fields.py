@@ -57,6 +57,8 @@ FIELDS: Mapping[str, Column] = {
     "name": Column("name", TEXT),
     "role": Column("role", Kind("enum", tuple(role.name for role in APIKeyRole))),
     "created_by": Column("created_by", TEXT),
+    "expires_at": Column("expires_at", INSTANT),
+    "updated_at": Column("updated_at", INSTANT),
 }
 READABLE = tuple(APIKeyInfo.__dataclass_fields__)
 SNAKE_CASE = {re.sub("_(.)", lambda part: part[1].upper(), name): name for name in (*FIELDS, *READABLE)}

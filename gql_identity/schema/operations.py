@@ -25,6 +25,7 @@ from ..messages.requests import (
     APIKeyStatQuery,
     CreateAPIKeyRequest,
     GetAPIKeyRequest,
+    UpdateAPIKeyRequest,
     VerifyAPIKeyRequest,
 )
 from .context import Info
@@ -96,6 +97,11 @@ class Mutation:
         """Cloudforet's `create`."""
         return await info.context.api_keys.create(input, info.context.caller)
 
+    @strawberry.mutation(description="Change what a key is called and when it ends.")
+    async def update_api_key(self, info: Info, input: UpdateAPIKeyRequest) -> APIKeyInfo | None:
+        """Change the fields that are given."""
+        return await info.context.api_keys.update(input, info.context.caller)
+
     @strawberry.mutation(description="Make a disabled key valid again.")
     async def enable_api_key(self, info: Info, input: APIKeyRequest) -> APIKeyInfo | None:
         """Cloudforet's `enable`."""
@@ -130,7 +136,7 @@ class Subscription:
     """Changes of keys; Cloudforet has no such operation."""
 
     @strawberry.subscription(
-        description="Keys within your reach as they are created, enabled, disabled and deleted, from now on."
+        description="Keys within your reach as they are created, changed and deleted, from now on."
     )
     async def api_key_changed(self, info: Info, input: APIKeyChangedRequest) -> AsyncGenerator[APIKeyChange, None]:
         """Yield changes until the service stops; any other end is an error with its reason."""

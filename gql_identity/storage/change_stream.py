@@ -17,20 +17,25 @@ log = structlog.get_logger()
 
 
 class KeyEvent(NamedTuple):
-    """An insert, a delete, or an update of the state, with the key's document after it (before it for a delete)."""
+    """An insert, a delete or an update, with the key's document after it (before it for a delete)."""
 
     operation: str
     document: Document
+    changed: frozenset[str]  # the fields that an update set or removed
 
 
-async def watch_keys(database: Database, fields: Iterable[str]) -> AsyncGenerator[KeyEvent | None, None]:
+async def watch_keys(
+    database: Database, fields: Iterable[str], watched: Iterable[str]
+) -> AsyncGenerator[KeyEvent | None, None]:
     """Yield the events of all keys from now on, with these stored fields, and None while there are none.
+
+    Of updates only those that set or remove a `watched` field.
 
     The first item means that the stream is open: no later change is missed. Raises Unavailable when the stream ends.
     """
     try:
         async with database.api_keys.watch(
-            _pipeline(fields),
+            _pipeline(fields, sorted(watched)),
             full_document="whenAvailable",
             full_document_before_change="whenAvailable",
             max_await_time_ms=POLL_MS,
@@ -47,7 +52,7 @@ async def watch_keys(database: Database, fields: Iterable[str]) -> AsyncGenerato
     raise Unavailable("Changes cannot be followed now. Subscribe again.")
 
 
-def _pipeline(fields: Iterable[str]) -> list[Document]:
+def _pipeline(fields: Iterable[str], watched: list[str]) -> list[Document]:
     # Events have the document before the change, so the owner of a deleted key is known. The projection leaves out
     # digests.
     return [
@@ -55,7 +60,8 @@ def _pipeline(fields: Iterable[str]) -> list[Document]:
             "$match": {
                 "$or": [
                     {"operationType": {"$in": ["insert", "delete"]}},
-                    {"operationType": "update", "updateDescription.updatedFields.state": {"$exists": True}},
+                    *({f"updateDescription.updatedFields.{field}": {"$exists": True}} for field in watched),
+                    {"updateDescription.removedFields": {"$in": watched}},
                 ]
             }
         },
@@ -63,7 +69,8 @@ def _pipeline(fields: Iterable[str]) -> list[Document]:
             "$project": {
                 "operationType": 1,
                 "documentKey": 1,
-                "updateDescription.updatedFields.state": 1,
+                **{f"updateDescription.updatedFields.{field}": 1 for field in watched},
+                "updateDescription.removedFields": 1,
                 **{f"{image}.{field}": 1 for image in _IMAGES for field in fields},
             }
         },
@@ -76,6 +83,10 @@ def _key_event(event: Any) -> KeyEvent | None:
     if document is None:
         return None
     operation = event["operationType"]
-    if operation == "update":
-        document = {**document, "state": event["updateDescription"]["updatedFields"]["state"]}
-    return KeyEvent(operation, document)
+    if operation != "update":
+        return KeyEvent(operation, document, frozenset())
+    update = event["updateDescription"]
+    removed = update.get("removedFields") or []
+    # Without an image the document is read later than the event; what the event itself says is newer or the same.
+    document = {name: value for name, value in document.items() if name not in removed} | update["updatedFields"]
+    return KeyEvent(operation, document, frozenset([*update["updatedFields"], *removed]))

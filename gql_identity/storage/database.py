@@ -1,4 +1,4 @@
-"""Connect to MongoDB, make its indexes, keep the `meta` document, tell whether it is ready.
+"""Connect to MongoDB, make its indexes, tell whether it is ready.
 
 Reads go to the primary and writes wait for a majority, whatever the URI says: the bound on how long a disabled key
 may still be accepted rests on it.
@@ -20,7 +20,7 @@ import pymongo.errors as driver
 import structlog
 from bson.codec_options import CodecOptions
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorCollection
-from pymongo import ASCENDING, IndexModel, ReadPreference, ReturnDocument, WriteConcern
+from pymongo import ASCENDING, IndexModel, ReadPreference, WriteConcern
 from pymongo.collection import Collection
 from pymongo.command_cursor import CommandCursor
 from pymongo.cursor import Cursor
@@ -28,13 +28,13 @@ from pymongo.read_concern import ReadConcern
 
 from ..errors import DeadlineExceeded, InvalidArgument, StartError, Unavailable
 from ..logs import redact
-from ..secret import pepper_fingerprint
 from ..settings import Settings
+from .meta import MetaDocument
 from .scans import LONGEST_SCAN_SECONDS, SCANS_AT_ONCE, Scans, Share
 from .scans import Document as Document
 
-SCHEMA = 1  # the number of the schema that this code reads and writes; `meta` has the database's
 DEFAULT_NAME = "identity"
+CHECK_SCHEMA_SECONDS = 20.0
 READS_AT_ONCE = 64  # as many as Motor's own calls
 DEADLINE: ContextVar[float | None] = ContextVar("deadline", default=None)  # of the request, by time.monotonic()
 
@@ -49,6 +49,9 @@ INDEXES = {
     "domain_id_1_state_1__id_1": IndexModel([("domain_id", ASCENDING), ("state", ASCENDING), ("_id", ASCENDING)]),
     "domain_id_1_created_at_1__id_1": IndexModel(
         [("domain_id", ASCENDING), ("created_at", ASCENDING), ("_id", ASCENDING)]
+    ),
+    "domain_id_1_expires_at_1__id_1": IndexModel(
+        [("domain_id", ASCENDING), ("expires_at", ASCENDING), ("_id", ASCENDING)]
     ),
     "digest_1": IndexModel([("digest", ASCENDING)]),
 }
@@ -92,7 +95,9 @@ class Database:
         self.name: str = database.name
         self.api_keys: AsyncIOMotorCollection[Document] = database.get_collection("api_keys", **strict)
         self.meta: AsyncIOMotorCollection[Document] = database.get_collection("meta", **strict)
+        self.meta_document = MetaDocument(self.meta, settings.peppers, self._run)
         self.prepared = False
+        self._not_ready = "The database is not ready yet. Try again."
         self._readers = ThreadPoolExecutor(READS_AT_ONCE, "reader")
         scanned: Collection[Document] = self._scan_client[database.name].get_collection("api_keys", **strict)
         self._scans = Scans(scanned, settings.max_answer_bytes)
@@ -112,7 +117,7 @@ class Database:
         Raises Unavailable, DeadlineExceeded, or InvalidArgument for a pattern that the database cannot read.
         """
         if not self.prepared:
-            raise Unavailable("The database is not ready yet. Try again.")
+            raise Unavailable(self._not_ready)
         return await self._run(call)
 
     async def to_list(
@@ -175,7 +180,7 @@ class Database:
         Idempotent, and safe beside other processes that do the same. Raises StartError where this code must not use
         the database, Unavailable or DeadlineExceeded where it does not answer.
         """
-        await self._check_meta()
+        await self.meta_document.check()
         if own_indexes or await self._run(lambda: self.api_keys.find_one({}, {"_id": 1})) is None:
             await self.create_indexes()
         elif missing := await self.missing_indexes():
@@ -183,7 +188,26 @@ class Database:
                 f"The collection api_keys lacks the indexes {', '.join(missing)}. "
                 "Run `gql-identity create-indexes` at a quiet time, then start again."
             )
+        await self.meta_document.upgrade()
         self.prepared = True
+
+    async def keep_checking_schema(self) -> None:
+        """Stop using the database once a newer version has upgraded it; until cancelled.
+
+        This version would accept what the newer one refuses, such as a key whose end it cannot read.
+        """
+        while True:
+            await asyncio.sleep(CHECK_SCHEMA_SECONDS)
+            try:
+                if self.prepared:
+                    await self.meta_document.check_schema()
+            except StartError as error:
+                log.error("the database was upgraded", reason=str(error))
+                self._not_ready = str(error)
+                self.prepared = False
+                return
+            except Exception as error:
+                log.warning("the schema's number cannot be read", reason=type(error).__name__)
 
     async def create_indexes(self) -> None:
         """Make the indexes that are missing, and have the database keep what a deleted key was, for subscribers."""
@@ -205,41 +229,6 @@ class Database:
     async def check_ready(self) -> None:
         """Raise Unavailable or DeadlineExceeded unless the database answers and has been prepared."""
         await self.run(lambda: self._client.admin.command("ping"))
-
-    async def _check_meta(self) -> None:
-        fingerprints = [pepper_fingerprint(pepper) for pepper in self._settings.peppers]
-        # An upsert, so that two services that start at once on an empty database agree.
-        meta = await self._run(
-            lambda: self.meta.find_one_and_update(
-                {"_id": "meta"},
-                {"$setOnInsert": {"schema": SCHEMA, "peppers": fingerprints[:1]}},
-                upsert=True,
-                return_document=ReturnDocument.AFTER,
-            )
-        )
-        if meta["schema"] > SCHEMA:
-            raise StartError(
-                f"The database has schema {meta['schema']}, and this version of gql-identity knows {SCHEMA}. "
-                "Start a newer version."
-            )
-        if missing := [known for known in meta["peppers"] if known not in fingerprints]:
-            raise StartError(
-                f"Keys of this database were made with the pepper of fingerprint {', '.join(missing)}, which is not "
-                f"among those given (GQL_IDENTITY_PEPPER is {fingerprints[0]}). Set GQL_IDENTITY_PEPPER to it, or to "
-                "a new one with the old one in GQL_IDENTITY_PEPPERS_RETIRED."
-            )
-        if fingerprints[0] not in meta["peppers"]:
-            await self._run(lambda: self.meta.update_one({"_id": "meta"}, {"$addToSet": {"peppers": fingerprints[0]}}))
-
-    async def forget_pepper(self, fingerprint: str) -> bool:
-        """Stop asking for a retired pepper; keys that were never used since it was retired are lost with it.
-
-        Answers whether the database knew it. Raises StartError for the pepper that digests are made with.
-        """
-        if fingerprint == pepper_fingerprint(self._settings.peppers[0]):
-            raise StartError("This is the fingerprint of GQL_IDENTITY_PEPPER itself, which is in use: retire it first.")
-        update = await self._run(lambda: self.meta.update_one({"_id": "meta"}, {"$pull": {"peppers": fingerprint}}))
-        return bool(update.modified_count)
 
 
 def _reason(error: driver.PyMongoError) -> str:

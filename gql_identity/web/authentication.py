@@ -23,8 +23,8 @@ class Authenticator:
     async def authenticate(self, scope: Scope) -> Caller | None:
         """The caller that the Authorization header names (RFC 6750, section 2.1); None without such a header.
 
-        Raises Unauthenticated for a header that is not `Bearer SECRET`, and for a key that is wrong, disabled or
-        deleted; ResourceExhausted for a caller, or an address that sends wrong keys, above its rate limit.
+        Raises Unauthenticated for a header that is not `Bearer SECRET`, and for a key that is wrong, disabled,
+        expired or deleted; ResourceExhausted for a caller, or an address that sends wrong keys, above its rate limit.
         """
         sent = [value.decode("latin-1") for name, value in scope["headers"] if name == b"authorization"]
         # Several headers count as one invalid credential: a proxy may have checked another one than the service would.
@@ -38,7 +38,9 @@ class Authenticator:
         if key is None or not is_valid(key):
             await self._count_failure(scope)
             raise Unauthenticated(INVALID_KEY) if is_bearer else Unauthenticated()
-        caller = Caller(key.api_key_id, key.domain_id, key.user_id, key.role, makers_of(key))
+        caller = Caller(key.api_key_id, key.domain_id, key.user_id, key.role, makers_of(key), key.expires_at)
+        if key.expires_at is not None:
+            scope["caller_expires_at"] = key.expires_at
         await self._rates.request(caller)
         self._credentials.last_uses.record(key.api_key_id, key.domain_id)
         return caller

@@ -20,7 +20,7 @@ def cors_middleware(settings: Settings) -> Middleware:
         # There are no cookies: a page gets only what its own Authorization header opens, whatever else it sends.
         allow_headers=["*"],
         allow_private_network=True,
-        expose_headers=["Retry-After", "X-Request-ID"],
+        expose_headers=["Retry-After", "Sunset", "X-Request-ID"],
     )
 
 

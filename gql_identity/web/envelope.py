@@ -4,6 +4,8 @@ import asyncio
 import re
 import time
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from http import HTTPMethod
 from typing import Any
 
@@ -30,6 +32,7 @@ SAFE_HEADERS = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
+SUNSET_WITHIN = timedelta(days=7)  # responses to a key that ends so soon have the header Sunset
 _BODY_REFUSED = {408, 413}
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
@@ -69,7 +72,7 @@ class Envelope:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                self._add_headers(message, request_id)
+                self._add_headers(message, request_id, scope.get("caller_expires_at"))
             elif status in _BODY_REFUSED:
                 # Closing a connection with unread input resets it, and the client loses the response. So the whole
                 # response is sent first, then the rest of the body is read before the response ends.
@@ -109,10 +112,13 @@ class Envelope:
             )
             structlog.contextvars.unbind_contextvars("request_id")
 
-    def _add_headers(self, message: Message, request_id: str) -> None:
+    def _add_headers(self, message: Message, request_id: str, caller_expires_at: datetime | None) -> None:
         present = dict(message["headers"])
         added = [header for header in self._safe_headers if header[0] not in present]
         message["headers"] = [*message["headers"], *added, (b"x-request-id", request_id.encode())]
+        if caller_expires_at is not None and caller_expires_at - datetime.now(UTC) < SUNSET_WITHIN:
+            instant = format_datetime(caller_expires_at.astimezone(UTC), usegmt=True)
+            message["headers"].append((b"sunset", instant.encode()))  # RFC 8594
         if b"vary" in present:
             headers = MutableHeaders(scope=message)
             varies = {name.strip().lower() for name in headers["vary"].split(",")}

@@ -62,12 +62,14 @@ def _secret(form: dict[str, list[str]]) -> str:
 
 
 def _claims(key: APIKeyInfo) -> dict[str, str | int]:
+    end = {} if key.expires_at is None else {"exp": int(key.expires_at.timestamp())}
     return {
         "sub": key.user_id,
         "client_id": key.api_key_id,
         "iat": int(key.created_at.timestamp()),
         "domain_id": key.domain_id,
         "role": key.role.name,
+        **end,
     }
 
 

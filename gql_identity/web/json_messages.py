@@ -14,7 +14,7 @@ from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 from graphql import GRAPHQL_MAX_INT, GRAPHQL_MIN_INT
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, conint, create_model
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, Strict, conint, create_model
 from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 from pydantic_core import PydanticCustomError
 from strawberry import UNSET
@@ -23,7 +23,7 @@ from strawberry.utils.str_converters import to_snake_case
 
 from ..messages.keys import APIKeyInfo
 from ..messages.query import APIKeyGroupOperator, APIKeyOperator, APIKeyProjectOperator
-from ..messages.values import APIKeyRole, APIKeyState, instant_text
+from ..messages.values import APIKeyRole, APIKeyState, instant_text, read_rfc_3339
 
 # REST leaves out `id`, `user` and `domain`, which only GraphQL clients use.
 INFO_FIELDS = tuple(field.name for field in fields(APIKeyInfo) if field.name not in ("id", "user", "domain"))
@@ -114,9 +114,21 @@ def _type(hint: Any, of_message: Any) -> Any:
         return list[_type(get_args(hint)[0], of_message)]  # type: ignore[misc]
     if hasattr(hint, "__dataclass_fields__"):
         return of_message(hint)
+    if hint is datetime:
+        return Annotated[datetime, BeforeValidator(_instant)]
     if hint is int:
         return conint(ge=GRAPHQL_MIN_INT, le=GRAPHQL_MAX_INT)
     return Annotated[hint, Strict(False)] if isinstance(hint, type) and issubclass(hint, Enum) else hint
+
+
+def _instant(value: Any) -> datetime:
+    try:
+        return read_rfc_3339(value)
+    except (TypeError, ValueError, OverflowError):
+        raise PydanticCustomError("instant", "give an instant as in {example}", {"example": _INSTANT}) from None
+
+
+_INSTANT = "2026-11-23T04:36:42.000Z"
 
 
 def _definition(type_: Any) -> Any:

@@ -16,6 +16,7 @@ from ..messages.requests import (
     APIKeyStatQuery,
     CreateAPIKeyRequest,
     GetAPIKeyRequest,
+    UpdateAPIKeyRequest,
 )
 from ..queries.lists import MINIMAL, wanted_fields
 from .bodies import parse_json
@@ -79,6 +80,11 @@ async def _stat(api_keys: ApiKeys, request: APIKeyStatQuery, caller: Caller) -> 
     return await api_keys.statistics.stats(request, caller)
 
 
+async def _update(api_keys: ApiKeys, request: UpdateAPIKeyRequest, caller: Caller) -> Any:
+    """Change a key's name and end: what is absent stays, what is null is removed."""
+    return message_of(await api_keys.update(request, caller))
+
+
 def _wanted(only: list[str] | None, path: str) -> tuple[str, ...]:
     names = wanted_fields(only, path)
     if names is not None and (others := sorted(names.difference(INFO_FIELDS))):
@@ -117,6 +123,7 @@ OPERATIONS = {
     "get": _operation(_get, answer_model(APIKeyInfo, selected=True)),
     "list": _operation(_list, answer_model(APIKeysInfo)),
     "stat": _operation(_stat, _Statistic),
+    "update": _operation(_update, answer_model(APIKeyInfo)),
 }
 
 

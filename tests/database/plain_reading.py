@@ -41,6 +41,8 @@ KINDS = dict.fromkeys(["api_key_id", "user_id", "domain_id", "name", "created_by
     "role": "enum",
     "last_accessed_at": "instant",
     "created_at": "instant",
+    "expires_at": "instant",
+    "updated_at": "instant",
 }
 
 
@@ -62,6 +64,8 @@ def made_keys() -> list[Row]:
             "created_by": None if number % 5 else "api-key-00alice",
             "last_accessed_at": INSTANTS[number % 4],
         }
+        if number % 5:
+            key |= {"expires_at": INSTANTS[number % 5], "updated_at": INSTANTS[number % 3]}
         for name, period in (("name", 6), ("last_accessed_at", 4)):
             if number % period == 1:
                 key[name] = None

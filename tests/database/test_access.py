@@ -46,6 +46,7 @@ DOORS: dict[str, Door] = {
         ),
         lambda data: bool(data["r"]["results"]),
     ),
+    "updateApiKey": graphql_door(mutation("updateApiKey"), lambda data: bool(data["r"])),
     "enableApiKey": graphql_door(mutation("enableApiKey"), lambda data: bool(data["r"])),
     "disableApiKey": graphql_door(mutation("disableApiKey"), lambda data: bool(data["r"])),
     "deleteApiKey": graphql_door(mutation("deleteApiKey"), lambda data: bool(data["r"])),
@@ -121,6 +122,7 @@ DOORS |= {
     ),
     "POST enable": rest_door("enable", ONE, bool),
     "POST disable": rest_door("disable", ONE, bool),
+    "POST update": rest_door("update", ONE, bool),
     "POST delete": rest_door("delete", ONE, lambda answer: answer == {}),
 }
 

@@ -24,6 +24,8 @@ ABSENT_NAME, ABSENT_ACCESS = 30, 39  # these two lack the field; elsewhere it is
 START = datetime(2025, 1, 31, 20, 30, 0, 500_000, UTC)
 LONG_AGO = datetime(2025, 3, 1, tzinfo=UTC)
 FIELDS = ["api_key_id", "state", "user_id", "domain_id", "created_at", "name", "role", "hint", "created_by"]
+LATER = ["expires_at", "expired", "updated_at"]  # of these only some keys have a value
+FIELDS_OF_LISTS = FIELDS + LATER
 
 
 def key_id(number: int) -> str:
@@ -67,6 +69,8 @@ def document(number: int, domain_id: str = DOMAIN) -> dict[str, Any]:
         "created_by": key_id(0) if number % 2 else None,
         "last_accessed_at": accessed,
     }
+    if number % 5 == 0:
+        made |= {"expires_at": created_at(number) + timedelta(days=1), "updated_at": created_at(number)}
     absent = {ABSENT_NAME: "name", ABSENT_ACCESS: "last_accessed_at"}.get(number)
     return {name: value for name, value in made.items() if name != absent}
 
@@ -78,7 +82,7 @@ class Both:
         self.api = api
         self.caller = caller
 
-    async def list(self, query: Any, wanted: list[str] = FIELDS, **own: Any) -> Any:
+    async def list(self, query: Any, wanted: list[str] = FIELDS_OF_LISTS, **own: Any) -> Any:
         """A page; an error's `{code, message}` where both refuse alike."""
         read = " ".join(camel(name) for name in wanted)
         selection = f"results {{ {read} }} totalCount" if wanted else "totalCount"
@@ -364,6 +368,9 @@ async def test_each_list_has_the_same_keys_in_the_same_order_over_both(both: Bot
                 "role": role(number),
                 "hint": "gqlid_…test",
                 "created_by": key_id(0) if number % 2 else None,
+                "expires_at": text(created_at(number) + timedelta(days=1)) if number % 5 == 0 else None,
+                "expired": number % 5 == 0,
+                "updated_at": text(created_at(number)) if number % 5 == 0 else None,
             }
 
 

@@ -353,6 +353,7 @@ class TestRestart:
 
 class TestCreateKey:
     FIELDS = "api_key_id api_key state user_id domain_id last_accessed_at created_at name role hint created_by"
+    FIELDS += " expires_at expired updated_at"
 
     def test_while_the_service_runs_the_key_works_at_once(self, service: Service) -> None:
         made = service.command(
@@ -450,7 +451,7 @@ class TestADatabaseOfTheUsersOwn:
 
     def test_a_newer_schema_is_refused(self, mongo_uri: str) -> None:
         with pymongo.MongoClient[dict[str, Any]](mongo_uri) as client:
-            client.get_default_database().meta.insert_one({"_id": "meta", "schema": 2, "peppers": []})
+            client.get_default_database().meta.insert_one({"_id": "meta", "schema": 3, "peppers": []})
         assert "Start a newer version." in refused("--port", "0", workers=["1"], **on(mongo_uri))
 
 

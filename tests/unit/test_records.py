@@ -1,14 +1,18 @@
 from dataclasses import fields
+from datetime import UTC, datetime
 
 from gql_identity.keys.records import projection, read_key
 from gql_identity.messages.keys import APIKeyInfo
 
-MADE = {"id", "api_key_id", "api_key", "user", "domain"}  # not stored under their own names
+MADE = {"id", "api_key_id", "api_key", "user", "domain", "expired"}  # not stored under their own names
 STORED = {field.name for field in fields(APIKeyInfo)} - MADE
 
 
+VALUES = {"state": "ENABLED", "role": "USER", "expires_at": datetime.now(UTC)}
+
+
 def test_every_field_of_a_key_is_read_from_the_document_that_stores_it() -> None:
-    document = {"_id": "api-key-1", **{name: f"a {name}" for name in STORED}, "state": "ENABLED", "role": "USER"}
+    document = {"_id": "api-key-1", **{name: f"a {name}" for name in STORED}, **VALUES}
     key = read_key(document)
     assert {name for name in STORED if getattr(key, name) is None} == set()
 

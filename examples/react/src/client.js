@@ -38,6 +38,6 @@ export function connect(secret) {
 /** The message to show for an error: the service's own, if it responded. */
 export function reason(error) {
   if (CombinedGraphQLErrors.is(error)) return error.errors.map(({ message }) => message).join(" ");
-  if (error.statusCode === 401 || error.code === FORBIDDEN) return "Invalid API key: it is wrong, disabled or deleted.";
+  if (error.statusCode === 401 || error.code === FORBIDDEN) return "Invalid API key: it is wrong, disabled, expired or deleted.";
   return "The service cannot be reached.";
 }

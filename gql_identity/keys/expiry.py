@@ -1,0 +1,64 @@
+"""When a key ends: what the settings allow, and no later than a key of role USER or VERIFIER that makes it; pure."""
+
+from datetime import datetime, timedelta
+
+from ..errors import InvalidArgument, PermissionDenied
+from ..messages.values import instant_text
+from ..settings import Settings
+from .access import OF_ONE_USER, Caller
+
+
+def end_of_created(given: datetime | None, caller: Caller, settings: Settings, at: datetime) -> datetime | None:
+    """The end of a key that is created at an instant; None for never.
+
+    Raises InvalidArgument for a given end that is past or further ahead than the settings allow, PermissionDenied for
+    one that is later than the caller may give.
+    """
+    latest = _latest_of(caller)
+    if given is not None:
+        _check_future(given, at)
+        _check_policy(given, settings, at)
+        if latest is not None and given > latest:
+            raise PermissionDenied(_LATER.format(end=instant_text(latest)))
+        return given
+    days = settings.default_lifetime_days or settings.max_lifetime_days
+    end = at + timedelta(days=days) if days else None
+    return min(end, latest) if end and latest else end or latest
+
+
+def check_new_end(
+    new: datetime | None, old: datetime | None, caller: Caller, settings: Settings, at: datetime, *, own: bool
+) -> None:
+    """Check another end of a key that exists; an earlier one is always allowed. `own`: the key is the caller's.
+
+    Raises what `end_of_created` does, also for a caller of role USER or VERIFIER that moves its own end further ahead.
+    """
+    if new is not None:
+        _check_future(new, at)
+    if old is None or (new is not None and new <= old):
+        return
+    _check_policy(new, settings, at)
+    if caller.role in OF_ONE_USER:
+        if own:
+            raise PermissionDenied("expires_at: a key of role USER or VERIFIER may not move its own end further ahead.")
+        latest = caller.expires_at
+        if latest is not None and (new is None or new > latest):
+            raise PermissionDenied(_LATER.format(end=instant_text(latest)))
+
+
+_LATER = "expires_at: this key gives no key an end later than its own, {end}."
+
+
+def _latest_of(caller: Caller) -> datetime | None:
+    return caller.expires_at if caller.role in OF_ONE_USER else None
+
+
+def _check_future(end: datetime, at: datetime) -> None:
+    if end <= at:
+        raise InvalidArgument("expires_at: this instant is past. Give a later one, or disable the key.")
+
+
+def _check_policy(end: datetime | None, settings: Settings, at: datetime) -> None:
+    days = settings.max_lifetime_days
+    if days and (end is None or end > at + timedelta(days=days)):
+        raise InvalidArgument(f"expires_at: give an instant at most {days} days ahead: the limit `max_lifetime_days`.")

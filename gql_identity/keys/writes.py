@@ -1,0 +1,73 @@
+"""Changes of one key: it is read, a rule decides, and a conditional write follows."""
+
+from collections.abc import Callable
+from datetime import datetime
+
+from ..errors import NotFound, Unavailable
+from ..messages.requests import APIKeyReference
+from ..storage.conditional_writes import set_if_unchanged
+from ..storage.database import Database, Document
+from .access import Caller, access_to
+from .checks import check_text
+from .credentials import Credentials
+from .records import now
+
+# Given the stored key and the time, the fields to set, None for a field to remove. Raises ServiceError to refuse.
+Rule = Callable[[Document, datetime], Document]
+
+ATTEMPTS = 20  # of each, at least one of those that change the key at the same time succeeds
+
+
+class Writes:
+    """Changes and deletes keys that the caller may see."""
+
+    def __init__(self, database: Database, credentials: Credentials) -> None:
+        self._database = database
+        self._credentials = credentials
+
+    async def change(self, request: APIKeyReference, caller: Caller, rule: Rule) -> Document:
+        """Change a key as the rule says, and return its document.
+
+        A key that changes between the read and the write is read again. A rule that changes nothing writes nothing.
+        Raises NotFound for a key that is missing or that the caller may not see, and what the rule raises.
+        """
+        for _ in range(ATTEMPTS):
+            await self._credentials.check_caller(caller)
+            document = await self.read(request, caller)
+            at = now()
+            changes = {name: value for name, value in rule(document, at).items() if document.get(name) != value}
+            if not changes:
+                return document
+            # Every change counts up, so that this number tells whether another one came in between.
+            changes |= {"audit_number": document.get("audit_number", 0) + 1, "updated_at": at}
+            if await set_if_unchanged(self._database, document, ("audit_number",), changes):
+                self._credentials.invalidate(document["_id"])
+                return document | changes
+        raise Unavailable("The key is being changed by others. Try again.")
+
+    async def delete(self, request: APIKeyReference, caller: Caller) -> None:
+        """Remove a key; raises NotFound as `change` does."""
+        await self._credentials.check_caller(caller)
+        # A key's user and role never change, so what was read of them holds for the write.
+        document = await self.read(request, caller)
+        where = {"domain_id": document["domain_id"], "_id": document["_id"]}
+        deleted = await self._database.run(lambda: self._database.api_keys.delete_one(where))
+        if not deleted.deleted_count:
+            raise not_found()
+        self._credentials.invalidate(document["_id"])
+
+    async def read(self, request: APIKeyReference, caller: Caller) -> Document:
+        """The stored key. Raises NotFound for a key that is missing or that the caller may not see."""
+        check_text("api_key_id", request.api_key_id)
+        check_text("domain_id", request.domain_id)
+        access = access_to(caller, request.domain_id)
+        where = {"domain_id": request.domain_id, "_id": request.api_key_id}
+        document: Document | None = await self._database.run(lambda: self._database.api_keys.find_one(where))
+        if document is None or not access.includes_document(document):
+            raise not_found()
+        return document
+
+
+def not_found() -> NotFound:
+    """The same error for a key that is missing and one that the caller may not see."""
+    return NotFound("There is no such key.")
