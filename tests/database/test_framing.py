@@ -236,7 +236,7 @@ class TestConnectionsThatSendNothing:
 @pytest.mark.slow
 class TestAnswersThatNobodyReads:
     def test_twenty_large_ones_take_bounded_memory_and_end(self, tmp_path: Path) -> None:
-        with serving(tmp_path / "data") as service, ExitStack() as connections:
+        with serving(tmp_path / "data", GQL_IDENTITY_KEEP_ALIVE_SECONDS="5") as service, ExitStack() as connections:
             body = json.dumps({"query": "{ _service { sdl } }"}).encode()
             request = post(body=body) + body
             size = len(talk(service, request))
