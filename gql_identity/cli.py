@@ -20,6 +20,7 @@ from strawberry import ID
 from .app import create_app
 from .errors import DeadlineExceeded, ServiceError, StartError, Unavailable
 from .keys.api_keys import ApiKeys
+from .keys.rates import Rates
 from .logs import configure_logs
 from .messages.keys import APIKeyInfo
 from .messages.requests import CreateAPIKeyRequest
@@ -114,6 +115,7 @@ def _serve(options: argparse.Namespace) -> int:
         try:
             first_key = asyncio.run(_prepare(resolved, embedded=settings.mongo_uri is None))
             code = asyncio.run(_sign_in_code(settings, resolved))
+            asyncio.run(Rates(resolved).try_store())
         except (Unavailable, DeadlineExceeded) as error:
             print(f"The database does not respond yet: {error} Starting anyway.", file=sys.stderr)
             first_key = code = None

@@ -1,31 +1,21 @@
 """Rate limits: failed credentials, requests and creates per minute.
 
-In memory, each worker counts for itself. In a shared store, which a setting names, the `limits` library counts.
+In memory, each worker counts for itself. A setting can name a store that all workers share (`shared_counts.py`).
 """
 
-import asyncio
 import ipaddress
 import math
 import time
 from collections import OrderedDict
-from typing import Any
 
-import structlog
-from limits import RateLimitItemPerMinute
-from limits.aio.strategies import SlidingWindowCounterRateLimiter
-from limits.errors import StorageError
-from limits.storage import storage_from_string
-
-from ..errors import ResourceExhausted, StartError
+from ..errors import ResourceExhausted
 from ..messages.values import APIKeyRole
 from ..settings import Settings
 from .access import Caller
+from .shared_counts import SharedCounts
 
-STORE_SECONDS = 1.0  # for a store that is not in memory to respond
 WINDOW_SECONDS = 60
 MAX_COUNTS = 50_000  # of one kind in one window: about 12 MB
-
-log = structlog.get_logger()
 
 
 class Rates:
@@ -34,14 +24,7 @@ class Rates:
     def __init__(self, settings: Settings) -> None:
         store = settings.rates_store.get_secret_value()
         self._memory: dict[str, Counts] = {}
-        self._limiter: SlidingWindowCounterRateLimiter | None = None
-        if store != "memory://":
-            try:
-                storage: Any = storage_from_string(f"async+{store}", wrap_exceptions=True)
-            except Exception as error:
-                raise StartError(f"GQL_IDENTITY_RATES_STORE cannot be used: {type(error).__name__}.") from None
-            self._limiter = SlidingWindowCounterRateLimiter(storage)
-        self._store_is_down = False
+        self._shared = None if store == "memory://" else SharedCounts(store)
         self._failures = settings.failed_credentials_per_minute
         self._requests = settings.requests_per_minute
         self._creates = settings.creates_per_minute
@@ -74,32 +57,17 @@ class Rates:
     async def _count(self, per_minute: int, what: str, who: str, message: str) -> None:
         if not per_minute:
             return
-        if self._limiter is None:
-            seconds = self._memory.setdefault(what, Counts()).hit(who, per_minute)
-        else:
-            seconds = await self._hit(self._limiter, RateLimitItemPerMinute(per_minute), what, who)
+        # Always counted here too: where the shared store does not respond, this worker's own counts hold the limit.
+        seconds = self._memory.setdefault(what, Counts()).hit(who, per_minute)
+        if self._shared is not None:
+            seconds = await self._shared.hit(what, who, per_minute, seconds)
         if seconds is not None:
             raise ResourceExhausted(f"{message} Try again in {seconds} s.", retry_after_seconds=seconds)
 
-    async def _hit(
-        self, limiter: SlidingWindowCounterRateLimiter, limit: RateLimitItemPerMinute, what: str, who: str
-    ) -> int | None:
-        """Count one in the shared store; returns the seconds to wait where there were too many, else None."""
-        try:
-            async with asyncio.timeout(STORE_SECONDS):
-                if await limiter.hit(limit, what, who):
-                    seconds = None
-                else:
-                    stats = await limiter.get_window_stats(limit, what, who)
-                    seconds = max(1, math.ceil(stats.reset_time - time.time()))
-        except (StorageError, TimeoutError) as error:
-            # Without its store nothing is counted: keys are too long to be guessed, and valid ones must go on working.
-            if not self._store_is_down:
-                log.warning("the rate store does not respond; nothing is limited", reason=type(error).__name__)
-            self._store_is_down = True
-            return None
-        self._store_is_down = False
-        return seconds
+    async def try_store(self) -> None:
+        """Try the shared store once, if there is one. Raises StartError where it refuses or does not count."""
+        if self._shared is not None:
+            await self._shared.try_once()
 
 
 class Counts:

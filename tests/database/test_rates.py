@@ -1,21 +1,30 @@
 """Rates: how often a credential may fail, a caller ask and a key be made."""
 
+import asyncio
+import json
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, suppress
 from ipaddress import ip_network
-from typing import Any, ClassVar
+from pathlib import Path
+from typing import Any, cast
 
 import httpx
 import pytest
-from limits.aio.storage import MemoryStorage
 from pydantic import SecretStr
 
 from gql_identity.app import create_app
 from gql_identity.errors import StartError
-from gql_identity.keys import rates
+from gql_identity.keys import rates, shared_counts
 from gql_identity.settings import Settings
-from tests.conftest import Api, Person, running
+from tests.conftest import Api, Person, missing_tool, running
+from tests.processes import refused, serving, wait_until
 
 TYPENAME = "{ __typename }"
 CREATE = 'mutation { createApiKey(input: {domainId: "d1", userId: "u1"}) { apiKeyId } }'
@@ -304,36 +313,125 @@ class TestCounts:
         assert many < 3 * few
 
 
-class AwayStorage(MemoryStorage):
-    """A store that does not answer."""
+@pytest.fixture
+def redis() -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """A Redis of its own, with a password, and its URI."""
+    if shutil.which("redis-server") is None:
+        missing_tool("redis-server")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    with tempfile.TemporaryDirectory() as directory:
+        options = ["--port", str(port), "--save", "", "--dir", directory, "--requirepass", "hunter2"]
+        server = subprocess.Popen(["redis-server", *options, "--bind", "127.0.0.1"], stdout=subprocess.DEVNULL)
+        try:
+            wait_until(lambda: can_connect(port), 20)
+            yield f"redis://:hunter2@127.0.0.1:{port}", server
+        finally:
+            server.send_signal(signal.SIGCONT)
+            server.terminate()
+            server.wait(20)
 
-    STORAGE_SCHEME: ClassVar[list[str]] = ["async+away"]  # type: ignore[misc]
 
-    def __init__(self, uri: str | None = None, wrap_exceptions: bool = False, **_: str) -> None:
-        super().__init__(uri, wrap_exceptions=wrap_exceptions)
+def can_connect(port: int) -> bool:
+    with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+        return True
+    return False
 
-    @property
-    def base_exceptions(self) -> type[Exception]:
-        return ConnectionError
 
-    async def acquire_sliding_window_entry(self, *_: Any, **__: Any) -> bool:
-        raise ConnectionError("the password of the store is 12345")
+class Hidden:
+    """Makes the package of Redis's client look as if it were not installed."""
+
+    def find_spec(self, name: str, *_: object) -> None:
+        if name.partition(".")[0] == "coredis":
+            raise ModuleNotFoundError(name)
 
 
 class TestTheStore:
-    @pytest.mark.parametrize("uri", ["nonsense", "nonsense://", "redis://localhost:1", "memcached://x", ""])
-    async def test_one_that_cannot_be_used_stops_the_start(self, api: Api, uri: str) -> None:
-        with pytest.raises(StartError, match="GQL_IDENTITY_RATES_STORE"):
+    @pytest.mark.parametrize(
+        ("uri", "told"),
+        [
+            ("nonsense", "is not the URI of a store, such as redis://"),
+            ("nonsense://", "is not the URI of a store"),
+            ("redis://a:hunter2:c", "is not the URI of a store"),
+            ("", "is not the URI of a store"),
+            ("memcached://x", r"install 'limits\[async-memcached\]'"),
+            ("valkey://x", r"install 'limits\[async-valkey\]', or name the server by redis://"),
+        ],
+    )
+    async def test_one_that_cannot_be_used_stops_the_start(self, api: Api, uri: str, told: str) -> None:
+        with pytest.raises(StartError, match="GQL_IDENTITY_RATES_STORE cannot be used: .*" + told) as stop:
             create_app(api.settings.model_copy(update={"rates_store": SecretStr(uri)}))
+        assert "hunter2" not in str(stop.value)
 
-    async def test_with_it_away_nothing_is_limited_and_keys_still_work(
-        self, api: Api, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    async def test_without_the_packages_of_redis_the_extra_is_named(
+        self, api: Api, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(rates, "STORE_SECONDS", 0.2)
-        store = SecretStr("away://")
-        async with limited(api, rates_store=store, requests_per_minute=1, failed_credentials_per_minute=1) as service:
+        for name in [name for name in sys.modules if name.partition(".")[0] == "coredis"]:
+            monkeypatch.delitem(sys.modules, name)
+        monkeypatch.setattr(sys, "meta_path", [cast(Any, Hidden()), *sys.meta_path])
+        with pytest.raises(StartError, match=r"install 'gql-identity\[redis\]'"):
+            create_app(api.settings.model_copy(update={"rates_store": SecretStr("redis://localhost:6379")}))
+
+    async def test_workers_share_its_counts(self, api: Api, redis: Any) -> None:
+        more: Any = {"rates_store": SecretStr(redis[0]), "failed_credentials_per_minute": 4}
+        async with limited(api, **more) as one, limited(api, **more) as other:
+            assert [await guess(service) for service in (one, other, one, other, one, other)] == [401] * 4 + [429] * 2
+            assert await guess(one, "192.0.2.9") == 401
+
+    async def test_with_redis_standing_still_nobody_waits_and_the_limit_holds(
+        self, api: Api, redis: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        uri, server = redis
+        monkeypatch.setattr(shared_counts, "PAUSE_SECONDS", 1.0)
+        async with limited(api, rates_store=SecretStr(uri), requests_per_minute=60) as service:
             user = await service.make("USER")
-            for _ in range(3):
-                assert (await service.send(TYPENAME, by=user)).json() == {"data": {"__typename": "Query"}}
-                assert await guess(service) == 401
-        assert "12345" not in "".join(capsys.readouterr())
+            assert (await service.send(TYPENAME, by=user)).status_code == 200
+            server.send_signal(signal.SIGSTOP)
+            took, statuses = [], []
+            for _ in range(100):
+                begun = time.perf_counter()
+                statuses.append((await service.send(TYPENAME, by=user)).status_code)
+                took.append(time.perf_counter() - begun)
+            assert statuses == [200] * 59 + [429] * 41
+            # Those that found it out, or tried it again, waited a quarter of a second; the others waited for nothing.
+            assert sorted(took)[80] < shared_counts.ANSWER_SECONDS
+            server.send_signal(signal.SIGCONT)
+            # What it counts is counted again: this address's keys by another worker too.
+            async with limited(api, rates_store=SecretStr(uri), failed_credentials_per_minute=1) as other:
+                assert await guess(other, "192.0.2.7") == 401
+            async with limited(api, rates_store=SecretStr(uri), failed_credentials_per_minute=1) as another:
+                assert await guess(another, "192.0.2.7") == 429
+        assert "hunter2" not in "".join(capsys.readouterr())
+
+    async def test_one_that_ends_and_comes_back_is_used_again(
+        self, api: Api, redis: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        uri, server = redis
+        monkeypatch.setattr(shared_counts, "PAUSE_SECONDS", 0.2)
+        counts = shared_counts.SharedCounts(uri)
+        assert await counts.hit("what", "who", 1, 7) is None
+        server.send_signal(signal.SIGSTOP)
+        assert await counts.hit("what", "who", 1, 7) == 7
+        server.send_signal(signal.SIGCONT)
+        async with asyncio.timeout(20):
+            while (seconds := await counts.hit("what", "who", 1, None)) is None:  # noqa: ASYNC110
+                await asyncio.sleep(0.1)
+        assert 1 <= seconds <= 120
+
+    def test_serve_says_when_it_refuses_and_starts_when_it_is_away(self, tmp_path: Path, redis: Any) -> None:
+        wrong = redis[0].replace("hunter2", "hunter3")
+        start = ["--port", "0", "--data-dir", str(tmp_path / "data")]
+        said = refused(*start, workers=["1"], GQL_IDENTITY_RATES_STORE=wrong)
+        assert "GQL_IDENTITY_RATES_STORE cannot be used: the store refuses to count" in said
+        assert "hunter" not in said
+        away: dict[str, Any] = {"GQL_IDENTITY_RATES_STORE": "redis://127.0.0.1:1"}
+        with serving(tmp_path / "data", **away) as service:
+            assert "the rate store does not respond; each worker counts alone" in service.err
+            record = json.loads((tmp_path / "data" / "embedded.json").read_text())
+            user, password, port = (record[name] for name in ("username", "password", "port"))
+            uri = f"mongodb://{user}:{password}@127.0.0.1:{port}/?authSource=admin"
+            on_embedded = refused(
+                "--port", "0", "--data-dir", str(tmp_path / "2"), workers=["1"], GQL_IDENTITY_RATES_STORE=uri
+            )
+            assert "the store refuses to count (OperationFailure)" in on_embedded
+            assert password not in on_embedded
