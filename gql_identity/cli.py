@@ -224,7 +224,8 @@ def _schema(options: argparse.Namespace) -> int:
         return 0
     if options.check.exists() and options.check.read_text() == text:
         return 0
-    print(f"{options.check} differs from the schema. Regenerate it with `gql-identity schema`.", file=sys.stderr)
+    command = "gql-identity schema --subgraph" if options.subgraph else "gql-identity schema"
+    print(f"{options.check} differs from the schema. Regenerate it with `{command}`.", file=sys.stderr)
     return 1
 
 

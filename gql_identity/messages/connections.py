@@ -7,6 +7,7 @@ from typing import Annotated, Any, NamedTuple, TypeVar, get_type_hints
 
 import strawberry
 from strawberry import ID
+from strawberry.federation.schema_directives import ListSize
 
 from .values import APIKeyRole, APIKeyState, DateTime
 
@@ -105,6 +106,14 @@ def _argument(description: str) -> Any:
 Resolver = TypeVar("Resolver", bound=Callable[..., Any])
 
 DEFAULT_PAGE_SIZE = 20  # if neither `first` nor `last` is given
+
+# For gateways that limit what an operation may cost: how many keys each connection returns.
+CONNECTION_SIZE = ListSize(
+    assumed_size=DEFAULT_PAGE_SIZE,
+    slicing_arguments=["first", "last"],
+    sized_fields=["edges", "nodes"],
+    require_one_slicing_argument=False,
+)
 
 
 class ConnectionArguments(NamedTuple):

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import strawberry
 from strawberry import ID
+from strawberry.federation.schema_directives import Cost
 from strawberry.scalars import JSON
 from strawberry.types import Info as StrawberryInfo
 
-from .connections import ConnectionArguments, PageInfo, with_connection_arguments
+from .connections import CONNECTION_SIZE, ConnectionArguments, PageInfo, with_connection_arguments
 from .query import APIKeyStatisticsQuery
 from .values import APIKeyRole, APIKeyState, DateTime
 
@@ -51,7 +52,7 @@ class User:
     domain_id: ID = strawberry.field(description="The domain that the user belongs to.")
     user_id: ID = strawberry.field(description="The user's id within its domain.")
 
-    @strawberry.field(description="The user's keys, those that you may see.")
+    @strawberry.field(description="The user's keys, those that you may see.", directives=[CONNECTION_SIZE])
     @with_connection_arguments
     async def api_keys(self, info: Info, **arguments: Any) -> "APIKeyConnection | None":
         """Concurrent lookups are batched into one query."""
@@ -67,14 +68,15 @@ class Domain:
 
     domain_id: ID = strawberry.field(description="The domain's id.")
 
-    @strawberry.field(description="The domain's keys, those that you may see.")
+    @strawberry.field(description="The domain's keys, those that you may see.", directives=[CONNECTION_SIZE])
     @with_connection_arguments
     async def api_keys(self, info: Info, **arguments: Any) -> "APIKeyConnection | None":
         """Concurrent lookups are batched into one query."""
         return await info.context.connection(info, (self.domain_id, None), ConnectionArguments(**arguments))
 
     @strawberry.field(
-        description="A statistic of the domain's keys, those that you may see; as `apiKeyStats` of Query."
+        description="A statistic of the domain's keys, those that you may see; as `apiKeyStats` of Query.",
+        directives=[Cost(weight=50)],
     )
     async def api_key_stats(
         self,

@@ -1,5 +1,6 @@
 """The schema as a federated subgraph: its entities, and the SDL that a gateway composes."""
 
+from dataclasses import replace
 from typing import Any
 
 from graphql import (
@@ -137,7 +138,7 @@ def _make_schema() -> FederatedSchema:
 
 def subgraph_sdl(made: Schema) -> str:
     """The SDL for gateways, as `_service { sdl }` returns it."""
-    return print_ast(visit(parse(made.as_str()), _NodeRemover()))
+    return print_ast(visit(parse(made.as_str()), _ForGateways()))
 
 
 def _describe_federation(made: GraphQLSchema) -> None:
@@ -156,11 +157,35 @@ def _describe_federation(made: GraphQLSchema) -> None:
     types["_Service"].fields["sdl"].description = "Its schema, in the schema definition language of federation."
 
 
-class _NodeRemover(Visitor):
-    """Removes Relay's `Node` from the schema that a gateway composes: two subgraphs that have it do not compose.
+# Types that other subgraphs have too, each with its fields that they have too.
+_SHARED: dict[str, tuple[str, ...]] = {
+    "Query": (),
+    "Mutation": (),
+    "Subscription": (),
+    "DateTime": (),
+    "JSON": (),
+    "User": ("domainId", "userId"),
+    "Domain": ("domainId",),
+    "PageInfo": ("hasNextPage", "hasPreviousPage", "startCursor", "endCursor"),
+}
 
-    It removes the interface, the field of Query and each type's `implements`.
+
+class _ForGateways(Visitor):
+    """Removes from the schema what does not compose with other subgraphs.
+
+    Two subgraphs that have Relay's `Node` do not compose: it removes the interface, the field of Query and each type's
+    `implements`. Two descriptions of one type give a hint, and the wrong one may win, as do two `@specifiedBy`: it
+    removes those of types that other subgraphs have too.
     """
+
+    def enter_object_type_definition(self, node: Any, *_: Any) -> Any:
+        if (shared := _SHARED.get(node.name.value)) is None:
+            return None
+        fields = [replace(field, description=None) if field.name.value in shared else field for field in node.fields]
+        return replace(node, description=None, fields=tuple(fields))
+
+    def enter_scalar_type_definition(self, node: Any, *_: Any) -> Any:
+        return replace(node, description=None, directives=()) if node.name.value in _SHARED else None
 
     def enter_interface_type_definition(self, node: Any, *_: Any) -> Any:
         return self.REMOVE if node.name.value == "Node" else None

@@ -4,10 +4,12 @@ from collections.abc import AsyncGenerator
 from typing import Annotated, Any
 
 import strawberry
-from strawberry import ID
+from strawberry import ID, UNSET
+from strawberry.federation.schema_directives import Cost, ListSize
 from strawberry.scalars import JSON
 
-from ..messages.connections import ConnectionArguments, with_connection_arguments
+from ..keys.verification import MAX_VERIFIED
+from ..messages.connections import CONNECTION_SIZE, ConnectionArguments, with_connection_arguments
 from ..messages.keys import (
     APIKeyChange,
     APIKeyConnection,
@@ -28,8 +30,21 @@ from ..messages.requests import (
     UpdateAPIKeyRequest,
     VerifyAPIKeyRequest,
 )
+from ..settings import Settings
 from .context import Info
 from .selection import selected, selected_parts
+
+LARGEST_PAGE: int = Settings.model_fields["max_page_size"].default
+
+
+def _list_size(assumed: int, *sized_fields: str) -> ListSize:
+    """How many objects a field, or those of its fields, may return: no argument that gateways can read says it."""
+    return ListSize(
+        assumed_size=assumed,
+        slicing_arguments=UNSET,
+        sized_fields=list(sized_fields) or UNSET,
+        require_one_slicing_argument=False,
+    )
 
 
 @strawberry.type(description="What can be read.")
@@ -49,7 +64,7 @@ class Query:
         fields = selected(info, "apiKeyInfo") if "api_key_info" in selected(info) else None
         return await info.context.api_keys.viewer(caller, fields)
 
-    @strawberry.field(description="A page of a domain's keys.")
+    @strawberry.field(description="A page of a domain's keys.", directives=[_list_size(LARGEST_PAGE, "results")])
     async def api_keys(self, info: Info, input: APIKeyQuery) -> APIKeysInfo | None:
         """Cloudforet's `list`."""
         parts = selected(info)
@@ -59,7 +74,8 @@ class Query:
     @strawberry.field(
         description="A statistic of a domain's keys: `{results: [...]}`, with `total_count` when paged. "
         'Keys per state: `aggregate: [{group: {keys: [{key: "state", name: "state"}], '
-        'fields: [{operator: COUNT, name: "count"}]}}]`.'
+        'fields: [{operator: COUNT, name: "count"}]}}]`.',
+        directives=[Cost(weight=15)],
     )
     async def api_key_stats(self, info: Info, input: APIKeyStatQuery) -> JSON | None:
         """Cloudforet's `stat`."""
@@ -72,7 +88,10 @@ class Query:
         """Relay's `node`."""
         return await info.context.api_keys.find_node(id, info.context.caller, selected(info))
 
-    @strawberry.field(description="A domain's keys as a connection: for Relay, and for lists that are scrolled.")
+    @strawberry.field(
+        description="A domain's keys as a connection: for Relay, and for lists that are scrolled.",
+        directives=[CONNECTION_SIZE],
+    )
     @with_connection_arguments
     async def api_keys_connection(
         self,
@@ -120,7 +139,10 @@ class Mutation:
         (verification,) = await info.context.api_keys.verification.verify([input], info.context.caller)
         return verification
 
-    @strawberry.mutation(description="Whether each of up to 100 secrets is good, in their order.")
+    @strawberry.mutation(
+        description="Whether each of up to 100 secrets is good, in their order.",
+        directives=[_list_size(MAX_VERIFIED)],
+    )
     async def verify_api_keys(self, info: Info, input: list[VerifyAPIKeyRequest]) -> list[APIKeyVerification] | None:
         """Verify up to 100 secrets in one read."""
         return await info.context.api_keys.verification.verify(input, info.context.caller)

@@ -18,7 +18,7 @@ from websockets.typing import Subprotocol
 from tests.conftest import missing_tool
 from tests.processes import START_SECONDS, surroundings, wait_until
 
-from .test_examples import EXAMPLES, HIVE, announced, answers, copied, free_port, ran, started
+from .test_examples import EXAMPLES, HIVE, announced, answers, composed, copied, free_port, ran, started
 
 CHANGED = """subscription($domainId: ID!) {
   apiKeyChanged(input: {domainId: $domainId}) { type apiKeyInfo { name userId user { displayName } } } }"""
@@ -33,7 +33,7 @@ def example(served: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[P
         missing_tool("Hive Gateway (npm ci in tests/conformance/npm)")
     example = copied("gateway", tmp_path_factory.mktemp("gateway"), "node_modules")
     with started(["node", "users.mjs"], example, USERS_PORT="0") as log:
-        ran(["node", "compose.mjs"], example, 0, USERS_URL=f"{announced(log)}/", API_KEYS_URL=f"{served.url}/graphql")
+        composed(example, USERS_URL=f"{announced(log)}/", API_KEYS_URL=f"{served.url}/graphql")
         yield example
 
 
