@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import SecretStr
 from strawberry import ID
@@ -20,7 +20,9 @@ from strawberry import ID
 from .app import create_app
 from .errors import DeadlineExceeded, ServiceError, StartError, Unavailable
 from .keys.api_keys import ApiKeys
+from .keys.credentials import Credentials
 from .keys.rates import Rates
+from .keys.validity import is_valid
 from .logs import configure_logs
 from .messages.keys import APIKeyInfo
 from .messages.requests import CreateAPIKeyRequest
@@ -113,13 +115,13 @@ def _serve(options: argparse.Namespace) -> int:
     raise_file_limit()
     with listen(settings.host, settings.port) as listener, _database(settings) as resolved:
         try:
-            first_key = asyncio.run(_prepare(resolved, embedded=settings.mongo_uri is None))
-            code = asyncio.run(_sign_in_code(settings, resolved))
+            made = asyncio.run(_prepare(resolved, embedded=settings.mongo_uri is None))
+            first_key = asyncio.run(_first_key(settings, resolved))
             asyncio.run(Rates(resolved).try_store())
         except (Unavailable, DeadlineExceeded) as error:
             print(f"The database does not respond yet: {error} Starting anyway.", file=sys.stderr)
-            first_key = code = None
-        _announce(settings, resolved, listener, first_key, code)
+            made = first_key = None
+        _announce(settings, resolved, listener, made, first_key)
         return _run(resolved, listener)
 
 
@@ -183,21 +185,31 @@ async def _prepare(settings: Settings, *, embedded: bool) -> APIKeyInfo | None:
     return key
 
 
-async def _sign_in_code(settings: Settings, resolved: Settings) -> str | None:
-    """A new one-time code for GraphiQL's sign-in link; None where no link is printed."""
-    has_key = settings.mongo_uri is None and (settings.data_dir / "admin-key").exists()
-    if not (has_key and settings.shows_graphiql and sys.stdout.isatty()):
+class _FirstKey(NamedTuple):
+    is_valid: bool  # whether the secret in admin-key is a valid key
+    code: str | None = None  # a new one-time code for GraphiQL's sign-in link; None where no link is printed
+
+
+async def _first_key(settings: Settings, resolved: Settings) -> _FirstKey | None:
+    """What becomes of the key in admin-key; None where there is none."""
+    file = settings.data_dir / "admin-key"
+    if settings.mongo_uri is not None or not file.exists():
         return None
     async with _prepared(resolved) as database:
-        return await SignInCodes(database, resolved.peppers[0]).replace()
+        key = await Credentials(database, resolved).find(file.read_text().strip())
+        if key is None or not is_valid(key):
+            return _FirstKey(False)
+        if not (settings.shows_graphiql and sys.stdout.isatty()):
+            return _FirstKey(True)
+        return _FirstKey(True, await SignInCodes(database, resolved.peppers[0]).replace())
 
 
 def _announce(
     settings: Settings,
     resolved: Settings,
     listener: socket.socket,
-    first_key: APIKeyInfo | None,
-    code: str | None,
+    made: APIKeyInfo | None,
+    first_key: _FirstKey | None,
 ) -> None:
     port = listener.getsockname()[1]
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
@@ -206,12 +218,15 @@ def _announce(
     file = settings.data_dir.resolve() / "admin-key"
     lines = [f"API       {url}"]
     if settings.shows_graphiql:
+        code = first_key and first_key.code
         lines.append(f"GraphiQL  {url}{f'#code={code}' if code else ' in a browser'}")
     if embedded:
         lines.append(f"Database  embedded, its data in {file.parent}")
-        lines.append(f"Key       {file}")
-        if first_key is not None and sys.stdout.isatty():  # redirected output is often stored
-            lines.append(f"          {first_key.api_key}")
+        if first_key is not None:
+            is_ended = "" if first_key.is_valid else ", which is not valid any more: create another with create-key"
+            lines.append(f"Key       {file}{is_ended}")
+        if made is not None and sys.stdout.isatty():  # redirected output is often stored
+            lines.append(f"          {made.api_key}")
     else:
         lines.append(f"Database  {Database(resolved).name} on your MongoDB")
     print("\n".join(lines), flush=True)

@@ -27,6 +27,7 @@ from .lists import KeyLists
 from .rates import Rates
 from .records import now, opaque_id, read_key, read_opaque_id, stored_fields
 from .statistics import KeyStatistics
+from .system_keys import SystemKeys
 from .verification import Verification
 from .writes import Writes, not_found
 
@@ -45,6 +46,7 @@ class ApiKeys:
         self._point_reads = PointReads(database)
         self._inserts = BatchedInserts(database)
         self._writes = Writes(database, self.credentials)
+        self._system_keys = SystemKeys(database, self._writes)
 
     async def create(self, request: CreateAPIKeyRequest, caller: Caller | None) -> APIKeyInfo:
         """Create a key; its secret is returned here once and never again.
@@ -123,21 +125,25 @@ class ApiKeys:
     async def disable(self, request: APIKeyRequest, caller: Caller) -> APIKeyInfo:
         """Make a key invalid until it is enabled; a disabled key stays as it is, but for the rank that may enable it.
 
-        Raises NotFound for a key that is missing or that the caller may not see.
+        Raises NotFound for a key that is missing or that the caller may not see, PermissionDenied for the last valid
+        SYSTEM key.
         """
 
         def rule(document: Document, _: datetime) -> Document:
             rank = max(document.get("disabled_rank", 0), caller.role.rank)
             return {"state": APIKeyState.DISABLED.name, "disabled_rank": rank}
 
-        return read_key(await self._writes.change(request, caller, rule))
+        async with self._system_keys.ending(request, caller):
+            return read_key(await self._writes.change(request, caller, rule))
 
     async def delete(self, request: APIKeyRequest, caller: Caller) -> DeletedAPIKey:
         """Remove a key for good.
 
-        Raises NotFound for a key that is missing or that the caller may not see.
+        Raises NotFound for a key that is missing or that the caller may not see, PermissionDenied for the last valid
+        SYSTEM key.
         """
-        await self._writes.delete(request, caller)
+        async with self._system_keys.ending(request, caller):
+            await self._writes.delete(request, caller)
         return DeletedAPIKey(
             id=opaque_id(request.domain_id, request.api_key_id),
             api_key_id=request.api_key_id,

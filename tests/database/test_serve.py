@@ -65,6 +65,18 @@ class TestTheStart:
             assert f"#key={key}" not in out
             assert str(tmp_path / "data" / "admin-key") in out
 
+    def test_the_link_is_printed_only_for_a_first_key_that_is_valid(self, tmp_path: Path) -> None:
+        with serving(tmp_path / "data") as service:
+            listed = service.data('{ apiKeys(input: {domainId: "default"}) { results { apiKeyId } } }')["apiKeys"]
+            first = listed["results"][0]["apiKeyId"]
+            other = service.create("ann", "default", role="SYSTEM")["apiKey"]
+            end = f'mutation {{ disableApiKey(input: {{domainId: "default", apiKeyId: "{first}"}}) {{ state }} }}'
+            assert service.data(end, by=other)
+        out = on_a_terminal(tmp_path / "data")
+        assert "/graphql in a browser" in out
+        assert "#code" not in out
+        assert "admin-key, which is not valid any more: create another with create-key" in out.replace("\r\n", "")
+
     def test_what_it_keeps_is_for_its_owner_alone(self, service: Service) -> None:
         assert mode(service.data_dir) == 0o700
         assert mode(service.data_dir / "admin-key") == 0o600

@@ -1,0 +1,78 @@
+"""The last valid SYSTEM key stays: without one, nobody could manage all keys any more."""
+
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+from ..errors import PermissionDenied
+from ..messages.requests import APIKeyReference
+from ..messages.values import APIKeyRole, APIKeyState
+from ..storage.database import Database, Document
+from .access import Caller
+from .records import now
+from .validity import VALIDITY_FIELDS, is_valid_document
+from .writes import Writes
+
+_MARKS = {"_id": "ending-system-keys"}  # a document of the collection `meta`
+_MARKS_LAST = timedelta(minutes=11)  # longer than a request can: 300 s to begin its write and 300 s for the write
+
+
+class SystemKeys:
+    """Lets SYSTEM keys be disabled and deleted as long as a valid one is left, also by several requests at once.
+
+    Whoever ends one first marks it, then looks for another that is valid and not marked. So of two requests that would
+    leave none at least one sees the mark of the other. A mark goes after the write, or counts no more after a while.
+    """
+
+    def __init__(self, database: Database, writes: Writes) -> None:
+        self._database = database
+        self._writes = writes
+
+    @asynccontextmanager
+    async def ending(self, request: APIKeyReference, caller: Caller) -> AsyncIterator[None]:
+        """A block in which the key is disabled or deleted.
+
+        Raises PermissionDenied for the last valid SYSTEM key, NotFound as the write does.
+        """
+        if caller.role is not APIKeyRole.SYSTEM:  # others see no SYSTEM key
+            yield
+            return
+        document = await self._writes.read(request, caller)
+        if document["role"] != APIKeyRole.SYSTEM.name or not is_valid_document(document):
+            yield
+            return
+        mark = {"key": document["_id"], "by": uuid.uuid4().hex, "at": now()}
+        meta = self._database.meta
+        await self._database.run(lambda: meta.update_one(_MARKS, {"$push": {"marks": mark}}, upsert=True))
+        try:
+            if not await self._is_another_left(document["_id"], caller):
+                raise PermissionDenied(
+                    "This is the last valid key of role SYSTEM. Create another one first, then disable or delete this."
+                )
+            yield
+        finally:
+            await self._database.run(lambda: meta.update_one(_MARKS, {"$pull": {"marks": {"by": mark["by"]}}}))
+
+    async def _is_another_left(self, key_id: str, caller: Caller) -> bool:
+        # The marks are read first: a key that is valid after that, and was not marked before, ends after this mark.
+        marks = await self._database.run(lambda: self._database.meta.find_one(_MARKS)) or {"marks": []}
+        at = now()
+        ending = {mark["key"] for mark in marks["marks"] if at - mark["at"] < _MARKS_LAST} | {key_id}
+        if caller.key_id not in ending and await self._is_valid(caller):
+            return True
+        another: Document = {
+            "role": APIKeyRole.SYSTEM.name,
+            "state": APIKeyState.ENABLED.name,
+            "_id": {"$nin": sorted(ending)},
+            "$or": [{"expires_at": None}, {"expires_at": {"$gt": at}}],
+        }
+        # Reads all keys where no other is left: only for a SYSTEM key that ends itself.
+        found = await self._database.run(lambda: self._database.api_keys.find_one(another, {"_id": 1, "domain_id": 1}))
+        return found is not None
+
+    async def _is_valid(self, caller: Caller) -> bool:
+        where = {"domain_id": caller.domain_id, "_id": caller.key_id}
+        wanted = dict.fromkeys(sorted(VALIDITY_FIELDS), 1)
+        document = await self._database.run(lambda: self._database.api_keys.find_one(where, wanted))
+        return document is not None and is_valid_document(document)

@@ -1,0 +1,94 @@
+"""The last valid SYSTEM key can be neither disabled nor deleted, also not by several requests at once."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from gql_identity.keys import system_keys
+from tests.conftest import Api, Person, mongo_client
+
+from .test_states import change, state
+
+REFUSED = {"code": "PERMISSION_DENIED"}
+ENDS = ["disableApiKey", "deleteApiKey"]
+
+
+async def works(api: Api, key: Person) -> bool:
+    return (await api.send("{ __typename }", by=key)).status_code == 200
+
+
+@pytest.mark.parametrize("name", ENDS)
+async def test_it_cannot_end_itself_and_says_what_to_do(api: Api, name: str) -> None:
+    last = await api.make()
+    await api.make("DOMAIN_OWNER")
+    query = f'mutation {{ r: {name}(input: {{domainId: "d1", apiKeyId: "{last.key_id}"}}) {{ apiKeyId }} }}'
+    (error,) = (await api.run(query, by=last))["errors"]
+    assert error["message"] == (
+        "This is the last valid key of role SYSTEM. Create another one first, then disable or delete this."
+    )
+    assert await works(api, last)
+    other = await api.make(domain_id="d2")
+    assert await change(api, name, last, last) == {"code": "OK"}
+    assert await change(api, name, other, other) == REFUSED
+    assert await works(api, other)
+
+
+@pytest.mark.parametrize("name", ENDS)
+async def test_over_rest_it_is_refused_too(api: Api, name: str) -> None:
+    last = await api.make()
+    answer = await api.client.post(
+        f"/identity/v1/api-key/{name.removesuffix('ApiKey')}",
+        json={"domain_id": "d1", "api_key_id": last.key_id},
+        headers={"Authorization": f"Bearer {last.secret}"},
+    )
+    assert answer.status_code == 403
+
+
+async def test_keys_that_are_disabled_or_have_ended_do_not_count(api: Api) -> None:
+    last, disabled, ended = [await api.make() for _ in range(3)]
+    assert await change(api, "disableApiKey", disabled, last) == {"code": "OK"}
+    with mongo_client(api.settings) as client:
+        keys = client.get_default_database().api_keys
+        keys.update_one({"_id": ended.key_id}, {"$set": {"expires_at": datetime.now(UTC) - timedelta(seconds=1)}})
+    assert await change(api, "deleteApiKey", last, last) == REFUSED
+    # What is not valid may go.
+    assert await change(api, "deleteApiKey", disabled, last) == {"code": "OK"}
+    assert await change(api, "deleteApiKey", ended, last) == {"code": "OK"}
+
+
+@pytest.mark.parametrize("name", ENDS)
+@pytest.mark.parametrize("each_other", [True, False])
+async def test_two_that_end_each_other_or_themselves_at_once_leave_one(api: Api, name: str, each_other: bool) -> None:
+    for _ in range(10):
+        one, other = [await api.make() for _ in range(2)]
+        targets = (other, one) if each_other else (one, other)
+        codes = await asyncio.gather(*(change(api, name, k, by) for k, by in zip(targets, (one, other), strict=True)))
+        left = [key for key in (one, other) if await works(api, key)]
+        assert left, codes
+        # Those that are left go, so that the next round has two again: by one that the command line makes.
+        helper = await api.make()
+        for key in left:
+            await change(api, "deleteApiKey", key, helper)
+        with mongo_client(api.settings) as client:
+            client.get_default_database().api_keys.delete_many({})
+
+
+async def test_many_at_once_leave_one(api: Api) -> None:
+    keys = [await api.make() for _ in range(8)]
+    codes = await asyncio.gather(*(change(api, "deleteApiKey", key, key) for key in keys for _ in range(2)))
+    assert any([await works(api, key) for key in keys]), codes
+    with mongo_client(api.settings) as client:
+        # Nothing is left that would keep later requests from ending a key.
+        assert client.get_default_database().meta.find_one({"_id": "ending-system-keys"})["marks"] == []  # type: ignore[index]
+
+
+async def test_a_mark_that_a_killed_process_left_counts_for_a_while(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, other = [await api.make() for _ in range(2)]
+    with mongo_client(api.settings) as client:
+        mark = {"key": other.key_id, "by": "x", "at": datetime.now(UTC)}
+        client.get_default_database().meta.insert_one({"_id": "ending-system-keys", "marks": [mark]})
+    assert await change(api, "disableApiKey", one, one) == REFUSED
+    monkeypatch.setattr(system_keys, "_MARKS_LAST", timedelta(0))
+    assert await change(api, "disableApiKey", one, one) == {"code": "OK"}
+    assert await state(api, one, other) == "DISABLED"
