@@ -10,6 +10,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,11 +23,12 @@ from .errors import DeadlineExceeded, ServiceError, StartError, Unavailable
 from .keys.api_keys import ApiKeys
 from .keys.credentials import Credentials
 from .keys.rates import Rates
+from .keys.records import now
 from .keys.validity import is_valid
 from .logs import configure_logs
 from .messages.keys import APIKeyInfo
 from .messages.requests import CreateAPIKeyRequest
-from .messages.values import APIKeyRole
+from .messages.values import APIKeyRole, DateTime
 from .schema.federation import schema, subgraph_sdl
 from .server.listener import listen, raise_file_limit
 from .server.process import end_with_parent, serve
@@ -71,6 +73,12 @@ def _parser() -> argparse.ArgumentParser:
     create.add_argument("--user-id", required=True, help="the user that the key is for")
     create.add_argument("--role", choices=[role.name for role in APIKeyRole], default=APIKeyRole.USER.name)
     create.add_argument("--name", help="the key's name")
+    create.add_argument(
+        "--expires-in", metavar="TIME", type=_expires_in, help="after how long it ends, as in 90d, 12h or 30m"
+    )
+    create.add_argument(
+        "--scope", action="append", dest="scopes", help="what it may be used for; may be given several times"
+    )
     create.add_argument("--json", action="store_true", help="print the key as an APIKeyInfo message")
     _add_flags(create, "mongo_uri", "data_dir")
     create.set_defaults(run=_create_key)
@@ -86,6 +94,17 @@ def _parser() -> argparse.ArgumentParser:
     _add_flags(forget, "mongo_uri", "data_dir")
     forget.set_defaults(run=_forget_pepper)
     return parser
+
+
+_UNITS = {"d": "days", "h": "hours", "m": "minutes"}
+
+
+def _expires_in(text: str) -> DateTime:
+    """The instant that lies so far ahead, as in `90d`; raises ArgumentTypeError."""
+    try:
+        return DateTime(now() + timedelta(**{_UNITS[text[-1:]]: int(text[:-1])}))
+    except (KeyError, ValueError, OverflowError):
+        raise argparse.ArgumentTypeError("give a number of days, hours or minutes, as in 90d, 12h or 30m") from None
 
 
 def _add_flags(parser: argparse.ArgumentParser, *names: str) -> None:
@@ -258,6 +277,8 @@ def _create_key(options: argparse.Namespace) -> int:
             domain_id=ID(options.domain_id),
             name=options.name,
             role=APIKeyRole[options.role],
+            expires_at=options.expires_in,
+            scopes=options.scopes,
         )
         async with _prepared(settings) as database:
             return await ApiKeys(database, settings).create(request, None)

@@ -4,6 +4,7 @@
     ├── InvalidArgument                INVALID_ARGUMENT     400
     ├── Unauthenticated                UNAUTHENTICATED      401
     ├── PermissionDenied               PERMISSION_DENIED    403
+    │   └── InsufficientScope          PERMISSION_DENIED    403
     ├── NotFound                       NOT_FOUND            404
     ├── ResourceExhausted              RESOURCE_EXHAUSTED   429
     ├── Internal                       INTERNAL             500
@@ -58,6 +59,14 @@ class PermissionDenied(ServiceError):
 
     code = "PERMISSION_DENIED"
     status = 403
+
+
+class InsufficientScope(PermissionDenied):
+    """The key is valid, its role allows this, and its scopes do not (RFC 6750, section 3.1)."""
+
+    def __init__(self, message: str, scope: str) -> None:
+        super().__init__(message, missingScopes=[scope])
+        self.headers = {"WWW-Authenticate": f'Bearer realm="gql_identity", error="insufficient_scope", scope="{scope}"'}
 
 
 class NotFound(ServiceError):

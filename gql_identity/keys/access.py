@@ -12,9 +12,10 @@ A caller sees no key of a higher rank than its own: to the caller such a key doe
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from ..errors import PermissionDenied
+from ..errors import InsufficientScope, PermissionDenied
 from ..messages.requests import CreateAPIKeyRequest
 from ..messages.values import APIKeyRole
+from .scopes import IMPLIED, OURS, READ, WRITE, check_scopes
 
 MAX_MAKERS = 100
 _ANY = frozenset(APIKeyRole)
@@ -38,6 +39,7 @@ class Caller(NamedTuple):
     role: APIKeyRole
     makers: tuple[str, ...] = ()  # the ids of the keys that made it, one another: the first one first
     expires_at: datetime | None = None  # when it ends
+    scopes: frozenset[str] | None = None  # what it may be used for; None: what its role may
 
 
 class Access(NamedTuple):
@@ -74,15 +76,26 @@ def may_name(caller: Caller, domain_id: str) -> bool:
 
 
 def may_see(caller: Caller, domain_id: str, user_id: str | None = None) -> bool:
-    """Whether a caller may see keys of a domain, or of one user of it."""
-    return may_name(caller, domain_id) and (user_id is None or access_to(caller, domain_id).user_id in (None, user_id))
+    """Whether a caller may see keys of a domain, or of one user of it, whatever its scopes."""
+    if not may_name(caller, domain_id):
+        return False
+    return user_id is None or caller.role not in OF_ONE_USER or caller.user_id == user_id
 
 
-def access_to(caller: Caller, domain_id: str) -> Access:
-    """Which keys of a domain a caller may see.
+def require_scope(caller: Caller, scope: str) -> None:
+    """Raise InsufficientScope unless the caller's key has this scope."""
+    if caller.scopes is not None and scope not in caller.scopes:
+        raise InsufficientScope(f"This key lacks the scope {scope}. Send one that has it.", scope)
 
-    Raises PermissionDenied for a domain that is not the caller's; the error does not tell whether it exists.
+
+def access_to(caller: Caller, domain_id: str, scope: str | None = READ) -> Access:
+    """Which keys of a domain a caller may see, and with the scope WRITE change; a `scope` of None needs none.
+
+    Raises InsufficientScope, and PermissionDenied for a domain that is not the caller's; the error does not tell
+    whether it exists.
     """
+    if scope is not None:
+        require_scope(caller, scope)
     if not may_name(caller, domain_id):
         raise PermissionDenied("This key may not ask about another domain than its own.")
     return Access(domain_id, caller.user_id if caller.role in OF_ONE_USER else None, _VISIBLE_ROLES[caller.role])
@@ -95,7 +108,7 @@ def may_verify(caller: Caller, domain_id: str, user_id: str, role: APIKeyRole) -
     """
     if caller.role is APIKeyRole.VERIFIER:
         return True
-    return may_name(caller, domain_id) and access_to(caller, domain_id).includes(user_id, role)
+    return may_name(caller, domain_id) and access_to(caller, domain_id, None).includes(user_id, role)
 
 
 def makers_of_created(caller: Caller) -> list[str]:
@@ -109,10 +122,46 @@ def makers_of_created(caller: Caller) -> list[str]:
 
 def check_create(caller: Caller, request: CreateAPIKeyRequest) -> None:
     """Raise PermissionDenied where the caller may not create this key."""
-    access = access_to(caller, request.domain_id)
+    access = access_to(caller, request.domain_id, WRITE)
     if access.user_id not in (None, request.user_id):
         raise PermissionDenied("This key may make keys for its own user only.")
     allowed = _MAY_CREATE[caller.role]
     if request.role not in allowed:
         names = " or ".join(role.name for role in APIKeyRole if role in allowed)
         raise PermissionDenied(f"This key may make keys of role {names} only.")
+
+
+def scopes_of_created(given: list[str] | None, caller: Caller) -> list[str] | None:
+    """The scopes of a key that this caller creates: at most its own. Raises PermissionDenied."""
+    if given is None:
+        if caller.scopes is not None:
+            raise PermissionDenied("scopes: this key has scopes, and makes only keys with scopes. Give a list.")
+        return None
+    _check_gained(frozenset(given), caller)
+    return given
+
+
+def new_scopes(given: list[str] | None, old: list[str] | None, caller: Caller) -> list[str] | None:
+    """Other scopes of a key that exists: it keeps or loses what it has, and gains only what the caller has.
+
+    Raises InvalidArgument and PermissionDenied.
+    """
+    if given is None:
+        if old is not None and caller.scopes is not None:
+            raise PermissionDenied("scopes: this key has scopes, and may not take those of another away. Give a list.")
+        return None
+    scopes = check_scopes("scopes", given)
+    _check_gained(frozenset(scopes) - (IMPLIED if old is None else frozenset(old)), caller)
+    return scopes
+
+
+def _check_gained(gained: frozenset[str], caller: Caller) -> None:
+    if caller.scopes is not None:
+        beyond = gained - caller.scopes
+    elif caller.role in OF_ONE_USER:
+        # With `identity:rotate` a key moves its own end. So a maker that ends must have that scope itself.
+        beyond = gained - (OURS if caller.expires_at is None else IMPLIED)
+    else:
+        return
+    if beyond:
+        raise PermissionDenied(f"scopes: this key may not give {', '.join(sorted(beyond))}, which it does not have.")

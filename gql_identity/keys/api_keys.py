@@ -19,13 +19,23 @@ from ..settings import Settings
 from ..storage.database import Database, Document
 from ..storage.inserts import BatchedInserts
 from ..storage.point_reads import PointReads
-from .access import Caller, access_to, check_create, makers_of_created, may_name
+from .access import (
+    Caller,
+    access_to,
+    check_create,
+    makers_of_created,
+    may_name,
+    new_scopes,
+    require_scope,
+    scopes_of_created,
+)
 from .checks import check_selected, check_text
 from .credentials import Credentials
-from .expiry import check_new_end, end_of_created
+from .expiry import check_future, check_new_end, end_of_created
 from .lists import KeyLists
 from .rates import Rates
 from .records import now, opaque_id, read_key, read_opaque_id, stored_fields
+from .scopes import READ, WRITE, check_scopes
 from .statistics import KeyStatistics
 from .system_keys import SystemKeys
 from .verification import Verification
@@ -56,11 +66,15 @@ class ApiKeys:
         """
         _check_texts(request)
         made_at, makers = now(), list[str]()
-        end: datetime | None = request.expires_at
+        end = request.expires_at
+        if end is not None:
+            check_future(end, made_at)
+        scopes = None if request.scopes is None else check_scopes("scopes", request.scopes)
         if caller is not None:
             check_create(caller, request)
             makers = makers_of_created(caller)
             end = end_of_created(end, caller, self._settings, made_at)
+            scopes = scopes_of_created(scopes, caller)
             await self.rates.create(caller)
             await self.credentials.check_caller(caller)
         key_id = f"api-key-{uuid_utils.uuid7().hex}"
@@ -79,6 +93,8 @@ class ApiKeys:
             "makers": makers,
             "last_accessed_at": None,
         }
+        if scopes is not None:
+            document["scopes"] = scopes
         if end is not None:
             document |= {"expires_at": end, "lifetime_seconds": int((end - made_at).total_seconds())}
         try:
@@ -91,19 +107,22 @@ class ApiKeys:
         return key
 
     async def update(self, request: UpdateAPIKeyRequest, caller: Caller) -> APIKeyInfo:
-        """Change a key's name and end: what is absent stays, what is null is removed.
+        """Change a key's name, end and scopes: what is absent stays, what is null is removed.
 
-        Raises NotFound as `enable` does, InvalidArgument, and PermissionDenied for an end that the caller may not give.
+        Raises NotFound as `enable` does, InvalidArgument, and PermissionDenied for an end or scopes that the caller
+        may not give.
         """
         if request.name not in (None, UNSET):
             _check_free_text("name", request.name)
 
         def rule(document: Document, at: datetime) -> Document:
-            given = {name: getattr(request, name) for name in ("name", "expires_at")}
+            given = {name: getattr(request, name) for name in ("name", "expires_at", "scopes")}
             changes = {name: value for name, value in given.items() if value is not UNSET}
             if "expires_at" in changes:
                 end, own = document.get("expires_at"), document["_id"] == caller.key_id
                 check_new_end(changes["expires_at"], end, caller, self._settings, at, own=own)
+            if "scopes" in changes:
+                changes["scopes"] = new_scopes(changes["scopes"], document.get("scopes"), caller)
             return changes
 
         return read_key(await self._writes.change(request, caller, rule))
@@ -134,7 +153,7 @@ class ApiKeys:
             return {"state": APIKeyState.DISABLED.name, "disabled_rank": rank}
 
         async with self._system_keys.ending(request, caller):
-            return read_key(await self._writes.change(request, caller, rule))
+            return read_key(await self._writes.change(request, caller, rule, _scope_to_end(request, caller)))
 
     async def delete(self, request: APIKeyRequest, caller: Caller) -> DeletedAPIKey:
         """Remove a key for good.
@@ -143,7 +162,7 @@ class ApiKeys:
         SYSTEM key.
         """
         async with self._system_keys.ending(request, caller):
-            await self._writes.delete(request, caller)
+            await self._writes.delete(request, caller, _scope_to_end(request, caller))
         return DeletedAPIKey(
             id=opaque_id(request.domain_id, request.api_key_id),
             api_key_id=request.api_key_id,
@@ -176,6 +195,7 @@ class ApiKeys:
 
         With `named_outright`, raises PermissionDenied for a domain that is not the caller's.
         """
+        require_scope(caller, READ)
         named = {domain for domain, _ in references}
         access = {domain: access_to(caller, domain) for domain in named if named_outright or may_name(caller, domain)}
         wanted = [reference for reference in references if reference[0] in access]
@@ -193,12 +213,13 @@ class ApiKeys:
 
     async def viewer(self, caller: Caller, fields: frozenset[str] | None) -> APIKeyViewer:
         """The caller, with these fields of its key, or without its key."""
+        require_scope(caller, READ)
         key = None
         if fields is not None:
             (key,) = await self.find_many([(caller.domain_id, caller.key_id)], caller, fields)
-        return APIKeyViewer(
-            api_key_info=key, domain_id=ID(caller.domain_id), user_id=ID(caller.user_id), role=caller.role
-        )
+        scopes = None if caller.scopes is None else sorted(caller.scopes)
+        domain_id, user_id = ID(caller.domain_id), ID(caller.user_id)
+        return APIKeyViewer(api_key_info=key, domain_id=domain_id, user_id=user_id, role=caller.role, scopes=scopes)
 
     async def find_node(self, text: str, caller: Caller, fields: frozenset[str]) -> APIKeyInfo | None:
         """The fields of the key that an opaque id names, None where the caller may see no such key."""
@@ -206,6 +227,11 @@ class ApiKeys:
             return None
         (key,) = await self.find_many([reference], caller, fields)
         return key
+
+
+def _scope_to_end(request: APIKeyRequest, caller: Caller) -> str | None:
+    """The scope for disabling or deleting a key; every key may end itself."""
+    return None if (request.domain_id, request.api_key_id) == (caller.domain_id, caller.key_id) else WRITE
 
 
 def _check_texts(request: CreateAPIKeyRequest) -> None:

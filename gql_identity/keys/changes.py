@@ -201,7 +201,7 @@ class Changes:
                 self._was_checked.notify_all()
 
 
-_WATCHED = ("state", "name", "expires_at")  # the fields whose changes are told
+_WATCHED = ("state", "name", "expires_at", "scopes")  # the fields whose changes are told
 
 
 def _change(event: KeyEvent) -> APIKeyChange | None:

@@ -3,27 +3,26 @@
 from datetime import datetime, timedelta
 
 from ..errors import InvalidArgument, PermissionDenied
-from ..messages.values import instant_text
+from ..messages.values import DateTime, instant_text
 from ..settings import Settings
 from .access import OF_ONE_USER, Caller
 
 
-def end_of_created(given: datetime | None, caller: Caller, settings: Settings, at: datetime) -> datetime | None:
+def end_of_created(given: DateTime | None, caller: Caller, settings: Settings, at: DateTime) -> DateTime | None:
     """The end of a key that is created at an instant; None for never.
 
-    Raises InvalidArgument for a given end that is past or further ahead than the settings allow, PermissionDenied for
-    one that is later than the caller may give.
+    Raises InvalidArgument for a given end that is further ahead than the settings allow, PermissionDenied for one that
+    is later than the caller may give.
     """
     latest = _latest_of(caller)
     if given is not None:
-        _check_future(given, at)
         _check_policy(given, settings, at)
         if latest is not None and given > latest:
             raise PermissionDenied(_LATER.format(end=instant_text(latest)))
         return given
     days = settings.default_lifetime_days or settings.max_lifetime_days
-    end = at + timedelta(days=days) if days else None
-    return min(end, latest) if end and latest else end or latest
+    ends = [end for end in (at + timedelta(days=days) if days else None, latest) if end is not None]
+    return DateTime(min(ends)) if ends else None
 
 
 def check_new_end(
@@ -31,10 +30,11 @@ def check_new_end(
 ) -> None:
     """Check another end of a key that exists; an earlier one is always allowed. `own`: the key is the caller's.
 
-    Raises what `end_of_created` does, also for a caller of role USER or VERIFIER that moves its own end further ahead.
+    Raises what `check_future` and `end_of_created` do, also for a caller of role USER or VERIFIER that moves its own
+    end further ahead.
     """
     if new is not None:
-        _check_future(new, at)
+        check_future(new, at)
     if old is None or (new is not None and new <= old):
         return
     _check_policy(new, settings, at)
@@ -53,7 +53,8 @@ def _latest_of(caller: Caller) -> datetime | None:
     return caller.expires_at if caller.role in OF_ONE_USER else None
 
 
-def _check_future(end: datetime, at: datetime) -> None:
+def check_future(end: datetime, at: datetime) -> None:
+    """Raise InvalidArgument for an end that is past."""
     if end <= at:
         raise InvalidArgument("expires_at: this instant is past. Give a later one, or disable the key.")
 

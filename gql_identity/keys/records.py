@@ -25,6 +25,7 @@ STORED = (
     "last_accessed_at",
     "expires_at",
     "updated_at",
+    "scopes",
 )
 
 # The stored fields that a field needs, where it is not stored under its own name.
@@ -73,6 +74,7 @@ def read_key(document: dict[str, Any], fields: frozenset[str] = _COMPUTED) -> AP
         "created_by": get("created_by"),
         "expires_at": get("expires_at"),
         "updated_at": get("updated_at"),
+        "scopes": get("scopes"),
     }
     if (makers := get("makers")) is not None:
         key.__dict__["makers"] = makers  # no field of the message

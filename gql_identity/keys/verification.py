@@ -6,8 +6,9 @@ from .. import secret
 from ..errors import InvalidArgument
 from ..messages.keys import APIKeyInfo, APIKeyVerification, APIKeyVerificationCode
 from ..messages.requests import VerifyAPIKeyRequest
-from .access import Caller, may_verify
+from .access import Caller, may_verify, require_scope
 from .credentials import Credentials
+from .scopes import MAX_SCOPES, VERIFY, missing_scopes
 from .validity import code_of
 
 MAX_VERIFIED = 100
@@ -26,16 +27,31 @@ class Verification:
         """
         if len(requests) > MAX_VERIFIED:
             raise InvalidArgument(f"input: give at most {MAX_VERIFIED} secrets at once, not {len(requests)}.")
+        require_scope(caller, VERIFY)
+        for request in requests:
+            _check_required(request.required_scopes)
         await self._credentials.check_caller(caller)
         keys = await self._credentials.find_many([request.api_key for request in requests])
-        return [self._verification(request.api_key, key, caller) for request, key in zip(requests, keys, strict=True)]
+        return [self._verification(request, key, caller) for request, key in zip(requests, keys, strict=True)]
 
-    def _verification(self, text: str, key: APIKeyInfo | None, caller: Caller) -> APIKeyVerification:
-        if key is None and not secret.is_well_formed(text):
+    def _verification(self, request: VerifyAPIKeyRequest, key: APIKeyInfo | None, caller: Caller) -> APIKeyVerification:
+        if key is None and not secret.is_well_formed(request.api_key):
             return APIKeyVerification(valid=False, code=APIKeyVerificationCode.MALFORMED)
         if key is None or not may_verify(caller, key.domain_id, key.user_id, key.role):
             return APIKeyVerification(valid=False, code=APIKeyVerificationCode.NOT_FOUND)
         if (code := code_of(key)) is not APIKeyVerificationCode.VALID:
-            return APIKeyVerification(valid=False, code=code)
+            return APIKeyVerification(valid=False, code=code, api_key_id=key.api_key_id)
+        if request.required_scopes is not None and (missing := missing_scopes(key.scopes, request.required_scopes)):
+            code = APIKeyVerificationCode.INSUFFICIENT_SCOPE
+            return APIKeyVerification(valid=False, code=code, api_key_id=key.api_key_id, missing_scopes=missing)
         self._credentials.last_uses.record(key.api_key_id, key.domain_id)
-        return APIKeyVerification(valid=True, code=APIKeyVerificationCode.VALID, api_key_info=key)
+        return APIKeyVerification(valid=True, code=code, api_key_id=key.api_key_id, api_key_info=key)
+
+
+def _check_required(required: list[list[str]] | None) -> None:
+    if required is None:
+        return
+    if not 1 <= len(required) <= MAX_SCOPES:
+        raise InvalidArgument(f"required_scopes: give 1 to {MAX_SCOPES} lists, of which one must be met.")
+    if any(len(group) > MAX_SCOPES for group in required):
+        raise InvalidArgument(f"required_scopes: give at most {MAX_SCOPES} scopes in a list.")

@@ -11,6 +11,7 @@ from .access import Caller, access_to
 from .checks import check_text
 from .credentials import Credentials
 from .records import now
+from .scopes import WRITE
 
 # Given the stored key and the time, the fields to set, None for a field to remove. Raises ServiceError to refuse.
 Rule = Callable[[Document, datetime], Document]
@@ -25,7 +26,7 @@ class Writes:
         self._database = database
         self._credentials = credentials
 
-    async def change(self, request: APIKeyReference, caller: Caller, rule: Rule) -> Document:
+    async def change(self, request: APIKeyReference, caller: Caller, rule: Rule, scope: str | None = WRITE) -> Document:
         """Change a key as the rule says, and return its document.
 
         A key that changes between the read and the write is read again. A rule that changes nothing writes nothing.
@@ -33,7 +34,7 @@ class Writes:
         """
         for _ in range(ATTEMPTS):
             await self._credentials.check_caller(caller)
-            document = await self.read(request, caller)
+            document = await self.read(request, caller, scope)
             at = now()
             changes = {name: value for name, value in rule(document, at).items() if document.get(name) != value}
             if not changes:
@@ -45,22 +46,25 @@ class Writes:
                 return document | changes
         raise Unavailable("The key is being changed by others. Try again.")
 
-    async def delete(self, request: APIKeyReference, caller: Caller) -> None:
+    async def delete(self, request: APIKeyReference, caller: Caller, scope: str | None = WRITE) -> None:
         """Remove a key; raises NotFound as `change` does."""
         await self._credentials.check_caller(caller)
         # A key's user and role never change, so what was read of them holds for the write.
-        document = await self.read(request, caller)
+        document = await self.read(request, caller, scope)
         where = {"domain_id": document["domain_id"], "_id": document["_id"]}
         deleted = await self._database.run(lambda: self._database.api_keys.delete_one(where))
         if not deleted.deleted_count:
             raise not_found()
         self._credentials.invalidate(document["_id"])
 
-    async def read(self, request: APIKeyReference, caller: Caller) -> Document:
-        """The stored key. Raises NotFound for a key that is missing or that the caller may not see."""
+    async def read(self, request: APIKeyReference, caller: Caller, scope: str | None) -> Document:
+        """The stored key, for a caller with this scope.
+
+        Raises InsufficientScope, and NotFound for a key that is missing or that the caller may not see.
+        """
         check_text("api_key_id", request.api_key_id)
         check_text("domain_id", request.domain_id)
-        access = access_to(caller, request.domain_id)
+        access = access_to(caller, request.domain_id, scope)
         where = {"domain_id": request.domain_id, "_id": request.api_key_id}
         document: Document | None = await self._database.run(lambda: self._database.api_keys.find_one(where))
         if document is None or not access.includes_document(document):

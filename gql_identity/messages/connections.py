@@ -84,6 +84,7 @@ class APIKeyFilter:
     last_accessed_before: DateTime | None = strawberry.field(
         default=None, description="It was last used before this instant; a key that never was is not among these."
     )
+    has_scope: str | None = strawberry.field(default=None, description="A scope that it has.")
     expired: bool | None = strawberry.field(default=None, description="Whether its end has come.")
     expires_before: DateTime | None = strawberry.field(
         default=None, description="It ends before this instant; a key without an end is not among these."

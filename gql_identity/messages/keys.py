@@ -119,6 +119,9 @@ class APIKeyInfo(Node):
     updated_at: DateTime | None = strawberry.field(
         default=None, description="When the key was last changed; null where it never was. Its use is no change."
     )
+    scopes: list[str] | None = strawberry.field(
+        default=None, description="What the key may be used for, as OAuth's scopes; null: what its role says."
+    )
     user: User = strawberry.field(description="The user that the key belongs to.")
     domain: Domain = strawberry.field(description="The domain that the key belongs to.")
 
@@ -159,6 +162,9 @@ class APIKeyViewer:
     domain_id: ID = strawberry.field(description="The domain of that key.")
     user_id: ID = strawberry.field(description="The user that the key belongs to.")
     role: APIKeyRole = strawberry.field(description="What the key may do.")
+    scopes: list[str] | None = strawberry.field(
+        description="What the key may be used for, as OAuth's scopes; null: what its role says."
+    )
 
 
 @strawberry.type(name="DeletedAPIKey", description="The ids of a key that is no more, so that a cache can drop it.")
@@ -178,7 +184,7 @@ class APIKeyChangeType(Enum):
     ENABLED = strawberry.enum_value("ENABLED", description="The key is valid again.")
     DISABLED = strawberry.enum_value("DISABLED", description="The key is no longer valid.")
     DELETED = strawberry.enum_value("DELETED", description="The key is no more.")
-    UPDATED = strawberry.enum_value("UPDATED", description="The key's name or end changed.")
+    UPDATED = strawberry.enum_value("UPDATED", description="The key's name, end or scopes changed.")
 
 
 @strawberry.type(name="APIKeyChange", description="A change of a key.")
@@ -197,6 +203,9 @@ class APIKeyVerificationCode(Enum):
     NOT_FOUND = strawberry.enum_value("NOT_FOUND", description="There is no such key, or none that you may ask about.")
     DISABLED = strawberry.enum_value("DISABLED", description="The key is disabled.")
     EXPIRED = strawberry.enum_value("EXPIRED", description="The key's end has come.")
+    INSUFFICIENT_SCOPE = strawberry.enum_value(
+        "INSUFFICIENT_SCOPE", description="The key is good, and lacks scopes that are needed."
+    )
     MALFORMED = strawberry.enum_value("MALFORMED", description="The text cannot be a key: a typo, or something else.")
 
 
@@ -208,4 +217,10 @@ class APIKeyVerification:
 
     valid: bool = strawberry.field(description="Whether the key is good.")
     code: APIKeyVerificationCode = strawberry.field(description="Why.")
+    api_key_id: ID | None = strawberry.field(
+        default=None, description="The key's id, if there is one that you may ask about, valid or not."
+    )
     api_key_info: APIKeyInfo | None = strawberry.field(default=None, description="The key, when it is valid.")
+    missing_scopes: list[str] | None = strawberry.field(
+        default=None, description="With `INSUFFICIENT_SCOPE`: what the key lacks of the list that it is nearest to."
+    )

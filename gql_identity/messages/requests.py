@@ -25,6 +25,11 @@ class CreateAPIKeyRequest:
         description="When it ends. Without it the service's policy decides; a key of role USER or VERIFIER makes none "
         "that ends later than itself.",
     )
+    scopes: list[str] | None = strawberry.field(
+        default=None,
+        description="What it may be used for, at most what you may. Without a list: what its role says, and none of "
+        "your own scopes. An empty list: nothing.",
+    )
 
 
 class APIKeyReference(Protocol):
@@ -55,6 +60,10 @@ class UpdateAPIKeyRequest:
         default=UNSET,
         description="When it ends. A key of role USER or VERIFIER gives no key an end later than its own, and does not "
         "move its own end further ahead.",
+    )
+    scopes: list[str] | None = strawberry.field(
+        default=UNSET,
+        description="What it may be used for: it may keep and lose what it has, and gain what you have.",
     )
 
 
@@ -93,6 +102,9 @@ class VerifyAPIKeyRequest:
     """The request of `verifyApiKey`, which Cloudforet does not have."""
 
     api_key: str = strawberry.field(description="The secret that somebody sent.")
+    required_scopes: list[list[str]] | None = strawberry.field(
+        default=None, description="The scopes needed: all of at least one of these lists, as in `@requiresScopes`."
+    )
 
 
 # Clients of earlier versions know only these.

@@ -13,8 +13,10 @@ from .fields import FIELDS, INSTANT, NUMBER, TEXT, Column, Document, Kind, get_c
 from .inputs import check_count, invalid, json_type, quoted, read_aliased, read_items, read_number, read_text
 from .patterns import Work, escape_text, join_alternatives, regex_condition, text_condition
 
-MAKERS = Column("makers", TEXT)  # a list of texts: only to be filtered by
-_FILTERED = {**FIELDS, "makers": MAKERS}
+# Lists of texts: only to be filtered by.
+MAKERS = Column("makers", TEXT)
+SCOPES = Column("scopes", TEXT)
+_FILTERED = {**FIELDS, "makers": MAKERS, "scopes": SCOPES}
 COMPARISONS = {"eq": "$eq", "not": "$ne", "lt": "$lt", "lte": "$lte", "gt": "$gt", "gte": "$gte"}
 
 
@@ -77,11 +79,14 @@ def _condition(part: APIKeyCondition, path: str, settings: Settings, now: dateti
     name, column = get_column(_FILTERED, key, key_path)
     operator = read_aliased(part, "operator", path)[0].value
     value, at = read_aliased(part, "value", path)
-    if column is MAKERS:
+    if column in (MAKERS, SCOPES):
         if operator not in ("eq", "not", "in", "not_in"):
-            raise invalid(path, "makers are compared by eq, not, in and not_in")
+            raise invalid(path, f"{name} are compared by eq, not, in and not_in")
         many = read_items(value, at, settings) if operator.endswith("in") else [(value, at)]
-        return made_by([read_text(item, item_at) for item, item_at in many], negated=operator.startswith("not"))
+        texts = [read_text(item, item_at) for item, item_at in many]
+        if column is MAKERS:
+            return made_by(texts, negated=operator.startswith("not"))
+        return {SCOPES.path: {"$nin" if operator.startswith("not") else "$in": texts}}
     if operator in COMPARISONS:
         null = operator in ("eq", "not")
         return {column.path: {COMPARISONS[operator]: _single(column.kind, value, at, null=null)}}

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from ..messages.connections import DEFAULT_PAGE_SIZE, APIKeyFilter, APIKeyOrderDirection, ConnectionArguments, PageInfo
 from ..messages.keys import APIKeyConnection, APIKeyEdge, APIKeyInfo
 from ..settings import Settings
-from .conditions import made_by
+from .conditions import SCOPES, made_by
 from .cursors import Order, make_cursor, read_cursor
 from .fields import FIELDS, Document
 from .inputs import check_count, invalid, read_text
@@ -128,6 +128,8 @@ def _conditions(
         yield {FIELDS["created_by"].path: str(part.created_by)}
     if part.made_by is not None:
         yield made_by([read_text(str(part.made_by), f"{path}.madeBy")])
+    if part.has_scope is not None:
+        yield {SCOPES.path: read_text(part.has_scope, f"{path}.hasScope")}
     if part.accessed is not None:
         yield {FIELDS["last_accessed_at"].path: {"$ne" if part.accessed else "$eq": None}}
     if part.expired is not None:

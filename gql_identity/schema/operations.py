@@ -116,7 +116,7 @@ class Mutation:
         """Cloudforet's `create`."""
         return await info.context.api_keys.create(input, info.context.caller)
 
-    @strawberry.mutation(description="Change what a key is called and when it ends.")
+    @strawberry.mutation(description="Change what a key is called, when it ends and what it is for.")
     async def update_api_key(self, info: Info, input: UpdateAPIKeyRequest) -> APIKeyInfo | None:
         """Change the fields that are given."""
         return await info.context.api_keys.update(input, info.context.caller)

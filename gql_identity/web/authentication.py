@@ -38,7 +38,8 @@ class Authenticator:
         if key is None or not is_valid(key):
             await self._count_failure(scope)
             raise Unauthenticated(INVALID_KEY) if is_bearer else Unauthenticated()
-        caller = Caller(key.api_key_id, key.domain_id, key.user_id, key.role, makers_of(key), key.expires_at)
+        scopes = None if key.scopes is None else frozenset(key.scopes)
+        caller = Caller(key.api_key_id, key.domain_id, key.user_id, key.role, makers_of(key), key.expires_at, scopes)
         if key.expires_at is not None:
             scope["caller_expires_at"] = key.expires_at
         await self._rates.request(caller)

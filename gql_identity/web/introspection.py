@@ -5,7 +5,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 
-from ..errors import BadRequest, DeadlineExceeded, ServiceError, Unauthenticated
+from ..errors import BadRequest, DeadlineExceeded, InsufficientScope, ServiceError, Unauthenticated
 from ..keys.verification import Verification
 from ..messages.keys import APIKeyInfo
 from ..messages.requests import VerifyAPIKeyRequest
@@ -63,6 +63,7 @@ def _secret(form: dict[str, list[str]]) -> str:
 
 def _claims(key: APIKeyInfo) -> dict[str, str | int]:
     end = {} if key.expires_at is None else {"exp": int(key.expires_at.timestamp())}
+    scope = {} if key.scopes is None else {"scope": " ".join(key.scopes)}
     return {
         "sub": key.user_id,
         "client_id": key.api_key_id,
@@ -70,6 +71,7 @@ def _claims(key: APIKeyInfo) -> dict[str, str | int]:
         "domain_id": key.domain_id,
         "role": key.role.name,
         **end,
+        **scope,
     }
 
 
@@ -77,6 +79,8 @@ def _error_code(error: ServiceError) -> str:
     """The code of RFC 6750, section 3.1, or RFC 6749's for errors that RFC 6750 has no code for."""
     if isinstance(error, Unauthenticated):
         return "invalid_token"
+    if isinstance(error, InsufficientScope):
+        return "insufficient_scope"
     if isinstance(error, BadRequest):
         return "invalid_request"
     return "temporarily_unavailable" if error.status >= 500 else error.code.lower()

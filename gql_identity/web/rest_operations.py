@@ -81,7 +81,7 @@ async def _stat(api_keys: ApiKeys, request: APIKeyStatQuery, caller: Caller) -> 
 
 
 async def _update(api_keys: ApiKeys, request: UpdateAPIKeyRequest, caller: Caller) -> Any:
-    """Change a key's name and end: what is absent stays, what is null is removed."""
+    """Change a key's name, end and scopes: what is absent stays, what is null is removed."""
     return message_of(await api_keys.update(request, caller))
 
 

@@ -109,6 +109,7 @@ def key(number: int = 0, **awkward: Any) -> Any:
         expires_at=NOON if number % 2 else None,
         expired=bool(number % 2),
         updated_at=None if number % 2 else NOON,
+        scopes=["a", "b"] if number % 2 else None,
         name=None if number % 3 else f"name {number}",
         role=APIKeyRole.DOMAIN_OWNER,
         hint="gqlid_...abcd",

@@ -24,7 +24,7 @@ ABSENT_NAME, ABSENT_ACCESS = 30, 39  # these two lack the field; elsewhere it is
 START = datetime(2025, 1, 31, 20, 30, 0, 500_000, UTC)
 LONG_AGO = datetime(2025, 3, 1, tzinfo=UTC)
 FIELDS = ["api_key_id", "state", "user_id", "domain_id", "created_at", "name", "role", "hint", "created_by"]
-LATER = ["expires_at", "expired", "updated_at"]  # of these only some keys have a value
+LATER = ["expires_at", "expired", "updated_at", "scopes"]  # of these only some keys have a value
 FIELDS_OF_LISTS = FIELDS + LATER
 
 
@@ -71,6 +71,7 @@ def document(number: int, domain_id: str = DOMAIN) -> dict[str, Any]:
     }
     if number % 5 == 0:
         made |= {"expires_at": created_at(number) + timedelta(days=1), "updated_at": created_at(number)}
+        made["scopes"] = ["a", "identity:read"]
     absent = {ABSENT_NAME: "name", ABSENT_ACCESS: "last_accessed_at"}.get(number)
     return {name: value for name, value in made.items() if name != absent}
 
@@ -371,6 +372,7 @@ async def test_each_list_has_the_same_keys_in_the_same_order_over_both(both: Bot
                 "expires_at": text(created_at(number) + timedelta(days=1)) if number % 5 == 0 else None,
                 "expired": number % 5 == 0,
                 "updated_at": text(created_at(number)) if number % 5 == 0 else None,
+                "scopes": ["a", "identity:read"] if number % 5 == 0 else None,
             }
 
 

@@ -1,0 +1,41 @@
+"""Scopes: what a key may be used for, as exact texts (RFC 6749, section 3.3); pure.
+
+A scope narrows a role and never widens it. A key without a list (None) may do what its role says and has none of the
+customer's scopes; a key with an empty list may do nothing but disable or delete itself.
+"""
+
+import re
+from collections.abc import Collection, Sequence
+
+from ..errors import InvalidArgument
+
+READ, WRITE, VERIFY, ROTATE, AUDIT = (f"identity:{name}" for name in ("read", "write", "verify", "rotate", "audit"))
+OURS = frozenset({READ, WRITE, VERIFY, ROTATE, AUDIT})
+# What a key without a list has: all of ours but to move its own end, which must be given outright.
+IMPLIED = OURS - {ROTATE}
+MAX_SCOPES = 100  # of one key, in one list of a verification, and lists in one verification
+MAX_CHARACTERS = 4_096  # of all scopes of a key together
+_TOKEN = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]{1,128}")
+
+
+def check_scopes(field: str, scopes: Sequence[str]) -> list[str]:
+    """The scopes, each once. Raises InvalidArgument that names the one to change."""
+    if len(scopes) > MAX_SCOPES:
+        raise InvalidArgument(f"{field}: give at most {MAX_SCOPES} scopes, not {len(scopes)}.")
+    for at, scope in enumerate(scopes):
+        if not _TOKEN.fullmatch(scope):
+            raise InvalidArgument(
+                f"{field}[{at}]: a scope has 1 to 128 printable ASCII characters, and no blank, quote or backslash."
+            )
+        if scope.startswith("identity:") and scope not in OURS:
+            raise InvalidArgument(f"{field}[{at}]: of identity: there are only {', '.join(sorted(OURS))}.")
+    if sum(map(len, scopes)) > MAX_CHARACTERS:
+        raise InvalidArgument(f"{field}: give at most {MAX_CHARACTERS} characters in all.")
+    return list(dict.fromkeys(scopes))
+
+
+def missing_scopes(scopes: Collection[str] | None, required: Sequence[Sequence[str]]) -> list[str] | None:
+    """None if a key with these scopes has all of at least one list; else what it lacks of the list it is nearest to."""
+    has = IMPLIED if scopes is None else scopes
+    lacking = [[scope for scope in dict.fromkeys(group) if scope not in has] for group in required]
+    return min(lacking, key=len) or None
