@@ -38,7 +38,7 @@ class SystemKeys:
         if caller.role is not APIKeyRole.SYSTEM:  # others see no SYSTEM key
             yield
             return
-        document = await self._writes.read(request, caller)
+        document = await self._writes.read(request, caller, None)
         if document["role"] != APIKeyRole.SYSTEM.name or not is_valid_document(document):
             yield
             return
