@@ -133,7 +133,7 @@ async def test_no_caller_is_told_with_the_key_of_another(gateway: tuple[str, str
     async with asyncio.timeout(SECONDS):
         await CLIENTS[client](url, None, heard, "default")
         assert codes(heard) == ["UNAUTHENTICATED" if kind == "sse" else "INTERNAL_SERVER_ERROR"]
-        if kind == "sse":  # over its own WebSockets Hive Gateway tries a wrong key again, for about a minute
+        if kind == "sse":  # over its own WebSockets Hive Gateway tries a wrong key again, for about 40 s
             heard.clear()
             await CLIENTS[client](url, "gqlid_wrong", heard, "default")
             assert codes(heard) == ["UNAUTHENTICATED"]
