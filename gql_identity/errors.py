@@ -5,6 +5,7 @@
     ├── Unauthenticated                UNAUTHENTICATED      401
     ├── PermissionDenied               PERMISSION_DENIED    403
     │   └── InsufficientScope          PERMISSION_DENIED    403
+    ├── FailedPrecondition             FAILED_PRECONDITION  409
     ├── NotFound                       NOT_FOUND            404
     ├── ResourceExhausted              RESOURCE_EXHAUSTED   429
     ├── Internal                       INTERNAL             500
@@ -67,6 +68,13 @@ class InsufficientScope(PermissionDenied):
     def __init__(self, message: str, scope: str) -> None:
         super().__init__(message, missingScopes=[scope])
         self.headers = {"WWW-Authenticate": f'Bearer realm="gql_identity", error="insufficient_scope", scope="{scope}"'}
+
+
+class FailedPrecondition(ServiceError):
+    """The key is in a state that does not allow this; the message says what to do first."""
+
+    code = "FAILED_PRECONDITION"
+    status = 409
 
 
 class NotFound(ServiceError):

@@ -16,6 +16,7 @@ from ..errors import InsufficientScope, PermissionDenied
 from ..messages.requests import CreateAPIKeyRequest
 from ..messages.values import APIKeyRole
 from .scopes import IMPLIED, OURS, READ, WRITE, check_scopes
+from .validity import ONLY_SECRET, UsedSecret
 
 MAX_MAKERS = 100
 _ANY = frozenset(APIKeyRole)
@@ -40,6 +41,7 @@ class Caller(NamedTuple):
     makers: tuple[str, ...] = ()  # the ids of the keys that made it, one another: the first one first
     expires_at: datetime | None = None  # when it ends
     scopes: frozenset[str] | None = None  # what it may be used for; None: what its role may
+    secret: UsedSecret = ONLY_SECRET  # which of its secrets was sent
 
 
 class Access(NamedTuple):
@@ -153,6 +155,22 @@ def new_scopes(given: list[str] | None, old: list[str] | None, caller: Caller) -
     scopes = check_scopes("scopes", given)
     _check_gained(frozenset(scopes) - (IMPLIED if old is None else frozenset(old)), caller)
     return scopes
+
+
+def check_may_hold(document: dict[str, Any], caller: Caller) -> None:
+    """Raise PermissionDenied where the secret of a stored key would let the caller do more, or longer, than its own."""
+    scopes, ends = document.get("scopes"), document.get("expires_at")
+    if caller.role in OF_ONE_USER and caller.expires_at is not None and (ends is None or ends > caller.expires_at):
+        raise PermissionDenied("This key may not rotate one that ends later than itself.")
+    if scopes is None and caller.scopes is not None:
+        raise PermissionDenied("This key has scopes, and may not rotate one without.")
+    _check_gained(frozenset(scopes or ()), caller)
+
+
+def check_newest(caller: Caller) -> None:
+    """Raise PermissionDenied for a secret whose successor is in use: a thief must not lock the owner out."""
+    if caller.secret.is_superseded:
+        raise PermissionDenied("This secret was replaced, and the newer one is in use. Send that one.")
 
 
 def _check_gained(gained: frozenset[str], caller: Caller) -> None:

@@ -1,4 +1,4 @@
-"""`ApiKeys`: create, read, update, enable, disable and delete one key.
+"""`ApiKeys`: create, read, update, rotate, enable, disable and delete one key.
 
 Each operation checks what the caller may do and reads only keys that it may see, so that no interface can forget it.
 """
@@ -12,7 +12,14 @@ from strawberry import ID, UNSET
 from .. import secret
 from ..errors import DeadlineExceeded, InvalidArgument, PermissionDenied, Unavailable
 from ..messages.keys import APIKeyInfo, APIKeyViewer, DeletedAPIKey
-from ..messages.requests import APIKeyRequest, CreateAPIKeyRequest, GetAPIKeyRequest, UpdateAPIKeyRequest
+from ..messages.requests import (
+    APIKeyReference,
+    APIKeyRequest,
+    CreateAPIKeyRequest,
+    GetAPIKeyRequest,
+    RotateAPIKeyRequest,
+    UpdateAPIKeyRequest,
+)
 from ..messages.values import APIKeyRole, APIKeyState
 from ..queries.lists import wanted_fields
 from ..settings import Settings
@@ -23,6 +30,8 @@ from .access import (
     Caller,
     access_to,
     check_create,
+    check_may_hold,
+    check_newest,
     makers_of_created,
     may_name,
     new_scopes,
@@ -35,7 +44,8 @@ from .expiry import check_future, check_new_end, end_of_created
 from .lists import KeyLists
 from .rates import Rates
 from .records import now, opaque_id, read_key, read_opaque_id, stored_fields
-from .scopes import READ, WRITE, check_scopes
+from .rotation import check_overlap, overlap_ended, rotated
+from .scopes import READ, ROTATE, WRITE, check_scopes
 from .statistics import KeyStatistics
 from .system_keys import SystemKeys
 from .verification import Verification
@@ -71,6 +81,7 @@ class ApiKeys:
             check_future(end, made_at)
         scopes = None if request.scopes is None else check_scopes("scopes", request.scopes)
         if caller is not None:
+            check_newest(caller)
             check_create(caller, request)
             makers = makers_of_created(caller)
             end = end_of_created(end, caller, self._settings, made_at)
@@ -119,13 +130,47 @@ class ApiKeys:
             given = {name: getattr(request, name) for name in ("name", "expires_at", "scopes")}
             changes = {name: value for name, value in given.items() if value is not UNSET}
             if "expires_at" in changes:
-                end, own = document.get("expires_at"), document["_id"] == caller.key_id
-                check_new_end(changes["expires_at"], end, caller, self._settings, at, own=own)
+                check_new_end(changes["expires_at"], document, caller, self._settings, at)
             if "scopes" in changes:
                 changes["scopes"] = new_scopes(changes["scopes"], document.get("scopes"), caller)
             return changes
 
-        return read_key(await self._writes.change(request, caller, rule))
+        only_end = request.name is UNSET and request.scopes is UNSET
+        scope = _scope_to_renew(request, caller) if only_end else WRITE
+        return read_key(await self._writes.change(request, caller, rule, scope))
+
+    async def rotate(self, request: RotateAPIKeyRequest, caller: Caller) -> APIKeyInfo:
+        """Give a key another secret under its id, which is returned here once; the present one overlaps.
+
+        Raises NotFound as `enable` does; InvalidArgument; PermissionDenied for a key that may do more than the caller;
+        FailedPrecondition for an expired key, and where two secrets overlap already and the request does not say which
+        one ends.
+        """
+        own = _is_own(request, caller)
+        check_overlap(request.overlap_seconds, own=own)
+        text = secret.make_secret()
+        digest, hint = self.credentials.digest(text), secret.hint(text)
+
+        def rule(document: Document, at: datetime) -> Document:
+            if not own:
+                check_may_hold(document, caller)
+            changes: Document = {}
+            if request.expires_at is not UNSET:
+                check_new_end(request.expires_at, document, caller, self._settings, at)
+                changes["expires_at"] = request.expires_at
+            end = (document | changes).get("expires_at")
+            return changes | rotated(document, digest, hint, request, end, at)
+
+        key = read_key(await self._writes.change(request, caller, rule, _scope_to_renew(request, caller)))
+        key.api_key = text
+        return key
+
+    async def end_overlap(self, request: APIKeyRequest, caller: Caller) -> APIKeyInfo:
+        """End the older secret that a rotation left; a key with one secret stays as it is.
+
+        Raises NotFound as `enable` does.
+        """
+        return read_key(await self._writes.change(request, caller, overlap_ended))
 
     async def enable(self, request: APIKeyRequest, caller: Caller) -> APIKeyInfo:
         """Make a disabled key valid again; an enabled key stays as it is.
@@ -231,7 +276,17 @@ class ApiKeys:
 
 def _scope_to_end(request: APIKeyRequest, caller: Caller) -> str | None:
     """The scope for disabling or deleting a key; every key may end itself."""
-    return None if (request.domain_id, request.api_key_id) == (caller.domain_id, caller.key_id) else WRITE
+    return None if _is_own(request, caller) else WRITE
+
+
+def _scope_to_renew(request: APIKeyReference, caller: Caller) -> str:
+    """The scope for rotating a key, or moving its end."""
+    may_renew = caller.scopes is not None and ROTATE in caller.scopes
+    return ROTATE if may_renew and _is_own(request, caller) else WRITE
+
+
+def _is_own(request: APIKeyReference, caller: Caller) -> bool:
+    return (request.domain_id, request.api_key_id) == (caller.domain_id, caller.key_id)
 
 
 def _check_texts(request: CreateAPIKeyRequest) -> None:

@@ -189,19 +189,20 @@ class Changes:
                 if time.monotonic() - self._checked >= UNCHECKED_SECONDS:
                     self._end_all(Unavailable("The database cannot be reached now. Subscribe again."))
                 continue
-            lost = keys - {key for key, document in documents.items() if is_valid_document(document)}
             for subscriber in list(self._subscribers):
                 caller = subscriber.caller
-                if (caller.domain_id, caller.key_id) in lost:
-                    self._end(
-                        subscriber, Unauthenticated("Invalid API key: it was disabled or deleted, or has expired.")
-                    )
+                if (caller.domain_id, caller.key_id) not in keys:
+                    continue  # it came after the read
+                document = documents.get((caller.domain_id, caller.key_id))
+                if document is None or not is_valid_document(document, caller.secret):
+                    self._end(subscriber, Unauthenticated(_ENDED))
             async with self._was_checked:
                 self._checked = asked
                 self._was_checked.notify_all()
 
 
-_WATCHED = ("state", "name", "expires_at", "scopes")  # the fields whose changes are told
+_ENDED = "Invalid API key: it was disabled, deleted or replaced, or has expired."
+_WATCHED = ("state", "name", "expires_at", "scopes", "rotated_at")  # the fields whose changes are told
 
 
 def _change(event: KeyEvent) -> APIKeyChange | None:
@@ -216,5 +217,5 @@ def _change(event: KeyEvent) -> APIKeyChange | None:
     elif "state" in event.changed:
         kind = APIKeyChangeType.ENABLED if key.state is APIKeyState.ENABLED else APIKeyChangeType.DISABLED
     else:
-        kind = APIKeyChangeType.UPDATED
+        kind = APIKeyChangeType.ROTATED if "rotated_at" in event.changed else APIKeyChangeType.UPDATED
     return APIKeyChange(type=kind, api_key_info=key)

@@ -15,7 +15,8 @@ from ..storage.database import Database
 from ..storage.last_uses import LastUses
 from .access import Caller
 from .records import read_key
-from .validity import VALIDITY_FIELDS, has_ended, is_valid, is_valid_document
+from .rotation import is_forgotten, note_used_secret
+from .validity import VALIDITY_FIELDS, has_ended, is_valid, is_valid_document, used_secret
 
 # A key that was disabled, deleted or given an earlier end is refused everywhere within a second: this, and the time
 # that a read takes.
@@ -35,7 +36,8 @@ class Credentials:
         self._collection = database.api_keys
         self._pepper, *self._peppers_retired = settings.peppers
         self._cache: dict[bytes, tuple[float, APIKeyInfo]] = {}
-        self._valid_at: dict[str, float] = {}  # key id: the start of the last read that found it valid
+        # Key id and number of the secret: the start of the last read that found them valid.
+        self._valid_at: dict[tuple[str, int], float] = {}
         self._changed_at: dict[str, float] = {}  # key id: when it was changed or deleted here
         self._reading: dict[bytes, tuple[float, asyncio.Future[APIKeyInfo | None]]] = {}
         self._loader: DataLoader[str, APIKeyInfo | None] = batch_loader(self._read_secrets, MAX_BATCH)
@@ -107,13 +109,21 @@ class Credentials:
             documents = await self._database.to_list(lambda keys: keys.find(where, batch_size=len(digests) + 1))
         found: dict[str, APIKeyInfo] = {}
         for document in documents:
-            text = digests[document["digest"]]
-            key = found[text] = read_key(document)
-            digest = self.digest(text)
-            if document["digest"] != digest:
-                self.last_uses.move_digest(key.api_key_id, key.domain_id, digest)
-            if is_valid(key):
-                self._cache_key(digest, key, asked)
+            stored = document["digest"]
+            for place, digest in enumerate(stored if isinstance(stored, list) else [stored]):
+                if (text := digests.get(digest)) is None:
+                    continue
+                key = read_key(document)
+                note_used_secret(key, document, digest)
+                if is_forgotten(used_secret(key)):
+                    continue
+                found[text] = key
+                current = self.digest(text)
+                if digest != current:
+                    moved = current if digest is stored else [*stored[:place], current, *stored[place + 1 :]]
+                    self.last_uses.move_digest(key.api_key_id, key.domain_id, stored, moved)
+                if is_valid(key):
+                    self._cache_key(current, key, asked)
         return [found.get(text) for text in texts]
 
     def _cache_key(self, digest: bytes, key: APIKeyInfo, asked: float) -> None:
@@ -123,13 +133,13 @@ class Credentials:
             self._cache = {d: entry for d, entry in self._cache.items() if asked - entry[0] < CACHE_SECONDS}
         if len(self._cache) < CACHE_KEYS:
             self._cache[digest] = (asked, key)
-        self._note_valid(key.api_key_id, asked)
+        self._note_valid((key.api_key_id, used_secret(key).number), asked)
 
-    def _note_valid(self, key_id: str, asked: float) -> None:
+    def _note_valid(self, secret_: tuple[str, int], asked: float) -> None:
         if len(self._valid_at) >= CACHE_KEYS:
-            self._valid_at = {id_: at for id_, at in self._valid_at.items() if asked - at < CACHE_SECONDS}
+            self._valid_at = {one: at for one, at in self._valid_at.items() if asked - at < CACHE_SECONDS}
         if len(self._valid_at) < CACHE_KEYS:
-            self._valid_at[key_id] = asked
+            self._valid_at[secret_] = asked
 
     async def check_caller(self, caller: Caller) -> None:
         """Raise Unauthenticated unless a read that began at most half a second ago found the caller's key valid.
@@ -138,19 +148,20 @@ class Credentials:
         read for a request that was authenticated at most half a second ago. Raises Unavailable where the database is
         too slow to tell.
         """
-        if has_ended(caller.expires_at):
+        if has_ended(caller.expires_at) or has_ended(caller.secret.expires_at):
             raise Unauthenticated(INVALID_KEY)
+        sent = (caller.key_id, caller.secret.number)
         for _ in range(2):
             begun = time.monotonic()
-            if begun - self._valid_at.get(caller.key_id, -CACHE_SECONDS) < CACHE_SECONDS:
+            if begun - self._valid_at.get(sent, -CACHE_SECONDS) < CACHE_SECONDS:
                 return
             where = {"domain_id": caller.domain_id, "_id": caller.key_id}
             wanted = dict.fromkeys(sorted(VALIDITY_FIELDS), 1)
             document = await self._database.run(lambda: self._collection.find_one(where, wanted))  # noqa: B023
             changed = self._changed_at.get(caller.key_id, 0.0) >= begun
-            if document is None or changed or not is_valid_document(document):
+            if document is None or changed or not is_valid_document(document, caller.secret):
                 raise Unauthenticated(INVALID_KEY)
-            self._note_valid(caller.key_id, begun)
+            self._note_valid(sent, begun)
             if time.monotonic() - begun < CACHE_SECONDS:
                 return
         raise Unavailable("The database is too slow to tell whether this key is still valid. Try again.")
@@ -161,5 +172,5 @@ class Credentials:
         if len(self._changed_at) >= CACHE_KEYS:
             self._changed_at = {id_: at for id_, at in self._changed_at.items() if now - at < LONGEST_READ_SECONDS}
         self._changed_at[key_id] = now
-        self._valid_at.pop(key_id, None)
+        self._valid_at = {one: at for one, at in self._valid_at.items() if one[0] != key_id}
         self._cache = {digest: entry for digest, entry in self._cache.items() if entry[1].api_key_id != key_id}

@@ -1,11 +1,13 @@
 """When a key ends: what the settings allow, and no later than a key of role USER or VERIFIER that makes it; pure."""
 
 from datetime import datetime, timedelta
+from typing import Any
 
 from ..errors import InvalidArgument, PermissionDenied
 from ..messages.values import DateTime, instant_text
 from ..settings import Settings
 from .access import OF_ONE_USER, Caller
+from .scopes import ROTATE
 
 
 def end_of_created(given: DateTime | None, caller: Caller, settings: Settings, at: DateTime) -> DateTime | None:
@@ -26,27 +28,37 @@ def end_of_created(given: DateTime | None, caller: Caller, settings: Settings, a
 
 
 def check_new_end(
-    new: datetime | None, old: datetime | None, caller: Caller, settings: Settings, at: datetime, *, own: bool
+    new: datetime | None, document: dict[str, Any], caller: Caller, settings: Settings, at: datetime
 ) -> None:
-    """Check another end of a key that exists; an earlier one is always allowed. `own`: the key is the caller's.
+    """Check another end of a stored key; an earlier one is always allowed.
 
     Raises what `check_future` and `end_of_created` do, also for a caller of role USER or VERIFIER that moves its own
-    end further ahead.
+    end further ahead without the scope `identity:rotate`, or further than the lifetime that it was made with.
     """
+    old, own = document.get("expires_at"), document["_id"] == caller.key_id
     if new is not None:
         check_future(new, at)
     if old is None or (new is not None and new <= old):
         return
     _check_policy(new, settings, at)
     if caller.role in OF_ONE_USER:
-        if own:
-            raise PermissionDenied("expires_at: a key of role USER or VERIFIER may not move its own end further ahead.")
-        latest = caller.expires_at
+        latest = _latest_by_renewal(document, caller, at) if own else caller.expires_at
         if latest is not None and (new is None or new > latest):
             raise PermissionDenied(_LATER.format(end=instant_text(latest)))
 
 
-_LATER = "expires_at: this key gives no key an end later than its own, {end}."
+_LATER = "expires_at: the latest end that this key may give is {end}."
+
+
+def _latest_by_renewal(document: dict[str, Any], caller: Caller, at: datetime) -> datetime:
+    """How far ahead a key may move its own end: by the lifetime that it was made with, if it has the scope."""
+    lifetime = document.get("lifetime_seconds")
+    if caller.scopes is None or ROTATE not in caller.scopes or lifetime is None:
+        raise PermissionDenied(
+            "expires_at: a key of role USER or VERIFIER moves its own end further ahead only with the scope "
+            f"{ROTATE}, and if it was made with an end."
+        )
+    return at + timedelta(seconds=lifetime)
 
 
 def _latest_of(caller: Caller) -> datetime | None:

@@ -9,6 +9,7 @@ from strawberry import ID
 
 from ..messages.keys import APIKeyInfo, Domain, User
 from ..messages.values import APIKeyRole, APIKeyState, DateTime
+from .rotation import live_secrets
 from .validity import has_ended
 
 # Every stored field that may be in an answer.
@@ -26,6 +27,9 @@ STORED = (
     "expires_at",
     "updated_at",
     "scopes",
+    "secrets",
+    "secret_uses",
+    "rotated_at",
 )
 
 # The stored fields that a field needs, where it is not stored under its own name.
@@ -36,9 +40,10 @@ _STORED: dict[str, tuple[str, ...]] = {
     "user": ("domain_id", "user_id"),
     "domain": ("domain_id",),
     "expired": ("expires_at",),
+    "secrets": ("secrets", "secret_uses", "hint", "created_at", "last_accessed_at"),
 }
 
-_COMPUTED = frozenset({"id", "user", "domain", "expired"})
+_COMPUTED = frozenset({"id", "user", "domain", "expired", "secrets"})
 _STATES: dict[str | None, Any] = {None: None} | {state.name: state for state in APIKeyState}
 _ROLES: dict[str | None, Any] = {None: None} | {role.name: role for role in APIKeyRole}
 
@@ -75,6 +80,7 @@ def read_key(document: dict[str, Any], fields: frozenset[str] = _COMPUTED) -> AP
         "expires_at": get("expires_at"),
         "updated_at": get("updated_at"),
         "scopes": get("scopes"),
+        "rotated_at": get("rotated_at"),
     }
     if (makers := get("makers")) is not None:
         key.__dict__["makers"] = makers  # no field of the message
@@ -82,6 +88,8 @@ def read_key(document: dict[str, Any], fields: frozenset[str] = _COMPUTED) -> AP
         key.id = opaque_id(domain_id, key_id)
     if "expired" in fields:
         key.expired = has_ended(get("expires_at"))
+    if "secrets" in fields:
+        key.secrets = live_secrets(document)
     if "user" in fields:
         key.user = User(domain_id=domain_id, user_id=cast(ID, user_id))
     if "domain" in fields:

@@ -1,12 +1,29 @@
 """Whether a key is valid: the one place that decides it, for callers, verifications and subscriptions; pure."""
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..messages.keys import APIKeyInfo, APIKeyVerificationCode
 from ..messages.values import APIKeyState
 
-VALIDITY_FIELDS = frozenset({"state", "expires_at"})  # the stored fields that `is_valid_document` reads
+VALIDITY_FIELDS = frozenset({"state", "expires_at", "secrets"})  # the stored fields that `is_valid_document` reads
+
+
+class UsedSecret(NamedTuple):
+    """Which secret of a key was sent."""
+
+    number: int  # the first has 1; 0 is the only one of a key that was never rotated
+    expires_at: datetime | None = None  # None: it ends with its key
+    is_superseded: bool = False  # whether a newer one was used
+
+
+ONLY_SECRET = UsedSecret(0)
+
+
+def used_secret(key: APIKeyInfo) -> UsedSecret:
+    """The secret by which a key was found."""
+    found: UsedSecret = key.__dict__.get("used_secret", ONLY_SECRET)  # no field of the message
+    return found
 
 
 def has_ended(expires_at: datetime | None) -> bool:
@@ -15,7 +32,9 @@ def has_ended(expires_at: datetime | None) -> bool:
 
 
 def code_of(key: APIKeyInfo) -> APIKeyVerificationCode:
-    """VALID, or why a key may not be used now: DISABLED comes before EXPIRED."""
+    """VALID, or why the secret may not be used now: ROTATED comes before DISABLED, and that before EXPIRED."""
+    if has_ended(used_secret(key).expires_at):
+        return APIKeyVerificationCode.ROTATED
     if key.state is not APIKeyState.ENABLED:
         return APIKeyVerificationCode.DISABLED
     return APIKeyVerificationCode.EXPIRED if has_ended(key.expires_at) else APIKeyVerificationCode.VALID
@@ -26,6 +45,12 @@ def is_valid(key: APIKeyInfo) -> bool:
     return code_of(key) is APIKeyVerificationCode.VALID
 
 
-def is_valid_document(document: dict[str, Any]) -> bool:
-    """As `is_valid`, for a stored document that has the `VALIDITY_FIELDS`."""
-    return bool(document["state"] == APIKeyState.ENABLED.name) and not has_ended(document.get("expires_at"))
+def is_valid_document(document: dict[str, Any], secret: UsedSecret | None = None) -> bool:
+    """As `is_valid`, for a stored document that has the `VALIDITY_FIELDS`, by one of its secrets or by any."""
+    if document["state"] != APIKeyState.ENABLED.name or has_ended(document.get("expires_at")):
+        return False
+    secrets = document.get("secrets")
+    if secret is None or secrets is None:  # the newest secret ends with the key
+        return True
+    number = secret.number or 1
+    return any(one["number"] == number and not has_ended(one.get("expires_at")) for one in secrets)

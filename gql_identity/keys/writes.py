@@ -7,7 +7,7 @@ from ..errors import NotFound, Unavailable
 from ..messages.requests import APIKeyReference
 from ..storage.conditional_writes import set_if_unchanged
 from ..storage.database import Database, Document
-from .access import Caller, access_to
+from .access import Caller, access_to, check_newest
 from .checks import check_text
 from .credentials import Credentials
 from .records import now
@@ -32,6 +32,7 @@ class Writes:
         A key that changes between the read and the write is read again. A rule that changes nothing writes nothing.
         Raises NotFound for a key that is missing or that the caller may not see, and what the rule raises.
         """
+        check_newest(caller)
         for _ in range(ATTEMPTS):
             await self._credentials.check_caller(caller)
             document = await self.read(request, caller, scope)
@@ -41,13 +42,16 @@ class Writes:
                 return document
             # Every change counts up, so that this number tells whether another one came in between.
             changes |= {"audit_number": document.get("audit_number", 0) + 1, "updated_at": at}
-            if await set_if_unchanged(self._database, document, ("audit_number",), changes):
+            # A move to another pepper changes the digest without counting.
+            guarded = ("audit_number", "digest") if "digest" in changes else ("audit_number",)
+            if await set_if_unchanged(self._database, document, guarded, changes):
                 self._credentials.invalidate(document["_id"])
                 return document | changes
         raise Unavailable("The key is being changed by others. Try again.")
 
     async def delete(self, request: APIKeyReference, caller: Caller, scope: str | None = WRITE) -> None:
         """Remove a key; raises NotFound as `change` does."""
+        check_newest(caller)
         await self._credentials.check_caller(caller)
         # A key's user and role never change, so what was read of them holds for the write.
         document = await self.read(request, caller, scope)

@@ -87,6 +87,18 @@ class Domain:
         return await info.context.stats(info, self.domain_id, query)
 
 
+@strawberry.type(name="APIKeySecretInfo", description="One of a key's secrets: what tells it apart, never its text.")
+class APIKeySecretInfo:
+    """A secret that is accepted; Cloudforet has one for each key."""
+
+    hint: str = strawberry.field(description="The secret's prefix and last four characters.")
+    created_at: DateTime = strawberry.field(description="When it was made.")
+    expires_at: DateTime | None = strawberry.field(description="When it ends; null where it ends with the key.")
+    last_accessed_at: DateTime | None = strawberry.field(
+        description="When it was last used, to within a minute; null where it never was."
+    )
+
+
 @strawberry.federation.type(name="APIKeyInfo", keys=["domainId apiKeyId"], description="An API key.")
 class APIKeyInfo(Node):
     """Cloudforet's `APIKeyInfo`, with a name, a role, a hint and the id of the key that made it.
@@ -108,7 +120,7 @@ class APIKeyInfo(Node):
     created_at: DateTime = strawberry.field(description="When the key was made.")
     name: str | None = strawberry.field(default=None, description="What its maker called it.")
     role: APIKeyRole = strawberry.field(description="What the key may do.")
-    hint: str = strawberry.field(description="The secret's prefix and last four characters, to tell keys apart.")
+    hint: str = strawberry.field(description="The newest secret's prefix and last four characters, to tell keys apart.")
     created_by: ID | None = strawberry.field(
         default=None, description="The id of the key that made this one; null for one made from the command line."
     )
@@ -121,6 +133,12 @@ class APIKeyInfo(Node):
     )
     scopes: list[str] | None = strawberry.field(
         default=None, description="What the key may be used for, as OAuth's scopes; null: what its role says."
+    )
+    secrets: list[APIKeySecretInfo] = strawberry.field(
+        description="The secrets that are accepted now, the newest first: two while a rotation overlaps, otherwise one."
+    )
+    rotated_at: DateTime | None = strawberry.field(
+        default=None, description="When the key last got another secret; null where it never did."
     )
     user: User = strawberry.field(description="The user that the key belongs to.")
     domain: Domain = strawberry.field(description="The domain that the key belongs to.")
@@ -185,6 +203,7 @@ class APIKeyChangeType(Enum):
     DISABLED = strawberry.enum_value("DISABLED", description="The key is no longer valid.")
     DELETED = strawberry.enum_value("DELETED", description="The key is no more.")
     UPDATED = strawberry.enum_value("UPDATED", description="The key's name, end or scopes changed.")
+    ROTATED = strawberry.enum_value("ROTATED", description="The key has another secret.")
 
 
 @strawberry.type(name="APIKeyChange", description="A change of a key.")
@@ -202,6 +221,9 @@ class APIKeyVerificationCode(Enum):
     VALID = strawberry.enum_value("VALID", description="The key is good.")
     NOT_FOUND = strawberry.enum_value("NOT_FOUND", description="There is no such key, or none that you may ask about.")
     DISABLED = strawberry.enum_value("DISABLED", description="The key is disabled.")
+    ROTATED = strawberry.enum_value(
+        "ROTATED", description="The secret was replaced and its overlap is over: somebody still uses the old one."
+    )
     EXPIRED = strawberry.enum_value("EXPIRED", description="The key's end has come.")
     INSUFFICIENT_SCOPE = strawberry.enum_value(
         "INSUFFICIENT_SCOPE", description="The key is good, and lacks scopes that are needed."
@@ -221,6 +243,9 @@ class APIKeyVerification:
         default=None, description="The key's id, if there is one that you may ask about, valid or not."
     )
     api_key_info: APIKeyInfo | None = strawberry.field(default=None, description="The key, when it is valid.")
+    secret_expires_at: DateTime | None = strawberry.field(
+        default=None, description="When this very secret ends; null where it does not."
+    )
     missing_scopes: list[str] | None = strawberry.field(
         default=None, description="With `INSUFFICIENT_SCOPE`: what the key lacks of the list that it is nearest to."
     )

@@ -1,5 +1,6 @@
 """The request messages: those of Cloudforet's API keys, and those of added operations."""
 
+from enum import Enum
 from typing import Protocol
 
 import strawberry
@@ -64,6 +65,43 @@ class UpdateAPIKeyRequest:
     scopes: list[str] | None = strawberry.field(
         default=UNSET,
         description="What it may be used for: it may keep and lose what it has, and gain what you have.",
+    )
+
+
+@strawberry.enum(
+    name="APIKeyOverlapChoice",
+    description="What a rotation does where two secrets are accepted already: never three are.",
+)
+class APIKeyOverlapChoice(Enum):
+    """What becomes of an earlier overlap."""
+
+    REFUSE = strawberry.enum_value(
+        "REFUSE", description="Refuse with `FAILED_PRECONDITION`: nobody loses a secret that was promised."
+    )
+    END_OLDER = strawberry.enum_value("END_OLDER", description="The older one ends now, the newer one overlaps.")
+    REPLACE_NEWER = strawberry.enum_value(
+        "REPLACE_NEWER", description="The newer one ends now, for it was lost; the older one overlaps."
+    )
+
+
+@strawberry.input(
+    name="RotateAPIKeyRequest", description="Which key gets another secret, and how long the present one is accepted."
+)
+class RotateAPIKeyRequest:
+    """The request of `rotateApiKey`, which Cloudforet does not have."""
+
+    api_key_id: ID = strawberry.field(description="The key's public id.")
+    domain_id: ID = strawberry.field(description="The domain that it belongs to.")
+    overlap_seconds: int = strawberry.field(
+        default=86_400,
+        description="How long the present secret is still accepted, up to 2592000 seconds and the key's end. 0 ends "
+        "every older secret at once; a key that rotates itself leaves 60.",
+    )
+    if_overlapping: APIKeyOverlapChoice = strawberry.field(
+        default=APIKeyOverlapChoice.REFUSE, description="What to do where two secrets are accepted already."
+    )
+    expires_at: DateTime | None = strawberry.field(
+        default=UNSET, description="Another end for the key, as in `updateApiKey`; without it the end stays."
     )
 
 

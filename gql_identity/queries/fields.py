@@ -59,6 +59,7 @@ FIELDS: Mapping[str, Column] = {
     "created_by": Column("created_by", TEXT),
     "expires_at": Column("expires_at", INSTANT),
     "updated_at": Column("updated_at", INSTANT),
+    "rotated_at": Column("rotated_at", INSTANT),
 }
 READABLE = tuple(APIKeyInfo.__dataclass_fields__)
 SNAKE_CASE = {re.sub("_(.)", lambda part: part[1].upper(), name): name for name in (*FIELDS, *READABLE)}

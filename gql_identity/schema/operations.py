@@ -27,6 +27,7 @@ from ..messages.requests import (
     APIKeyStatQuery,
     CreateAPIKeyRequest,
     GetAPIKeyRequest,
+    RotateAPIKeyRequest,
     UpdateAPIKeyRequest,
     VerifyAPIKeyRequest,
 )
@@ -120,6 +121,18 @@ class Mutation:
     async def update_api_key(self, info: Info, input: UpdateAPIKeyRequest) -> APIKeyInfo | None:
         """Change the fields that are given."""
         return await info.context.api_keys.update(input, info.context.caller)
+
+    @strawberry.mutation(
+        description="Give a key another secret under its id: `apiKey`, which is in this answer alone. Keep it now."
+    )
+    async def rotate_api_key(self, info: Info, input: RotateAPIKeyRequest) -> APIKeyInfo | None:
+        """Replace the secret, with an overlap."""
+        return await info.context.api_keys.rotate(input, info.context.caller)
+
+    @strawberry.mutation(description="End the older secret that a rotation left.")
+    async def end_api_key_overlap(self, info: Info, input: APIKeyRequest) -> APIKeyInfo | None:
+        """Accept the newest secret alone."""
+        return await info.context.api_keys.end_overlap(input, info.context.caller)
 
     @strawberry.mutation(description="Make a disabled key valid again.")
     async def enable_api_key(self, info: Info, input: APIKeyRequest) -> APIKeyInfo | None:

@@ -9,7 +9,7 @@ from pymongo import UpdateOne
 from pymongo.errors import BulkWriteError
 
 from ..errors import ServiceError, Unavailable
-from .database import Database
+from .database import Database, Document
 
 FLUSH_SECONDS = 2.0  # between two writes
 MIN_INTERVAL_SECONDS = 60.0  # between two writes of one key's last use by one worker
@@ -17,22 +17,36 @@ MIN_INTERVAL_SECONDS = 60.0  # between two writes of one key's last use by one w
 log = structlog.get_logger()
 
 
+_Secret = tuple[str, int]  # a key's id and the number of one of its secrets
+Digests = bytes | list[bytes]  # as a key stores them: a list once it was rotated
+
+
+def _uses(number: int, at: datetime) -> Document:
+    # A key that was never rotated has one secret, of number 0, whose uses are its own.
+    return {"last_accessed_at": at} | ({f"secret_uses.{number}": at} if number else {})
+
+
+def _replace_digests(before: Digests, after: Digests) -> list[Document]:
+    unchanged = {"$eq": ["$digest", {"$literal": before}]}
+    return [{"$set": {"digest": {"$cond": [unchanged, {"$literal": after}, "$digest"]}}}]
+
+
 class LastUses:
     """Last uses that are not written yet, and new digests, under the current pepper, of keys that were used."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._uses: dict[str, tuple[str, datetime]] = {}  # by key id: domain and last use
-        self._written: dict[str, float] = {}  # by key id: when its last use was written, by time.monotonic()
-        self._moves: dict[str, tuple[str, bytes]] = {}  # by key id: domain and digest under the current pepper
+        self._uses: dict[_Secret, tuple[str, datetime]] = {}  # domain and last use
+        self._written: dict[_Secret, float] = {}  # when its last use was written, by time.monotonic()
+        self._moves: dict[str, tuple[str, Digests, Digests]] = {}  # by key id: domain, and digests before and after
 
-    def record(self, key_id: str, domain_id: str) -> None:
-        """Record that a key was used now."""
-        self._uses[key_id] = (domain_id, datetime.now(UTC))
+    def record(self, key_id: str, domain_id: str, secret_number: int) -> None:
+        """Record that a secret of a key was used now."""
+        self._uses[(key_id, secret_number)] = (domain_id, datetime.now(UTC))
 
-    def move_digest(self, key_id: str, domain_id: str, digest: bytes) -> None:
-        """Record a key's new digest, to be written."""
-        self._moves[key_id] = (domain_id, digest)
+    def move_digest(self, key_id: str, domain_id: str, before: Digests, after: Digests) -> None:
+        """Record the digests of a key under the current pepper, to be written unless they change meanwhile."""
+        self._moves[key_id] = (domain_id, before, after)
 
     async def write(self, *, everything: bool = False) -> None:
         """Write what is due: each key's use at most once a minute, unless `everything`.
@@ -40,17 +54,17 @@ class LastUses:
         Raises what `Database.run` does; nothing is lost then, and the next write includes it.
         """
         now = time.monotonic()
-        self._written = {key_id: at for key_id, at in self._written.items() if now - at < MIN_INTERVAL_SECONDS}
-        due = {key_id: use for key_id, use in self._uses.items() if everything or key_id not in self._written}
+        self._written = {secret: at for secret, at in self._written.items() if now - at < MIN_INTERVAL_SECONDS}
+        due = {secret: use for secret, use in self._uses.items() if everything or secret not in self._written}
         moves, self._moves = self._moves, {}
-        for key_id in due:
-            del self._uses[key_id]
+        for secret in due:
+            del self._uses[secret]
         writes = [
-            UpdateOne({"domain_id": domain, "_id": key_id}, {"$max": {"last_accessed_at": at}})
-            for key_id, (domain, at) in due.items()
+            UpdateOne({"domain_id": domain, "_id": key_id}, {"$max": _uses(number, at)})
+            for (key_id, number), (domain, at) in due.items()
         ] + [
-            UpdateOne({"domain_id": domain, "_id": key_id}, {"$set": {"digest": digest}})
-            for key_id, (domain, digest) in moves.items()
+            UpdateOne({"domain_id": domain, "_id": key_id}, _replace_digests(before, after))
+            for key_id, (domain, before, after) in moves.items()
         ]
         if not writes:
             return

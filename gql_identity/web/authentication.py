@@ -8,7 +8,7 @@ from ..keys.access import Caller
 from ..keys.credentials import INVALID_KEY, Credentials
 from ..keys.rates import Rates, client_address
 from ..keys.records import makers_of
-from ..keys.validity import is_valid
+from ..keys.validity import is_valid, used_secret
 from ..settings import Settings
 
 
@@ -39,11 +39,14 @@ class Authenticator:
             await self._count_failure(scope)
             raise Unauthenticated(INVALID_KEY) if is_bearer else Unauthenticated()
         scopes = None if key.scopes is None else frozenset(key.scopes)
-        caller = Caller(key.api_key_id, key.domain_id, key.user_id, key.role, makers_of(key), key.expires_at, scopes)
-        if key.expires_at is not None:
-            scope["caller_expires_at"] = key.expires_at
+        secret_sent = used_secret(key)
+        caller = Caller(
+            key.api_key_id, key.domain_id, key.user_id, key.role, makers_of(key), key.expires_at, scopes, secret_sent
+        )
+        if ends := [end for end in (key.expires_at, secret_sent.expires_at) if end is not None]:
+            scope["caller_expires_at"] = min(ends)
         await self._rates.request(caller)
-        self._credentials.last_uses.record(key.api_key_id, key.domain_id)
+        self._credentials.last_uses.record(key.api_key_id, key.domain_id, secret_sent.number)
         return caller
 
     async def require(self, scope: Scope) -> Caller:

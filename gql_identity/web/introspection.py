@@ -47,8 +47,10 @@ class IntrospectionEndpoint:
     async def _introspect(self, secret: str, scope: Scope) -> dict[str, str | int]:
         caller = await self._authenticator.require(scope)
         (verification,) = await self._verification.verify([VerifyAPIKeyRequest(api_key=secret)], caller)
-        key = verification.api_key_info
-        return {"active": False} if key is None else {"active": True, **_claims(key)}
+        key, end = verification.api_key_info, verification.secret_expires_at
+        if key is None:
+            return {"active": False}
+        return {"active": True, **_claims(key), **({} if end is None else {"exp": int(end.timestamp())})}
 
 
 def _secret(form: dict[str, list[str]]) -> str:
@@ -62,7 +64,6 @@ def _secret(form: dict[str, list[str]]) -> str:
 
 
 def _claims(key: APIKeyInfo) -> dict[str, str | int]:
-    end = {} if key.expires_at is None else {"exp": int(key.expires_at.timestamp())}
     scope = {} if key.scopes is None else {"scope": " ".join(key.scopes)}
     return {
         "sub": key.user_id,
@@ -70,7 +71,6 @@ def _claims(key: APIKeyInfo) -> dict[str, str | int]:
         "iat": int(key.created_at.timestamp()),
         "domain_id": key.domain_id,
         "role": key.role.name,
-        **end,
         **scope,
     }
 

@@ -31,7 +31,10 @@ INFO_FIELDS = tuple(field.name for field in fields(APIKeyInfo) if field.name not
 
 def message_of(key: APIKeyInfo, names: Iterable[str] = INFO_FIELDS) -> dict[str, Any]:
     """The message `APIKeyInfo`, whole or with these fields only; `plain` converts its values to JSON."""
-    return {name: getattr(key, name) for name in names}
+    message = {name: getattr(key, name) for name in names}
+    if "secrets" in message:
+        message["secrets"] = [vars(one) for one in key.secrets]
+    return message
 
 
 def plain(value: Any) -> str:

@@ -16,6 +16,7 @@ from ..messages.requests import (
     APIKeyStatQuery,
     CreateAPIKeyRequest,
     GetAPIKeyRequest,
+    RotateAPIKeyRequest,
     UpdateAPIKeyRequest,
 )
 from ..queries.lists import MINIMAL, wanted_fields
@@ -85,6 +86,16 @@ async def _update(api_keys: ApiKeys, request: UpdateAPIKeyRequest, caller: Calle
     return message_of(await api_keys.update(request, caller))
 
 
+async def _rotate(api_keys: ApiKeys, request: RotateAPIKeyRequest, caller: Caller) -> Any:
+    """Give a key another secret under its id. The secret, `api_key`, is in this answer alone: keep it now."""
+    return message_of(await api_keys.rotate(request, caller))
+
+
+async def _end_overlap(api_keys: ApiKeys, request: APIKeyRequest, caller: Caller) -> Any:
+    """End the older secret that a rotation left."""
+    return message_of(await api_keys.end_overlap(request, caller))
+
+
 def _wanted(only: list[str] | None, path: str) -> tuple[str, ...]:
     names = wanted_fields(only, path)
     if names is not None and (others := sorted(names.difference(INFO_FIELDS))):
@@ -124,6 +135,8 @@ OPERATIONS = {
     "list": _operation(_list, answer_model(APIKeysInfo)),
     "stat": _operation(_stat, _Statistic),
     "update": _operation(_update, answer_model(APIKeyInfo)),
+    "rotate": _operation(_rotate, answer_model(APIKeyInfo)),
+    "end-overlap": _operation(_end_overlap, answer_model(APIKeyInfo)),
 }
 
 

@@ -43,6 +43,7 @@ KINDS = dict.fromkeys(["api_key_id", "user_id", "domain_id", "name", "created_by
     "created_at": "instant",
     "expires_at": "instant",
     "updated_at": "instant",
+    "rotated_at": "instant",
 }
 
 
@@ -65,7 +66,11 @@ def made_keys() -> list[Row]:
             "last_accessed_at": INSTANTS[number % 4],
         }
         if number % 5:
-            key |= {"expires_at": INSTANTS[number % 5], "updated_at": INSTANTS[number % 3]}
+            key |= {
+                "expires_at": INSTANTS[number % 5],
+                "updated_at": INSTANTS[number % 3],
+                "rotated_at": INSTANTS[number % 2],
+            }
         for name, period in (("name", 6), ("last_accessed_at", 4)):
             if number % period == 1:
                 key[name] = None

@@ -47,6 +47,8 @@ DOORS: dict[str, Door] = {
         lambda data: bool(data["r"]["results"]),
     ),
     "updateApiKey": graphql_door(mutation("updateApiKey"), lambda data: bool(data["r"])),
+    "rotateApiKey": graphql_door(mutation("rotateApiKey"), lambda data: bool(data["r"])),
+    "endApiKeyOverlap": graphql_door(mutation("endApiKeyOverlap"), lambda data: bool(data["r"])),
     "enableApiKey": graphql_door(mutation("enableApiKey"), lambda data: bool(data["r"])),
     "disableApiKey": graphql_door(mutation("disableApiKey"), lambda data: bool(data["r"])),
     "deleteApiKey": graphql_door(mutation("deleteApiKey"), lambda data: bool(data["r"])),
@@ -123,6 +125,8 @@ DOORS |= {
     "POST enable": rest_door("enable", ONE, bool),
     "POST disable": rest_door("disable", ONE, bool),
     "POST update": rest_door("update", ONE, bool),
+    "POST rotate": rest_door("rotate", ONE, bool),
+    "POST end-overlap": rest_door("end-overlap", ONE, bool),
     "POST delete": rest_door("delete", ONE, lambda answer: answer == {}),
 }
 

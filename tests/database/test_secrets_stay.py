@@ -306,12 +306,13 @@ async def test_a_refused_write_of_uses_logs_no_digest(
     keys = [await api.make("USER") for _ in range(3)]
     digest = bytes(range(200, 232))
     with pymongo.MongoClient[dict[str, Any]](mongo_uri) as client:
+        stored = {one["_id"]: one["digest"] for one in client.get_default_database().api_keys.find()}
         client.get_default_database().api_keys.create_index("digest", unique=True, name="refuses_the_second")
     configure_logs("info", "json")
     last_uses = api.app.state.api_keys.credentials.last_uses
     monkeypatch.setattr("gql_identity.storage.last_uses.FLUSH_SECONDS", 0.05)
     for key in keys:
-        last_uses.move_digest(key.key_id, key.domain_id, digest)
+        last_uses.move_digest(key.key_id, key.domain_id, stored[key.key_id], digest)
     writing = asyncio.create_task(last_uses.keep_writing())
     await asyncio.sleep(0.5)
     writing.cancel()

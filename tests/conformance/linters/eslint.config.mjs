@@ -27,6 +27,7 @@ export default [
               "PageInfo",
               "APIKeysInfo", // Cloudforet's message: a page of keys
               "APIKeyChange", // an event
+              "APIKeySecretInfo", // a part of a key
               "APIKeyViewer", // the caller: it has the id of its key
               "APIKeyVerification", // an answer, which caches shall not keep
             ],

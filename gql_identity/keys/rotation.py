@@ -1,0 +1,126 @@
+"""Rotation: a key gets another secret, and the older one is accepted for a while; at most two are live. Pure.
+
+A key that was rotated stores the digests of its secrets as a list, the newest first, and beside it `secrets`, in the
+same order: each one's number, hint, time and end. Ended ones are kept for 30 days, so that whoever still sends one is
+told.
+"""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from ..errors import FailedPrecondition, InvalidArgument
+from ..messages.keys import APIKeyInfo, APIKeySecretInfo
+from ..messages.requests import APIKeyOverlapChoice, RotateAPIKeyRequest
+from .validity import UsedSecret, has_ended
+
+KEPT_FOR = timedelta(days=30)  # how long an ended secret answers ROTATED
+MAX_KEPT = 10  # secrets of one key, live and ended
+MAX_OVERLAP_SECONDS = 2_592_000
+MIN_OWN_OVERLAP_SECONDS = 60  # so that a key that lost the response to its own rotation can try again
+
+Document = dict[str, Any]
+
+
+def secrets_of(document: Document) -> list[Document]:
+    """The secrets of a key, live and ended, the newest first."""
+    stored: list[Document] | None = document.get("secrets")
+    if stored is not None:
+        return stored
+    return [{"number": 1, "hint": document.get("hint"), "created_at": document.get("created_at")}]
+
+
+def live_secrets(document: Document) -> list[APIKeySecretInfo]:
+    """The secrets that are accepted now, the newest first."""
+    uses = document.get("secret_uses") or {"1": document.get("last_accessed_at")}
+    return [
+        APIKeySecretInfo(
+            hint=one["hint"],
+            created_at=one["created_at"],
+            expires_at=one.get("expires_at"),
+            last_accessed_at=uses.get(str(one["number"])),
+        )
+        for one in secrets_of(document)
+        if not has_ended(one.get("expires_at"))
+    ]
+
+
+def note_used_secret(key: APIKeyInfo, document: Document, digest: bytes) -> None:
+    """Note by which of its secrets a key was found."""
+    if (secrets := document.get("secrets")) is None:
+        return
+    one = secrets[document["digest"].index(digest)]
+    is_superseded = one is not secrets[0] and str(secrets[0]["number"]) in document.get("secret_uses", {})
+    key.__dict__["used_secret"] = UsedSecret(one["number"], one.get("expires_at"), is_superseded)
+
+
+def is_forgotten(secret: UsedSecret) -> bool:
+    """Whether a secret ended so long ago that it is as if it had never been."""
+    return secret.expires_at is not None and has_ended(secret.expires_at + KEPT_FOR)
+
+
+def rotated(
+    document: Document, digest: bytes, hint: str, request: RotateAPIKeyRequest, end: datetime | None, at: datetime
+) -> Document:
+    """The fields to set for another secret, of a key that ends at `end`.
+
+    Raises FailedPrecondition for an expired key, and where two secrets overlap already and the request refuses that.
+    """
+    if has_ended(end):
+        raise FailedPrecondition("This key has expired. Give another end with the rotation, as `expiresAt`.")
+    secrets = [dict(one) for one in secrets_of(document)]
+    live = [one for one in secrets if not has_ended(one.get("expires_at"))]
+    lasting = live[:1]  # what overlaps with the new secret
+    if request.overlap_seconds == 0:
+        lasting = []
+    elif len(live) > 1:
+        if request.if_overlapping is APIKeyOverlapChoice.REFUSE:
+            raise FailedPrecondition(
+                "Two secrets of this key are accepted already. End the older one with `endApiKeyOverlap`, or say with "
+                "`ifOverlapping` which one ends."
+            )
+        lasting = live[:1] if request.if_overlapping is APIKeyOverlapChoice.END_OLDER else live[1:]
+    overlap_end = at + timedelta(seconds=request.overlap_seconds)
+    for one in live:
+        one["expires_at"] = at if one not in lasting else overlap_end if end is None else min(overlap_end, end)
+    newest = {"number": secrets[0]["number"] + 1, "hint": hint, "created_at": at}
+    return {**_kept([newest, *secrets], [digest, *_digests(document)], document, at), "hint": hint, "rotated_at": at}
+
+
+def overlap_ended(document: Document, at: datetime) -> Document:
+    """The fields to set so that only the newest secret is accepted; none where it is the only one."""
+    newest, *older = secrets_of(document)
+    if all(has_ended(one.get("expires_at")) for one in older):
+        return {}
+    ended = [one if has_ended(one.get("expires_at")) else {**one, "expires_at": at} for one in older]
+    return {"secrets": [newest, *ended]}
+
+
+def check_overlap(seconds: int, *, own: bool) -> None:
+    """Raise InvalidArgument for an overlap that is too long, or too short for a key that rotates itself."""
+    least = MIN_OWN_OVERLAP_SECONDS if own else 0
+    if not least <= seconds <= MAX_OVERLAP_SECONDS:
+        of_itself = " for a key that rotates itself" if own else ""
+        raise InvalidArgument(f"overlap_seconds: give {least} to {MAX_OVERLAP_SECONDS}{of_itself}, not {seconds}.")
+
+
+def _digests(document: Document) -> list[bytes]:
+    digest = document["digest"]
+    return digest if isinstance(digest, list) else [digest]
+
+
+def _kept(secrets: list[Document], digests: list[bytes], document: Document, at: datetime) -> Document:
+    """The secrets that are kept, with their digests and uses."""
+    kept = [
+        (one, digest)
+        for one, digest in zip(secrets, digests, strict=True)
+        if one.get("expires_at") is None or one["expires_at"] > at - KEPT_FOR
+    ][:MAX_KEPT]
+    uses = document.get("secret_uses")
+    if uses is None:
+        uses = {} if document.get("last_accessed_at") is None else {"1": document["last_accessed_at"]}
+    numbers = {str(one["number"]) for one, _ in kept}
+    return {
+        "secrets": [one for one, _ in kept],
+        "digest": [digest for _, digest in kept],
+        "secret_uses": {number: used for number, used in uses.items() if number in numbers},
+    }

@@ -1,0 +1,256 @@
+"""Rotation: two secrets at most, each accepted until its end and not after it, whoever rotates at the same time."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+
+from gql_identity.keys import rotation, validity
+from gql_identity.messages.values import instant_text
+from tests.conftest import PEPPER, Api, Person, listening, mongo_client, running
+
+from .test_scopes import create
+from .test_subscriptions import change, connected, subscribe, told
+from .test_verification import introspect, verify
+
+ROTATE = """mutation($i: RotateAPIKeyRequest!) { rotateApiKey(input: $i) {
+    apiKeyId apiKey hint expiresAt rotatedAt state secrets { hint createdAt expiresAt lastAccessedAt } } }"""
+END = "mutation($i: APIKeyRequest!) { endApiKeyOverlap(input: $i) { secrets { hint } } }"
+SECRETS = 'query($k: ID!) { apiKey(input: {domainId: "d1", apiKeyId: $k}) { hint secrets { hint lastAccessedAt } } }'
+UPDATE = "mutation($i: UpdateAPIKeyRequest!) { updateApiKey(input: $i) { expiresAt } }"
+DISABLE = "mutation($i: APIKeyRequest!) { disableApiKey(input: $i) { state } }"
+
+
+def ahead(**time: float) -> str:
+    return instant_text(datetime.now(UTC) + timedelta(**time))
+
+
+async def rotate(api: Api, by: Person | str, target: Person, **input: Any) -> Any:
+    return await api.run(ROTATE, {"i": {"domainId": "d1", "apiKeyId": target.key_id, **input}}, by)
+
+
+async def rotated(api: Api, by: Person | str, target: Person, **input: Any) -> Any:
+    answer = await rotate(api, by, target, **input)
+    assert "errors" not in answer, answer
+    return answer["data"]["rotateApiKey"]
+
+
+def code(answer: Any) -> str | None:
+    return answer["errors"][0]["extensions"]["code"] if "errors" in answer else None
+
+
+async def opens(api: Api, *secrets: str) -> list[bool]:
+    return [(await api.send("{ __typename }", by=secret)).status_code == 200 for secret in secrets]
+
+
+class Clock(datetime):
+    """The clock that validity is decided by, set by a test."""
+
+    at: datetime
+
+    @classmethod
+    def now(cls, tz: Any = None) -> Any:
+        return cls.at
+
+
+async def test_both_secrets_open_until_the_older_ones_end_on_every_door(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    system, gateway, user = await api.make(), await api.make("VERIFIER"), await api.make("USER")
+    made = await rotated(api, system, user, overlapSeconds=100)
+    new, old = made["apiKey"], user.secret
+    assert (made["apiKeyId"], made["hint"], new == old) == (user.key_id, f"gqlid_...{new[-4:]}", False)
+    assert [one["hint"][-4:] for one in made["secrets"]] == [new[-4:], old[-4:]]
+    end = datetime.fromisoformat(made["secrets"][1]["expiresAt"])
+    assert (end - datetime.fromisoformat(made["rotatedAt"])) == timedelta(seconds=100)
+    read = {"api_key_id": user.key_id, "domain_id": "d1"}
+
+    async def doors(secret: str) -> list[Any]:
+        headers = {"Authorization": f"Bearer {secret}"}
+        rest = await api.client.post("/identity/v1/api-key/get", json=read, headers=headers)
+        batch = [found for found, *_ in await verify(api, gateway, secret, secret)]
+        active = (await introspect(api, gateway, token=secret)).json()["active"]
+        return [*await opens(api, secret), rest.status_code, *batch, active]
+
+    monkeypatch.setattr(validity, "datetime", Clock)
+    good = [True, 200, "VALID", "VALID", True]
+    for _ in range(2):
+        Clock.at = end - timedelta(milliseconds=1)
+        assert [await doors(new), await doors(old)] == [good, good]
+        Clock.at = end
+        assert [await doors(new), await doors(old)] == [good, [False, 401, "ROTATED", "ROTATED", False]]
+    Clock.at = end + rotation.KEPT_FOR
+    await asyncio.sleep(0.6)
+    assert [found for found, *_ in await verify(api, gateway, old)] == ["NOT_FOUND"]
+
+
+async def test_without_an_overlap_the_old_secret_ends_everywhere_within_a_second(api: Api) -> None:
+    system, user = await api.make(), await api.make("USER")
+    async with running(api.settings) as another_worker:
+        assert await opens(another_worker, user.secret) == [True]
+        made = await rotated(api, system, user, overlapSeconds=0)
+        assert await opens(api, user.secret) == [False]
+        await asyncio.sleep(1)
+        assert await opens(another_worker, user.secret, made["apiKey"]) == [False, True]
+    assert len(made["secrets"]) == 1
+    # The one that leaked may be the newer one: an overlap of 0 ends both.
+    second = (await rotated(api, system, user, overlapSeconds=60))["apiKey"]
+    third = (await rotated(api, system, user, overlapSeconds=0))["apiKey"]
+    assert await opens(api, made["apiKey"], second, third) == [False, False, True]
+
+
+async def test_a_subscription_ends_with_the_secret_that_it_was_made_with(api: Api) -> None:
+    system, user = await api.make(user_id="admin"), await api.make("USER")
+    async with (
+        listening(api.app) as address,
+        connected(address, user) as websocket,
+        connected(address, system) as other,
+    ):
+        await subscribe(websocket)
+        await subscribe(other, types=["ROTATED"])
+        await rotated(api, system, user, overlapSeconds=0)
+        assert (await told(other))[0] == "ROTATED"
+        ended = await told(websocket)
+        assert (ended["type"], ended["payload"][0]["extensions"]["code"]) == ("error", "UNAUTHENTICATED")
+
+
+async def test_of_rotations_at_the_same_time_one_wins_and_the_others_get_no_secret(api: Api) -> None:
+    system, user = await api.make(), await api.make("USER")
+    answers = await asyncio.gather(*(rotate(api, system, user) for _ in range(8)))
+    won = [answer["data"]["rotateApiKey"]["apiKey"] for answer in answers if "errors" not in answer]
+    assert len(won) == 1
+    assert {code(answer) for answer in answers if "errors" in answer} == {"FAILED_PRECONDITION"}
+    assert await opens(api, user.secret, *won) == [True, True]
+
+
+async def test_where_two_overlap_the_request_says_which_one_ends(api: Api) -> None:
+    system = await api.make()
+    for choice, expected in (("END_OLDER", [False, True, True]), ("REPLACE_NEWER", [True, False, True])):
+        user = await api.make("USER")
+        second = (await rotated(api, system, user))["apiKey"]
+        assert code(await rotate(api, system, user)) == "FAILED_PRECONDITION"
+        made = await rotated(api, system, user, ifOverlapping=choice, overlapSeconds=500)
+        assert await opens(api, user.secret, second, made["apiKey"]) == expected
+        assert len(made["secrets"]) == 2
+        ended = await api.data(END, {"i": {"domainId": "d1", "apiKeyId": user.key_id}}, system)
+        assert ended["endApiKeyOverlap"] == {"secrets": [{"hint": made["hint"]}]}
+        assert await opens(api, user.secret, second, made["apiKey"]) == [False, False, True]
+
+
+async def test_a_rotation_does_not_move_the_end_and_no_overlap_passes_it(api: Api) -> None:
+    system = await api.make()
+    end = ahead(hours=1)
+    _, user = await create(api, system, expiresAt=end)
+    made = await rotated(api, system, user)
+    assert (made["expiresAt"], made["secrets"][1]["expiresAt"]) == (end, end)
+    later = ahead(days=9)
+    made = await rotated(api, system, user, expiresAt=later, ifOverlapping="END_OLDER", overlapSeconds=60)
+    assert made["expiresAt"] == later
+    _, short = await create(api, system, expiresAt=ahead(seconds=0.2))
+    await asyncio.sleep(0.3)
+    assert code(await rotate(api, system, short)) == "FAILED_PRECONDITION"
+    assert (await rotated(api, system, short, expiresAt=later))["expiresAt"] == later
+    disabled = await api.make("USER")
+    await change(api, "disableApiKey", system, disabled)
+    assert (await rotated(api, system, disabled))["state"] == "DISABLED"
+
+
+async def test_the_old_secret_manages_nothing_once_the_new_one_was_used(api: Api) -> None:
+    _, user = await create(api, await api.make(), scopes=["identity:rotate", "identity:write", "identity:read"])
+    assert code(await rotate(api, user, user, overlapSeconds=59)) == "INVALID_ARGUMENT"
+    new = (await rotated(api, user, user, overlapSeconds=60))["apiKey"]
+    # The response was lost: the older secret rotates again.
+    newest = (await rotated(api, user, user, overlapSeconds=60, ifOverlapping="REPLACE_NEWER"))["apiKey"]
+    assert await opens(api, new, newest) == [False, True]
+    await api.uses_written()
+    await asyncio.sleep(0.6)
+    one = {"i": {"domainId": "d1", "apiKeyId": user.key_id}}
+    for document in (ROTATE, UPDATE, END, DISABLE):
+        assert await api.code(document, one, user) == "PERMISSION_DENIED", document
+    another = 'mutation { createApiKey(input: {domainId: "d1", userId: "u1", scopes: []}) { id } }'
+    assert await api.code(another, by=user) == "PERMISSION_DENIED"
+    assert await api.run(another, by=newest) is not None
+    shown = await api.data(SECRETS, {"k": user.key_id}, user)
+    assert [secret["lastAccessedAt"] is None for secret in shown["apiKey"]["secrets"]] == [False, False]
+
+
+async def test_the_scope_rotate_moves_its_own_end_by_the_lifetime_it_was_made_with(api: Api) -> None:
+    system = await api.make()
+    _, user = await create(api, system, scopes=["identity:rotate"], expiresAt=ahead(days=1))
+    own = {"domainId": "d1", "apiKeyId": user.key_id}
+    end = ahead(hours=23.9)
+    assert (await api.data(UPDATE, {"i": {**own, "expiresAt": ahead(hours=1)}}, user))["updateApiKey"] is not None
+    assert (await api.data(UPDATE, {"i": {**own, "expiresAt": end}}, user))["updateApiKey"] == {"expiresAt": end}
+    for denied in ({"expiresAt": ahead(days=2)}, {"expiresAt": None}, {"name": "n", "expiresAt": end}):
+        assert await api.code(UPDATE, {"i": {**own, **denied}}, user) == "PERMISSION_DENIED", denied
+    assert (await rotated(api, user, user))["apiKey"]
+    assert code(await rotate(api, user, await api.make("USER"))) == "PERMISSION_DENIED"
+
+
+async def test_nobody_rotates_a_key_that_may_do_more_than_their_own(api: Api) -> None:
+    system = await api.make()
+    _, plain = await create(api, system)
+    _, listed = await create(api, system, scopes=["identity:write", "a"])
+    _, ending = await create(api, system, expiresAt=ahead(days=1))
+    _, with_a = await create(api, system, scopes=["a"])
+    _, with_b = await create(api, system, scopes=["b"], expiresAt=ahead(hours=1))
+    denied = "PERMISSION_DENIED"
+    for caller, target, expected in [
+        (plain, ending, None),
+        (plain, with_a, denied),
+        (listed, with_a, None),
+        (listed, with_b, denied),
+        (listed, plain, denied),
+        (ending, plain, denied),
+        (ending, with_b, denied),
+        (system, with_b, None),
+    ]:
+        assert code(await rotate(api, caller, target, ifOverlapping="END_OLDER")) == expected
+
+
+@pytest.mark.parametrize("overlap", [-1, 2_592_001])
+async def test_an_overlap_that_cannot_be_is_refused(api: Api, overlap: int) -> None:
+    system, user = await api.make(), await api.make("USER")
+    assert code(await rotate(api, system, user, overlapSeconds=overlap)) == "INVALID_ARGUMENT"
+    with mongo_client(api.settings) as client:
+        stored = client.get_default_database().api_keys.find_one({"_id": user.key_id})
+    assert stored is not None
+    assert "secrets" not in stored
+
+
+async def test_a_move_to_another_pepper_loses_no_secret(api: Api) -> None:
+    system, user = await api.make(), await api.make("USER")
+    second = (await rotated(api, system, user))["apiKey"]
+    new = "another pepper that is as long as one has to be"
+    peppers = {"pepper": SecretStr(new), "peppers_retired": (SecretStr(PEPPER),)}
+    async with running(api.settings.model_copy(update=peppers)) as moved:
+        assert await opens(moved, user.secret, second) == [True, True]
+        # A rotation comes between the reads and the writes of the moves.
+        third = (await rotated(moved, system, user, ifOverlapping="END_OLDER"))["apiKey"]
+        await moved.uses_written()
+        assert await opens(moved, user.secret, second, third) == [False, True, True]
+        await asyncio.sleep(0.6)
+        assert await opens(moved, second, third) == [True, True]
+        await moved.uses_written()
+    with mongo_client(api.settings) as client:
+        client.get_default_database().meta.update_one({"_id": "meta"}, {"$set": {"peppers": []}})
+    async with running(api.settings.model_copy(update={"pepper": SecretStr(new)})) as only_new:
+        assert await opens(only_new, second, third) == [True, True]
+
+
+async def test_rest_rotates_alike(api: Api) -> None:
+    system, user = await api.make(), await api.make("USER")
+    headers = {"Authorization": f"Bearer {system.secret}"}
+    one = {"api_key_id": user.key_id, "domain_id": "d1"}
+
+    async def send(operation: str, **body: Any) -> Any:
+        return (await api.client.post(f"/identity/v1/api-key/{operation}", json=one | body, headers=headers)).json()
+
+    made = await send("rotate", overlap_seconds=60)
+    assert [set(secret) for secret in made["secrets"]] == [{"hint", "created_at", "expires_at", "last_accessed_at"}] * 2
+    assert await opens(api, made["api_key"]) == [True]
+    assert (await send("rotate"))["error"]["code"] == "FAILED_PRECONDITION"
+    assert len((await send("end-overlap"))["secrets"]) == 1
+    assert (await send("get"))["api_key"] is None
