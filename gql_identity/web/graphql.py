@@ -1,7 +1,6 @@
 """GraphQL over HTTP (graphql.github.io/graphql-over-http): reads requests and returns responses."""
 
 import asyncio
-from collections import Counter
 from http import HTTPMethod
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,7 @@ from .envelope import note_errors
 from .events import event_stream, only
 from .graphql_operations import GraphQLOperations, error_codes, refused
 from .proxies import is_forwarded
-from .websocket import Connection
+from .websocket import Client, Connection
 
 GRAPHIQL = Path(__file__).parent.parent / "graphiql" / "index.html"
 GRAPHIQL_HEADERS = {
@@ -49,7 +48,7 @@ class GraphQLEndpoint:
         self._authenticator = authenticator
         self._requests = requests
         self._settings = settings
-        self._connections: Counter[str] = Counter()
+        self._clients: dict[str, Client] = {}
         self._shows_graphiql = settings.shows_graphiql and GRAPHIQL.exists()
         self._shows_graphiql_through_proxies = settings.shows_graphiql_through_proxies and GRAPHIQL.exists()
 
@@ -58,7 +57,7 @@ class GraphQLEndpoint:
         if scope["type"] == "websocket":
             websocket = WebSocket(scope, receive, send)
             await Connection(
-                websocket, self._operations, self._authenticator, self._requests, self._settings, self._connections
+                websocket, self._operations, self._authenticator, self._requests, self._settings, self._clients
             ).serve()
             return
         headers = Headers(scope=scope)

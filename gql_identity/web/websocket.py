@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from collections import Counter
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, nullcontext, suppress
 from typing import Any, NamedTuple
@@ -30,8 +29,9 @@ INIT_SECONDS = 10.0  # how long a client may take to send connection_init
 IDLE_SECONDS = 600.0  # how long a connection without an operation is kept
 MAX_OPERATIONS = 100  # running at one time on one connection
 MAX_OPERATION_CHARACTERS = 2_000_000  # of the messages that began them
-ANSWERS_AT_ONCE = 4  # computed or waiting to be sent on one connection; further operations wait
-MAX_CONNECTIONS = 200  # of one user of a domain, or without a key of one address, in one worker
+# Of one client, which is a user of a domain, or without a key an address, in one worker:
+ANSWERS_AT_ONCE = 3  # responses, of up to 30 MB, that are computed or wait to be sent; further operations wait
+MAX_CONNECTIONS = 200
 
 log = structlog.get_logger()
 
@@ -50,6 +50,14 @@ class _Running(NamedTuple):
     characters: int  # of the message that began it
 
 
+class Client:
+    """What the connections of one client share."""
+
+    def __init__(self) -> None:
+        self.connections = 0
+        self.answering = asyncio.Semaphore(ANSWERS_AT_ONCE)
+
+
 class Connection:
     """One client's connection and the operations that run on it."""
 
@@ -60,22 +68,22 @@ class Connection:
         authenticator: Authenticator,
         requests: RequestLog,
         settings: Settings,
-        connections: Counter[str],
+        clients: dict[str, Client],
     ) -> None:
-        """`connections` counts those of each client."""
+        """`clients` has those that are connected, by their user or address."""
         self._websocket = websocket
         self._operations = operations
         self._authenticator = authenticator
         self._requests = requests
         self._settings = settings
-        self._connections = connections
-        self._client: str | None = None  # whose connection it is, once it is counted
+        self._clients = clients
+        self._name: str | None = None  # of its client, once it is counted
+        self._client = Client()
         self._authorization: str | None = websocket.headers.get("authorization")
         self._acknowledged = False
         self._wait_until = 0.0  # for connection_init, then for an operation, by `time.monotonic()`
         self._running: dict[str, _Running] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._answering = asyncio.Semaphore(ANSWERS_AT_ONCE)
 
     async def serve(self) -> None:
         """Exchange messages until either side closes the connection."""
@@ -95,10 +103,10 @@ class Connection:
         except WebSocketDisconnect:
             pass
         finally:
-            if self._client is not None:
-                self._connections[self._client] -= 1
-                if not self._connections[self._client]:
-                    del self._connections[self._client]
+            if self._name is not None:
+                self._client.connections -= 1
+                if not self._client.connections:
+                    del self._clients[self._name]
             for task in self._tasks:
                 task.cancel()
             if self._tasks:
@@ -175,11 +183,12 @@ class Connection:
 
     def _count(self, caller: Caller | None) -> None:
         address = self._websocket.client.host if self._websocket.client else ""
-        client = f"address {address}" if caller is None else f"user {caller.domain_id} {caller.user_id}"
-        if self._connections[client] >= MAX_CONNECTIONS:
+        name = f"address {address}" if caller is None else f"user {caller.domain_id} {caller.user_id}"
+        client = self._clients.setdefault(name, self._client)
+        if client.connections >= MAX_CONNECTIONS:
             raise _Closed(1013, f"More than {MAX_CONNECTIONS} connections at once")
-        self._connections[client] += 1
-        self._client = client
+        client.connections += 1
+        self._name, self._client = name, client
 
     async def _subscribe(self, operation_id: str, payload: dict[str, Any], characters: int) -> None:
         if not self._acknowledged:
@@ -242,7 +251,7 @@ class Connection:
             line["operation"] = operation.name
             # An answer is held until the client has taken those before it: so few are computed at one time.
             async with (
-                nullcontext() if operation.is_subscription else self._answering,
+                nullcontext() if operation.is_subscription else self._client.answering,
                 aclosing(self._operations.answers(operation, request, caller)) as answers,
             ):
                 async for answer in answers:

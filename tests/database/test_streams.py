@@ -19,6 +19,7 @@ from websockets.typing import Origin, Subprotocol
 
 from gql_identity.settings import Settings
 from gql_identity.web import websocket as graphql_ws
+from gql_identity.web.graphql_operations import GraphQLOperations
 from gql_identity.web.handshake import may_connect
 
 from ..conftest import Api, listening
@@ -167,6 +168,39 @@ async def test_a_client_has_a_bound_of_connections(api: Api, monkeypatch: pytest
                     pass
         async with connected(address, system):
             pass
+
+
+async def test_few_answers_of_a_client_wait_at_one_time_on_all_its_connections(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    under_way, most = 0, 0
+    answer = GraphQLOperations.answer
+
+    async def observed(*arguments: Any) -> Any:
+        nonlocal under_way, most
+        under_way += 1
+        most = max(most, under_way)
+        await asyncio.sleep(0.05)
+        try:
+            return await answer(*arguments)
+        finally:
+            under_way -= 1
+
+    monkeypatch.setattr(GraphQLOperations, "answer", observed)
+    system = await api.make()
+    async with (
+        listening(api.app) as address,
+        connected(address, system) as one,
+        connected(address, system) as two,
+    ):
+        for websocket in (one, two):
+            for number in range(5):
+                payload = {"query": "{ __typename }"}
+                await websocket.send(json.dumps({"type": "subscribe", "id": str(number), "payload": payload}))
+        for websocket in (one, two):
+            kinds = [json.loads(await asyncio.wait_for(websocket.recv(), 10))["type"] for _ in range(10)]
+            assert (kinds.count("next"), kinds.count("complete")) == (5, 5)
+    assert most == graphql_ws.ANSWERS_AT_ONCE
 
 
 async def test_two_authorization_headers_and_foreign_pages_are_refused_at_the_handshake(api: Api) -> None:
