@@ -41,7 +41,7 @@ constraints: ## pin the current versions of all dependencies, with their hashes
 	.venv/fresh/bin/python -m pip --disable-pip-version-check --quiet install uv==0.9.30
 	.venv/fresh/bin/$(LOCK) --upgrade --extra embedded --extra dev --extra bench --output-file constraints-bench.txt
 	.venv/fresh/bin/$(LOCK) --constraint constraints-bench.txt --extra embedded --extra dev --output-file constraints.txt
-	.venv/fresh/bin/$(LOCK) --constraint constraints-bench.txt --extra embedded --output-file constraints-serve.txt
+	.venv/fresh/bin/$(LOCK) --constraint constraints-bench.txt --extra embedded --extra redis --output-file constraints-serve.txt
 	rm -rf .venv/fresh
 
 clean: ## remove everything that make made, except the data

@@ -1,22 +1,26 @@
 """`create_app`: routes, middleware and life span."""
 
 import asyncio
+import os
 import signal
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import structlog
 from starlette.applications import Starlette
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
-from starlette.staticfiles import StaticFiles
+from starlette.staticfiles import PathLike, StaticFiles
+from starlette.types import Scope
 
 from .errors import ServiceError, StartError
 from .keys.api_keys import ApiKeys
@@ -163,12 +167,30 @@ async def _prepare(database: Database) -> None:
 
 
 class _PageFiles(StaticFiles):
-    """GraphiQL's scripts and styles. Their names change with their content, so browsers may cache them for good."""
+    """GraphiQL's scripts and styles, compressed when they were built.
 
-    def file_response(self, *arguments: Any, **named: Any) -> Response:
-        response = super().file_response(*arguments, **named)
+    Their names change with their content, so browsers may cache them for good.
+    """
+
+    def file_response(
+        self, full_path: PathLike, stat_result: os.stat_result, scope: Scope, status_code: int = 200
+    ) -> Response:
+        compressed = Path(f"{full_path}.gz")
+        takes_gzip = "gzip" in _encodings(Headers(scope=scope).get("accept-encoding", "")) and compressed.exists()
+        if takes_gzip:
+            full_path, stat_result = compressed, compressed.stat()
+        response = super().file_response(full_path, stat_result, scope, status_code)
+        if takes_gzip:
+            response.headers["Content-Encoding"] = "gzip"
+        response.headers["Vary"] = "Accept-Encoding"
         response.headers["Cache-Control"] = "public, max-age=31536000, immutable"
         return response
+
+
+def _encodings(accepted: str) -> set[str]:
+    """The content codings that an Accept-Encoding header allows (RFC 9110, section 12.5.3)."""
+    codings = [part.replace(" ", "").lower().partition(";q=") for part in accepted.split(",")]
+    return {name for name, _, weight in codings if not weight or weight.strip("0.")}
 
 
 @asynccontextmanager

@@ -13,18 +13,18 @@ from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from pydantic import SecretStr
 from strawberry import ID
 
+from .announcement import FirstKey, announce, find_first_key, place
 from .app import create_app
+from .command import own_command
 from .errors import DeadlineExceeded, ServiceError, StartError, Unavailable
 from .keys.api_keys import ApiKeys
-from .keys.credentials import Credentials
 from .keys.rates import Rates
 from .keys.records import now
-from .keys.validity import is_valid
 from .logs import configure_logs
 from .messages.keys import APIKeyInfo
 from .messages.requests import CreateAPIKeyRequest
@@ -33,10 +33,9 @@ from .schema.federation import schema, subgraph_sdl
 from .server.listener import listen, raise_file_limit
 from .server.process import end_with_parent, serve
 from .settings import Settings, forget_environment, load_settings
-from .storage.data_directory import get_pepper, write_admin_key
+from .storage.data_directory import get_pepper, has_database, write_admin_key
 from .storage.database import Database
 from .storage.embedded import EmbeddedDatabase, running_uri
-from .storage.sign_in_codes import SignInCodes
 from .web.json_messages import message_of, plain
 
 INDEXES_SECONDS = 24 * 3600.0
@@ -140,7 +139,7 @@ def _serve(options: argparse.Namespace) -> int:
         except (Unavailable, DeadlineExceeded) as error:
             print(f"The database does not respond yet: {error} Starting anyway.", file=sys.stderr)
             made = first_key = None
-        _announce(settings, resolved, listener, made, first_key)
+        print(announce(settings, listener, made, first_key), flush=True)
         return _run(resolved, listener)
 
 
@@ -173,11 +172,20 @@ def create_worker_app(settings: Settings, parent: int) -> Any:
 def _database(settings: Settings, *, join: bool = False) -> Iterator[Settings]:
     """Yield the settings with the database's URI and pepper. An embedded database runs until the block ends.
 
-    With `join`, use the embedded database of a service that is already running, if there is one.
+    With `join`, for commands beside the service: say which database it is, require that it exists, and use that of a
+    service that is already running, if there is one.
     """
+    if join:
+        print(f"Database  {place(settings)}", file=sys.stderr)
     if settings.mongo_uri is not None:
         yield settings
         return
+    if join and not has_database(settings.data_dir):
+        # Otherwise a command in another folder would make a second database, and a key of that.
+        raise StartError(
+            f"There is no embedded database in {settings.data_dir.resolve()}. `{own_command()} serve` makes one; "
+            "to use another, give its directory with --data-dir, or --mongo-uri."
+        )
     if join and (uri := running_uri(settings.data_dir)) is not None:
         yield _with_database(settings, uri)
         return
@@ -204,51 +212,11 @@ async def _prepare(settings: Settings, *, embedded: bool) -> APIKeyInfo | None:
     return key
 
 
-class _FirstKey(NamedTuple):
-    is_valid: bool  # whether the secret in admin-key is a valid key
-    code: str | None = None  # a new one-time code for GraphiQL's sign-in link; None where no link is printed
-
-
-async def _first_key(settings: Settings, resolved: Settings) -> _FirstKey | None:
-    """What becomes of the key in admin-key; None where there is none."""
-    file = settings.data_dir / "admin-key"
-    if settings.mongo_uri is not None or not file.exists():
-        return None
+async def _first_key(settings: Settings, resolved: Settings) -> FirstKey | None:
     async with _prepared(resolved) as database:
-        key = await Credentials(database, resolved).find(file.read_text().strip())
-        if key is None or not is_valid(key):
-            return _FirstKey(False)
-        if not (settings.shows_graphiql and sys.stdout.isatty()):
-            return _FirstKey(True)
-        return _FirstKey(True, await SignInCodes(database, resolved.peppers[0]).replace())
-
-
-def _announce(
-    settings: Settings,
-    resolved: Settings,
-    listener: socket.socket,
-    made: APIKeyInfo | None,
-    first_key: _FirstKey | None,
-) -> None:
-    port = listener.getsockname()[1]
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    url = f"http://{host}:{port}/graphql"
-    embedded = settings.mongo_uri is None
-    file = settings.data_dir.resolve() / "admin-key"
-    lines = [f"API       {url}"]
-    if settings.shows_graphiql:
-        code = first_key and first_key.code
-        lines.append(f"GraphiQL  {url}{f'#code={code}' if code else ' in a browser'}")
-    if embedded:
-        lines.append(f"Database  embedded, its data in {file.parent}")
-        if first_key is not None:
-            is_ended = "" if first_key.is_valid else ", which is not valid any more: create another with create-key"
-            lines.append(f"Key       {file}{is_ended}")
-        if made is not None and sys.stdout.isatty():  # redirected output is often stored
-            lines.append(f"          {made.api_key}")
-    else:
-        lines.append(f"Database  {Database(resolved).name} on your MongoDB")
-    print("\n".join(lines), flush=True)
+        return await find_first_key(
+            settings.model_copy(update={"pepper": resolved.pepper}), database, resolved.peppers[0]
+        )
 
 
 def _schema(options: argparse.Namespace) -> int:
@@ -258,7 +226,7 @@ def _schema(options: argparse.Namespace) -> int:
         return 0
     if options.check.exists() and options.check.read_text() == text:
         return 0
-    command = "gql-identity schema --subgraph" if options.subgraph else "gql-identity schema"
+    command = f"{own_command()} schema{' --subgraph' if options.subgraph else ''}"
     print(f"{options.check} differs from the schema. Regenerate it with `{command}`.", file=sys.stderr)
     return 1
 

@@ -19,7 +19,11 @@ TRIAL_SECONDS = 3.0  # for the store to respond at the start
 SETTING = "GQL_IDENTITY_RATES_STORE"
 
 # What must be installed for a kind of store.
-_PACKAGES = {"redis": "gql-identity[redis]", "valkey": "limits[async-valkey]", "memcached": "limits[async-memcached]"}
+_PACKAGES = {
+    "redis": "gql-identity with its extra `redis` (README, Install)",
+    "valkey": "the package limits[async-valkey]",
+    "memcached": "the package limits[async-memcached]",
+}
 # The names of the classes of errors that tell of no response; each store's client has its own.
 _NO_RESPONSE = ("OSError", "TimeoutError", "ConnectionError", "ConnectionFailure")
 
@@ -37,7 +41,7 @@ class SharedCounts:
         except Exception as error:
             # The error's text may have the store's password.
             if "prerequisite" in str(error) and kind is not None:
-                advice = f"{kind} needs packages that are not installed: install '{_PACKAGES[kind]}'"
+                advice = f"{kind} needs packages that are not installed: install {_PACKAGES[kind]}"
                 advice += ", or name the server by redis://, which it understands too" if kind == "valkey" else ""
             else:
                 advice = f"it is not the URI of a store, such as redis://host:6379 ({type(error).__name__})"

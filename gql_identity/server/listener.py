@@ -32,7 +32,7 @@ def listen(host: str, port: int) -> Iterator[socket.socket]:
         except OSError as error:
             raise StartError(
                 f"Cannot listen on {host} port {port}: {error.strerror}. "
-                "Choose another with --port or GQL_IDENTITY_PORT."
+                f"Choose another with --port, or by GQL_IDENTITY_PORT={port + 1 if port < 65535 else 8000} make serve."
             ) from None
         yield listener
 

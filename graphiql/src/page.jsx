@@ -53,8 +53,8 @@ function KeyInUse({ secret }) {
   return (
     <p role="status">
       <strong>No API key yet.</strong> {linkNotice} Paste one after <code>Bearer</code> in <b>Headers</b>, below the operations. The
-      first key is in the file <code>admin-key</code> of the data directory; <code>gql-identity create-key</code> makes
-      more.
+      first key is in the file <code>admin-key</code> of the data directory. On the service’s machine{" "}
+      <code>gql-identity create-key</code> makes more (in a clone <code>.venv/bin/gql-identity</code>).
     </p>
   );
 }

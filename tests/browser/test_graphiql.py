@@ -16,7 +16,7 @@ from gql_identity.storage.database import Database
 from gql_identity.storage.embedded import running_uri
 from gql_identity.storage.sign_in_codes import SignInCodes
 from tests.conftest import missing_tool
-from tests.processes import Service
+from tests.processes import ROOT, Service
 
 ARGUMENTS = [
     "--headless",
@@ -263,3 +263,22 @@ async def test_it_shows_the_documentation_and_the_explorer(page: Any, served: An
     await page.locator(".graphiql-plugin").get_by_text("createApiKey", exact=True).wait_for()
     await page.get_by_label("Show GraphiQL Explorer").click()
     await page.locator(".graphiql-plugin input[value=ListKeys]").wait_for()
+
+
+async def test_its_files_arrive_compressed(page: Any, served: Any) -> None:
+    if not list((ROOT / "gql_identity" / "graphiql").rglob("*.js.gz")):
+        missing_tool("GraphiQL's compressed files (make builds them)")
+    received: list[Any] = []
+    page.on("response", lambda response: received.append(response))
+    await open_page(page, served)
+    files = [response for response in received if "/graphiql/" in response.url]
+    assert {response.headers.get("content-encoding") for response in files} == {"gzip"}
+    sizes = [int(response.headers["content-length"]) for response in files]
+    assert sum(sizes) < 2_500_000
+    # For who takes no gzip they are as they were.
+    script = next(response for response in files if response.url.endswith(".js"))
+    for accepted in ("identity", "gzip;q=0"):
+        plain = await page.request.get(script.url, headers={"Accept-Encoding": accepted})
+        assert "content-encoding" not in plain.headers
+        assert await plain.body() == await script.body()
+        assert "accept-encoding" in plain.headers["vary"].lower()

@@ -1,8 +1,13 @@
 """The README's commands, run as they stand against a real service."""
 
+import os
 import re
+import select
 import shutil
+import signal
 import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +15,7 @@ import pytest
 
 from gql_identity.errors import ServiceError
 from tests.conftest import missing_tool
+from tests.processes import surroundings
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -40,6 +46,77 @@ def test_the_requests_of_the_readme_answer_what_it_says(served: Any, tmp_path: P
     assert answers[7] == '{"data":{"enableApiKey":{"state":"ENABLED"}}}'
     assert answers[8].startswith('{"data":{"deleteApiKey":{"apiKeyId":"api-key-')
     assert len(answers) == 9
+
+
+def block(heading: str, number: int = 0) -> str:
+    section = README.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+    return str(re.findall(r"```sh\n(.*?)```", section, re.DOTALL)[number])
+
+
+def served_by(script: str, cwd: Path, seconds: float = 60.0, **environment: str) -> str:
+    """What a script prints until its `serve` has announced itself, which is then stopped."""
+    environment = surroundings(GQL_IDENTITY_PORT="0", **environment)
+    command = ["bash", "-eu", "-c", script]
+    with subprocess.Popen(command, cwd=cwd, env=environment, stdout=subprocess.PIPE, start_new_session=True) as shell:
+        try:
+            assert shell.stdout is not None
+            said = ""
+            deadline = time.monotonic() + seconds
+            while not re.search(r"^(Key|Database) .*\n", said, re.MULTILINE):
+                assert select.select([shell.stdout], [], [], max(0, deadline - time.monotonic()))[0], said
+                more = os.read(shell.stdout.fileno(), 65536).decode()
+                assert more, said
+                said += more
+        finally:
+            os.killpg(shell.pid, signal.SIGTERM)
+    return said
+
+
+def in_a_clone(tmp_path: Path) -> Path:
+    (tmp_path / ".venv").symlink_to(sys.prefix)
+    return tmp_path
+
+
+def test_the_commands_of_a_clone_work_as_the_readme_calls_them(served: Any, tmp_path: Path) -> None:
+    (in_a_clone(tmp_path) / "gql-identity-data").symlink_to(served.data_dir)
+    done = subprocess.run(
+        ["bash", "-eu", "-c", block("Install")], cwd=tmp_path, env=surroundings(), capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert ", role USER, for user ann of domain default." in done.stdout
+    assert str(served.data_dir) in done.stderr
+    # Without the PATH, a message calls the command as it works here.
+    command = [".venv/bin/gql-identity", "create-indexes", "--data-dir", "elsewhere"]
+    refused = subprocess.run(command, cwd=tmp_path, env=surroundings(), capture_output=True, text=True)
+    assert "`.venv/bin/gql-identity serve` makes one" in refused.stderr
+    command = [".venv/bin/python", "-m", "gql_identity", "create-indexes", "--data-dir", "elsewhere"]
+    refused = subprocess.run(command, cwd=tmp_path, env=surroundings(), capture_output=True, text=True)
+    assert re.search(r"`\S*python\S* -m gql_identity serve` makes one", refused.stderr)
+
+
+def test_a_database_of_ones_own_is_served_as_the_readme_says(mongo_uri: str, tmp_path: Path) -> None:
+    script = block("Install").partition("\n")[0] + "\n" + block("Your own MongoDB").replace("mongodb://...", mongo_uri)
+    said = served_by(script, in_a_clone(tmp_path))
+    assert ", role SYSTEM, for user admin of domain default." in said
+    assert "on your MongoDB at" in said
+
+
+@pytest.mark.slow
+def test_the_wheel_is_installed_and_served_as_the_readme_says(tmp_path: Path) -> None:
+    clone = tmp_path / "clone"
+    subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)
+    shutil.copytree(
+        ROOT / "gql_identity" / "graphiql", clone / "gql_identity" / "graphiql"
+    )  # built, if it is up to date
+    script = block("Install", 1).replace("/opt/gql-identity", str(tmp_path / "opt"))
+    said = served_by(script, clone, 900.0, PYTHONPATH="")
+    assert f"its data in {clone}/gql-identity-data" in said
+    redis = "from limits.storage import storage_from_string as s; s('async+redis://localhost')"
+    subprocess.run([tmp_path / "opt" / "bin" / "python", "-c", redis], check=True, env=surroundings(PYTHONPATH=""))
+    # The container's image is built by the same lines.
+    lines = script.replace(str(tmp_path / "opt"), "/opt/gql-identity").splitlines()[:4]
+    image = (ROOT / "Dockerfile").read_text().replace(" --no-cache-dir", "").replace("python ", "python3 ")
+    assert all(line in image for line in lines)
 
 
 def codes(error: type[ServiceError]) -> set[str]:

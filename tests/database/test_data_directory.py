@@ -59,7 +59,7 @@ def refusal(directory: Path) -> str:
     assert "Choose another with --data-dir." in said
     # Without a service, `create-key` would start the database too.
     other = run(*CREATE, str(directory))
-    assert (other.returncode, other.stderr) == (1, said)
+    assert (other.returncode, other.stderr) == (1, f"Database  embedded, its data in {directory.resolve()}\n{said}")
     assert content(directory) == before
     return said
 
@@ -344,9 +344,10 @@ def test_a_new_first_key_overwrites_no_earlier_one(directory: Path) -> None:
 
 
 def test_a_pepper_of_the_environment_needs_no_file(tmp_path: Path) -> None:
-    pepper = {"GQL_IDENTITY_PEPPER": "a pepper of the environment that is long enough"}
-    for _ in range(2):
-        assert run(*CREATE, str(tmp_path / "data"), **pepper).returncode == 0
+    pepper: Any = {"GQL_IDENTITY_PEPPER": "a pepper of the environment that is long enough"}
+    with serving(tmp_path / "data", **pepper) as service:
+        assert service.stop() == 0
+    assert run(*CREATE, str(tmp_path / "data"), **pepper).returncode == 0
     assert not (tmp_path / "data" / "pepper").exists()
     said = run(*CREATE, str(tmp_path / "data"))
     assert said.returncode == 1

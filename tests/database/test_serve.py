@@ -75,7 +75,7 @@ class TestTheStart:
         out = on_a_terminal(tmp_path / "data")
         assert "/graphql in a browser" in out
         assert "#code" not in out
-        assert "admin-key, which is not valid any more: create another with create-key" in out.replace("\r\n", "")
+        assert "          is not valid any more: create another with `gql-identity create-key`" in out
 
     def test_what_it_keeps_is_for_its_owner_alone(self, service: Service) -> None:
         assert mode(service.data_dir) == 0o700
@@ -252,7 +252,7 @@ class TestRefusals:
             said = refused("--port", port, "--data-dir", str(tmp_path / "data"))
         assert said == (
             f"gql-identity: Cannot listen on 127.0.0.1 port {port}: Address already in use. "
-            "Choose another with --port or GQL_IDENTITY_PORT.\n"
+            f"Choose another with --port, or by GQL_IDENTITY_PORT={int(port) + 1} make serve.\n"
         )
         assert not (tmp_path / "data").exists()
 
@@ -371,7 +371,8 @@ class TestCreateKey:
         made = service.command(
             "create-key", "--domain-id", "d", "--user-id", "bea", "--role", "DOMAIN_OWNER", "--name", "n", "--json"
         )
-        assert (made.returncode, made.stderr) == (0, "")
+        said = f"Database  embedded, its data in {service.data_dir}\n"
+        assert (made.returncode, made.stderr) == (0, said)
         key = json.loads(made.stdout)
         assert " ".join(key) == self.FIELDS
         assert (key["role"], key["name"], key["user_id"], key["state"]) == ("DOMAIN_OWNER", "n", "bea", "ENABLED")
@@ -379,20 +380,42 @@ class TestCreateKey:
         assert service.get(key["api_key_id"], by=key["api_key"])["userId"] == "bea"
 
     def test_without_a_service_it_starts_the_database_itself(self, tmp_path: Path) -> None:
+        with serving(tmp_path / "data") as service:
+            assert service.stop() == 0
         made = run("create-key", "--domain-id", "d", "--user-id", "bea", "--data-dir", str(tmp_path / "data"))
-        assert (made.returncode, made.stderr) == (0, "")
+        assert (made.returncode, made.stderr) == (0, f"Database  embedded, its data in {tmp_path / 'data'}\n")
         described, _, secret = made.stdout.splitlines()
         assert is_well_formed(secret)
         assert described.endswith(", role USER, for user bea of domain d.")
         with serving(tmp_path / "data") as service:
-            # A database that has a key isn't given another unasked.
-            assert not (tmp_path / "data" / "admin-key").exists()
             assert service.get(described.partition(",")[0], by=secret)["userId"] == "bea"
+
+    @pytest.mark.parametrize(
+        "command",
+        [["create-key", "--domain-id", "d", "--user-id", "u"], ["create-indexes"], ["forget-pepper", "0123"]],
+        ids=lambda command: command[0],
+    )
+    @pytest.mark.parametrize("exists", [False, True])
+    def test_in_a_folder_without_a_database_no_command_makes_one(
+        self, tmp_path: Path, command: list[str], exists: bool
+    ) -> None:
+        place = tmp_path / "data"
+        if exists:
+            place.mkdir()
+        refusal = run(*command, "--data-dir", str(place))
+        assert (refusal.returncode, refusal.stdout) == (1, "")
+        assert refusal.stderr == (
+            f"Database  embedded, its data in {place}\n"
+            f"gql-identity: There is no embedded database in {place}. `gql-identity serve` makes one; to use another, "
+            "give its directory with --data-dir, or --mongo-uri.\n"
+        )
+        assert place.exists() is exists
+        assert not exists or list(place.iterdir()) == []
 
     def test_what_cannot_be_is_told_and_nothing_made(self, service: Service) -> None:
         refusal = service.command("create-key", "--domain-id", " d", "--user-id", "bea")
         assert refusal.returncode == 1
-        assert refusal.stderr == "gql-identity: domain_id: white space at either end is not allowed.\n"
+        assert refusal.stderr.endswith("\ngql-identity: domain_id: white space at either end is not allowed.\n")
         assert refusal.stdout == ""
 
 
@@ -436,7 +459,8 @@ class TestADatabaseOfTheUsersOwn:
             assert service.stop() == 0
         assert old in run(*create, **on(mongo_uri, NEWER)).stderr
         forgotten = run("forget-pepper", old, **both)
-        assert (forgotten.returncode, forgotten.stderr) == (0, "")
+        assert forgotten.returncode == 0
+        assert re.fullmatch(r"Database  test_\w+ on your MongoDB at [\w.:]+\n", forgotten.stderr)
         with serving(tmp_path / "data", **on(mongo_uri, NEWER)) as service:
             assert service.send(WHO, by=first["api_key"]).status_code == 200
             assert service.send(WHO, by=second["api_key"]).status_code == 401
@@ -458,7 +482,8 @@ class TestADatabaseOfTheUsersOwn:
         assert "lacks the indexes digest_1" in said
         assert "gql-identity create-indexes" in said
         made = run("create-indexes", **on(mongo_uri))
-        assert (made.returncode, made.stderr) == (0, "")
+        assert made.returncode == 0
+        assert re.fullmatch(r"Database  test_\w+ on your MongoDB at [\w.:]+\n", made.stderr)
         assert run(*create, **on(mongo_uri)).returncode == 0
 
     def test_a_newer_schema_is_refused(self, mongo_uri: str) -> None:

@@ -1,0 +1,62 @@
+"""What commands say of the database that they work on, and `serve` of its addresses and the first key."""
+
+import socket
+import sys
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from .command import own_command
+from .keys.credentials import Credentials
+from .keys.validity import is_valid
+from .messages.keys import APIKeyInfo
+from .settings import Settings
+from .storage.database import Database
+from .storage.sign_in_codes import SignInCodes
+
+
+class FirstKey(NamedTuple):
+    """The key in the file admin-key."""
+
+    is_valid: bool
+    code: str | None = None  # a new one-time code for GraphiQL's sign-in link; None where no link is printed
+
+
+async def find_first_key(settings: Settings, database: Database, pepper: str) -> FirstKey | None:
+    """What became of the key in admin-key, and a code for it if it is valid; None where there is no such file."""
+    file = settings.data_dir / "admin-key"
+    if settings.mongo_uri is not None or not file.exists():
+        return None
+    key = await Credentials(database, settings).find(file.read_text().strip())
+    if key is None or not is_valid(key):
+        return FirstKey(False)
+    if not (settings.shows_graphiql and sys.stdout.isatty()):
+        return FirstKey(True)
+    return FirstKey(True, await SignInCodes(database, pepper).replace())
+
+
+def place(settings: Settings) -> str:
+    """Which database these settings mean, for a person to read: its folder, or its name and hosts; no secret."""
+    if settings.mongo_uri is None:
+        return f"embedded, its data in {settings.data_dir.resolve()}"
+    name = Database(settings).name  # raises StartError for an address in which anything could be anywhere
+    hosts = urlsplit(settings.mongo_uri.get_secret_value()).netloc.rpartition("@")[2]
+    return f"{name} on your MongoDB at {hosts}"
+
+
+def announce(settings: Settings, listener: socket.socket, made: APIKeyInfo | None, first_key: FirstKey | None) -> str:
+    """What `serve` prints when it listens. `made` is the first key if it was just made: its secret is shown once."""
+    port = listener.getsockname()[1]
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    url = f"http://{host}:{port}/graphql"
+    lines = [f"API       {url}"]
+    if settings.shows_graphiql:
+        code = first_key and first_key.code
+        lines.append(f"GraphiQL  {url}{f'#code={code}' if code else ' in a browser'}")
+    lines.append(f"Database  {place(settings)}")
+    if first_key is not None:
+        lines.append(f"Key       {settings.data_dir.resolve() / 'admin-key'}")
+        if not first_key.is_valid:
+            lines.append(f"          is not valid any more: create another with `{own_command()} create-key`")
+    if made is not None and sys.stdout.isatty():  # redirected output is often stored
+        lines.append(f"          {made.api_key}")
+    return "\n".join(lines)
