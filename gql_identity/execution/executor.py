@@ -1,17 +1,25 @@
 """Executing GraphQL requests."""
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from inspect import isawaitable
 from pathlib import Path
 from typing import Any
 
-from graphql import DocumentNode, ExecutionResult, GraphQLError, execute, subscribe, validate
+from graphql import (
+    DocumentNode,
+    ExecutionResult,
+    GraphQLError,
+    execute,
+    is_non_null_type,
+    located_error,
+    subscribe,
+    validate,
+)
 from strawberry.schema.schema import Schema
 
-from ..errors import ServiceError
+from ..errors import ServiceError, Unauthenticated
 from .answer import Answer, RequestError, format_error, refusal
 from .bounds import Bounds, check_document, parse_document
-from .closed import ClosedExecution, closed_document
 from .core import CoreExecution
 from .cost import Cost, CostRules
 from .document_cache import DocumentCache, drop_tokens
@@ -40,7 +48,7 @@ class Executor:
         open_fields: frozenset[str] = NOTHING_OPEN,
         compiles: bool = True,
     ) -> None:
-        """`open_fields` are the root fields of a closed run. Raises StartError where the manifest cannot be read."""
+        """`open_fields` are the root fields that need no key. Raises StartError where the manifest cannot be read."""
         self._schema = schema._schema
         self._bounds = bounds
         self._cost_rules = cost_rules
@@ -61,7 +69,8 @@ class Executor:
 
         A document that selects one of `hidden_fields`, in any of its operations, is refused. `may_store` is whether
         the request may register its document as a persisted one, and have it cached; `any_document`, whether it may
-        send one that is not among the trusted documents. Raises RequestError.
+        send one that is not among the trusted documents. A document that `execute_without_key` refuses may be one that
+        was not validated. Raises RequestError.
         """
         try:
             text = self._documents.get(request.document_id, request.query, any_text=any_document)
@@ -127,22 +136,19 @@ class Executor:
         except Exception as error:
             yield refusal(GraphQLError(str(error), original_error=error))
 
-    async def execute_closed(
-        self, operation: Operation, request: Request, context: Any, refuse: Callable[[], Exception]
-    ) -> Answer:
-        """Run only the open root fields of an operation; each other is an error that `refuse` makes.
+    async def execute_without_key(self, operation: Operation, request: Request, context: Any) -> Answer:
+        """Run an operation of a document that selects only open root fields; refuse all root fields of any other.
 
-        Nothing is done for these: their arguments are not read, nor any variable of an input object. Raises
-        RequestError for an operation that costs too much.
+        Raises RequestError as `execute` does.
         """
-        cost = self._check_cost(operation, request)
-        if operation.closed is None:
-            operation.closed = closed_document(self._schema, operation.document, operation.node)
-        arguments = self._for_core(operation, request, context)
-        arguments |= {"document": operation.closed, "executor_class": ClosedExecution}
-        result: Any = execute(**arguments, open_fields=self._open_fields, refuse=refuse)
-        answer = _answer(await result if isawaitable(result) else result)
-        return answer._replace(extensions={"cost": cost}) if request.wants_cost else answer
+        if operation.needs_no_key:
+            return await self.execute(operation, request, context)
+        nodes = {node.alias.value if node.alias else node.name.value: node for node in operation.root_fields}
+        errors = [located_error(Unauthenticated(), [node], [key]) for key, node in nodes.items()]
+        root: Any = self._schema.get_root_type(operation.node.operation)
+        fields = [self._schema.get_field(root, node.name.value) for node in nodes.values()]
+        nullable = not any(field and is_non_null_type(field.type) for field in fields)
+        return _answer(ExecutionResult(dict.fromkeys(nodes) if nullable else None, errors))
 
     def _check(self, operation: Operation, request: Request) -> int:
         """The operation's cost with the request's variables; raises RequestError, also for too many values."""
@@ -189,14 +195,18 @@ class Executor:
         """The document of a text, cached where it is or `caches`; raises RequestError."""
         if (found := self._cached.find(text)) is not None:
             return found
-        document = self._parse_and_validate(text)
-        valid = valid_document(self._schema, document)
+        document = self._parse(text)
+        valid = valid_document(self._schema, document, self._open_fields)
+        # Without a key most of a document is refused: validating it first would be work that anybody can ask for.
+        if caches or valid.needs_no_key:
+            self._validate(document)
         # A refused document is not cached: it would push out those that run.
         if caches:
             self._cached.add(text, valid, drop_tokens(document))
         return valid
 
-    def _parse_and_validate(self, text: str) -> DocumentNode:
+    def _parse(self, text: str) -> DocumentNode:
+        """The document of a text, within its bounds; raises RequestError."""
         try:
             document = parse_document(text, self._bounds)
         except GraphQLError as error:
@@ -204,13 +214,16 @@ class Executor:
         # The bounds come first, checked in linear time: then graphql-core's rules have little to do.
         if errors := check_document(document, self._bounds):
             raise RequestError(*errors[:MAX_ERRORS])
+        return document
+
+    def _validate(self, document: DocumentNode) -> None:
+        """Raise RequestError for a document that is not valid."""
         errors = validate(self._schema, document, max_errors=MAX_ERRORS, hide_suggestions=True)
         if errors:
             # Of several errors with one message, only the first is in the answer.
             first = {error.message: error for error in reversed(errors)}
             different = [error for error in errors if first[error.message] is error]
             raise RequestError(*(_with_code(error, "GRAPHQL_VALIDATION_FAILED") for error in different[:MAX_ERRORS]))
-        return document
 
 
 def _answer(result: ExecutionResult) -> Answer:

@@ -5,6 +5,8 @@ from typing import Any, NamedTuple, cast
 from graphql import (
     DocumentNode,
     FieldNode,
+    FragmentDefinitionNode,
+    FragmentSpreadNode,
     GraphQLSchema,
     OperationDefinitionNode,
     OperationType,
@@ -26,7 +28,6 @@ class Operation:
     """
 
     __slots__ = (
-        "closed",
         "cost",
         "document",
         "has_run",
@@ -34,8 +35,10 @@ class Operation:
         "is_subscription",
         "leaf_variables",
         "name",
+        "needs_no_key",
         "node",
         "plan",
+        "root_fields",
     )
 
     def __init__(self, schema: GraphQLSchema, document: DocumentNode, node: OperationDefinitionNode) -> None:
@@ -50,8 +53,9 @@ class Operation:
             for definition in node.variable_definitions or ()
             if is_leaf_type(get_named_type(cast(Any, type_from_ast(schema, cast(Any, definition.type)))))
         )
+        self.root_fields = _root_fields(document, node)
+        self.needs_no_key = False  # until `valid_document` knows it of the whole document
         # The executor computes these on first use.
-        self.closed: DocumentNode | None = None
         self.cost: Cost | None = None
         self.plan: ExecutionPlan | None = None
         self.has_run = False
@@ -62,16 +66,37 @@ class ValidDocument(NamedTuple):
 
     operations: dict[str | None, Operation]
     field_names: frozenset[str]
+    needs_no_key: bool  # every root field of all its operations is an open one
 
 
-def valid_document(schema: GraphQLSchema, document: DocumentNode) -> ValidDocument:
-    """The operations of a document that graphql-core's validation accepted."""
+def valid_document(schema: GraphQLSchema, document: DocumentNode, open_fields: frozenset[str]) -> ValidDocument:
+    """The operations of a document that graphql-core's validation accepts, and whether they need a key."""
     operations = [
         Operation(schema, document, node) for node in document.definitions if isinstance(node, OperationDefinitionNode)
     ]
+    needs_no_key = all(field.name.value in open_fields for operation in operations for field in operation.root_fields)
+    for operation in operations:
+        operation.needs_no_key = needs_no_key
     names = _FieldNames()
     visit(document, names)
-    return ValidDocument({operation.name: operation for operation in operations}, frozenset(names.seen))
+    return ValidDocument({operation.name: operation for operation in operations}, frozenset(names.seen), needs_no_key)
+
+
+def _root_fields(document: DocumentNode, operation: OperationDefinitionNode) -> list[FieldNode]:
+    """The root fields that an operation selects, skipped ones too. The document may be invalid."""
+    fragments = {node.name.value: node for node in document.definitions if isinstance(node, FragmentDefinitionNode)}
+    found: list[FieldNode] = []
+    waiting: list[Any] = [operation]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, FieldNode):
+            found.append(node)
+        elif isinstance(node, FragmentSpreadNode):
+            # Each fragment once, so that a cycle ends.
+            waiting.extend(filter(None, [fragments.pop(node.name.value, None)]))
+        else:
+            waiting.extend(reversed(node.selection_set.selections))
+    return found
 
 
 class _FieldNames(Visitor):

@@ -51,7 +51,7 @@ class GraphQLOperations:
         """Run a query or mutation. Raises RequestError where its cost is too high."""
         context = Context(self._api_keys, self._changes, caller)
         if caller is None:
-            return await self._executor.execute_closed(operation, request, context, Unauthenticated)
+            return await self._executor.execute_without_key(operation, request, context)
         return await self._executor.execute(operation, request, context)
 
     async def answers(

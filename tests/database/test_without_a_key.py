@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from gql_identity.execution import document_cache, documents
+from gql_identity.execution import document_cache, documents, executor
 from gql_identity.execution.document_cache import DocumentCache
 from gql_identity.web import accept
 from tests.conftest import Api, running
@@ -27,16 +27,69 @@ async def test_a_caller_is_asked_for_before_variables_are_read(api: Api) -> None
     assert refusals(answers[0]) == [(["apiKeysConnection"], "UNAUTHENTICATED")]
 
 
-async def test_each_closed_field_is_refused_beside_the_open_ones(api: Api) -> None:
-    query = """query($i: APIKeyQuery!, $no: Boolean!, $name: String!) { __typename ...F
-        b: apiKeys(input: $i) { totalCount } c: apiKeys(input: $i) @skip(if: $no) { totalCount }
-        __type(name: $name) { name } }
-        fragment F on Query { a: apiKeys(input: $i) { totalCount } }"""
-    answer = await api.run(query, {"i": 1, "no": True, "name": "User"})
-    assert answer["data"] == {"__typename": "Query", "a": None, "b": None, "__type": {"name": "User"}}
-    assert refusals(answer) == [(["a"], "UNAUTHENTICATED"), (["b"], "UNAUTHENTICATED")]
-    answer = await api.run("mutation($i: APIKeyRequest!) { a: deleteApiKey(input: $i) { id } __typename }", {"i": 1})
-    assert answer["data"] == {"a": None, "__typename": "Mutation"}
+@pytest.mark.parametrize(
+    ("text", "keys"),
+    [
+        # It makes no difference whether a closed field, its arguments or what it selects exist.
+        ("{ apiKey { nothing } }", ["apiKey"]),
+        ('{ apiKey(input: {domainId: "d", apiKeyId: "k"}) { id } }', ["apiKey"]),
+        ("{ nothing(at: {all: 5}) }", ["nothing"]),
+        ("{ a: nothing b: apiKeyStats }", ["a", "b"]),
+        ("{ apiKeys { ...F } } fragment F on Nothing { ...F }", ["apiKeys"]),
+        ("query ($v: [Nothing!]!, $w: APIKeyFilter) { apiKeys(input: $v, and: $w) { id } }", ["apiKeys"]),
+        ("{ ... on Query { apiKey { no } } ...F } fragment F on Query { other ...F }", ["apiKey", "other"]),
+        ("mutation { createApiKey { nothing } deleteApiKey { nothing } }", ["createApiKey", "deleteApiKey"]),
+        # Open fields are refused beside closed ones.
+        ('{ __typename apiKey { no } __type(name: "User") { no } }', ["__typename", "apiKey", "__type"]),
+        ("query ($s: Boolean!) { a: __typename apiKey @skip(if: $s) { nothing } }", ["a", "apiKey"]),
+        ("query A { __typename } query B { apiKey { nothing } }", ["__typename"]),
+    ],
+)
+async def test_a_document_with_a_closed_field_is_refused_unread(api: Api, text: str, keys: list[str]) -> None:
+    request = {"query": text, "variables": {"s": True}} | ({"operationName": "A"} if "query A" in text else {})
+    answer = (await api.client.post("/graphql", json=request)).json()
+    assert answer["data"] == (None if "__typename" in text else dict.fromkeys(keys))  # `__typename` is never null
+    assert refusals(answer) == [([key], "UNAUTHENTICATED") for key in keys]
+
+
+async def test_a_document_with_open_fields_is_validated_and_runs(api: Api) -> None:
+    text = """query ($n: String!) { __typename viewer { __typename } __type(name: $n) { ...T } }
+        fragment T on __Type { name }"""
+    assert await api.run(text, {"n": "User"}) == {
+        "data": {"__typename": "Query", "viewer": None, "__type": {"name": "User"}}
+    }
+    for text in (
+        "{ viewer { nothing } }",
+        "{ ...Nothing }",
+        "query ($a: Nothing) { __typename }",
+        "fragment F on Query { x }",
+    ):
+        assert await api.code(text) == "GRAPHQL_VALIDATION_FAILED"
+
+
+async def test_a_document_with_a_closed_field_is_not_validated(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    validated: list[Any] = []
+
+    def validate(*arguments: Any, **named: Any) -> list[Any]:
+        validated.append(1)
+        return []
+
+    monkeypatch.setattr(executor, "validate", validate)
+    for text in (FILTERED, "mutation { createApiKey { id } }", "{ __typename apiKey { id } }"):
+        assert await api.code(text) == "UNAUTHENTICATED"
+    assert validated == []
+    await api.run("{ __typename }")
+    assert validated == [1]
+
+
+async def test_a_document_that_a_key_has_sent_is_refused_alike(api: Api) -> None:
+    for text in ('{ apiKey(input: {domainId: "d1", apiKeyId: "k"}) { id } __typename }', FILTERED):
+        unknown = (await api.send(text)).content
+        await api.data(text, by=await api.make())
+        assert (await api.send(text)).content == unknown
+
+
+async def test_entities_have_no_null_without_a_key(api: Api) -> None:
     answer = await api.run("query($r: [_Any!]!) { _entities(representations: $r) { __typename } }", {"r": 1})
     assert (answer["data"], refusals(answer)) == (None, [(["_entities"], "UNAUTHENTICATED")])
 
