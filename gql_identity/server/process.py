@@ -158,6 +158,13 @@ class Server(uvicorn.Server):
                 await self._accept_all(waiting)
         await self._wait()
         await super().shutdown(sockets)
+        if self.force_exit:  # a second Ctrl-C: nothing is waited for, but the application still ends in its own way
+            tasks = list(self.server_state.tasks)
+            for task in tasks:
+                task.cancel()
+            if tasks:
+                await asyncio.wait(tasks, timeout=LEAVE_SECONDS)
+            await self.lifespan.shutdown()
 
     async def _serve_for_the_delay(self) -> None:
         """Go on serving: load balancers send requests until they notice the stop."""
@@ -198,6 +205,28 @@ def _refuse_new_connections(listener: socket.socket) -> None:
 
 class Worker(multiprocess.Process):
     """A worker process that runs our server."""
+
+    def start(self) -> None:
+        """Start the process with SIGINT ignored, as a Ctrl-C before its server handles it would print a traceback.
+
+        This process gets its own SIGINT a moment later: a blocked signal waits even if it is ignored.
+        """
+        if sys.platform == "win32":
+            super().start()
+            return
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            super().start()
+        finally:
+            signal.signal(signal.SIGINT, handler)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+
+    def target(self, sockets: list[socket.socket] | None = None) -> None:
+        """Run the server, in the worker's own process."""
+        if sys.platform != "win32":
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        super().target(sockets)
 
     @property
     def server(self) -> uvicorn.Server:

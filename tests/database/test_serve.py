@@ -192,6 +192,23 @@ class TestTheStop:
         assert process.returncode == 0, err
         assert b"Traceback" not in err
 
+    @pytest.mark.parametrize("workers", ["1", "2"])
+    @pytest.mark.parametrize("is_ready", [False, True])
+    def test_two_ctrl_c_print_no_traceback(self, tmp_path: Path, workers: str, is_ready: bool) -> None:
+        with serving(tmp_path / "data", "--workers", workers, ready=is_ready) as service:
+            service.family()
+            with connect(service) as connection:
+                if is_ready:  # a request that is under way, whose body never comes
+                    connection.sendall(head(service, 100))
+                    time.sleep(0.2)
+                for _ in range(2):
+                    os.killpg(service.process.pid, signal.SIGINT)  # as a terminal does
+                    time.sleep(0.2)
+                assert service.process.wait(20) == 0
+            service.assert_nothing_is_left(5)
+            assert "Traceback" not in service.err
+            assert "KeyboardInterrupt" not in service.err
+
     def test_a_stop_while_it_starts_is_clean_too(self, tmp_path: Path) -> None:
         for seconds in (0.7, 1.0, 1.4):
             process = subprocess.Popen(
