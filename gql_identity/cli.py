@@ -1,4 +1,4 @@
-"""The commands: serve, schema, create-key, create-indexes, forget-pepper."""
+"""The commands: serve, schema, create-key, create-indexes, peppers, forget-pepper."""
 
 import argparse
 import asyncio
@@ -30,6 +30,7 @@ from .messages.keys import APIKeyInfo
 from .messages.requests import CreateAPIKeyRequest
 from .messages.values import APIKeyRole, DateTime
 from .schema.federation import schema, subgraph_sdl
+from .secret import pepper_fingerprint
 from .server.listener import listen, raise_file_limit
 from .server.process import end_with_parent, serve
 from .settings import Settings, forget_environment, load_settings
@@ -86,10 +87,15 @@ def _parser() -> argparse.ArgumentParser:
     _add_flags(indexes, "mongo_uri", "data_dir")
     indexes.set_defaults(run=_create_indexes)
 
+    listed = commands.add_parser("peppers", help="list the peppers of the database and of the settings")
+    _add_flags(listed, "mongo_uri", "data_dir")
+    listed.set_defaults(run=_peppers)
+
     forget = commands.add_parser(
         "forget-pepper", help="stop requiring a retired pepper; keys not used since it was retired become invalid"
     )
-    forget.add_argument("fingerprint", help="the pepper's fingerprint, as the service's messages print it")
+    forget.add_argument("fingerprint", help="the pepper's fingerprint, as the command peppers prints it")
+    forget.add_argument("--yes", action="store_true", help="do not ask")
     _add_flags(forget, "mongo_uri", "data_dir")
     forget.set_defaults(run=_forget_pepper)
     return parser
@@ -273,12 +279,35 @@ def _create_indexes(options: argparse.Namespace) -> int:
     return 0
 
 
+def _peppers(options: argparse.Namespace) -> int:
+    async def known(settings: Settings) -> list[str]:
+        async with Database(settings) as database:
+            return await database.meta_document.peppers()
+
+    with _database(_settings(options), join=True) as resolved:
+        current, *retired = [pepper_fingerprint(pepper) for pepper in resolved.peppers]
+        required = asyncio.run(known(resolved))
+    for fingerprint in dict.fromkeys([*required, *retired, current]):
+        if fingerprint == current:
+            use = "current: keys are made with it" if fingerprint in required else "current, not used yet"
+        elif fingerprint in retired:
+            use = "retired: its keys move to the current one when used" if fingerprint in required else "accepted"
+        else:
+            use = "missing in the settings: its keys are not accepted, and serve does not start"
+        print(f"{fingerprint}  {use}")
+    return 0
+
+
 def _forget_pepper(options: argparse.Namespace) -> int:
     async def forget(settings: Settings) -> bool:
         async with Database(settings) as database:
             return await database.meta_document.forget_pepper(options.fingerprint)
 
     with _database(_settings(options), join=True) as resolved:
+        if not options.yes and not _agrees(
+            f"Keys that were not used since the pepper {options.fingerprint} was retired become invalid for good."
+        ):
+            return 1
         known = asyncio.run(forget(resolved))
     print(
         f"The pepper {options.fingerprint} is no longer required."
@@ -286,3 +315,11 @@ def _forget_pepper(options: argparse.Namespace) -> int:
         else "The database has no pepper with this fingerprint."
     )
     return 0 if known else 1
+
+
+def _agrees(warning: str) -> bool:
+    print(warning, file=sys.stderr)
+    if not sys.stdin.isatty():
+        print("Nothing was done. If that is meant, say --yes.", file=sys.stderr)
+        return False
+    return input("Go on? [y/N] ").strip().lower() in ("y", "yes")

@@ -59,6 +59,11 @@ class MetaDocument:
         if meta is not None:
             _check_schema(meta)
 
+    async def peppers(self) -> list[str]:
+        """The fingerprints of the peppers that keys were made with, in the order of their first use; none forgotten."""
+        meta = await self._run(lambda: self._collection.find_one(_META))
+        return [] if meta is None else list(meta["peppers"])
+
     async def forget_pepper(self, fingerprint: str) -> bool:
         """Stop asking for a retired pepper; keys that were never used since it was retired are lost with it.
 

@@ -1,6 +1,7 @@
 """The commands as their users run them: real processes, real signals."""
 
 import importlib.metadata
+import itertools
 import json
 import os
 import pty
@@ -409,7 +410,12 @@ class TestCreateKey:
 
     @pytest.mark.parametrize(
         "command",
-        [["create-key", "--domain-id", "d", "--user-id", "u"], ["create-indexes"], ["forget-pepper", "0123"]],
+        [
+            ["create-key", "--domain-id", "d", "--user-id", "u"],
+            ["create-indexes"],
+            ["peppers"],
+            ["forget-pepper", "0123"],
+        ],
         ids=lambda command: command[0],
     )
     @pytest.mark.parametrize("exists", [False, True])
@@ -475,16 +481,51 @@ class TestADatabaseOfTheUsersOwn:
             assert service.get(first["api_key_id"], by=first["api_key"])["userId"] == "u"
             assert service.stop() == 0
         assert old in run(*create, **on(mongo_uri, NEWER)).stderr
-        forgotten = run("forget-pepper", old, **both)
+        listed = run("peppers", **both)
+        assert listed.stdout.splitlines() == [
+            f"{old}  retired: its keys move to the current one when used",
+            f"{new}  current: keys are made with it",
+        ]
+        asked = run("forget-pepper", old, **both)
+        assert asked.returncode == 1
+        assert "become invalid for good" in asked.stderr
+        assert "say --yes" in asked.stderr
+        assert f"{old}  missing in the settings" in run("peppers", **on(mongo_uri, NEWER)).stdout
+        forgotten = run("forget-pepper", "--yes", old, **both)
         assert forgotten.returncode == 0
         assert re.fullmatch(r"Database  test_\w+ on your MongoDB at [\w.:]+\n", forgotten.stderr)
+        assert old not in run("peppers", **on(mongo_uri, NEWER)).stdout
         with serving(tmp_path / "data", **on(mongo_uri, NEWER)) as service:
             assert service.send(WHO, by=first["api_key"]).status_code == 200
             assert service.send(WHO, by=second["api_key"]).status_code == 401
 
+    @pytest.mark.slow
+    def test_a_pepper_is_rolled_out_service_by_service_in_two_steps_without_a_refusal(
+        self, mongo_uri: str, tmp_path: Path
+    ) -> None:
+        table = (ROOT / "README.md").read_text().partition("**A new pepper.**")[2].partition("\n\n`gql")[0]
+        rows = re.findall(r"\| (the \w+ one) \| (the \w+ one) \|", table)
+        names = {"the old one": PEPPER, "the new one": NEWER}
+        steps = [
+            on(mongo_uri),
+            *(on(mongo_uri, names[pepper], GQL_IDENTITY_PEPPERS_RETIRED=names[retired]) for pepper, retired in rows),
+        ]
+        assert len(steps) == 3
+        create = ["create-key", "--domain-id", "d", "--user-id", "u", "--json"]
+        secrets = [json.loads(run(*create, **steps[0]).stdout)["api_key"]]
+        for before, after in itertools.pairwise(steps):
+            # Two services of each step side by side, of which one is started again.
+            with serving(tmp_path / "1", **before) as old, serving(tmp_path / "2", **after) as new:
+                for service in (new, old, new):
+                    secrets.append(service.create("u", "d", by=secrets[0])["apiKey"])
+                    time.sleep(3)  # uses are written, and digests moved
+                    assert {s.send(WHO, by=secret).status_code for s in (old, new) for secret in secrets} == {200}
+                with serving(tmp_path / "3", **before) as again:
+                    assert {again.send(WHO, by=secret).status_code for secret in secrets} == {200}
+
     def test_the_pepper_in_use_is_not_forgotten(self, mongo_uri: str) -> None:
         assert run("create-key", "--domain-id", "d", "--user-id", "u", **on(mongo_uri)).returncode == 0
-        refusal = run("forget-pepper", pepper_fingerprint(PEPPER), **on(mongo_uri))
+        refusal = run("forget-pepper", "--yes", pepper_fingerprint(PEPPER), **on(mongo_uri))
         assert refusal.returncode == 1
         assert "in use" in refusal.stderr
 
