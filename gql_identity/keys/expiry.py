@@ -16,7 +16,7 @@ def end_of_created(given: DateTime | None, caller: Caller, settings: Settings, a
     Raises InvalidArgument for a given end that is further ahead than the settings allow, PermissionDenied for one that
     is later than the caller may give.
     """
-    latest = _latest_of(caller)
+    latest = caller.expires_at if caller.role in OF_ONE_USER else None
     if given is not None:
         _check_policy(given, settings, at)
         if latest is not None and given > latest:
@@ -42,27 +42,25 @@ def check_new_end(
         return
     _check_policy(new, settings, at)
     if caller.role in OF_ONE_USER:
-        latest = _latest_by_renewal(document, caller, at) if own else caller.expires_at
-        if latest is not None and (new is None or new > latest):
-            raise PermissionDenied(_LATER.format(end=instant_text(latest)))
+        if own:
+            _check_renewal(new, document, caller, at)
+        elif caller.expires_at is not None and (new is None or new > caller.expires_at):
+            raise PermissionDenied(_LATER.format(end=instant_text(caller.expires_at)))
 
 
 _LATER = "expires_at: the latest end that this key may give is {end}."
 
 
-def _latest_by_renewal(document: dict[str, Any], caller: Caller, at: datetime) -> datetime:
-    """How far ahead a key may move its own end: by the lifetime that it was made with, if it has the scope."""
+def _check_renewal(new: datetime | None, document: dict[str, Any], caller: Caller, at: datetime) -> None:
+    """A key moves its own end by at most the lifetime that it was made with, if it has the scope."""
     lifetime = document.get("lifetime_seconds")
     if caller.scopes is None or ROTATE not in caller.scopes or lifetime is None:
         raise PermissionDenied(
             "expires_at: a key of role USER or VERIFIER moves its own end further ahead only with the scope "
             f"{ROTATE}, and if it was made with an end."
         )
-    return at + timedelta(seconds=lifetime)
-
-
-def _latest_of(caller: Caller) -> datetime | None:
-    return caller.expires_at if caller.role in OF_ONE_USER else None
+    if new is None or (new - at).total_seconds() > lifetime:
+        raise PermissionDenied(f"expires_at: this key may give itself an end at most {lifetime} seconds ahead.")
 
 
 def check_future(end: datetime, at: datetime) -> None:

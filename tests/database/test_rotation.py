@@ -186,6 +186,9 @@ async def test_the_scope_rotate_moves_its_own_end_by_the_lifetime_it_was_made_wi
     for denied in ({"expiresAt": ahead(days=2)}, {"expiresAt": None}, {"name": "n", "expiresAt": end}):
         assert await api.code(UPDATE, {"i": {**own, **denied}}, user) == "PERMISSION_DENIED", denied
     assert (await rotated(api, user, user))["apiKey"]
+    _, long = await create(api, system, scopes=["identity:rotate"], expiresAt="9999-01-01T00:00:00Z")
+    ends = {"domainId": "d1", "apiKeyId": long.key_id, "expiresAt": "9999-12-31T00:00:00Z"}
+    assert await api.code(UPDATE, {"i": ends}, long) == "PERMISSION_DENIED"
     assert code(await rotate(api, user, await api.make("USER"))) == "PERMISSION_DENIED"
 
 
