@@ -158,6 +158,8 @@ class Executor:
     def _check_values(self, operation: Operation, variables: dict[str, Any]) -> None:
         """Raise RequestError where there are more values than may be."""
         most = self._bounds.max_values
+        if count_values(variables.values(), most) <= most:
+            return  # and fewer still, as objects in leaf values count less
         leaves = [value for name, value in variables.items() if name in operation.leaf_variables]
         others = [value for name, value in variables.items() if name not in operation.leaf_variables]
         if count_values(others, most) + (count_values(leaves, most, 1) if leaves else 0) > most:

@@ -16,6 +16,11 @@ def check_selected(fields: frozenset[str], wanted: frozenset[str] | None) -> Non
         )
 
 
+def is_text(text: str) -> bool:
+    """Whether a text may be stored as an id or a name."""
+    return 1 <= len(text) <= MAX_CHARACTERS and text == text.strip() and not _CONTROL.search(text)
+
+
 def check_text(field: str, text: str) -> None:
     """Raise InvalidArgument, naming the field, for an id or a name that may not be stored."""
     if not 1 <= len(text) <= MAX_CHARACTERS:

@@ -24,10 +24,9 @@ from strawberry.schema.config import StrawberryConfig
 
 from ..errors import InvalidArgument
 from ..keys.access import may_see
-from ..keys.checks import check_text
+from ..keys.checks import check_text, is_text
 from ..messages.keys import APIKeyInfo, Domain, User
 from ..messages.values import DATE_TIME, DateTime
-from ..queries.fields import SNAKE_CASE
 from .context import Info
 from .json_literals import read_json_literals
 from .operations import Mutation, Query, Subscription
@@ -68,10 +67,11 @@ class FederatedSchema(Schema):
         return found
 
 
-_ENTITIES: dict[str, tuple[type, tuple[str, ...]]] = {  # by name, each with the fields of its key
-    "APIKeyInfo": (APIKeyInfo, ("domainId", "apiKeyId")),
-    "User": (User, ("domainId", "userId")),
-    "Domain": (Domain, ("domainId",)),
+# By name, each with the fields of its key and their names in Python.
+_ENTITIES: dict[str, tuple[type, dict[str, str]]] = {
+    "APIKeyInfo": (APIKeyInfo, {"domainId": "domain_id", "apiKeyId": "api_key_id"}),
+    "User": (User, {"domainId": "domain_id", "userId": "user_id"}),
+    "Domain": (Domain, {"domainId": "domain_id"}),
 }
 
 
@@ -81,8 +81,13 @@ def _read_reference(index: int, representation: Any) -> tuple[type, dict[str, st
     if not isinstance(name, str) or name not in _ENTITIES:
         raise InvalidArgument(f"representations[{index}].__typename: give APIKeyInfo, User or Domain.")
     type_, fields = _ENTITIES[name]
-    place = f"representations[{index}]"
-    return type_, {SNAKE_CASE[field]: _read_id(f"{place}.{field}", representation.get(field)) for field in fields}
+    values: dict[str, str] = {}
+    for field, python_name in fields.items():
+        value = representation.get(field)
+        if type(value) is not str or not is_text(value):
+            value = _read_id(f"representations[{index}].{field}", value)
+        values[python_name] = value
+    return type_, values
 
 
 def _read_id(path: str, value: Any) -> str:
