@@ -101,6 +101,18 @@ def test_a_database_of_ones_own_is_served_as_the_readme_says(mongo_uri: str, tmp
     assert "on your MongoDB at" in said
 
 
+def test_make_serve_with_a_python_that_is_too_old_says_so_and_leaves_no_environment(tmp_path: Path) -> None:
+    for name in ("Makefile", "pyproject.toml", "hatch_build.py", ".ci"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    old = tmp_path / "python3.10"
+    old.write_text('#!/bin/sh\n[ "$1" = --version ] && echo "Python 3.10.13" || exit 1\n')
+    old.chmod(0o755)
+    made = subprocess.run(["make", "serve", f"PYTHON={old}"], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert made.returncode == 2
+    assert f"{old} is Python 3.10.13: use Python 3.11, 3.12 or 3.13." in made.stderr
+    assert not (tmp_path / ".venv").exists()
+
+
 @pytest.mark.slow
 def test_the_wheel_is_installed_and_served_as_the_readme_says(tmp_path: Path) -> None:
     clone = tmp_path / "clone"
@@ -111,7 +123,7 @@ def test_the_wheel_is_installed_and_served_as_the_readme_says(tmp_path: Path) ->
     script = block("Install", 1).replace("/opt/gql-identity", str(tmp_path / "opt"))
     said = served_by(script, clone, 900.0, PYTHONPATH="")
     assert f"its data in {clone}/gql-identity-data" in said
-    redis = "from limits.storage import storage_from_string as s; s('async+redis://localhost')"
+    redis = "from limits.storage import storage_from_string as s; s('async+redis://localhost:6379')"
     subprocess.run([tmp_path / "opt" / "bin" / "python", "-c", redis], check=True, env=surroundings(PYTHONPATH=""))
     # The container's image is built by the same lines.
     lines = script.replace(str(tmp_path / "opt"), "/opt/gql-identity").splitlines()[:4]
