@@ -229,6 +229,7 @@ async def test_a_websocket_of_another_origin_is_refused_through_the_proxy_too(pr
         )
 
 
+@pytest.mark.slow
 async def test_graphiql_works_below_a_prefix(tmp_path: Path) -> None:
     shown = dict(
         re.findall(r"(GQL_IDENTITY_\w+)=(\S+)", PAGE.partition("To show both to everybody:")[2].split("```")[1])

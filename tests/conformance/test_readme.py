@@ -94,6 +94,7 @@ def test_the_commands_of_a_clone_work_as_the_readme_calls_them(served: Any, tmp_
     assert re.search(r"`\S*python\S* -m gql_identity serve` makes one", refused.stderr)
 
 
+@pytest.mark.slow
 def test_a_database_of_ones_own_is_served_as_the_readme_says(mongo_uri: str, tmp_path: Path) -> None:
     script = block("Install").partition("\n")[0] + "\n" + block("Your own MongoDB").replace("mongodb://...", mongo_uri)
     said = served_by(script, in_a_clone(tmp_path))

@@ -418,6 +418,7 @@ class TestTheStore:
                 await asyncio.sleep(0.1)
         assert 1 <= seconds <= 120
 
+    @pytest.mark.slow
     def test_serve_says_when_it_refuses_and_starts_when_it_is_away(self, tmp_path: Path, redis: Any) -> None:
         wrong = redis[0].replace("hunter2", "hunter3")
         start = ["--port", "0", "--data-dir", str(tmp_path / "data")]

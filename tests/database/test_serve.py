@@ -66,6 +66,7 @@ class TestTheStart:
             assert f"#key={key}" not in out
             assert str(tmp_path / "data" / "admin-key") in out
 
+    @pytest.mark.slow
     def test_the_link_is_printed_only_for_a_first_key_that_is_valid(self, tmp_path: Path) -> None:
         with serving(tmp_path / "data") as service:
             listed = service.data('{ apiKeys(input: {domainId: "default"}) { results { apiKeyId } } }')["apiKeys"]
