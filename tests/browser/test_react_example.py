@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,24 @@ async def test_it_creates_a_key_and_shows_its_secret_once(page: Any, served: Any
     assert secret not in await page.content()
     assert await page.evaluate("JSON.stringify([localStorage, sessionStorage, document.cookie])") == '[{},{},""]'
     assert await page.get_by_label("User", exact=True).input_value() == ""  # the form is ready for the next one
+
+
+async def test_it_rotates_a_key_and_shows_when_it_ends(page: Any, served: Any, tmp_path: Path) -> None:
+    await sign_in(page, served.admin_key)
+    await page.get_by_label("Ends").select_option("in 30 days")
+    old = await create(page, "to be rotated")
+    await page.get_by_role("button", name="I have kept it").click()
+    ends = await row(page, "to be rotated").locator("time").nth(1).get_attribute("datetime")
+    assert 29 <= (datetime.fromisoformat(ends) - datetime.now(UTC)).days <= 30
+    page.once("dialog", lambda dialog: dialog.accept())
+    await page.get_by_role("button", name="Rotate to be rotated").click()
+    shown = page.get_by_role("region", name="The new key's secret")
+    await shown.wait_for()
+    await page.screenshot(path=tmp_path / "rotated.png", full_page=True)  # to be looked at
+    new = str(await shown.locator("code").inner_text())
+    assert new != old
+    for secret in (old, new):
+        assert served.send("{ __typename }", by=secret).status_code == 200
 
 
 async def test_it_disables_enables_and_deletes_a_key(page: Any, served: Any) -> None:

@@ -1,9 +1,12 @@
-// The keys of a domain: a list that follows their changes, and forms to create, disable, enable and delete them.
+// The keys of a domain: a list that follows their changes, and forms to create, rotate, disable, enable and delete them.
 
 import { useApolloClient, useQuery, useSubscription } from "@apollo/client/react";
 import { useEffect, useRef, useState } from "react";
 import { reason } from "./client.js";
-import { CHANGED, CREATE, DELETE, DISABLE, ENABLE, LIST } from "./operations.js";
+import { CHANGED, CREATE, DELETE, DISABLE, ENABLE, LIST, ROTATE } from "./operations.js";
+
+const OVERLAP_SECONDS = 24 * 60 * 60; // how long the old secret is accepted after a rotation
+const DAY = 24 * 60 * 60 * 1000;
 
 export function Keys({ domainId, socket }) {
   const client = useApolloClient();
@@ -28,12 +31,25 @@ export function Keys({ domainId, socket }) {
   }
 
   async function create(form) {
-    const input = { userId: form.get("userId").trim(), name: form.get("name").trim() || null, role: form.get("role") };
+    const days = Number(form.get("days"));
+    const input = {
+      userId: form.get("userId").trim(),
+      name: form.get("name").trim() || null,
+      role: form.get("role"),
+      expiresAt: days ? new Date(Date.now() + days * DAY).toISOString() : null,
+    };
     // "no-cache" keeps the secret out of the client's cache: it is only in this component's state, until the person closes it.
     const options = { fetchPolicy: "no-cache", refetchQueries: ["ListKeys"] };
     const made = await run(CREATE, input, options);
     if (made) setCreated(made.createApiKey);
     return made !== null;
+  }
+
+  async function rotate({ apiKeyId, name, hint }) {
+    if (!confirm(`Give ${name ?? hint} another secret? The old one is accepted for a day more.`)) return;
+    const options = { fetchPolicy: "no-cache", refetchQueries: ["ListKeys"] };
+    const made = await run(ROTATE, { apiKeyId, overlapSeconds: OVERLAP_SECONDS }, options);
+    if (made) setCreated(made.rotateApiKey);
   }
 
   async function remove({ id, apiKeyId, name, hint }) {
@@ -57,7 +73,7 @@ export function Keys({ domainId, socket }) {
             {notLive ? `Not live: ${reason(notLive)}` : connected ? "Live" : "Connecting …"}
           </p>
         </div>
-        {loading && !data ? <p>Loading …</p> : <KeyTable keys={keys} run={run} onRemove={remove} />}
+        {loading && !data ? <p>Loading …</p> : <KeyTable {...{ keys, run, rotate, remove }} />}
         {data?.apiKeys?.totalCount > keys.length && <p>The newest {keys.length} of {data.apiKeys.totalCount}.</p>}
       </section>
     </>
@@ -95,6 +111,15 @@ function NewKey({ onCreate }) {
           <option value="SYSTEM">System</option>
         </select>
       </label>
+      <label>
+        Ends
+        <select name="days" defaultValue="90">
+          <option value="30">in 30 days</option>
+          <option value="90">in 90 days</option>
+          <option value="365">in a year</option>
+          <option value="0">never</option>
+        </select>
+      </label>
       <button className="main" disabled={busy}>
         Create
       </button>
@@ -122,7 +147,7 @@ function Secret({ created, onDone }) {
   );
 }
 
-function KeyTable({ keys, run, onRemove }) {
+function KeyTable({ keys, run, rotate, remove }) {
   if (!keys.length) return <p>No keys yet.</p>;
   return (
     <div className="scroll">
@@ -134,6 +159,7 @@ function KeyTable({ keys, run, onRemove }) {
             <th scope="col">Role</th>
             <th scope="col">Secret</th>
             <th scope="col">Created</th>
+            <th scope="col">Ends</th>
             <th scope="col">State</th>
             <th scope="col">
               <span className="unseen">Actions</span>
@@ -142,7 +168,7 @@ function KeyTable({ keys, run, onRemove }) {
         </thead>
         <tbody>
           {keys.map((key) => (
-            <KeyRow key={key.id} info={key} run={run} onRemove={onRemove} />
+            <KeyRow key={key.id} info={key} {...{ run, rotate, remove }} />
           ))}
         </tbody>
       </table>
@@ -150,8 +176,8 @@ function KeyTable({ keys, run, onRemove }) {
   );
 }
 
-function KeyRow({ info, run, onRemove }) {
-  const { apiKeyId, name, userId, role, hint, createdAt, state } = info;
+function KeyRow({ info, run, rotate, remove }) {
+  const { apiKeyId, name, userId, role, hint, createdAt, expiresAt, expired, state } = info;
   const enabled = state === "ENABLED";
   const verb = enabled ? "Disable" : "Enable";
   return (
@@ -163,14 +189,20 @@ function KeyRow({ info, run, onRemove }) {
         <code>{hint}</code>
       </td>
       <td>
-        <time dateTime={createdAt}>{new Date(createdAt).toLocaleString()}</time>
+        <time dateTime={createdAt}>{new Date(createdAt).toLocaleDateString()}</time>
+      </td>
+      <td className={expired ? "off" : ""}>
+        {expiresAt ? <time dateTime={expiresAt}>{new Date(expiresAt).toLocaleDateString()}</time> : "never"}
       </td>
       <td className={enabled ? "on" : "off"}>{enabled ? "enabled" : "disabled"}</td>
       <td className="actions">
         <button aria-label={`${verb} ${name ?? hint}`} onClick={() => run(enabled ? DISABLE : ENABLE, { apiKeyId })}>
           {verb}
         </button>
-        <button aria-label={`Delete ${name ?? hint}`} className="danger" onClick={() => onRemove(info)}>
+        <button aria-label={`Rotate ${name ?? hint}`} onClick={() => rotate(info)}>
+          Rotate
+        </button>
+        <button aria-label={`Delete ${name ?? hint}`} className="danger" onClick={() => remove(info)}>
           Delete
         </button>
       </td>

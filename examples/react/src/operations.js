@@ -11,6 +11,8 @@ const KEY = gql`
     state
     hint
     createdAt
+    expiresAt
+    expired
   }
 `;
 
@@ -38,6 +40,16 @@ export const LIST = gql`
 export const CREATE = gql`
   mutation CreateKey($input: CreateAPIKeyRequest!) {
     createApiKey(input: $input) {
+      ...Key
+      apiKey
+    }
+  }
+  ${KEY}
+`;
+
+export const ROTATE = gql`
+  mutation RotateKey($input: RotateAPIKeyRequest!) {
+    rotateApiKey(input: $input) {
       ...Key
       apiKey
     }
@@ -73,7 +85,9 @@ export const DELETE = gql`
 
 export const CHANGED = gql`
   subscription KeyChanged($domainId: ID!) {
-    apiKeyChanged(input: { domainId: $domainId }) {
+    apiKeyChanged(
+      input: { domainId: $domainId, types: [CREATED, UPDATED, ENABLED, DISABLED, ROTATED, DELETED] }
+    ) {
       type
       apiKeyInfo {
         ...Key
