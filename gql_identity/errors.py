@@ -20,6 +20,7 @@ runs. graphql-core copies an exception's `extensions` into the response, so no l
 The first line of an error's docstring is its description in the OpenAPI document.
 """
 
+import re
 from typing import Any, ClassVar
 
 
@@ -30,11 +31,23 @@ class ServiceError(Exception):
     status: int
     headers: dict[str, str]  # of the HTTP response
 
-    def __init__(self, message: str, **extensions: Any) -> None:
-        super().__init__(message)
-        self.message = message
+    def __init__(self, message: str, *, at: str = "", **extensions: Any) -> None:
+        """`at` is the invalid part of the input, as in `query.filter[2].value`; the whole message starts with it.
+
+        Names of the API stand in `message` between backticks, spelled as in REST; GraphQL respells them.
+        """
+        self.message = f"{at}: {message}" if at else message
+        super().__init__(self.message)
+        self.at = at
         self.headers = {}
         self.extensions: dict[str, Any] = {"code": self.code, **extensions}
+        if at:
+            self.extensions["path"] = places(at)
+
+
+def places(at: str) -> list[str | int]:
+    """The names and positions in a path, as in `query.filter[2].value`."""
+    return [int(position) if position else name for name, position in re.findall(r"([^.\[\]]+)|\[(\d+)\]", at)]
 
 
 class InvalidArgument(ServiceError):

@@ -7,7 +7,7 @@ from graphql import GraphQLError
 
 from ..errors import Internal, InvalidArgument, ServiceError
 from ..logs import redact
-from .error_text import tidy
+from .error_text import in_schema, tidy
 
 log = structlog.get_logger()
 
@@ -38,18 +38,30 @@ class RequestError(Exception):
         self.errors = errors
 
 
-def refusal(*errors: GraphQLError) -> Answer:
-    """The response to a request that did not run."""
-    return Answer(None, [format_error(error) for error in errors], False)
+def refusal(*errors: GraphQLError, suggests: bool = False) -> Answer:
+    """The response to a request that did not run; errors keep suggestions from the schema if `suggests`."""
+    return Answer(None, [format_error(error, suggests) for error in errors], False)
 
 
-def format_error(error: GraphQLError) -> dict[str, Any]:
+def format_error(error: GraphQLError, suggests: bool = False) -> dict[str, Any]:
     """An error as the client sees it. An unexpected one is logged, and the client gets INTERNAL with the request id."""
     formatted: dict[str, Any] = {**error.formatted}
     # graphql-core's messages repeat values, and one may be a secret that was sent in the wrong place.
-    formatted["message"] = redact(tidy(error.message))
     original = error.original_error
-    if isinstance(original, ServiceError) or (error.extensions and "code" in error.extensions):
+    if isinstance(original, ServiceError):
+        arguments = {
+            argument.name.value for node in error.nodes or () for argument in getattr(node, "arguments", None) or ()
+        }
+        message, places = in_schema(original, arguments)
+        formatted["message"] = redact(message)
+        if places:
+            formatted["extensions"] = original.extensions | {"path": places}
+        return formatted
+    told = error.extensions or {}
+    formatted["message"] = redact(
+        tidy(error.message, suggests=suggests or told.get("code") == "GRAPHQL_VALIDATION_FAILED")
+    )
+    if "code" in told:
         return formatted
     if isinstance(original, GraphQLError) or original is None:
         # An error of graphql-core itself, for example on an invalid argument.

@@ -24,6 +24,7 @@ from .core import CoreExecution
 from .cost import Cost, CostRules
 from .document_cache import DocumentCache, drop_tokens
 from .documents import Documents
+from .error_text import path_of_variable
 from .operation import Operation, ValidDocument, valid_document
 from .plans import PlanCompiler
 from .request import Request
@@ -76,11 +77,15 @@ class Executor:
             text = self._documents.get(request.document_id, request.query, any_text=any_document)
         except GraphQLError as error:
             raise RequestError(error) from None
-        document = self._valid_document(text, caches=may_store or self._documents.are_trusted)
+        caches, suggests = may_store or self._documents.are_trusted, "__schema" not in hidden_fields
+        document = self._valid_document(text, caches=caches, suggests=suggests)
         if may_store and request.document_id is not None and request.query is not None:
             self._documents.store(request.document_id, text)
         if hidden_fields and not hidden_fields.isdisjoint(document.field_names):
-            raise _refused("GRAPHQL_VALIDATION_FAILED", "The schema is not open to this request.")
+            raise _refused(
+                "GRAPHQL_VALIDATION_FAILED",
+                "The schema is not open to this request: leave introspection and `_service` out, or send a key.",
+            )
         operations, name = document.operations, request.operation_name
         if name is None and len(operations) == 1:
             return next(iter(operations.values()))
@@ -93,26 +98,28 @@ class Executor:
             else "The document has no operation of the name in `operationName`.",
         )
 
-    async def execute(self, operation: Operation, request: Request, context: Any) -> Answer:
+    async def execute(self, operation: Operation, request: Request, context: Any, *, suggests: bool = False) -> Answer:
         """Run a query or mutation, which `operation` found for this request.
 
-        Raises RequestError for one that costs too much.
+        Errors of variables have suggestions from the schema if `suggests`. Raises RequestError for an operation that
+        costs too much.
         """
         cost = self._check(operation, request)
         if operation.plan is not None:
-            answer = _answer(await operation.plan.run(context, request.variables))
+            result = await operation.plan.run(context, request.variables)
         else:
-            answer = await self._execute_first(operation, request, context, cost)
+            result = await self._execute_first(operation, request, context, cost)
+        answer = _answer(result, suggests)
         return answer._replace(extensions={"cost": cost}) if request.wants_cost else answer
 
-    async def _execute_first(self, operation: Operation, request: Request, context: Any, cost: int) -> Answer:
+    async def _execute_first(self, operation: Operation, request: Request, context: Any, cost: int) -> ExecutionResult:
         # An operation that runs only once, as one without variables may, is not worth compiling, unless it is large.
         if (operation.has_run or cost >= LARGE_COST) and self._compiler is not None:
             operation.plan = self._compiler.compile(operation.document, operation.node)
-            return _answer(await operation.plan.run(context, request.variables))
+            return await operation.plan.run(context, request.variables)
         operation.has_run = True
         result: Any = execute(**self._for_core(operation, request, context))
-        return _answer(await result if isawaitable(result) else result)
+        return await result if isawaitable(result) else result  # type: ignore[no-any-return]
 
     async def stream(self, operation: Operation, request: Request, context: Any) -> AsyncGenerator[Answer, None]:
         """The answers of a subscription, which `operation` found for this request; an error is the last of them.
@@ -190,10 +197,9 @@ class Executor:
             "operation_name": operation.name,
             "executor_class": CoreExecution,
             "max_coercion_errors": MAX_ERRORS,
-            "hide_suggestions": True,
         }
 
-    def _valid_document(self, text: str, *, caches: bool) -> ValidDocument:
+    def _valid_document(self, text: str, *, caches: bool, suggests: bool) -> ValidDocument:
         """The document of a text, cached where it is or `caches`; raises RequestError."""
         if (found := self._cached.find(text)) is not None:
             return found
@@ -201,7 +207,7 @@ class Executor:
         valid = valid_document(self._schema, document, self._open_fields)
         # Without a key most of a document is refused: validating it first would be work that anybody can ask for.
         if caches or valid.needs_no_key:
-            self._validate(document)
+            self._validate(document, suggests)
         # A refused document is not cached: it would push out those that run.
         if caches:
             self._cached.add(text, valid, drop_tokens(document))
@@ -218,9 +224,9 @@ class Executor:
             raise RequestError(*errors[:MAX_ERRORS])
         return document
 
-    def _validate(self, document: DocumentNode) -> None:
-        """Raise RequestError for a document that is not valid."""
-        errors = validate(self._schema, document, max_errors=MAX_ERRORS, hide_suggestions=True)
+    def _validate(self, document: DocumentNode, suggests: bool) -> None:
+        """Raise RequestError for a document that is not valid; its errors have suggestions if `suggests`."""
+        errors = validate(self._schema, document, max_errors=MAX_ERRORS, hide_suggestions=not suggests)
         if errors:
             # Of several errors with one message, only the first is in the answer.
             first = {error.message: error for error in reversed(errors)}
@@ -228,10 +234,13 @@ class Executor:
             raise RequestError(*(_with_code(error, "GRAPHQL_VALIDATION_FAILED") for error in different[:MAX_ERRORS]))
 
 
-def _answer(result: ExecutionResult) -> Answer:
+def _answer(result: ExecutionResult, suggests: bool = False) -> Answer:
     # Errors without a path come before the first resolver: a variable could not be read.
     if result.data is None and result.errors and all(error.path is None for error in result.errors):
-        return refusal(*(_with_code(error, "BAD_USER_INPUT") for error in result.errors[:MAX_ERRORS]))
+        errors = result.errors[:MAX_ERRORS]
+        for error in errors:
+            error.extensions = {"code": "BAD_USER_INPUT", **path_of_variable(error.message)}
+        return refusal(*errors, suggests=suggests)
     return Answer(result.data, [format_error(error) for error in (result.errors or ())[:MAX_ERRORS]], True)
 
 

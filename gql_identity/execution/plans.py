@@ -118,7 +118,6 @@ class ExecutionPlan:
             raw_variable_values=inputs,
             operation_name=name.value if name else None,
             max_coercion_errors=self._compiler.max_errors,
-            hide_suggestions=True,
         )
 
     def _variable(self, node: Any) -> "_Variable":

@@ -99,7 +99,10 @@ def access_to(caller: Caller, domain_id: str, scope: str | None = READ) -> Acces
     if scope is not None:
         require_scope(caller, scope)
     if not may_name(caller, domain_id):
-        raise PermissionDenied("This key may not ask about another domain than its own.")
+        raise PermissionDenied(
+            "This key is for its own domain only. Give that as the `domain_id`, or send a key of role SYSTEM.",
+            at="domain_id",
+        )
     return Access(domain_id, caller.user_id if caller.role in OF_ONE_USER else None, _VISIBLE_ROLES[caller.role])
 
 
@@ -126,20 +129,22 @@ def check_create(caller: Caller, request: CreateAPIKeyRequest) -> None:
     """Raise PermissionDenied where the caller may not create this key."""
     access = access_to(caller, request.domain_id, WRITE)
     if access.user_id not in (None, request.user_id):
-        raise PermissionDenied("This key may make keys for its own user only.")
+        raise PermissionDenied(
+            "This key may make keys for its own user only. Give that as the `user_id`.", at="user_id"
+        )
     allowed = _MAY_CREATE[caller.role]
     if request.role not in allowed:
         names = " or ".join(role.name for role in APIKeyRole if role in allowed)
-        raise PermissionDenied(f"This key may make keys of role {names} only.")
+        raise PermissionDenied(f"This key may make keys of role {names} only.", at="role")
 
 
 def scopes_of_created(given: list[str] | None, caller: Caller) -> list[str] | None:
     """The scopes of a key that this caller creates: at most its own. Raises PermissionDenied."""
     if given is None:
         if caller.scopes is not None:
-            raise PermissionDenied("scopes: this key has scopes, and makes only keys with scopes. Give a list.")
+            raise PermissionDenied("this key has scopes, and makes only keys with scopes. Give a list.", at="scopes")
         return None
-    _check_gained(frozenset(given), caller)
+    _check_gained(frozenset(given), caller, "scopes")
     return given
 
 
@@ -150,10 +155,12 @@ def new_scopes(given: list[str] | None, old: list[str] | None, caller: Caller) -
     """
     if given is None:
         if old is not None and caller.scopes is not None:
-            raise PermissionDenied("scopes: this key has scopes, and may not take those of another away. Give a list.")
+            raise PermissionDenied(
+                "this key has scopes, and may not take those of another away. Give a list.", at="scopes"
+            )
         return None
     scopes = check_scopes("scopes", given)
-    _check_gained(frozenset(scopes) - (IMPLIED if old is None else frozenset(old)), caller)
+    _check_gained(frozenset(scopes) - (IMPLIED if old is None else frozenset(old)), caller, "scopes")
     return scopes
 
 
@@ -173,7 +180,7 @@ def check_newest(caller: Caller) -> None:
         raise PermissionDenied("This secret was replaced, and the newer one is in use. Send that one.")
 
 
-def _check_gained(gained: frozenset[str], caller: Caller) -> None:
+def _check_gained(gained: frozenset[str], caller: Caller, at: str = "") -> None:
     if caller.scopes is not None:
         beyond = gained - caller.scopes
     elif caller.role in OF_ONE_USER:
@@ -182,4 +189,4 @@ def _check_gained(gained: frozenset[str], caller: Caller) -> None:
     else:
         return
     if beyond:
-        raise PermissionDenied(f"scopes: this key may not give {', '.join(sorted(beyond))}, which it does not have.")
+        raise PermissionDenied(f"this key may not give {', '.join(sorted(beyond))}, which it does not have.", at=at)

@@ -300,4 +300,4 @@ def _check_free_text(field: str, text: str) -> None:
     check_text(field, text)
     if secret.contains_secret(text):
         # It would be stored, and shown to everyone who may see the key.
-        raise InvalidArgument(f"{field}: a secret stands in it. Leave it out; whoever has read it can use it.")
+        raise InvalidArgument("it contains the secret of a key. Leave it out: whoever reads it can use it.", at=field)

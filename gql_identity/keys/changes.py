@@ -78,7 +78,7 @@ class Changes:
         """
         subscriber = _Subscriber(request, caller)
         if self._stopped:
-            raise Unavailable("The service is stopping.")
+            raise Unavailable("The service is stopping. Subscribe again.")
         self._add(subscriber)
         try:
             while not isinstance(change := await subscriber.waiting.get(), _SubscriptionEnd):

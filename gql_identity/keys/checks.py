@@ -3,6 +3,7 @@
 import re
 
 from ..errors import InvalidArgument
+from ..queries.fields import listed
 
 MAX_CHARACTERS = 255  # of an id or a name
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # Unicode's categories Cc and Cs
@@ -12,7 +13,7 @@ def check_selected(fields: frozenset[str], wanted: frozenset[str] | None) -> Non
     """Raise InvalidArgument where a selected field is not among those that `only` names."""
     if wanted is not None and (left_out := sorted(fields - wanted)):
         raise InvalidArgument(
-            f"only: leaves out {', '.join(left_out)}, which is selected. Add it, or do not select it."
+            f"it leaves out {listed(left_out)}, which is selected. Add it, or do not select it.", at="only"
         )
 
 
@@ -24,8 +25,8 @@ def is_text(text: str) -> bool:
 def check_text(field: str, text: str) -> None:
     """Raise InvalidArgument, naming the field, for an id or a name that may not be stored."""
     if not 1 <= len(text) <= MAX_CHARACTERS:
-        raise InvalidArgument(f"{field}: give 1 to {MAX_CHARACTERS} characters, not {len(text)}.")
+        raise InvalidArgument(f"give 1 to {MAX_CHARACTERS} characters, not {len(text)}.", at=field)
     if text != text.strip():
-        raise InvalidArgument(f"{field}: white space at either end is not allowed.")
+        raise InvalidArgument("white space at either end is not allowed; remove it.", at=field)
     if _CONTROL.search(text):
-        raise InvalidArgument(f"{field}: control characters are not allowed.")
+        raise InvalidArgument("control characters are not allowed; remove them.", at=field)

@@ -20,7 +20,7 @@ def end_of_created(given: DateTime | None, caller: Caller, settings: Settings, a
     if given is not None:
         _check_policy(given, settings, at)
         if latest is not None and given > latest:
-            raise PermissionDenied(_LATER.format(end=instant_text(latest)))
+            raise PermissionDenied(_LATER.format(end=instant_text(latest)), at="expires_at")
         return given
     days = settings.default_lifetime_days or settings.max_lifetime_days
     ends = [end for end in (at + timedelta(days=days) if days else None, latest) if end is not None]
@@ -45,10 +45,10 @@ def check_new_end(
         if own:
             _check_renewal(new, document, caller, at)
         elif caller.expires_at is not None and (new is None or new > caller.expires_at):
-            raise PermissionDenied(_LATER.format(end=instant_text(caller.expires_at)))
+            raise PermissionDenied(_LATER.format(end=instant_text(caller.expires_at)), at="expires_at")
 
 
-_LATER = "expires_at: the latest end that this key may give is {end}."
+_LATER = "it is later than this key may give. Give {end} or earlier."
 
 
 def _check_renewal(new: datetime | None, document: dict[str, Any], caller: Caller, at: datetime) -> None:
@@ -56,20 +56,23 @@ def _check_renewal(new: datetime | None, document: dict[str, Any], caller: Calle
     lifetime = document.get("lifetime_seconds")
     if caller.scopes is None or ROTATE not in caller.scopes or lifetime is None:
         raise PermissionDenied(
-            "expires_at: a key of role USER or VERIFIER moves its own end further ahead only with the scope "
-            f"{ROTATE}, and if it was made with an end."
+            "a key of role USER or VERIFIER moves its own end further ahead only with the scope "
+            f"{ROTATE}, and if it was made with an end. Send a key of a higher role.",
+            at="expires_at",
         )
     if new is None or (new - at).total_seconds() > lifetime:
-        raise PermissionDenied(f"expires_at: this key may give itself an end at most {lifetime} seconds ahead.")
+        raise PermissionDenied(f"this key may give itself an end at most {lifetime} seconds ahead.", at="expires_at")
 
 
 def check_future(end: datetime, at: datetime) -> None:
     """Raise InvalidArgument for an end that is past."""
     if end <= at:
-        raise InvalidArgument("expires_at: this instant is past. Give a later one, or disable the key.")
+        raise InvalidArgument("this instant is past. Give a later one, or disable the key.", at="expires_at")
 
 
 def _check_policy(end: datetime | None, settings: Settings, at: datetime) -> None:
     days = settings.max_lifetime_days
     if days and (end is None or end > at + timedelta(days=days)):
-        raise InvalidArgument(f"expires_at: give an instant at most {days} days ahead: the limit `max_lifetime_days`.")
+        raise InvalidArgument(
+            f"give an instant at most {days} days ahead: the limit `max_lifetime_days`.", at="expires_at"
+        )

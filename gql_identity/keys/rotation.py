@@ -100,7 +100,7 @@ def check_overlap(seconds: int, *, own: bool) -> None:
     least = MIN_OWN_OVERLAP_SECONDS if own else 0
     if not least <= seconds <= MAX_OVERLAP_SECONDS:
         of_itself = " for a key that rotates itself" if own else ""
-        raise InvalidArgument(f"overlap_seconds: give {least} to {MAX_OVERLAP_SECONDS}{of_itself}, not {seconds}.")
+        raise InvalidArgument(f"give {least} to {MAX_OVERLAP_SECONDS}{of_itself}, not {seconds}.", at="overlap_seconds")
 
 
 def _digests(document: Document) -> list[bytes]:

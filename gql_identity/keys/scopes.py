@@ -21,16 +21,19 @@ _TOKEN = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]{1,128}")
 def check_scopes(field: str, scopes: Sequence[str]) -> list[str]:
     """The scopes, each once. Raises InvalidArgument that names the one to change."""
     if len(scopes) > MAX_SCOPES:
-        raise InvalidArgument(f"{field}: give at most {MAX_SCOPES} scopes, not {len(scopes)}.")
+        raise InvalidArgument(f"give at most {MAX_SCOPES} scopes, not {len(scopes)}.", at=field)
     for at, scope in enumerate(scopes):
         if not _TOKEN.fullmatch(scope):
             raise InvalidArgument(
-                f"{field}[{at}]: a scope has 1 to 128 printable ASCII characters, and no blank, quote or backslash."
+                "give 1 to 128 printable ASCII characters, without a blank, a quote or a backslash.",
+                at=f"{field}[{at}]",
             )
         if scope.startswith("identity:") and scope not in OURS:
-            raise InvalidArgument(f"{field}[{at}]: of identity: there are only {', '.join(sorted(OURS))}.")
+            raise InvalidArgument(
+                f"there is no such scope of this service; use one of {', '.join(sorted(OURS))}.", at=f"{field}[{at}]"
+            )
     if sum(map(len, scopes)) > MAX_CHARACTERS:
-        raise InvalidArgument(f"{field}: give at most {MAX_CHARACTERS} characters in all.")
+        raise InvalidArgument(f"give at most {MAX_CHARACTERS} characters in all.", at=field)
     return list(dict.fromkeys(scopes))
 
 

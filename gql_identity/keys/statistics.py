@@ -72,8 +72,10 @@ class KeyStatistics:
             rows = await self._database.aggregate(counted, share_of(caller))
             if sum(row["total"] for row in rows) > most:
                 raise InvalidArgument(
-                    f"query.aggregate: push and add_to_set gather at most {self._settings.max_gathered_values} values: "
-                    f"{most} rows of {values}, and there are more. Add a filter, or a limit before the group."
+                    f"push and add_to_set gather at most {self._settings.max_gathered_values} values: "
+                    f"{most} rows of {values}, and there are more: the limit `max_gathered_values`. "
+                    "Add a filter, or a limit before the group.",
+                    at="query.aggregate",
                 )
 
     def _union(self, pipelines: Iterable[list[Document]]) -> list[Document]:

@@ -27,10 +27,10 @@ class Verification:
         Raises InvalidArgument for more than a hundred at once.
         """
         if len(requests) > MAX_VERIFIED:
-            raise InvalidArgument(f"input: give at most {MAX_VERIFIED} secrets at once, not {len(requests)}.")
+            raise InvalidArgument(f"give at most {MAX_VERIFIED} secrets at once, not {len(requests)}.", at="input")
         require_scope(caller, VERIFY)
-        for request in requests:
-            _check_required(request.required_scopes)
+        for at, request in enumerate(requests):
+            _check_required(request.required_scopes, f"input[{at}].required_scopes")
         await self._credentials.check_caller(caller)
         keys = await self._credentials.find_many([request.api_key for request in requests])
         return [self._verification(request, key, caller) for request, key in zip(requests, keys, strict=True)]
@@ -56,10 +56,11 @@ class Verification:
         )
 
 
-def _check_required(required: list[list[str]] | None) -> None:
+def _check_required(required: list[list[str]] | None, at: str) -> None:
     if required is None:
         return
     if not 1 <= len(required) <= MAX_SCOPES:
-        raise InvalidArgument(f"required_scopes: give 1 to {MAX_SCOPES} lists, of which one must be met.")
-    if any(len(group) > MAX_SCOPES for group in required):
-        raise InvalidArgument(f"required_scopes: give at most {MAX_SCOPES} scopes in a list.")
+        raise InvalidArgument(f"give 1 to {MAX_SCOPES} lists, of which one must be met.", at=at)
+    for position, group in enumerate(required):
+        if len(group) > MAX_SCOPES:
+            raise InvalidArgument(f"give at most {MAX_SCOPES} scopes in a list.", at=f"{at}[{position}]")

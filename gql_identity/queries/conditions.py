@@ -31,7 +31,13 @@ def read_filter(
     every, some = query.filter or [], query.filter_or or []
     words = read_text(query.keyword or "", "query.keyword").split()
     number = len(every) + len(some) + len(words) + extra
-    check_count("query", number, settings.max_conditions, "conditions in one query, a keyword's words included")
+    check_count(
+        "query",
+        number,
+        settings.max_conditions,
+        "conditions in one query, a keyword's words included",
+        "max_conditions",
+    )
     work = Work()
     must = [_condition(part, f"query.filter[{at}]", settings, now, work) for at, part in enumerate(every)]
     may = [_condition(part, f"query.filter_or[{at}]", settings, now, work) for at, part in enumerate(some)]
@@ -49,9 +55,9 @@ def read_expression(part: APIKeyCondition, columns: Mapping[str, Column], path: 
     name, column = get_column(columns, key, key_path)
     operator, operator_path = read_aliased(part, "operator", path)
     if operator.value not in COMPARISONS:
-        raise invalid(operator_path, f"a condition of a group takes one of {', '.join(COMPARISONS)}")
+        raise invalid(operator_path, f"use an operator that a condition of a group takes: {', '.join(COMPARISONS)}")
     if not column.kind.is_single:
-        raise invalid(key_path, f"{quoted(name)} is {column.kind}, which cannot be compared")
+        raise invalid(key_path, f"{quoted(name)} is {column.kind}, which cannot be compared; use another column")
     value, at = read_aliased(part, "value", path)
     is_order = operator.value not in ("eq", "not")
     value = _single(column.kind, value, at, null=not is_order)
@@ -81,7 +87,7 @@ def _condition(part: APIKeyCondition, path: str, settings: Settings, now: dateti
     value, at = read_aliased(part, "value", path)
     if column in (MAKERS, SCOPES):
         if operator not in ("eq", "not", "in", "not_in"):
-            raise invalid(path, f"{name} are compared by eq, not, in and not_in")
+            raise invalid(path, f"`{name}` cannot be compared so; use eq, not, in or not_in")
         many = read_items(value, at, settings) if operator.endswith("in") else [(value, at)]
         texts = [read_text(item, item_at) for item, item_at in many]
         if column is MAKERS:
@@ -95,18 +101,18 @@ def _condition(part: APIKeyCondition, path: str, settings: Settings, now: dateti
         return {column.path: {"$in" if operator == "in" else "$nin": values}}
     if operator == "exists":
         if not isinstance(value, bool):
-            raise invalid(at, f"exists takes true or false, not {json_type(value)}")
+            raise invalid(at, f"give true or false, which exists takes, not {json_type(value)}")
         return {column.path: {"$ne" if value else "$eq": None}}  # a missing field equals null
     if operator == "match":
-        raise invalid(path, f"match is for arrays of objects, and {name} is {column.kind}; use another operator")
+        raise invalid(path, f"match is for arrays of objects, and `{name}` is {column.kind}; use another operator")
     family, _, comparison = operator.partition("_")
     if family in ("datetime", "timediff"):
         if column.kind is not INSTANT:
-            raise invalid(path, f"{operator} compares instants, and {name} is {column.kind}")
+            raise invalid(path, f"{operator} compares instants, and `{name}` is {column.kind}; use another operator")
         instant = _instant(value, at) if family == "datetime" else _from_now(value, at, now)
         return {column.path: {COMPARISONS[comparison]: instant}}
     if column.kind is INSTANT:
-        raise invalid(path, f"{operator} searches text, and {name} is an instant")
+        raise invalid(path, f"{operator} searches text, and `{name}` is an instant; use another operator")
     return text_condition(column.path, operator, value, at, settings, work)
 
 

@@ -41,10 +41,10 @@ def plan_connection(
     """Read the arguments of a connection. Raises InvalidArgument that names the one to change."""
     state, filter_, order_by, first, after, last, before = arguments
     if first is not None and last is not None:
-        raise invalid("first", "give first or last, not both")
+        raise invalid("first", "give `first` or `last`, not both")
     for name, number in (("first", first), ("last", last)):
         if number is not None and not 0 <= number <= settings.max_page_size:
-            raise invalid(name, f"must be from 0 to {settings.max_page_size}, not {number}")
+            raise invalid(name, f"give 0 to {settings.max_page_size}, not {number}: the limit `max_page_size`")
     # `before` alone selects the page that ends just before it.
     backward = last is not None or (first is None and after is None and before is not None)
     number = last if first is None else first
@@ -118,7 +118,7 @@ def _conditions(
 ) -> Iterator[Document]:
     """Read a filter into conditions that must all hold; `counted` is the number of filters read before it."""
     counted[0] += 1
-    check_count("filter", counted[0], settings.max_conditions, "filters within one")
+    check_count("filter", counted[0], settings.max_conditions, "filters within one", "max_conditions")
     if part.name_contains is not None:
         at = f"{path}.nameContains"
         yield text_condition(FIELDS["name"].path, "contain", part.name_contains, at, settings, work)

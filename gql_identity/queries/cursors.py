@@ -80,7 +80,7 @@ def read_cursor(cursor: str, path: str, order: Order, domains: set[str]) -> Plac
     """The position of a cursor. Raises InvalidArgument for a cursor of another order or domain."""
     wrong = invalid(path, "invalid cursor: give one that this connection returned for the same order")
     if len(domains) != 1:
-        raise invalid(path, "a cursor belongs to one domain, but several domains are requested")
+        raise invalid(path, "a cursor belongs to one domain, but several domains are requested; ask for one domain")
     if len(cursor) > MAX_CURSOR:
         raise wrong
     try:

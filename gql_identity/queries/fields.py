@@ -4,7 +4,7 @@ A client's text never becomes a field's path: every path comes from `FIELDS` or 
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from ..messages.keys import APIKeyInfo
@@ -65,6 +65,11 @@ READABLE = tuple(APIKeyInfo.__dataclass_fields__)
 SNAKE_CASE = {re.sub("_(.)", lambda part: part[1].upper(), name): name for name in (*FIELDS, *READABLE)}
 
 
+def listed(names: Iterable[str]) -> str:
+    """Names for an error; those of fields of the API stand between backticks."""
+    return ", ".join(f"`{name}`" if name in READABLE else name for name in names)
+
+
 def get_column(columns: Mapping[str, Column], name: str, path: str) -> tuple[str, Column]:
     """Find the column of a name; returns the name as in `columns`, and the column.
 
@@ -72,5 +77,5 @@ def get_column(columns: Mapping[str, Column], name: str, path: str) -> tuple[str
     """
     found = name if name in columns else SNAKE_CASE.get(name, name)
     if found not in columns:
-        raise invalid(path, f"{quoted(name)} is not a field here; use one of {', '.join(list(columns)[:40])}")
+        raise invalid(path, f"{quoted(name)} is not a field here; use one of {listed(list(columns)[:40])}")
     return found, columns[found]

@@ -13,8 +13,14 @@ def add_group(pipeline: Pipeline, group: APIKeyGroup, path: str) -> None:
     """Group the rows. Raises InvalidArgument that names the part to change."""
     keys, fields = group.keys or [], group.fields or []
     if not keys and not fields:
-        raise invalid(path, "give keys, fields or both")
-    check_count(path, len(keys) + len(fields), pipeline.settings.max_conditions, "keys and fields in one stage")
+        raise invalid(path, "give `keys`, `fields` or both")
+    check_count(
+        path,
+        len(keys) + len(fields),
+        pipeline.settings.max_conditions,
+        "keys and fields in one stage",
+        "max_conditions",
+    )
     row = NewRow()
     for position, key in enumerate(keys):
         _add_key(pipeline, row, key, f"{path}.keys[{position}]")
@@ -50,12 +56,14 @@ def _add_key(pipeline: Pipeline, row: NewRow, key: APIKeyGroupKey, path: str) ->
         return
     at = f"{path}.date_format"
     if column.kind is not INSTANT:
-        raise invalid(at, f"it is for instants, and {quoted(key_name)} is {column.kind}")
+        raise invalid(at, f"it is for instants, and {quoted(key_name)} is {column.kind}; leave it out")
     date_format = read_text(key.date_format, at)
     if date_format in _DATE_PARTS:
         value: Document = {_DATE_PARTS[date_format]: f"${column.path}"}
     else:
-        check_count(at, len(date_format), pipeline.settings.max_pattern_length, "characters in a format")
+        check_count(
+            at, len(date_format), pipeline.settings.max_pattern_length, "characters in a format", "max_pattern_length"
+        )
         if not _DATE_FORMAT.fullmatch(date_format):
             allowed = "year, month, day or text with %Y %m %d %H %M %S %j %U %u %V %G %L %%, without $"
             raise invalid(at, f"{quoted(date_format)} is not {allowed}")
@@ -84,9 +92,9 @@ def _add_field(pipeline: Pipeline, row: NewRow, field: APIKeyGroupField, path: s
     operator = read_aliased(field, "operator", path)[0].value
     name = row.new_name(field, path)
     if field.fields and operator != "push":
-        raise invalid(f"{path}.fields", "only push takes fields")
+        raise invalid(f"{path}.fields", "only push takes fields; leave them out")
     if field.conditions and operator not in ("count", "sum", "average"):
-        raise invalid(f"{path}.conditions", "only count, sum and average take conditions")
+        raise invalid(f"{path}.conditions", "only count, sum and average take conditions; leave them out")
     tests = [
         read_expression(condition, pipeline.columns, f"{path}.conditions[{position}]")
         for position, condition in enumerate(field.conditions or [])
@@ -114,7 +122,7 @@ def _add_field(pipeline: Pipeline, row: NewRow, field: APIKeyGroupField, path: s
 def _accumulated(pipeline: Pipeline, row: NewRow, field: APIKeyGroupField, operator: str, path: str) -> Computed:
     name, column = pipeline.get(field, path)
     if operator == "merge_objects" and column.kind.name != "object":
-        raise invalid(path, f"merge_objects merges objects, and {quoted(name)} is {column.kind}")
+        raise invalid(path, f"merge_objects merges objects, and {quoted(name)} is {column.kind}; use another column")
     if operator not in ("sum", "average"):
         row.check_copy(column, path)
     return Computed(column.value, column.kind)
@@ -123,8 +131,14 @@ def _accumulated(pipeline: Pipeline, row: NewRow, field: APIKeyGroupField, opera
 def _pushed_object(pipeline: Pipeline, row: NewRow, field: APIKeyGroupField, path: str) -> Computed:
     """The object that `push` collects from each row."""
     if read_aliased(field, "key", path, required=False)[0] is not None:
-        raise invalid(path, "push takes a key or fields, not both")
-    check_count(f"{path}.fields", len(field.fields or []), pipeline.settings.max_conditions, "fields in one object")
+        raise invalid(path, "give push a key or fields, not both")
+    check_count(
+        f"{path}.fields",
+        len(field.fields or []),
+        pipeline.settings.max_conditions,
+        "fields in one object",
+        "max_conditions",
+    )
     pushed = NewRow(outer=row)
     for position, part in enumerate(field.fields or []):
         at = f"{path}.fields[{position}]"

@@ -22,7 +22,7 @@ _NOT_STORED = re.compile("[\0\ud800-\udfff]")
 
 def invalid(path: str, message: str) -> InvalidArgument:
     """The error for the part of a query at this path."""
-    return InvalidArgument(f"{path}: {message}.")
+    return InvalidArgument(f"{message}.", at=path)
 
 
 def quoted(text: str) -> str:
@@ -31,10 +31,10 @@ def quoted(text: str) -> str:
     return json.dumps(shown + ("..." if len(text) > 40 else ""), ensure_ascii=False)
 
 
-def check_count(path: str, number: int, bound: int, what: str) -> None:
-    """Raise InvalidArgument if `number` is above the limit."""
+def check_count(path: str, number: int, bound: int, what: str, setting: str = "") -> None:
+    """Raise InvalidArgument if `number` is above the limit, which this setting gives."""
     if number > bound:
-        raise invalid(path, f"at most {bound} {what}; there are {number}")
+        raise invalid(path, f"give at most {bound} {what}, not {number}{setting and f': the limit `{setting}`'}")
 
 
 def read_aliased(part: Any, name: str, path: str, *, required: bool = True) -> tuple[Any, str]:
@@ -50,17 +50,17 @@ def read_aliased(part: Any, name: str, path: str, *, required: bool = True) -> t
         if value is UNSET or (value is None and not null_is_given):
             continue
         if found is not None:
-            raise invalid(path, f"give {name} or {name[0]}, not both")
+            raise invalid(path, f"give `{name}` or `{name[0]}`, not both")
         found = (value, f"{path}.{spelling}")
     if found is None and required:
-        raise invalid(path, f"{name} is missing")
+        raise invalid(path, f"`{name}` is missing; give it")
     return found or (None, f"{path}.{name}")
 
 
 def read_number(value: Any, path: str) -> int | float:
     """A number that the database can store. Raises InvalidArgument for anything else."""
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise invalid(path, f"a number is needed here, not {json_type(value)}")
+        raise invalid(path, f"give a number, not {json_type(value)}")
     if not (math.isfinite(value) if isinstance(value, float) else -(2**63) <= value < 2**63):
         raise invalid(path, "give a finite number; an integer must fit 64 bits")
     return value
@@ -69,7 +69,7 @@ def read_number(value: Any, path: str) -> int | float:
 def read_text(value: Any, path: str) -> str:
     """Text that the database can store. Raises InvalidArgument for anything else."""
     if not isinstance(value, str):
-        raise invalid(path, f"text is needed here, not {json_type(value)}")
+        raise invalid(path, f"give text, not {json_type(value)}")
     if _NOT_STORED.search(value):
         raise invalid(path, "text must not contain NUL or a lone surrogate; remove it")
     return value
@@ -78,8 +78,8 @@ def read_text(value: Any, path: str) -> str:
 def read_items(value: Any, path: str, settings: Settings) -> list[tuple[Any, str]]:
     """The items of a list, each with its own path. Raises InvalidArgument for any other value or too many items."""
     if not isinstance(value, list):
-        raise invalid(path, f"this operator takes a list, not {json_type(value)}")
-    check_count(path, len(value), settings.max_list_values, "values in one list")
+        raise invalid(path, f"give a list, which this operator takes, not {json_type(value)}")
+    check_count(path, len(value), settings.max_list_values, "values in one list", "max_list_values")
     return [(item, f"{path}[{position}]") for position, item in enumerate(value)]
 
 
@@ -87,9 +87,11 @@ def read_page(page: APIKeyPage | None, settings: Settings) -> tuple[int, int]:
     """How many rows to skip, and how many to return: 0 for all. Raises InvalidArgument for a number out of range."""
     start, limit = (page.start or 1, page.limit or 0) if page else (1, 0)
     if start > LARGEST_NUMBER:
-        raise invalid("query.page.start", f"must be at most {LARGEST_NUMBER}")
-    if not 0 <= limit <= settings.max_page_size:
-        raise invalid("query.page.limit", f"must be at most {settings.max_page_size}; 0 means all, up to that many")
+        raise invalid("query.page.start", f"{start} is too large; give at most {LARGEST_NUMBER}")
+    most = settings.max_page_size
+    if not 0 <= limit <= most:
+        size, bound = ("small", "") if limit < 0 else ("large", ": the limit `max_page_size`")
+        raise invalid("query.page.limit", f"{limit} is too {size}; give 0 to {most}, where 0 means {most}{bound}")
     return max(start, 1) - 1, limit
 
 

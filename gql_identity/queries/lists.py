@@ -7,7 +7,7 @@ from ..messages.query import APIKeyListQuery, APIKeySort
 from ..messages.requests import APIKeyQuery
 from ..settings import Settings
 from .conditions import conjunction, read_filter
-from .fields import FIELDS, READABLE, SNAKE_CASE, Document
+from .fields import FIELDS, READABLE, SNAKE_CASE, Document, listed
 from .inputs import invalid, quoted, read_page, read_text
 from .sorts import read_sort
 
@@ -60,7 +60,7 @@ def wanted_fields(only: list[str] | None, path: str) -> frozenset[str] | None:
     names = [SNAKE_CASE.get(name, name) for name in only]
     for position, name in enumerate(names):
         if name not in READABLE:
-            raise invalid(f"{path}[{position}]", f"{quoted(name)} is not a field; use one of {', '.join(READABLE)}")
+            raise invalid(f"{path}[{position}]", f"{quoted(name)} is not a field; use one of {listed(READABLE)}")
     return frozenset(names)
 
 

@@ -35,7 +35,10 @@ class Work:
         """Count a text to look for. Raises InvalidArgument where all texts of the query are too long."""
         self._characters += len(text)
         if self._characters > TEXT_CHARACTERS:
-            raise invalid(path, f"the texts to look for in a query have at most {TEXT_CHARACTERS} characters together")
+            raise invalid(
+                path,
+                f"the texts to look for in a query are too long; give at most {TEXT_CHARACTERS} characters together",
+            )
 
 
 def text_condition(path: str, operator: str, value: Any, at: str, settings: Settings, work: Work) -> Document:
@@ -90,7 +93,13 @@ def join_alternatives(patterns: list[str]) -> list[str]:
 
 def _bounded(value: Any, path: str, settings: Settings) -> str:
     text = read_text(value, path)
-    check_count(path, len(text), settings.max_pattern_length, "characters in a pattern or a text to look for")
+    check_count(
+        path,
+        len(text),
+        settings.max_pattern_length,
+        "characters in a pattern or a text to look for",
+        "max_pattern_length",
+    )
     return text
 
 

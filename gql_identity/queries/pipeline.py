@@ -36,7 +36,9 @@ class NewRow:
         held = sum(made.kind is not NUMBER for made in self.columns.values())
         if kind is not NUMBER and held >= MAX_TEXT_COLUMNS:
             # A text has up to 255 characters, and the database may hold all rows at once.
-            raise invalid("query.aggregate", f"a row has at most {MAX_TEXT_COLUMNS} columns that are not numbers")
+            raise invalid(
+                "query.aggregate", f"a row has at most {MAX_TEXT_COLUMNS} columns that are not numbers; leave some out"
+            )
         self.columns[name] = Computed(expression, kind)
 
     def check_copy(self, column: Column, path: str) -> None:
@@ -90,7 +92,7 @@ class Pipeline:
         """The value of a column of numbers. Raises InvalidArgument if no such column has this name."""
         name, column = get_column(self.columns, name, path)
         if column.kind is not NUMBER:
-            raise invalid(path, f"a number is needed, and {quoted(name)} is {column.kind}")
+            raise invalid(path, f"{quoted(name)} is {column.kind}; use a column of numbers")
         return column.value
 
     def replace_rows(self, row: NewRow) -> None:

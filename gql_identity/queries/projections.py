@@ -10,8 +10,8 @@ def add_projection(pipeline: Pipeline, project: APIKeyProject, path: str) -> Non
     """Keep or compute columns. Raises InvalidArgument that names the part to change."""
     fields = project.fields or []
     if not fields and not project.exclude_keys:
-        raise invalid(path, "give fields, exclude_keys or both")
-    check_count(path, len(fields), pipeline.settings.max_conditions, "fields in one stage")
+        raise invalid(path, "give `fields`, `exclude_keys` or both")
+    check_count(path, len(fields), pipeline.settings.max_conditions, "fields in one stage", "max_conditions")
     pipeline.sort_if_unsorted()
     row = NewRow()
     for position, field in enumerate(fields):
@@ -39,7 +39,7 @@ def _add_field(pipeline: Pipeline, row: NewRow, field: APIKeyProjectField, path:
     operator, _ = read_aliased(field, "operator", path, required=False)
     is_arithmetic = operator is not None and operator.value in _ARITHMETIC
     if not is_arithmetic and read_aliased(field, "value", path, required=False)[0] is not None:
-        raise invalid(path, f"only {', '.join(_ARITHMETIC)} take a value")
+        raise invalid(path, f"only {', '.join(_ARITHMETIC)} take a value; leave it out")
     if operator is None:
         row.copy(name, column, path)
     elif is_arithmetic:
@@ -61,7 +61,9 @@ def _conversion(row: NewRow, column: Column, operator: str, name: str, path: str
     kind, at = column.kind, f"${column.path}"
     needed = "object" if operator == "object_to_array" else "list"
     if kind.name != needed:
-        raise invalid(path, f"{operator} is for a column that is {Kind(needed)}, and {quoted(name)} is {kind}")
+        raise invalid(
+            path, f"{operator} is for a column that is {Kind(needed)}, and {quoted(name)} is {kind}; use another"
+        )
     if operator in ("size", "sum"):
         return Computed({f"${operator}": at}, NUMBER)
     row.check_copy(column, path)

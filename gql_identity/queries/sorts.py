@@ -12,7 +12,7 @@ MAX_SORT_KEYS = 32  # MongoDB's limit
 def read_sort(sort: APIKeySort, columns: Mapping[str, Column], path: str) -> dict[str, int]:
     """The paths and directions that a sort names. Raises InvalidArgument that names the part to change."""
     if (sort.key is None) == (not sort.keys):
-        raise invalid(path, "give either key, or keys with at least one")
+        raise invalid(path, "give either `key`, or `keys` with at least one")
     named = [(sort.key, sort.desc, f"{path}.key")] if sort.key is not None else []
     named += [(part.key, part.desc, f"{path}.keys[{position}].key") for position, part in enumerate(sort.keys or [])]
     check_count(path, len(named), MAX_SORT_KEYS, "keys to sort by")
@@ -20,8 +20,8 @@ def read_sort(sort: APIKeySort, columns: Mapping[str, Column], path: str) -> dic
     for key, desc, at in named:
         name, column = get_column(columns, key, at)
         if not column.kind.is_single:
-            raise invalid(at, f"{quoted(name)} is {column.kind}, which has no order")
+            raise invalid(at, f"{quoted(name)} is {column.kind}, which has no order; sort by another")
         if column.path in keys:
-            raise invalid(at, f"{quoted(name)} is sorted by twice")
+            raise invalid(at, f"{quoted(name)} is sorted by twice; name it once")
         keys[column.path] = -1 if desc else 1
     return keys

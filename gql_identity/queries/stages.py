@@ -56,7 +56,7 @@ def _add_sort(pipeline: Pipeline, sort: APIKeySort, path: str) -> None:
 def _add_unwind(pipeline: Pipeline, unwind: APIKeyUnwind, path: str) -> None:
     name, column = get_column(pipeline.columns, unwind.path, f"{path}.path")
     if column.kind.name != "list":
-        raise invalid(f"{path}.path", f"a list is needed, and {quoted(name)} is {column.kind}")
+        raise invalid(f"{path}.path", f"{quoted(name)} is {column.kind}; use a list")
     for other, held in pipeline.columns.items():
         # A list that is repeated for each element of another grows to the product of their sizes.
         if other != name and not held.kind.is_single:
@@ -79,14 +79,14 @@ def _add_count(pipeline: Pipeline, count: APIKeyCount, path: str) -> None:
 
 def _add_limit(pipeline: Pipeline, number: int, path: str) -> None:
     if not 1 <= number <= LARGEST_NUMBER:
-        raise invalid(path, f"must be from 1 to {LARGEST_NUMBER}")
+        raise invalid(path, f"give 1 to {LARGEST_NUMBER}, not {number}")
     pipeline.sort_if_unsorted()
     pipeline.stages.append({"$limit": number})
 
 
 def _add_skip(pipeline: Pipeline, number: int, path: str) -> None:
     if not 0 <= number <= LARGEST_NUMBER:
-        raise invalid(path, f"must be from 0 to {LARGEST_NUMBER}")
+        raise invalid(path, f"give 0 to {LARGEST_NUMBER}, not {number}")
     pipeline.sort_if_unsorted()
     pipeline.stages.append({"$skip": number})
 

@@ -29,8 +29,10 @@ def stat_plan(request: APIKeyStatQuery, settings: Settings, now: datetime) -> St
     query = request.query
     stages = query.aggregate or []
     if (query.distinct is None) == (not stages):
-        raise invalid("query", "give either distinct, a field's name, or aggregate, a list of at least one stage")
-    check_count("query.aggregate", len(stages), settings.max_stages, "stages in one statistic")
+        raise invalid(
+            "query", "give either `distinct`, the name of a field, or `aggregate`, a list of at least one stage"
+        )
+    check_count("query.aggregate", len(stages), settings.max_stages, "stages in one statistic", "max_stages")
     fields = [field for stage in stages if stage.group for field in stage.group.fields or []]
     conditions = read_filter(query, settings, now, extra=sum(len(field.conditions or []) for field in fields))
     names: dict[str, str] | None = None

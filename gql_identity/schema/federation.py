@@ -46,7 +46,9 @@ class FederatedSchema(Schema):
         """
         caller, most = info.context.caller, info.context.api_keys.max_page_size
         if len(representations) > most:
-            raise InvalidArgument(f"representations: give at most {most}, not {len(representations)}.")
+            raise InvalidArgument(
+                f"give at most {most}, not {len(representations)}: the limit `max_page_size`.", at="representations"
+            )
         found: list[Any] = [None] * len(representations)
         keys: dict[int, tuple[str, str]] = {}
         for index, representation in enumerate(representations):
@@ -79,7 +81,7 @@ def _read_reference(index: int, representation: Any) -> tuple[type, dict[str, st
     """The type and the key, by Python's names, of a representation; raises InvalidArgument where it names none."""
     name = representation.get("__typename") if isinstance(representation, dict) else None
     if not isinstance(name, str) or name not in _ENTITIES:
-        raise InvalidArgument(f"representations[{index}].__typename: give APIKeyInfo, User or Domain.")
+        raise InvalidArgument("give APIKeyInfo, User or Domain.", at=f"representations[{index}].__typename")
     type_, fields = _ENTITIES[name]
     values: dict[str, str] = {}
     for field, python_name in fields.items():
@@ -95,7 +97,7 @@ def _read_id(path: str, value: Any) -> str:
     try:
         text: str = GraphQLID.coerce_input_value(value)
     except GraphQLError:
-        raise InvalidArgument(f"{path}: give a string.") from None
+        raise InvalidArgument("give a string.", at=path) from None
     check_text(path, text)
     return text
 

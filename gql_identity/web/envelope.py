@@ -141,11 +141,13 @@ class Envelope:
                 async with asyncio.timeout(max(0, deadline - time.monotonic())):
                     message = await receive()
             except TimeoutError:
-                raise BadRequest("The body arrived too slowly.", 408, {"Connection": "close"}) from None
+                raise BadRequest(
+                    "The body arrived too slowly: send the request again.", 408, {"Connection": "close"}
+                ) from None
             complete = not message.get("more_body", False)
             read += len(message.get("body", b""))
             if read > limit:
-                raise BadRequest(f"The body is larger than {limit} bytes.", 413, {"Connection": "close"})
+                raise BadRequest(f"The body is larger than {limit} bytes: send less.", 413, {"Connection": "close"})
             return message
 
         return receive_bounded

@@ -118,7 +118,7 @@ class GraphQLEndpoint:
             try:
                 operation = self._operations.find(request, caller, scope)
                 if operation.is_subscription:
-                    raise BadRequest("Send a subscription by itself.")
+                    raise BadRequest("A batch runs no subscriptions: send each by itself.")
                 answers.append(await self._operations.answer(operation, request, caller))
             except RequestError as error:
                 answers.append(refused(error))

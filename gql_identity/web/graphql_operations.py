@@ -15,7 +15,7 @@ from ..keys.access import Caller
 from ..keys.api_keys import ApiKeys
 from ..keys.changes import Changes
 from ..schema.context import Context
-from ..schema.visibility import hidden_fields, may_be_gateway
+from ..schema.visibility import hidden_fields, may_be_gateway, may_read_schema
 from ..settings import Settings
 from ..storage.database import DEADLINE
 from .deadline import in_time
@@ -52,7 +52,8 @@ class GraphQLOperations:
         context = Context(self._api_keys, self._changes, caller)
         if caller is None:
             return await self._executor.execute_without_key(operation, request, context)
-        return await self._executor.execute(operation, request, context)
+        suggests = may_read_schema(self._introspection_for, authenticated=True)
+        return await self._executor.execute(operation, request, context, suggests=suggests)
 
     async def answers(
         self, operation: Operation, request: Request, caller: Caller | None

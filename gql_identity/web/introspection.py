@@ -58,9 +58,9 @@ def _secret(form: dict[str, list[str]]) -> str:
         case [secret]:
             return secret
         case None:
-            raise BadRequest("`token` is missing.")
+            raise BadRequest("`token` is missing: give the secret to check.")
         case _:
-            raise BadRequest("`token` is given more than once.")
+            raise BadRequest("Give `token` once.")
 
 
 def _claims(key: APIKeyInfo) -> dict[str, str | int]:

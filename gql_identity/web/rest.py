@@ -102,6 +102,8 @@ def _refusal(scope: Scope, error: ServiceError) -> Response:
     extensions = {to_snake_case(name): value for name, value in error.extensions.items()}
     # A message may repeat a name from the request, where a client may have put a secret by mistake.
     message = redact(error.message)
+    if "path" in extensions:
+        extensions["path"] = [redact(part) if isinstance(part, str) else part for part in extensions["path"]]
     response = _json({"error": {"code": error.code, "message": message, **extensions}}, error.status)
     response.headers.update(error.headers)
     return response

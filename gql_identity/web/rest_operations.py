@@ -19,13 +19,14 @@ from ..messages.requests import (
     RotateAPIKeyRequest,
     UpdateAPIKeyRequest,
 )
+from ..queries.fields import listed
 from ..queries.lists import MINIMAL, wanted_fields
 from .bodies import parse_json
 from .json_messages import INFO_FIELDS, answer_model, message_of, reader
 
 _TOLD = {
-    "missing": "it is missing",
-    "extra_forbidden": "there is no such field",
+    "missing": "it is missing; give it",
+    "extra_forbidden": "there is no such field; leave it out",
     "model_type": "give an object",
     "string_type": "give a string",
     "int_type": "give an integer",
@@ -99,7 +100,7 @@ async def _end_overlap(api_keys: ApiKeys, request: APIKeyRequest, caller: Caller
 def _wanted(only: list[str] | None, path: str) -> tuple[str, ...]:
     names = wanted_fields(only, path)
     if names is not None and (others := sorted(names.difference(INFO_FIELDS))):
-        raise InvalidArgument(f"{path}: {', '.join(others)} exists only in GraphQL; use {', '.join(INFO_FIELDS)}.")
+        raise InvalidArgument(f"{listed(others)} exists only in GraphQL; use one of {listed(INFO_FIELDS)}.", at=path)
     return tuple(name for name in INFO_FIELDS if names is None or name in names)
 
 
@@ -155,7 +156,7 @@ def read_message(operation: Operation, body: bytes, max_values: int) -> Any:
     except ValidationError as error:
         mistake = error.errors(include_url=False, include_input=False)[0]
     told = _TOLD.get(mistake["type"], mistake["msg"]).format(**mistake.get("ctx", {}))
-    raise InvalidArgument(f"{_path(mistake['loc'])}: {told}.")
+    raise InvalidArgument(f"{told}.", at=_path(mistake["loc"]))
 
 
 def _path(places: tuple[int | str, ...]) -> str:

@@ -23,7 +23,7 @@ async def test_an_id_or_name_that_cannot_be_is_refused(api: Api, field: str) -> 
     before = keys_stored(api)
     for value in BAD_IDS:
         answer = await api.run(CREATE, {"input": {"domainId": "d1", "userId": "u1", field: value}}, system)
-        assert answer["errors"][0]["extensions"] == {"code": "INVALID_ARGUMENT"}, repr(value)
+        assert answer["errors"][0]["extensions"] == {"code": "INVALID_ARGUMENT", "path": ["input", field]}, repr(value)
         assert len(answer["errors"][0]["message"]) < 300
     assert keys_stored(api) == before
 

@@ -204,5 +204,5 @@ def test_a_pattern_of_the_most_work_is_one_of_the_database(stored: Collection[An
 
 
 def test_a_value_that_is_absent_is_refused(stored: Collection[Any]) -> None:
-    with pytest.raises(InvalidArgument, match=r"query.filter\[0\]: value is missing"):
+    with pytest.raises(InvalidArgument, match=r"query.filter\[0\]: `value` is missing"):
         listed(stored, APIKeyListQuery(filter=[APIKeyCondition(key="name", operator=APIKeyOperator.EQ, value=UNSET)]))

@@ -293,7 +293,7 @@ async def test_a_secret_is_not_stored_as_a_name(api: Api, field: str) -> None:
     query = "mutation($i: CreateAPIKeyRequest!) { createApiKey(input: $i) { id } }"
     for text in (make_secret(), f"ci {make_secret()}", f"gqlid_{make_secret()}"):
         answer = await api.run(query, {"i": {"domainId": "d1", "userId": "u1", field: text}}, system)
-        assert answer["errors"][0]["extensions"] == {"code": "INVALID_ARGUMENT"}
+        assert answer["errors"][0]["extensions"] == {"code": "INVALID_ARGUMENT", "path": ["input", field]}
         assert text not in str(answer)
     # What only looks like one may be.
     await api.data(query, {"i": {"domainId": "d1", "userId": "u1", field: "gqlid_" + "x" * 49}}, system)

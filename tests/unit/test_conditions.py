@@ -136,7 +136,7 @@ def test_a_time_is_told_from_now(expression: str, expected: str) -> None:
         ("api_key", "eq", "a", ".key: "),
         ("_id", "eq", "a", ".key: "),
         ("__proto__", "eq", "a", ".key: "),
-        ("user_id.$", "eq", "a", '.key: "user_id.$" is not a field here; use one of api_key_id, state, '),
+        ("user_id.$", "eq", "a", '.key: "user_id.$" is not a field here; use one of `api_key_id`, `state`, '),
         ("", "eq", "a", ".key: "),
         ("user_id", "eq", 1, ".value: give text, not a number"),
         ("user_id", "eq", True, ".value: "),
@@ -145,25 +145,30 @@ def test_a_time_is_told_from_now(expression: str, expected: str) -> None:
         ("user_id", "gt", None, ".value: give text, not null"),
         ("user_id", "eq", "a\0b", ".value: "),
         ("user_id", "eq", "a\ud800", ".value: "),
-        ("user_id", "exists", "true", ".value: exists takes true or false, not text"),
+        ("user_id", "exists", "true", ".value: give true or false, which exists takes, not text"),
         ("user_id", "exists", None, ".value: "),
         ("state", "eq", "enabled", '.value: "enabled" is not one of ENABLED, DISABLED'),
         ("role", "in", ["USER", "ROOT"], '.value[1]: "ROOT" is not one of USER, '),
-        ("user_id", "in", "a", ".value: this operator takes a list, not text"),
+        ("user_id", "in", "a", ".value: give a list, which this operator takes, not text"),
         ("user_id", "not_in", None, ".value: "),
         ("user_id", "in", [["a"]], ".value[0]: "),
-        ("user_id", "in", ["a"] * 1001, ".value: at most 1000 values in one list; there are 1001"),
-        ("name", "contain", ["a"], ".value: text is needed here, not a list"),
+        (
+            "user_id",
+            "in",
+            ["a"] * 1001,
+            ".value: give at most 1000 values in one list, not 1001: the limit `max_list_values`",
+        ),
+        ("name", "contain", ["a"], ".value: give text, not a list"),
         ("name", "contain", None, ".value: "),
-        ("name", "contain", "a" * 257, ".value: at most 256 characters"),
-        ("name", "contain", "😀" * 256, ".value: at most 1000 bytes"),
+        ("name", "contain", "a" * 257, ".value: give at most 256 characters"),
+        ("name", "contain", "😀" * 256, ".value: give at most 1000 bytes"),
         ("name", "contain_in", "a", ".value: "),
         ("name", "contain_in", ["a", 1], ".value[1]: "),
-        ("created_at", "contain", "2026", ": contain searches text, and created_at is an instant"),
+        ("created_at", "contain", "2026", ": contain searches text, and `created_at` is an instant"),
         ("created_at", "regex", "2026", ": regex searches text"),
-        ("name", "match", {"a": 1}, ": match is for arrays of objects, and name is text"),
+        ("name", "match", {"a": 1}, ": match is for arrays of objects, and `name` is text"),
         ("name", "regex", "(", '.value: "(" is not a pattern: '),
-        ("name", "regex", "a" * 1_000_000, ".value: at most 256 characters"),
+        ("name", "regex", "a" * 1_000_000, ".value: give at most 256 characters"),
         ("name", "regex", "a{99999999999}", ".value: "),
         ("name", "regex", "a\0", ".value: "),
         ("name", "regex", "[[:alpha:]]", ".value: "),
@@ -173,7 +178,7 @@ def test_a_time_is_told_from_now(expression: str, expected: str) -> None:
         ("name", "regex", "(?>a)", ".value: "),
         ("name", "regex", r"a\Z", ".value: "),
         ("name", "regex", r"[\W]", ".value: "),
-        ("name", "regex", r"\w" * 128, ".value: at most 1000 bytes in a pattern"),
+        ("name", "regex", r"\w" * 128, ".value: give at most 1000 bytes in a pattern"),
         ("name", "regex", "(?x)a # b", ".value: "),
         ("name", "regex_in", ["a", "*"], ".value[1]: "),
         ("created_at", "eq", "2026-W48-3", '.value: "2026-W48-3" is not ISO 8601'),
@@ -188,7 +193,7 @@ def test_a_time_is_told_from_now(expression: str, expected: str) -> None:
         ("created_at", "eq", "0001-01-01T00:00:00+01:00", ".value: "),
         ("created_at", "eq", "12026-01-01", ".value: "),
         ("created_at", "datetime_lt", None, ".value: "),
-        ("name", "datetime_lt", "2026-11-23", ": datetime_lt compares instants, and name is text"),
+        ("name", "datetime_lt", "2026-11-23", ": datetime_lt compares instants, and `name` is text"),
         ("name", "timediff_lt", "now", ": timediff_lt compares instants"),
         ("created_at", "timediff_lt", "now-7y", ".value: "),
         ("created_at", "timediff_lt", "now/h", ".value: "),
@@ -234,9 +239,9 @@ def test_conditions_are_counted_together() -> None:
     one = condition("name", "eq", "n")
     assert list_query(filter=[one] * 50, filter_or=[one] * 40, keyword="a " * 10)
     message = refused(list_query, filter=[one] * 50, filter_or=[one] * 41, keyword="a " * 10)
-    assert message.startswith("query: at most 100 conditions in one query")
+    assert message.startswith("query: give at most 100 conditions in one query")
     counted = APIKeyGroup(fields=[field("count", "n", conditions=[one] * 51)])
-    assert refused(stat_query, counted, filter=[one] * 50).startswith("query: at most 100 conditions")
+    assert refused(stat_query, counted, filter=[one] * 50).startswith("query: give at most 100 conditions")
 
 
 @given(conditions=st.lists(ANY_CONDITION, max_size=3), some=st.lists(ANY_CONDITION, max_size=3), keyword=st.text())

@@ -15,12 +15,12 @@ from tests.unit.reading_queries import condition, list_query, refused, stat_quer
 @pytest.mark.parametrize(
     ("parts", "expected"),
     [
-        ({"key": "name", "k": "name", "value": 1, "operator": APIKeyOperator.EQ}, ": give key or k, not both"),
-        ({"key": "name", "value": None, "v": None, "operator": APIKeyOperator.EQ}, ": give value or v, not both"),
-        ({"key": "name", "v": "a", "o": APIKeyOperator.EQ, "operator": APIKeyOperator.EQ}, ": give operator or o"),
-        ({"value": "a", "operator": APIKeyOperator.EQ}, ": key is missing"),
-        ({"key": "name", "operator": APIKeyOperator.EQ}, ": value is missing"),
-        ({"key": "name", "value": "a"}, ": operator is missing"),
+        ({"key": "name", "k": "name", "value": 1, "operator": APIKeyOperator.EQ}, ": give `key` or `k`, not both"),
+        ({"key": "name", "value": None, "v": None, "operator": APIKeyOperator.EQ}, ": give `value` or `v`, not both"),
+        ({"key": "name", "v": "a", "o": APIKeyOperator.EQ, "operator": APIKeyOperator.EQ}, ": give `operator` or `o`"),
+        ({"value": "a", "operator": APIKeyOperator.EQ}, ": `key` is missing"),
+        ({"key": "name", "operator": APIKeyOperator.EQ}, ": `value` is missing"),
+        ({"key": "name", "value": "a"}, ": `operator` is missing"),
         ({"k": "nope", "v": "a", "o": APIKeyOperator.EQ}, ".k: "),
         ({"k": "name", "v": 1, "o": APIKeyOperator.EQ}, ".v: "),
     ],
@@ -55,7 +55,7 @@ def test_a_page_counts_from_one(page: APIKeyPage, skip: int, limit: int) -> None
 @pytest.mark.parametrize(
     ("page", "expected"),
     [
-        (APIKeyPage(limit=1001), "query.page.limit: must be at most 1000"),
+        (APIKeyPage(limit=1001), "query.page.limit: 1001 is too large; give 0 to 1000"),
         (APIKeyPage(limit=-1), "query.page.limit: "),
         (APIKeyPage(start=2**31), "query.page.start: "),
     ],

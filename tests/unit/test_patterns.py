@@ -86,7 +86,9 @@ def test_the_texts_of_a_query_are_bounded_together() -> None:
     words = [f"{number:0200}" for number in range(100)]
     assert list_query(filter=[condition("name", "contain_in", words)]).filter
     message = refused(list_query, filter=[condition("name", "contain_in", words), condition("name", "contain", "a")])
-    assert message.startswith("query.filter[1].value: the texts to look for in a query have at most 20000")
+    assert message.startswith(
+        "query.filter[1].value: the texts to look for in a query are too long; give at most 20000"
+    )
 
 
 def test_patterns_that_take_python_long_to_compile_are_read_in_20_ms() -> None:

@@ -38,7 +38,7 @@ def test_ids_break_ties_in_the_last_direction(sort: APIKeySort, expected: list[t
         (APIKeySort(key="state", keys=[APIKeySortKey(key="state")]), "query.sort: "),
         (APIKeySort(), "query.sort: "),
         (APIKeySort(keys=[]), "query.sort: "),
-        (APIKeySort(keys=[APIKeySortKey(key="state")] * 33), "query.sort: at most 32"),
+        (APIKeySort(keys=[APIKeySortKey(key="state")] * 33), "query.sort: give at most 32"),
     ],
 )
 def test_a_wrong_sort_is_refused(sort: APIKeySort, expected: str) -> None:

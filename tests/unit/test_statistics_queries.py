@@ -14,10 +14,10 @@ from tests.unit.reading_queries import COUNT, refused, stat_query
 
 
 def test_a_statistic_is_distinct_values_or_stages() -> None:
-    assert refused(stat_query).startswith("query: give either distinct")
-    assert refused(stat_query, COUNT, distinct="name").startswith("query: give either distinct")
+    assert refused(stat_query).startswith("query: give either `distinct`")
+    assert refused(stat_query, COUNT, distinct="name").startswith("query: give either `distinct`")
     assert refused(stat_query, distinct="digest").startswith("query.distinct: ")
-    assert refused(stat_query, *[APIKeyStage(skip=0)] * 21).startswith("query.aggregate: at most 20 stages")
+    assert refused(stat_query, *[APIKeyStage(skip=0)] * 21).startswith("query.aggregate: give at most 20 stages")
 
 
 def test_an_answer_is_plain_json() -> None:
