@@ -16,7 +16,6 @@ NOT_YET = {
     "wrong-keys": "13.24",
     "creates": "13.19",
     "no-key": "21.6",
-    "nested": "13.13",
     "resolvers": "21.7",
     "compiled-patterns": "13.14",
     "statistics": "13.17",
