@@ -40,6 +40,7 @@ from .access import (
 )
 from .checks import check_selected, check_text
 from .credentials import Credentials
+from .disabling import Disabling, disable_rule
 from .expiry import check_future, check_new_end, end_of_created
 from .lists import KeyLists
 from .rates import Rates
@@ -53,7 +54,7 @@ from .writes import Writes, not_found
 
 
 class ApiKeys:
-    """The keys of a database; `lists` and `statistics` read many of them."""
+    """The keys of a database; `lists` and `statistics` read many of them, `disabling` disables many."""
 
     def __init__(self, database: Database, settings: Settings) -> None:
         self._settings = settings
@@ -67,6 +68,7 @@ class ApiKeys:
         self._inserts = BatchedInserts(database)
         self._writes = Writes(database, self.credentials)
         self._system_keys = SystemKeys(database, self._writes)
+        self.disabling = Disabling(database, settings, self.credentials, self._writes, self._system_keys)
 
     async def create(self, request: CreateAPIKeyRequest, caller: Caller | None) -> APIKeyInfo:
         """Create a key; its secret is returned here once and never again.
@@ -192,13 +194,9 @@ class ApiKeys:
         Raises NotFound for a key that is missing or that the caller may not see, PermissionDenied for the last valid
         SYSTEM key.
         """
-
-        def rule(document: Document, _: datetime) -> Document:
-            rank = max(document.get("disabled_rank", 0), caller.role.rank)
-            return {"state": APIKeyState.DISABLED.name, "disabled_rank": rank}
-
+        rule, scope = disable_rule(caller), _scope_to_end(request, caller)
         async with self._system_keys.ending(request, caller):
-            return read_key(await self._writes.change(request, caller, rule, _scope_to_end(request, caller)))
+            return read_key(await self._writes.change(request, caller, rule, scope))
 
     async def delete(self, request: APIKeyRequest, caller: Caller) -> DeletedAPIKey:
         """Remove a key for good.

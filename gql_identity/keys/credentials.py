@@ -166,11 +166,12 @@ class Credentials:
                 return
         raise Unavailable("The database is too slow to tell whether this key is still valid. Try again.")
 
-    def invalidate(self, key_id: str) -> None:
-        """Evict a key that was just changed or deleted; reads that are under way now are not cached either."""
+    def invalidate(self, *key_ids: str) -> None:
+        """Evict keys that were just changed or deleted; reads that are under way now are not cached either."""
         now = time.monotonic()
         if len(self._changed_at) >= CACHE_KEYS:
             self._changed_at = {id_: at for id_, at in self._changed_at.items() if now - at < LONGEST_READ_SECONDS}
-        self._changed_at[key_id] = now
-        self._valid_at = {one: at for one, at in self._valid_at.items() if one[0] != key_id}
-        self._cache = {digest: entry for digest, entry in self._cache.items() if entry[1].api_key_id != key_id}
+        changed = frozenset(key_ids)
+        self._changed_at.update(dict.fromkeys(changed, now))
+        self._valid_at = {one: at for one, at in self._valid_at.items() if one[0] not in changed}
+        self._cache = {digest: entry for digest, entry in self._cache.items() if entry[1].api_key_id not in changed}

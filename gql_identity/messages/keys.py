@@ -194,6 +194,16 @@ class DeletedAPIKey:
     domain_id: ID = strawberry.field(description="The domain that the key belonged to.")
 
 
+@strawberry.type(name="DisabledAPIKeys", description="How many keys were disabled, and whether there are more.")
+class DisabledAPIKeys:
+    """The response to `disableApiKeys`, which Cloudforet does not have."""
+
+    count: int = strawberry.field(
+        description="How many keys changed: they are disabled now, or a lower role can no longer enable them."
+    )
+    more: bool = strawberry.field(description="Whether more keys match: send the same request again.")
+
+
 @strawberry.enum(description="What became of a key.")
 class APIKeyChangeType(Enum):
     """The changes that subscribers receive; the use of a key is not one."""

@@ -6,6 +6,7 @@ from typing import Protocol
 import strawberry
 from strawberry import ID, UNSET
 
+from .connections import APIKeyFilter
 from .keys import APIKeyChangeType
 from .query import APIKeyListQuery, APIKeyStatisticsQuery
 from .values import APIKeyRole, APIKeyState, DateTime
@@ -102,6 +103,19 @@ class RotateAPIKeyRequest:
     )
     expires_at: DateTime | None = strawberry.field(
         default=UNSET, description="Another end for the key, as in `updateApiKey`; without it the end stays."
+    )
+
+
+@strawberry.input(
+    name="DisableAPIKeysRequest", description="Which keys to disable; give `userId` or `filter`, or both."
+)
+class DisableAPIKeysRequest:
+    """The request of `disableApiKeys`, which Cloudforet does not have."""
+
+    domain_id: ID = strawberry.field(description="The domain whose keys are disabled.")
+    user_id: ID | None = strawberry.field(default=None, description="Only keys of this user.")
+    filter: APIKeyFilter | None = strawberry.field(
+        default=None, description='Only keys that match. All that a stolen key made: `{madeBy: "api-key-..."}`.'
     )
 
 

@@ -56,7 +56,7 @@ def plan_connection(
         if cursor is not None
     }
     entered = "before" if backward else "after"
-    conditions = [*_conditions(filter_, "filter", settings, [0], Work(), now)] if filter_ else []
+    conditions = filter_conditions(filter_, settings, now)
     if state is not None:
         conditions.append({"state": state.name})
     return ConnectionPlan(
@@ -68,6 +68,11 @@ def plan_connection(
         backward=backward,
         outside=order.beyond(bounds[entered], before=not backward, inclusive=True) if entered in bounds else None,
     )
+
+
+def filter_conditions(filter_: APIKeyFilter | None, settings: Settings, now: datetime) -> list[Document]:
+    """Read a filter into conditions that must all hold. Raises InvalidArgument that names the part to change."""
+    return [*_conditions(filter_, "filter", settings, [0], Work(), now)] if filter_ else []
 
 
 def make_connection(

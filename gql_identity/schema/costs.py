@@ -26,6 +26,7 @@ WEIGHTS = {
     "Query.apiKey": 10,
     "Query.node": 10,
     "Query._entities": 10,
+    "Mutation.disableApiKeys": 500,  # a read and up to five writes of 200 keys
     "User.apiKeys": 30,
     "Domain.apiKeys": 30,
     # The database runs a pipeline for each domain, which takes it up to 8 ms.

@@ -18,6 +18,7 @@ from ..messages.keys import (
     APIKeyVerification,
     APIKeyViewer,
     DeletedAPIKey,
+    DisabledAPIKeys,
     Node,
 )
 from ..messages.requests import (
@@ -26,6 +27,7 @@ from ..messages.requests import (
     APIKeyRequest,
     APIKeyStatQuery,
     CreateAPIKeyRequest,
+    DisableAPIKeysRequest,
     GetAPIKeyRequest,
     RotateAPIKeyRequest,
     UpdateAPIKeyRequest,
@@ -143,6 +145,14 @@ class Mutation:
     async def disable_api_key(self, info: Info, input: APIKeyRequest) -> APIKeyInfo | None:
         """Cloudforet's `disable`."""
         return await info.context.api_keys.disable(input, info.context.caller)
+
+    @strawberry.mutation(
+        description="Disable all keys that match, at most a thousand, but not your own: those of somebody who leaves, "
+        "or those that a stolen key made."
+    )
+    async def disable_api_keys(self, info: Info, input: DisableAPIKeysRequest) -> DisabledAPIKeys | None:
+        """Disable many keys."""
+        return await info.context.api_keys.disabling.disable_matching(input, info.context.caller)
 
     @strawberry.mutation(
         description="Whether a secret is good; a valid one counts as used. A mutation, so that no secret is in a URL."

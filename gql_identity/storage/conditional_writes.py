@@ -4,6 +4,8 @@ The condition stands in a pipeline update of `(domain_id, _id)`: in the filter, 
 engine scan the domain (20 ms among 20,000 keys instead of 2).
 """
 
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from .database import Database, Document
@@ -20,6 +22,26 @@ async def set_if_unchanged(database: Database, read: Document, guarded: tuple[st
     where = {"domain_id": read["domain_id"], "_id": read["_id"]}
     written = await database.run(lambda: database.api_keys.update_one(where, update))
     return bool(written.modified_count)
+
+
+async def disable_keys(database: Database, domain_id: str, key_ids: Sequence[str], rank: int, at: datetime) -> int:
+    """Disable these keys of a domain at a rank, and return how many changed.
+
+    A key that is disabled at this rank or a higher one stays as it is, and one that is gone stays gone. Raises what
+    `Database.run` does; some of the keys may be disabled then.
+    """
+    own_rank = {"$ifNull": ["$disabled_rank", 0]}
+    due = {"$or": [{"$ne": ["$state", "DISABLED"]}, {"$lt": [own_rank, rank]}]}
+    changes: Document = {
+        "state": "DISABLED",
+        "disabled_rank": {"$max": [own_rank, rank]},
+        "audit_number": {"$add": [{"$ifNull": ["$audit_number", 0]}, 1]},
+        "updated_at": at,
+    }
+    update = [{"$set": {field: {"$cond": [due, value, f"${field}"]} for field, value in changes.items()}}]
+    where = {"domain_id": domain_id, "_id": {"$in": list(key_ids)}}
+    written = await database.run(lambda: database.api_keys.update_many(where, update))
+    return written.modified_count
 
 
 def _equal(field: str, value: Any) -> Document:

@@ -46,6 +46,7 @@ from gql_identity.messages.keys import (
     APIKeyVerification,
     APIKeyVerificationCode,
     DeletedAPIKey,
+    DisabledAPIKeys,
     Domain,
     User,
 )
@@ -207,7 +208,7 @@ class Awkward:
     def __init__(self, seed: int) -> None:
         self._seed = seed
         self.calls: list[str] = []
-        self.lists = self.statistics = self.verification = self
+        self.lists = self.statistics = self.verification = self.disabling = self
 
     async def find(self, *call: Any) -> Any:
         return await self._answer("find", call, KEYS)
@@ -236,6 +237,11 @@ class Awkward:
     async def delete(self, *call: Any) -> Any:
         deleted = DeletedAPIKey(id=ID("id"), api_key_id=ID("k"), domain_id=ID("d1"))
         return await self._answer("delete", call, [lambda: deleted, lambda: None, lambda: replace(deleted, id=None)])  # type: ignore[arg-type]
+
+    async def disable_matching(self, *call: Any) -> Any:
+        number = self._number("count", call)
+        disabled = DisabledAPIKeys(count=COUNTS[number % len(COUNTS)], more=number % 2 == 0)
+        return await self._answer("disable_matching", call, [lambda: disabled, lambda: None])
 
     async def stats(self, *call: Any) -> Any:
         return await self._answer("stats", call, JSONS)
@@ -399,7 +405,8 @@ DOCUMENTS = [
         edges {{ cursor }} }} }} }} }} }}""",
     'mutation { createApiKey(input: {domainId: "d1", userId: "u1", role: SYSTEM}) { apiKey id role } }',
     f"""mutation {{ a: disableApiKey({ONE}) {{ {NESTED} }} b: enableApiKey({ONE}) {{ state }} __typename
-        c: deleteApiKey({ONE}) {{ id apiKeyId }} d: enableApiKey({ONE}) {{ id hint }} }}""",
+        c: deleteApiKey({ONE}) {{ id apiKeyId }} d: enableApiKey({ONE}) {{ id hint }}
+        e: disableApiKeys(input: {{domainId: "d1", userId: "u"}}) {{ count more }} }}""",
     """mutation { verifyApiKeys(input: [{apiKey: "a"}, {apiKey: "b"}, {apiKey: "c"}, {apiKey: "d"}]) { valid code
         apiKeyInfo { id state user { userId } } } verifyApiKey(input: {apiKey: "e"}) { code } }""",
     'mutation { verifyApiKeys(input: {apiKey: "one for a list"}) { valid } }',

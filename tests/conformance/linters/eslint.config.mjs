@@ -29,6 +29,7 @@ export default [
               "APIKeyChange", // an event
               "APIKeySecretInfo", // a part of a key
               "APIKeyViewer", // the caller: it has the id of its key
+              "DisabledAPIKeys", // an answer: how many, and whether there are more
               "APIKeyVerification", // an answer, which caches shall not keep
             ],
           },

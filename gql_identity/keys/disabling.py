@@ -1,0 +1,108 @@
+"""Disabling all keys that match: those of somebody who leaves, or those that a stolen key made."""
+
+from contextlib import suppress
+from datetime import datetime
+
+from strawberry import ID
+
+from ..errors import InvalidArgument, NotFound
+from ..messages.keys import DisabledAPIKeys
+from ..messages.requests import APIKeyRequest, DisableAPIKeysRequest
+from ..messages.values import APIKeyRole, APIKeyState
+from ..queries.connections import filter_conditions
+from ..settings import Settings
+from ..storage.conditional_writes import disable_keys
+from ..storage.database import Database, Document
+from .access import Caller, access_to, check_newest, may_see
+from .checks import check_text
+from .credentials import Credentials
+from .matching import match_stages, share_of
+from .records import now
+from .scopes import WRITE
+from .system_keys import SystemKeys
+from .writes import Rule, Writes
+
+MAX_DISABLED = 1_000  # keys of one request
+MAX_BATCH_KEYS = 200  # of one write, so that the caller's own key is checked in between
+
+
+class Disabling:
+    """Disables many keys that the caller may see."""
+
+    def __init__(
+        self,
+        database: Database,
+        settings: Settings,
+        credentials: Credentials,
+        writes: Writes,
+        system_keys: SystemKeys,
+    ) -> None:
+        self._database = database
+        self._settings = settings
+        self._credentials = credentials
+        self._writes = writes
+        self._system_keys = system_keys
+
+    async def disable_matching(self, request: DisableAPIKeysRequest, caller: Caller) -> DisabledAPIKeys:
+        """Disable the keys that match, at most MAX_DISABLED, and tell whether there are more.
+
+        The caller's own key stays, so that it can ask again. Not atomic: after an error some keys may be disabled;
+        the same request continues. Raises InvalidArgument, also for a request without any condition, InsufficientScope,
+        and PermissionDenied for a domain that is not the caller's.
+        """
+        check_text("domain_id", request.domain_id)
+        if request.user_id is not None:
+            check_text("user_id", request.user_id)
+        conditions = filter_conditions(request.filter, self._settings, now())
+        if request.user_id is None and not conditions:
+            raise InvalidArgument(
+                "give a condition, or `userId`. For all keys of the domain give "
+                '`{createdAfter: "1970-01-01T00:00:00Z"}`.',
+                at="filter",
+            )
+        check_newest(caller)
+        access_to(caller, request.domain_id, WRITE)
+        if not may_see(caller, request.domain_id, request.user_id):
+            return DisabledAPIKeys(count=0, more=False)
+        # A key that was disabled at a lower rank could be enabled by that rank: it is raised, as `disable` does.
+        by_lower_rank = {"disabled_rank": {"$not": {"$gte": caller.role.rank}}}
+        due: Document = {"$or": [{"state": APIKeyState.ENABLED.name}, by_lower_rank]}
+        conditions += [due, {"_id": {"$ne": caller.key_id}}]
+        read = [
+            *match_stages(request.domain_id, request.user_id, {"$and": conditions}, caller),
+            {"$limit": MAX_DISABLED + 1},
+            {"$project": {"_id": 1, "domain_id": 1, "role": 1}},
+        ]
+        documents = await self._database.aggregate(read, share_of(caller))
+        count = await self._disable(request.domain_id, documents[:MAX_DISABLED], caller)
+        return DisabledAPIKeys(count=count, more=len(documents) > MAX_DISABLED)
+
+    async def _disable(self, domain_id: str, documents: list[Document], caller: Caller) -> int:
+        # The last valid SYSTEM key stays: these are ended one by one.
+        system = [document["_id"] for document in documents if document["role"] == APIKeyRole.SYSTEM.name]
+        others = [document["_id"] for document in documents if document["role"] != APIKeyRole.SYSTEM.name]
+        count = 0
+        for start in range(0, len(others), MAX_BATCH_KEYS):
+            batch = others[start : start + MAX_BATCH_KEYS]
+            await self._credentials.check_caller(caller)
+            try:
+                count += await disable_keys(self._database, domain_id, batch, caller.role.rank, now())
+            finally:
+                self._credentials.invalidate(*batch)  # also where the outcome is unknown
+        for key_id in system:
+            key = APIKeyRequest(api_key_id=ID(key_id), domain_id=ID(domain_id))
+            with suppress(NotFound):  # deleted meanwhile
+                async with self._system_keys.ending(key, caller):
+                    await self._writes.change(key, caller, disable_rule(caller))
+                count += 1
+        return count
+
+
+def disable_rule(caller: Caller) -> Rule:
+    """The change that disables a key, at the caller's rank or the higher one that it has."""
+
+    def rule(document: Document, _: datetime) -> Document:
+        rank = max(document.get("disabled_rank", 0), caller.role.rank)
+        return {"state": APIKeyState.DISABLED.name, "disabled_rank": rank}
+
+    return rule
