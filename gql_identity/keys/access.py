@@ -100,7 +100,7 @@ def access_to(caller: Caller, domain_id: str, scope: str | None = READ) -> Acces
         require_scope(caller, scope)
     if not may_name(caller, domain_id):
         raise PermissionDenied(
-            "This key is for its own domain only. Give that as the `domain_id`, or send a key of role SYSTEM.",
+            "This key may not ask about another domain than its own. Give its own, or send a key of role SYSTEM.",
             at="domain_id",
         )
     return Access(domain_id, caller.user_id if caller.role in OF_ONE_USER else None, _VISIBLE_ROLES[caller.role])
