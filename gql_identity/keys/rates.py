@@ -35,7 +35,7 @@ class Rates:
         Raises ResourceExhausted where its address sent too many. A valid one is never counted or refused.
         """
         await self._count(
-            self._failures, "credential", _network(address), "Too many wrong keys came from this address."
+            self._failures, "credential", network_of(address), "Too many wrong keys came from this address."
         )
 
     async def request(self, caller: Caller) -> None:
@@ -133,7 +133,7 @@ def _owner(caller: Caller) -> str:
     return f"{caller.domain_id}\n{caller.user_id}"
 
 
-def _network(address: str) -> str:
+def network_of(address: str) -> str:
     """The address itself, or for IPv6 its /64: whoever has one of its addresses has them all."""
     parsed = _parsed(address)
     if parsed is None:

@@ -57,7 +57,12 @@ class Authenticator:
 
     async def _count_failure(self, scope: Scope) -> None:
         # Addresses are limited only after a failure: a valid key works whatever else its address sends.
-        peer = scope["client"][0] if scope.get("client") else ""
-        # A proxy may add its own header below the client's.
-        forwarded_for = ",".join(Headers(scope=scope).getlist("x-forwarded-for"))
-        await self._rates.failed_credential(client_address(peer, forwarded_for, self._settings))
+        await self._rates.failed_credential(address_of(scope, self._settings))
+
+
+def address_of(scope: Scope, settings: Settings) -> str:
+    """The address that a request or a WebSocket comes from, as `client_address` finds it."""
+    peer = scope["client"][0] if scope.get("client") else ""
+    # A proxy may add its own header below the client's.
+    forwarded_for = ",".join(Headers(scope=scope).getlist("x-forwarded-for"))
+    return client_address(peer, forwarded_for, settings)

@@ -16,9 +16,10 @@ from ..execution.answer import Answer, RequestError
 from ..execution.operation import Operation
 from ..execution.request import Request, read_request
 from ..keys.access import Caller
+from ..keys.rates import network_of
 from ..logs import RequestLog
 from ..settings import Settings
-from .authentication import Authenticator
+from .authentication import Authenticator, address_of
 from .bodies import parse_json
 from .deadline import in_time
 from .graphql_operations import GraphQLOperations, error_codes, refused
@@ -182,8 +183,10 @@ class Connection:
         await self._send({"type": "connection_ack"})
 
     def _count(self, caller: Caller | None) -> None:
-        address = self._websocket.client.host if self._websocket.client else ""
-        name = f"address {address}" if caller is None else f"user {caller.domain_id} {caller.user_id}"
+        if caller is None:
+            name = f"address {network_of(address_of(self._websocket.scope, self._settings))}"
+        else:
+            name = f"user {caller.domain_id} {caller.user_id}"
         client = self._clients.setdefault(name, self._client)
         if client.connections >= MAX_CONNECTIONS:
             raise _Closed(1013, f"More than {MAX_CONNECTIONS} connections at once")

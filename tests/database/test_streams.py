@@ -6,6 +6,8 @@ import signal
 import socket
 import sys
 import time
+from contextlib import AsyncExitStack
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -22,7 +24,7 @@ from gql_identity.web import websocket as graphql_ws
 from gql_identity.web.graphql_operations import GraphQLOperations
 from gql_identity.web.handshake import may_connect
 
-from ..conftest import Api, listening
+from ..conftest import Api, listening, running
 from ..processes import Service, serving
 from .test_subscriptions import CHANGED, connected, subscribe, told
 
@@ -168,6 +170,33 @@ async def test_a_client_has_a_bound_of_connections(api: Api, monkeypatch: pytest
                     pass
         async with connected(address, system):
             pass
+
+
+async def test_without_a_key_a_client_is_its_own_address_behind_a_trusted_proxy_and_its_network(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(graphql_ws, "MAX_CONNECTIONS", 1)
+
+    async def opens(url: str, *forwarded_for: str) -> bool:
+        """Whether the last of several clients may stay connected beside the others."""
+        async with AsyncExitStack() as all_of_them:
+            for address in forwarded_for:
+                headers = {"X-Forwarded-For": address}
+                connection = connect(url, subprotocols=[Subprotocol(graphql_ws.PROTOCOL)], additional_headers=headers)
+                websocket = await all_of_them.enter_async_context(connection)
+                await websocket.send(json.dumps({"type": "connection_init"}))
+                try:
+                    await websocket.recv()  # connection_ack
+                except ConnectionClosed:
+                    return False
+        return True
+
+    proxies = (ip_network("127.0.0.0/8"),)
+    async with running(settings.model_copy(update={"trusted_proxies": proxies})) as api, listening(api.app) as address:
+        url = f"ws://{address}/graphql"
+        assert await opens(url, "192.0.2.1", "192.0.2.2", "2001:db8::1", "2001:db8:0:1::1")
+        assert not await opens(url, "192.0.2.1", "192.0.2.1")
+        assert not await opens(url, "2001:db8::1", "2001:db8::2")
 
 
 async def test_few_answers_of_a_client_wait_at_one_time_on_all_its_connections(
