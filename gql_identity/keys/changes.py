@@ -23,7 +23,10 @@ MAX_SUBSCRIPTIONS = 500  # of one user of a domain at one time, in one worker
 MAX_UNREAD = 100  # a subscriber with so many unread changes is disconnected
 CHECK_SECONDS = 0.4  # how often the subscribers' own keys are read again, all in one read
 CHECK_VALID_SECONDS = 0.9  # how long a check holds, counted from before its read; then no change is sent until the next
-UNCHECKED_SECONDS = 3.0  # without a check for so long, all subscriptions end
+# Without a check for so long, and after so many that failed one after the other, all subscriptions end. A process that
+# stood still for a while has failed once.
+UNCHECKED_SECONDS = 3.0
+UNCHECKED_TIMES = 3
 STOP_SECONDS = 1.0  # for the driver to close the stream when the service stops
 
 log = structlog.get_logger()
@@ -176,6 +179,7 @@ class Changes:
 
         While the database is slow to tell, changes wait; it has UNCHECKED_SECONDS.
         """
+        failed = 0
         while True:
             await asyncio.sleep(CHECK_SECONDS)
             asked = time.monotonic()
@@ -186,9 +190,11 @@ class Changes:
             except Exception as error:  # a check that ends would leave revoked subscribers
                 if not isinstance(error, ServiceError | TimeoutError):
                     log.error("unexpected error", exc_info=error)
-                if time.monotonic() - self._checked >= UNCHECKED_SECONDS:
+                failed += 1
+                if failed >= UNCHECKED_TIMES and time.monotonic() - self._checked >= UNCHECKED_SECONDS:
                     self._end_all(Unavailable("The database cannot be reached now. Subscribe again."))
                 continue
+            failed = 0
             for subscriber in list(self._subscribers):
                 caller = subscriber.caller
                 if (caller.domain_id, caller.key_id) not in keys:
