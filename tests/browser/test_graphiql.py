@@ -3,7 +3,6 @@
 import asyncio
 import json
 import re
-import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -18,34 +17,15 @@ from gql_identity.storage.sign_in_codes import SignInCodes
 from tests.conftest import missing_tool
 from tests.processes import ROOT, Service
 
-ARGUMENTS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
-]
+from .chromium import new_page
+
 EDITOR = ".graphiql-query-editor"
 
 
 @asynccontextmanager
 async def browser_page(url: str, *arguments: str) -> AsyncIterator[Any]:
     """A page of a fresh browser, in which nothing may go wrong: no error on its console, no request elsewhere."""
-    chromium = shutil.which("chromium")
-    try:
-        from playwright.async_api import async_playwright
-    except ImportError:
-        missing_tool("playwright")
-    if chromium is None:
-        missing_tool("chromium")
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=chromium, args=[*ARGUMENTS, *arguments])
-        page = await (await browser.new_context()).new_page()
-        page.set_default_timeout(20_000)
+    async with new_page(*arguments) as page:
         errors: list[str] = []
         page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
         page.on("pageerror", lambda error: errors.append(str(error)))
@@ -54,7 +34,6 @@ async def browser_page(url: str, *arguments: str) -> AsyncIterator[Any]:
         page.on("request", lambda request: requests.append(request))
         setattr(page, "requests", requests)  # noqa: B010
         yield page
-        await browser.close()
     assert errors == []
     allowed = (url, "data:", f"blob:{url}")
     assert [request.url for request in requests if not request.url.startswith(allowed)] == []

@@ -1,8 +1,6 @@
 """A page of another origin in Chromium: the React example, whose Apollo Client sends headers of its own."""
 
 import json
-import shutil
-import subprocess
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -15,12 +13,11 @@ from typing import Any
 import pytest
 
 from gql_identity.origins import check_origin
-from tests.conftest import missing_tool
-from tests.processes import Service, serving, surroundings, wait_until
+from tests.processes import Service, serving, wait_until
 
 from ..unit.test_origins import NEVER_SENT, SENT
-from .test_graphiql import ARGUMENTS
-from .test_react_example import CREATE, EXAMPLE, create, row, sign_in
+from .chromium import new_page
+from .test_react_example import CREATE, build, create, row, sign_in
 
 SECONDS = 20.0
 
@@ -56,40 +53,17 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 @pytest.fixture(scope="module")
 def service(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """The service, which names the page's origin and no other; the page is built for it."""
-    if shutil.which("node") is None:
-        missing_tool("node")
-    if not (EXAMPLE / "node_modules").exists():
-        missing_tool("the example's packages (npm ci in examples/react)")
     with serving(tmp_path_factory.mktemp("service") / "data", GQL_IDENTITY_CORS_ORIGINS=site.named) as service:
-        vite = ["node", str(EXAMPLE / "node_modules" / "vite" / "bin" / "vite.js")]
-        subprocess.run(
-            [*vite, "build", "--outDir", str(site.folder), "--emptyOutDir"],
-            cwd=EXAMPLE,
-            env=surroundings(VITE_IDENTITY_ENDPOINT=f"{service.url}/graphql"),
-            check=True,
-            capture_output=True,
-            timeout=120,
-        )
+        build(site.folder, VITE_IDENTITY_ENDPOINT=f"{service.url}/graphql")
         yield service
 
 
 @asynccontextmanager
 async def opened(address: str) -> AsyncIterator[Any]:
     """The page at an address, in Chromium."""
-    chromium = shutil.which("chromium")
-    try:
-        from playwright.async_api import async_playwright
-    except ImportError:
-        missing_tool("playwright")
-    if chromium is None:
-        missing_tool("chromium")
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
-        page = await browser.new_page()
-        page.set_default_timeout(SECONDS * 1000)
+    async with new_page() as page:
         await page.goto(address)
         yield page
-        await browser.close()
 
 
 async def test_a_page_of_a_named_origin_lists_creates_and_follows_keys(site: Site, service: Service) -> None:

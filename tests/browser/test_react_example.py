@@ -13,27 +13,34 @@ import pytest
 from tests.conftest import missing_tool
 from tests.processes import ROOT, surroundings, wait_until
 
-from .test_graphiql import ARGUMENTS
+from .chromium import new_page
 
 EXAMPLE = ROOT / "examples" / "react"
 CREATE = """mutation($userId: ID!, $name: String) {
   createApiKey(input: {domainId: "default", userId: $userId, name: $name}) { apiKeyId } }"""
 
 
-@pytest.fixture(scope="module")
-def address(served: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Where `vite preview` shows the page as it is built."""
+VITE = ["node", str(EXAMPLE / "node_modules" / "vite" / "bin" / "vite.js")]
+
+
+def build(folder: Path, **variables: str) -> None:
+    """Build the page into a folder, with these variables of the environment."""
     if shutil.which("node") is None:
         missing_tool("node")
     if not (EXAMPLE / "node_modules").exists():
         missing_tool("the example's packages (npm ci in examples/react)")
-    vite = ["node", str(EXAMPLE / "node_modules" / "vite" / "bin" / "vite.js")]
-    built = str(tmp_path_factory.mktemp("react"))
-    environment = surroundings(IDENTITY_URL=served.url, NO_COLOR="1")
-    options: dict[str, Any] = {"cwd": EXAMPLE, "env": environment, "text": True}
-    subprocess.run([*vite, "build", "--outDir", built], check=True, capture_output=True, timeout=120, **options)
-    log = Path(built) / "preview.log"
-    command = [*vite, "preview", "--outDir", built, "--host", "127.0.0.1", "--port", "0"]
+    command = [*VITE, "build", "--outDir", str(folder), "--emptyOutDir"]
+    subprocess.run(command, cwd=EXAMPLE, env=surroundings(**variables), check=True, capture_output=True, timeout=120)
+
+
+@pytest.fixture(scope="module")
+def address(served: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Where `vite preview` shows the page as it is built."""
+    built = tmp_path_factory.mktemp("react")
+    build(built)
+    options: dict[str, Any] = {"cwd": EXAMPLE, "env": surroundings(IDENTITY_URL=served.url, NO_COLOR="1"), "text": True}
+    log = built / "preview.log"
+    command = [*VITE, "preview", "--outDir", str(built), "--host", "127.0.0.1", "--port", "0"]
     with log.open("w") as out, subprocess.Popen(command, stdout=out, stderr=out, **options) as preview:
         try:
             wait_until(lambda: preview.poll() is not None or "http://" in log.read_text(), 60)
@@ -46,24 +53,13 @@ def address(served: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[s
 
 @pytest.fixture
 async def page(address: str) -> AsyncIterator[Any]:
-    chromium = shutil.which("chromium")
-    try:
-        from playwright.async_api import async_playwright
-    except ImportError:
-        missing_tool("playwright")
-    if chromium is None:
-        missing_tool("chromium")
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
-        page = await (await browser.new_context(viewport={"width": 1100, "height": 800})).new_page()
-        page.set_default_timeout(20_000)
+    async with new_page(viewport={"width": 1100, "height": 800}) as page:
         errors: list[str] = []
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
         setattr(page, "errors", errors)  # noqa: B010
         await page.goto(address)
         yield page
-        await browser.close()
     assert errors == []
 
 

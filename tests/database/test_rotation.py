@@ -1,16 +1,16 @@
 """Rotation: two secrets at most, each accepted until its end and not after it, whoever rotates at the same time."""
 
 import asyncio
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 from pydantic import SecretStr
 
 from gql_identity.keys import rotation, validity
-from gql_identity.messages.values import instant_text
 from tests.conftest import PEPPER, Api, Person, listening, mongo_client, running
 
+from .test_expiry import Clock, ahead
 from .test_scopes import create
 from .test_subscriptions import change, connected, subscribe, told
 from .test_verification import introspect, verify
@@ -21,10 +21,6 @@ END = "mutation($i: APIKeyRequest!) { endApiKeyOverlap(input: $i) { secrets { hi
 SECRETS = 'query($k: ID!) { apiKey(input: {domainId: "d1", apiKeyId: $k}) { hint secrets { hint lastAccessedAt } } }'
 UPDATE = "mutation($i: UpdateAPIKeyRequest!) { updateApiKey(input: $i) { expiresAt } }"
 DISABLE = "mutation($i: APIKeyRequest!) { disableApiKey(input: $i) { state } }"
-
-
-def ahead(**time: float) -> str:
-    return instant_text(datetime.now(UTC) + timedelta(**time))
 
 
 async def rotate(api: Api, by: Person | str, target: Person, **input: Any) -> Any:
@@ -43,16 +39,6 @@ def code(answer: Any) -> str | None:
 
 async def opens(api: Api, *secrets: str) -> list[bool]:
     return [(await api.send("{ __typename }", by=secret)).status_code == 200 for secret in secrets]
-
-
-class Clock(datetime):
-    """The clock that validity is decided by, set by a test."""
-
-    at: datetime
-
-    @classmethod
-    def now(cls, tz: Any = None) -> Any:
-        return cls.at
 
 
 async def test_both_secrets_open_until_the_older_ones_end_on_every_door(
