@@ -159,7 +159,7 @@ def new_scopes(given: list[str] | None, old: list[str] | None, caller: Caller) -
                 "this key has scopes, and may not take those of another away. Give a list.", at="scopes"
             )
         return None
-    scopes = check_scopes("scopes", given)
+    scopes = check_scopes(given)
     _check_gained(frozenset(scopes) - (IMPLIED if old is None else frozenset(old)), caller, "scopes")
     return scopes
 

@@ -81,7 +81,7 @@ class ApiKeys:
         end = request.expires_at
         if end is not None:
             check_future(end, made_at)
-        scopes = None if request.scopes is None else check_scopes("scopes", request.scopes)
+        scopes = None if request.scopes is None else check_scopes(request.scopes)
         if caller is not None:
             check_newest(caller)
             check_create(caller, request)

@@ -18,22 +18,22 @@ MAX_CHARACTERS = 4_096  # of all scopes of a key together
 _TOKEN = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]{1,128}")
 
 
-def check_scopes(field: str, scopes: Sequence[str]) -> list[str]:
+def check_scopes(scopes: Sequence[str]) -> list[str]:
     """The scopes, each once. Raises InvalidArgument that names the one to change."""
     if len(scopes) > MAX_SCOPES:
-        raise InvalidArgument(f"give at most {MAX_SCOPES} scopes, not {len(scopes)}.", at=field)
+        raise InvalidArgument(f"give at most {MAX_SCOPES} scopes, not {len(scopes)}.", at="scopes")
     for at, scope in enumerate(scopes):
         if not _TOKEN.fullmatch(scope):
             raise InvalidArgument(
                 "give 1 to 128 printable ASCII characters, without a blank, a quote or a backslash.",
-                at=f"{field}[{at}]",
+                at=f"scopes[{at}]",
             )
         if scope.startswith("identity:") and scope not in OURS:
             raise InvalidArgument(
-                f"there is no such scope of this service; use one of {', '.join(sorted(OURS))}.", at=f"{field}[{at}]"
+                f"there is no such scope of this service; use one of {', '.join(sorted(OURS))}.", at=f"scopes[{at}]"
             )
     if sum(map(len, scopes)) > MAX_CHARACTERS:
-        raise InvalidArgument(f"give at most {MAX_CHARACTERS} characters in all.", at=field)
+        raise InvalidArgument(f"give at most {MAX_CHARACTERS} characters in all.", at="scopes")
     return list(dict.fromkeys(scopes))
 
 

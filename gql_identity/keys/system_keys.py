@@ -7,11 +7,11 @@ from datetime import timedelta
 
 from ..errors import PermissionDenied
 from ..messages.requests import APIKeyReference
-from ..messages.values import APIKeyRole, APIKeyState
+from ..messages.values import APIKeyRole
 from ..storage.database import Database, Document
 from .access import Caller
 from .records import now
-from .validity import VALIDITY_FIELDS, is_valid_document
+from .validity import VALIDITY_FIELDS, is_valid_document, valid_filter
 from .writes import Writes
 
 _MARKS = {"_id": "ending-system-keys"}  # a document of the collection `meta`
@@ -63,9 +63,8 @@ class SystemKeys:
             return True
         another: Document = {
             "role": APIKeyRole.SYSTEM.name,
-            "state": APIKeyState.ENABLED.name,
             "_id": {"$nin": sorted(ending)},
-            "$or": [{"expires_at": None}, {"expires_at": {"$gt": at}}],
+            **valid_filter(at),
         }
         # Reads all keys where no other is left: only for a SYSTEM key that ends itself.
         found = await self._database.run(lambda: self._database.api_keys.find_one(another, {"_id": 1, "domain_id": 1}))

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from ..messages.keys import APIKeyInfo, APIKeyVerificationCode
-from ..messages.values import APIKeyState
+from ..messages.values import APIKeyState, DateTime
 
 VALIDITY_FIELDS = frozenset({"state", "expires_at", "secrets"})  # the stored fields that `is_valid_document` reads
 
@@ -26,6 +26,12 @@ def used_secret(key: APIKeyInfo) -> UsedSecret:
     return found
 
 
+def end_of(key: APIKeyInfo) -> DateTime | None:
+    """When the secret by which a key was found ends: by itself, or with the key."""
+    ends = [end for end in (key.expires_at, used_secret(key).expires_at) if end is not None]
+    return DateTime(min(ends)) if ends else None
+
+
 def has_ended(expires_at: datetime | None) -> bool:
     """Whether an end has come: a key is valid while now is before it."""
     return expires_at is not None and datetime.now(UTC) >= expires_at
@@ -43,6 +49,11 @@ def code_of(key: APIKeyInfo) -> APIKeyVerificationCode:
 def is_valid(key: APIKeyInfo) -> bool:
     """Whether a key may be used now."""
     return code_of(key) is APIKeyVerificationCode.VALID
+
+
+def valid_filter(at: datetime) -> dict[str, Any]:
+    """As `is_valid_document` at an instant, as a filter: the keys that are valid by any of their secrets."""
+    return {"state": APIKeyState.ENABLED.name, "$or": [{"expires_at": None}, {"expires_at": {"$gt": at}}]}
 
 
 def is_valid_document(document: dict[str, Any], secret: UsedSecret | None = None) -> bool:

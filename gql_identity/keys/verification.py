@@ -6,11 +6,10 @@ from .. import secret
 from ..errors import InvalidArgument
 from ..messages.keys import APIKeyInfo, APIKeyVerification, APIKeyVerificationCode
 from ..messages.requests import VerifyAPIKeyRequest
-from ..messages.values import DateTime
 from .access import Caller, may_verify, require_scope
 from .credentials import Credentials
 from .scopes import MAX_SCOPES, VERIFY, missing_scopes
-from .validity import code_of, used_secret
+from .validity import code_of, end_of, used_secret
 
 MAX_VERIFIED = 100
 
@@ -46,13 +45,8 @@ class Verification:
             code = APIKeyVerificationCode.INSUFFICIENT_SCOPE
             return APIKeyVerification(valid=False, code=code, api_key_id=key.api_key_id, missing_scopes=missing)
         self._credentials.last_uses.record(key.api_key_id, key.domain_id, used_secret(key).number)
-        ends = [end for end in (key.expires_at, used_secret(key).expires_at) if end is not None]
         return APIKeyVerification(
-            valid=True,
-            code=code,
-            api_key_id=key.api_key_id,
-            api_key_info=key,
-            secret_expires_at=DateTime(min(ends)) if ends else None,
+            valid=True, code=code, api_key_id=key.api_key_id, api_key_info=key, secret_expires_at=end_of(key)
         )
 
 

@@ -17,8 +17,9 @@ async def set_if_unchanged(database: Database, read: Document, guarded: tuple[st
     Nothing is done if the key is gone, or if one of the `guarded` fields is not as in `read`. Raises what
     `Database.run` does.
     """
-    unchanged = {"$and": [_equal(field, read.get(field)) for field in guarded]}
-    update = [{"$set": {field: _when(unchanged, field, value) for field, value in changes.items()}}]
+    unchanged = {"$and": [equals(field, read.get(field)) for field in guarded]}
+    values = {field: "$$REMOVE" if value is None else {"$literal": value} for field, value in changes.items()}
+    update = set_if(unchanged, values)
     where = {"domain_id": read["domain_id"], "_id": read["_id"]}
     written = await database.run(lambda: database.api_keys.update_one(where, update))
     return bool(written.modified_count)
@@ -32,21 +33,23 @@ async def disable_keys(database: Database, domain_id: str, key_ids: Sequence[str
     """
     own_rank = {"$ifNull": ["$disabled_rank", 0]}
     due = {"$or": [{"$ne": ["$state", "DISABLED"]}, {"$lt": [own_rank, rank]}]}
-    changes: Document = {
+    values: Document = {
         "state": "DISABLED",
         "disabled_rank": {"$max": [own_rank, rank]},
         "audit_number": {"$add": [{"$ifNull": ["$audit_number", 0]}, 1]},
         "updated_at": at,
     }
-    update = [{"$set": {field: {"$cond": [due, value, f"${field}"]} for field, value in changes.items()}}]
+    update = set_if(due, values)
     where = {"domain_id": domain_id, "_id": {"$in": list(key_ids)}}
     written = await database.run(lambda: database.api_keys.update_many(where, update))
     return written.modified_count
 
 
-def _equal(field: str, value: Any) -> Document:
+def equals(field: str, value: Any) -> Document:
+    """The condition that a field has a value; a missing field has None."""
     return {"$eq": [{"$ifNull": [f"${field}", None]}, {"$literal": value}]}
 
 
-def _when(condition: Document, field: str, value: Any) -> Document:
-    return {"$cond": [condition, "$$REMOVE" if value is None else {"$literal": value}, f"${field}"]}
+def set_if(condition: Document, values: Document) -> list[Document]:
+    """The pipeline update that sets fields to the values of expressions where the condition holds."""
+    return [{"$set": {field: {"$cond": [condition, value, f"${field}"]} for field, value in values.items()}}]

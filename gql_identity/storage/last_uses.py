@@ -9,6 +9,7 @@ from pymongo import UpdateOne
 from pymongo.errors import BulkWriteError
 
 from ..errors import ServiceError, Unavailable
+from .conditional_writes import equals, set_if
 from .database import Database, Document
 
 FLUSH_SECONDS = 2.0  # between two writes
@@ -24,11 +25,6 @@ Digests = bytes | list[bytes]  # as a key stores them: a list once it was rotate
 def _uses(number: int, at: datetime) -> Document:
     # A key that was never rotated has one secret, of number 0, whose uses are its own.
     return {"last_accessed_at": at} | ({f"secret_uses.{number}": at} if number else {})
-
-
-def _replace_digests(before: Digests, after: Digests) -> list[Document]:
-    unchanged = {"$eq": ["$digest", {"$literal": before}]}
-    return [{"$set": {"digest": {"$cond": [unchanged, {"$literal": after}, "$digest"]}}}]
 
 
 class LastUses:
@@ -63,7 +59,9 @@ class LastUses:
             UpdateOne({"domain_id": domain, "_id": key_id}, {"$max": _uses(number, at)})
             for (key_id, number), (domain, at) in due.items()
         ] + [
-            UpdateOne({"domain_id": domain, "_id": key_id}, _replace_digests(before, after))
+            UpdateOne(
+                {"domain_id": domain, "_id": key_id}, set_if(equals("digest", before), {"digest": {"$literal": after}})
+            )
             for key_id, (domain, before, after) in moves.items()
         ]
         if not writes:

@@ -8,8 +8,9 @@ from ..keys.access import Caller
 from ..keys.credentials import INVALID_KEY, Credentials
 from ..keys.rates import Rates, client_address
 from ..keys.records import makers_of
-from ..keys.validity import is_valid, used_secret
+from ..keys.validity import end_of, is_valid, used_secret
 from ..settings import Settings
+from .proxies import peer_of
 
 
 class Authenticator:
@@ -43,8 +44,8 @@ class Authenticator:
         caller = Caller(
             key.api_key_id, key.domain_id, key.user_id, key.role, makers_of(key), key.expires_at, scopes, secret_sent
         )
-        if ends := [end for end in (key.expires_at, secret_sent.expires_at) if end is not None]:
-            scope["caller_expires_at"] = min(ends)
+        if (end := end_of(key)) is not None:
+            scope["caller_expires_at"] = end
         await self._rates.request(caller)
         self._credentials.last_uses.record(key.api_key_id, key.domain_id, secret_sent.number)
         return caller
@@ -62,7 +63,6 @@ class Authenticator:
 
 def address_of(scope: Scope, settings: Settings) -> str:
     """The address that a request or a WebSocket comes from, as `client_address` finds it."""
-    peer = scope["client"][0] if scope.get("client") else ""
     # A proxy may add its own header below the client's.
     forwarded_for = ",".join(Headers(scope=scope).getlist("x-forwarded-for"))
-    return client_address(peer, forwarded_for, settings)
+    return client_address(peer_of(scope), forwarded_for, settings)

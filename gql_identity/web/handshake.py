@@ -9,6 +9,7 @@ from starlette.types import Scope
 from ..keys.rates import is_trusted_proxy
 from ..settings import Settings
 from .cors import NOT_NAMED
+from .proxies import peer_of
 
 log = structlog.get_logger()
 
@@ -30,8 +31,7 @@ def _is_allowed(origin: str, scope: Scope, headers: Headers, settings: Settings)
     if origin in settings.cors_origins:
         return True
     hosts = headers.getlist("host")
-    peer = scope["client"][0] if scope.get("client") else ""
-    if is_trusted_proxy(peer, settings):
+    if is_trusted_proxy(peer_of(scope), settings):
         hosts += [host.strip() for line in headers.getlist("x-forwarded-host") for host in line.split(",")]
     if any(_is_same_host(origin, host) for host in hosts):
         return True

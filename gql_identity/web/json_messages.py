@@ -6,7 +6,7 @@ field.
 
 import re
 from collections.abc import Iterable
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, fields, is_dataclass
 from datetime import datetime
 from enum import Enum
 from functools import cache
@@ -31,18 +31,17 @@ INFO_FIELDS = tuple(field.name for field in fields(APIKeyInfo) if field.name not
 
 def message_of(key: APIKeyInfo, names: Iterable[str] = INFO_FIELDS) -> dict[str, Any]:
     """The message `APIKeyInfo`, whole or with these fields only; `plain` converts its values to JSON."""
-    message = {name: getattr(key, name) for name in names}
-    if "secrets" in message:
-        message["secrets"] = [vars(one) for one in key.secrets]
-    return message
+    return {name: getattr(key, name) for name in names}
 
 
-def plain(value: Any) -> str:
-    """An instant or an enum member of a message as JSON text. Raises TypeError for any other value."""
+def plain(value: Any) -> Any:
+    """An instant, an enum member or an object of a message as JSON has it. Raises TypeError for any other value."""
     if isinstance(value, datetime):
         return instant_text(value)
     if isinstance(value, Enum):
         return str(value.value)
+    if is_dataclass(value):
+        return vars(value)
     raise TypeError(type(value).__name__)
 
 
