@@ -45,7 +45,7 @@ def of_npm(script: str, served: Any) -> Any:
         timeout=120,
         check=False,
     )
-    assert ran.returncode == 0, ran.stderr
+    assert ran.returncode == 0, ran.stderr + served.err
     assert ran.stderr == ""
     return json.loads(ran.stdout)
 
