@@ -1,0 +1,3 @@
+"""The commands."""
+
+from .commands import main as main

@@ -1,0 +1,40 @@
+"""What several commands share: flags of settings, their reading, and a question."""
+
+import argparse
+import sys
+from typing import TypeAlias
+
+from ..logs import configure_logs
+from ..settings import Settings, load_settings
+
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+
+def add_setting_flags(parser: argparse.ArgumentParser, *names: str) -> None:
+    """Add the flags of these settings."""
+    for name in names:
+        field = Settings.model_fields[name]
+        default = "" if field.default is None else f" (default: {field.default})"
+        parser.add_argument(
+            f"--{name.replace('_', '-')}",
+            dest=f"setting_{name}",
+            metavar=name.rpartition("_")[2].upper(),
+            help=f"{field.description}{default}",
+        )
+
+
+def settings_of(options: argparse.Namespace) -> Settings:
+    """The settings of the environment and a command's flags, which come first. Raises StartError for all mistakes."""
+    flags = {name[8:]: value for name, value in vars(options).items() if name.startswith("setting_")}
+    settings = load_settings(**flags)
+    configure_logs(settings.log_level, settings.log_format)
+    return settings
+
+
+def agrees(warning: str) -> bool:
+    """Whether somebody at a terminal agrees; elsewhere nobody is asked, and the answer is no."""
+    print(warning, file=sys.stderr)
+    if not sys.stdin.isatty():
+        print("Nothing was done. If that is meant, say --yes.", file=sys.stderr)
+        return False
+    return input("Go on? [y/N] ").strip().lower() in ("y", "yes")

@@ -1,0 +1,29 @@
+"""The command `schema`."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from ..command import own_command
+from ..schema.federation import schema, subgraph_sdl
+from .arguments import Commands
+
+
+def add_commands(commands: Commands) -> None:
+    """Add the command."""
+    exported = commands.add_parser("schema", help="print the schema")
+    exported.add_argument("--subgraph", action="store_true", help="print the subgraph schema, `_service.sdl`")
+    exported.add_argument("--check", type=Path, metavar="FILE", help="only check that FILE equals the schema")
+    exported.set_defaults(run=_schema)
+
+
+def _schema(options: argparse.Namespace) -> int:
+    text = (subgraph_sdl(schema) if options.subgraph else schema.as_str()) + "\n"
+    if options.check is None:
+        print(text, end="")
+        return 0
+    if options.check.exists() and options.check.read_text() == text:
+        return 0
+    command = f"{own_command()} schema{' --subgraph' if options.subgraph else ''}"
+    print(f"{options.check} differs from the schema. Regenerate it with `{command}`.", file=sys.stderr)
+    return 1

@@ -1,0 +1,100 @@
+"""The command `serve`."""
+
+import argparse
+import asyncio
+import os
+import signal
+import socket
+import sys
+from functools import partial
+from typing import Any
+
+from strawberry import ID
+
+from ..announcement import FirstKey, announce, find_first_key
+from ..app import create_app
+from ..errors import DeadlineExceeded, Unavailable
+from ..keys.api_keys import ApiKeys
+from ..keys.rates import Rates
+from ..logs import configure_logs
+from ..messages.keys import APIKeyInfo
+from ..messages.requests import CreateAPIKeyRequest
+from ..messages.values import APIKeyRole
+from ..server.listener import listen, raise_file_limit
+from ..server.process import end_with_parent, serve
+from ..settings import Settings, forget_environment
+from ..storage.data_directory import write_admin_key
+from ..storage.database import Database
+from .arguments import Commands, add_setting_flags, settings_of
+from .databases import prepared_database, resolved_database
+
+
+def add_commands(commands: Commands) -> None:
+    """Add the command."""
+    serving = commands.add_parser("serve", help="serve the API; without --mongo-uri, from an embedded database")
+    add_setting_flags(serving, "host", "port", "workers", "mongo_uri", "data_dir")
+    serving.set_defaults(run=_serve)
+
+
+def _serve(options: argparse.Namespace) -> int:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _stop_before_serving)
+    settings = settings_of(options)
+    forget_environment()
+    raise_file_limit()
+    with listen(settings.host, settings.port) as listener, resolved_database(settings) as resolved:
+        try:
+            made = asyncio.run(_prepare(resolved, embedded=settings.mongo_uri is None))
+            first_key = asyncio.run(_first_key(settings, resolved))
+            asyncio.run(Rates(resolved).try_store())
+        except (Unavailable, DeadlineExceeded) as error:
+            print(f"The database does not respond yet: {error} Starting anyway.", file=sys.stderr)
+            made = first_key = None
+        print(announce(settings, listener, made, first_key), flush=True)
+        return _run(resolved, listener)
+
+
+def _stop_before_serving(*_: object) -> None:
+    raise SystemExit(0)
+
+
+def _run(settings: Settings, listener: socket.socket) -> int:
+    # Other processes of this user can read the environment, so worker processes get the settings through a pipe.
+    make = create_app if settings.workers == 1 else create_worker_app
+    arguments = (settings,) if settings.workers == 1 else (settings, os.getpid())
+    return serve(
+        partial(make, *arguments),
+        listener,
+        settings.workers,
+        max_connections=settings.max_connections,
+        keep_alive_seconds=settings.keep_alive_seconds,
+        shutdown_delay_seconds=settings.shutdown_delay_seconds,
+    )
+
+
+def create_worker_app(settings: Settings, parent: int) -> Any:
+    """The application of a worker process, which ends when its parent does."""
+    end_with_parent(parent)
+    configure_logs(settings.log_level, settings.log_format)
+    return create_app(settings)
+
+
+async def _prepare(settings: Settings, *, embedded: bool) -> APIKeyInfo | None:
+    """Prepare the database. Create the first key in an embedded database without keys and return it, else None."""
+    async with Database(settings) as database:
+        await database.prepare(own_indexes=embedded)
+        if not embedded or await database.run(lambda: database.api_keys.find_one({}, {"_id": 1})) is not None:
+            return None
+        request = CreateAPIKeyRequest(
+            user_id=ID("admin"), domain_id=ID("default"), name="first key", role=APIKeyRole.SYSTEM
+        )
+        key = await ApiKeys(database, settings).create(request, None)
+    write_admin_key(settings.data_dir, str(key.api_key))
+    return key
+
+
+async def _first_key(settings: Settings, resolved: Settings) -> FirstKey | None:
+    async with prepared_database(resolved) as database:
+        return await find_first_key(
+            settings.model_copy(update={"pepper": resolved.pepper}), database, resolved.peppers[0]
+        )
