@@ -72,7 +72,8 @@ class RequestLog:
 
     def __init__(self) -> None:
         as_json = isinstance(structlog.get_config()["processors"][-1], structlog.processors.JSONRenderer)
-        self._gathers = as_json and log.is_enabled_for(logging.INFO)
+        self.are_logged = log.is_enabled_for(logging.INFO)
+        self._gathers = as_json and self.are_logged
         self._running = 0
         self._lines: list[str] = []
         self._timer: asyncio.TimerHandle | None = None
@@ -81,6 +82,12 @@ class RequestLog:
         """Count a started request and return its start time, by `time.monotonic()`."""
         self._running += 1
         return time.monotonic()
+
+    def end_unlogged(self) -> None:
+        """Count a finished request that has no line."""
+        self._running -= 1
+        if self._lines and not self._running:
+            self._write()
 
     def end(self, request_id: str, started: float, **line: Any) -> None:
         """Log a finished request, with its duration in milliseconds."""

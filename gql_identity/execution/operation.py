@@ -39,12 +39,14 @@ class Operation:
         "node",
         "plan",
         "root_fields",
+        "type",
     )
 
     def __init__(self, schema: GraphQLSchema, document: DocumentNode, node: OperationDefinitionNode) -> None:
         self.document = document
         self.node = node
         self.name = node.name.value if node.name else None
+        self.type: str = node.operation.value  # query, mutation or subscription
         self.is_mutation = node.operation is OperationType.MUTATION
         self.is_subscription = node.operation is OperationType.SUBSCRIPTION
         # Variables of scalars and enums, and lists of these: their values are read quickly, whatever they hold.

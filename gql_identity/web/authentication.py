@@ -37,6 +37,7 @@ class Authenticator:
         is_bearer = scheme.lower() == "bearer"
         key = await self._credentials.find(secret.strip()) if is_bearer else None
         if key is None or not is_valid(key):
+            scope["caller"] = None  # a WebSocket's key was valid before
             await self._count_failure(scope)
             raise Unauthenticated(INVALID_KEY) if is_bearer else Unauthenticated()
         scopes = None if key.scopes is None else frozenset(key.scopes)
@@ -44,6 +45,7 @@ class Authenticator:
         caller = Caller(
             key.api_key_id, key.domain_id, key.user_id, key.role, makers_of(key), key.expires_at, scopes, secret_sent
         )
+        scope["caller"] = caller  # for the log line, also of a request above its rate limit
         if (end := end_of(key)) is not None:
             scope["caller_expires_at"] = end
         await self._rates.request(caller)
@@ -63,6 +65,8 @@ class Authenticator:
 
 def address_of(scope: Scope, settings: Settings) -> str:
     """The address that a request or a WebSocket comes from, as `client_address` finds it."""
+    if not settings.trusted_proxies:
+        return peer_of(scope)
     # A proxy may add its own header below the client's.
     forwarded_for = ",".join(Headers(scope=scope).getlist("x-forwarded-for"))
     return client_address(peer_of(scope), forwarded_for, settings)

@@ -22,6 +22,7 @@ from ..secret import contains_secret
 from ..server.writing import LINGER_SECONDS
 from ..settings import Settings
 from .cors import refused_preflight
+from .request_line import PROBES, request_line
 
 log = structlog.get_logger()
 
@@ -67,9 +68,11 @@ class Envelope:
         request_id = _request_id(scope)
         structlog.contextvars.bind_contextvars(request_id=request_id)
         status = 0
+        sent = 0
 
         async def respond(message: Message) -> None:
-            nonlocal status
+            nonlocal status, sent
+            sent += len(message.get("body", b""))
             if message["type"] == "http.response.start":
                 status = message["status"]
                 self._add_headers(message, request_id, scope.get("caller_expires_at"))
@@ -98,19 +101,25 @@ class Envelope:
                 stopping.headers = {"Connection": "close"}
                 await _refuse(stopping, scope, receive, respond)
         finally:
-            line: dict[str, Any] = {"codes": sorted(scope["error_codes"])} if "error_codes" in scope else {}
-            if scope["method"] == HTTPMethod.OPTIONS and status >= 400:
-                line |= refused_preflight(scope, self._settings)
-            self._requests.end(
-                request_id,
-                started,
-                method=scope["method"],
-                path=scope["path"],
-                operation=scope.get("operation_name"),
-                status=status,
-                **line,
-            )
+            if self._requests.are_logged and scope["path"] not in PROBES:
+                self._requests.end(request_id, started, **self._line(scope, status, sent))
+            else:
+                self._requests.end_unlogged()
             structlog.contextvars.unbind_contextvars("request_id")
+
+    def _line(self, scope: Scope, status: int, sent: int) -> dict[str, Any]:
+        # The server leaves out the body of a response to HEAD.
+        sent = 0 if scope["method"] == HTTPMethod.HEAD else sent
+        line: dict[str, Any] = {"method": scope["method"], "status": status, "bytes": sent}
+        if (operation := scope.get("operation_name")) is not None:
+            line["operation"] = operation
+        if (operation_type := scope.get("operation_type")) is not None:
+            line["operation_type"] = operation_type
+        if (codes := scope.get("error_codes")) is not None:
+            line["codes"] = sorted(codes)
+        if scope["method"] == HTTPMethod.OPTIONS and status >= 400:
+            line |= refused_preflight(scope, self._settings)
+        return line | request_line(scope, self._settings)
 
     def _add_headers(self, message: Message, request_id: str, caller_expires_at: datetime | None) -> None:
         present = dict(message["headers"])

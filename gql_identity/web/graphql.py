@@ -86,7 +86,7 @@ class GraphQLEndpoint:
         caller = await self._authenticator.authenticate(scope)
         try:
             operation = self._operations.find(request, caller, scope)
-            scope["operation_name"] = operation.name
+            scope["operation_name"], scope["operation_type"] = operation.name, operation.type
             if scope["method"] in _SAFE and operation.is_mutation:
                 raise BadRequest("GET does not run mutations: send them by POST.", 405, {"Allow": "POST"})
             if scope["method"] == HTTPMethod.HEAD and operation.is_subscription:  # a stream without bytes

@@ -21,6 +21,9 @@ from ..storage.database import DEADLINE
 from .deadline import in_time
 from .proxies import is_forwarded
 
+# BAD_REQUEST has several, and GraphQL's own codes have none: 400 for both.
+_STATUSES = {kind.code: kind.status for kind in ServiceError.__subclasses__() if hasattr(kind, "status")}
+
 
 class GraphQLOperations:
     """Finds and runs the operations of requests."""
@@ -85,6 +88,13 @@ class GraphQLOperations:
 def error_codes(answer: Answer) -> set[str]:
     """The codes of a response's errors."""
     return {error["extensions"]["code"] for error in answer.errors}
+
+
+def status_of(answer: Answer) -> int:
+    """The HTTP status of a response's error codes, for logs of responses that have no status of their own."""
+    if answer.executed:
+        return 200
+    return max((_STATUSES.get(code, 400) for code in error_codes(answer)), default=400)
 
 
 def refused(error: RequestError | ServiceError) -> Answer:

@@ -8,6 +8,7 @@ from starlette.types import Scope
 
 from ..keys.rates import is_trusted_proxy
 from ..settings import Settings
+from .authentication import address_of
 from .cors import NOT_NAMED
 from .proxies import peer_of
 
@@ -23,6 +24,7 @@ def may_connect(scope: Scope, settings: Settings) -> bool:
     headers = Headers(scope=scope)
     # Several Authorization headers are refused over HTTP too: a proxy before us may have checked another than we would.
     if len(headers.getlist("authorization")) > 1:
+        log.info("websocket refused", reason="several Authorization headers", address=address_of(scope, settings))
         return False
     return all(_is_allowed(origin, scope, headers, settings) for origin in headers.getlist("origin"))
 
@@ -35,7 +37,7 @@ def _is_allowed(origin: str, scope: Scope, headers: Headers, settings: Settings)
         hosts += [host.strip() for line in headers.getlist("x-forwarded-host") for host in line.split(",")]
     if any(_is_same_host(origin, host) for host in hosts):
         return True
-    log.info("websocket refused", origin=origin, reason=NOT_NAMED)
+    log.info("websocket refused", origin=origin, reason=NOT_NAMED, address=address_of(scope, settings))
     return False
 
 

@@ -22,8 +22,9 @@ from ..settings import Settings
 from .authentication import Authenticator, address_of
 from .bodies import parse_json
 from .deadline import in_time
-from .graphql_operations import GraphQLOperations, error_codes, refused
+from .graphql_operations import GraphQLOperations, error_codes, refused, status_of
 from .handshake import may_connect
+from .request_line import request_line
 
 PROTOCOL = "graphql-transport-ws"
 INIT_SECONDS = 10.0  # how long a client may take to send connection_init
@@ -92,6 +93,7 @@ class Connection:
             await self._websocket.close()  # 403, as nothing was accepted
             return
         if PROTOCOL not in self._websocket.scope["subprotocols"]:
+            self._log_close(4406, f"Speak {PROTOCOL}")
             await self._websocket.close(4406, f"Speak {PROTOCOL}")
             return
         await self._websocket.accept(PROTOCOL)
@@ -100,6 +102,7 @@ class Connection:
             while True:
                 await self._take(*await self._receive_in_time())
         except _Closed as closed:
+            self._log_close(closed.code, closed.reason)
             await self._close(closed.code, closed.reason)
         except WebSocketDisconnect:
             pass
@@ -112,6 +115,9 @@ class Connection:
                 task.cancel()
             if self._tasks:
                 await asyncio.wait(self._tasks)
+
+    def _log_close(self, code: int, reason: str) -> None:
+        log.info("websocket closed", code=code, reason=reason, **request_line(self._websocket.scope, self._settings))
 
     async def _receive_in_time(self) -> tuple[dict[str, Any], int]:
         while True:
@@ -225,7 +231,8 @@ class Connection:
 
     async def _run(self, operation_id: str, request: Request) -> None:
         started = self._requests.begin()
-        line: dict[str, Any] = {"method": "WEBSOCKET", "path": self._websocket.scope["path"], "operation": None}
+        # The status is the one of its error's code; 0 if the operation ended before anything was known of it.
+        line: dict[str, Any] = {"method": "WEBSOCKET", "status": 0, "bytes": 0}
         # Each operation has an id, as each HTTP request has, so that its lines in the log can be found.
         request_id = uuid_utils.uuid7().hex
         structlog.contextvars.bind_contextvars(request_id=request_id)
@@ -234,7 +241,8 @@ class Connection:
                 async for answer in answers:
                     if answer.errors:
                         line["codes"] = sorted({*line.get("codes", ()), *error_codes(answer)})
-                    await self._answer(operation_id, answer)
+                    line["status"] = status_of(answer)
+                    line["bytes"] += await self._answer(operation_id, answer)
                     if not answer.executed:  # the protocol's `error` ends the operation
                         return
             await self._send({"type": "complete", "id": operation_id})
@@ -245,13 +253,18 @@ class Connection:
             if running is not None and running.task is asyncio.current_task():  # else another has the id by now
                 del self._running[operation_id]
                 self._ended()
-            self._requests.end(request_id, started, **line)
+            if self._requests.are_logged:
+                self._requests.end(request_id, started, **line, **request_line(self._websocket.scope, self._settings))
+            else:
+                self._requests.end_unlogged()
 
     async def _answers(self, request: Request, line: dict[str, Any]) -> AsyncGenerator[Answer, None]:
         """The answers to one `subscribe` message; an error is the last of them."""
         try:
             operation, caller = await in_time(self._find(request), self._settings.operation_timeout_seconds)
-            line["operation"] = operation.name
+            line |= {"status": 200, "operation_type": operation.type}
+            if operation.name is not None:
+                line["operation"] = operation.name
             # An answer is held until the client has taken those before it: so few are computed at one time.
             async with (
                 nullcontext() if operation.is_subscription else self._client.answering,
@@ -270,20 +283,22 @@ class Connection:
         caller = await self._caller()
         return self._operations.find(request, caller, self._websocket.scope), caller
 
-    async def _answer(self, operation_id: str, answer: Answer) -> None:
+    async def _answer(self, operation_id: str, answer: Answer) -> int:
         if answer.executed:
-            await self._send({"type": "next", "id": operation_id, "payload": answer.to_json()})
-        else:
-            await self._send({"type": "error", "id": operation_id, "payload": answer.errors})
+            return await self._send({"type": "next", "id": operation_id, "payload": answer.to_json()})
+        return await self._send({"type": "error", "id": operation_id, "payload": answer.errors})
 
-    async def _send(self, message: dict[str, Any]) -> None:
+    async def _send(self, message: dict[str, Any]) -> int:
+        """Send a message, and return its length in bytes. Raises WebSocketDisconnect."""
         if self._websocket.application_state is not WebSocketState.CONNECTED:
             raise WebSocketDisconnect  # closed meanwhile, by the client or for a fault of another operation
         try:
-            await self._websocket.send_text(orjson.dumps(message).decode())
+            text = orjson.dumps(message)
+            await self._websocket.send_text(text.decode())
         except RuntimeError:
             # The client's close has been received but not read yet.
             raise WebSocketDisconnect from None
+        return len(text)
 
     async def _close(self, code: int, reason: str) -> None:
         if self._websocket.application_state is WebSocketState.CONNECTED:
