@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from ..errors import InsufficientScope, PermissionDenied
 from ..messages.requests import CreateAPIKeyRequest
 from ..messages.values import APIKeyRole
+from .documents import role_of
 from .scopes import IMPLIED, OURS, READ, WRITE, check_scopes
 from .validity import ONLY_SECRET, UsedSecret
 
@@ -69,7 +70,7 @@ class Access(NamedTuple):
 
     def includes_document(self, document: dict[str, Any]) -> bool:
         """As `includes`, for a stored key of this domain."""
-        return self.includes(document["user_id"], APIKeyRole[document["role"]])
+        return self.includes(document.get("user_id", ""), role_of(document))
 
 
 def may_name(caller: Caller, domain_id: str) -> bool:

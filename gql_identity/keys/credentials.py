@@ -14,6 +14,7 @@ from ..storage.batches import batch_loader
 from ..storage.database import Database
 from ..storage.last_uses import LastUses
 from .access import Caller
+from .documents import DECISIVE, tell_unreadable, unreadable
 from .records import read_key
 from .rotation import is_forgotten, note_used_secret
 from .validity import VALIDITY_FIELDS, has_ended, is_valid, is_valid_document, used_secret
@@ -109,6 +110,9 @@ class Credentials:
             documents = await self._database.to_list(lambda keys: keys.find(where, batch_size=len(digests) + 1))
         found: dict[str, APIKeyInfo] = {}
         for document in documents:
+            if names := unreadable(document, DECISIVE):
+                tell_unreadable(document, names)
+                continue
             stored = document["digest"]
             for place, digest in enumerate(stored if isinstance(stored, list) else [stored]):
                 if (text := digests.get(digest)) is None:

@@ -79,8 +79,8 @@ class Disabling:
 
     async def _disable(self, domain_id: str, documents: list[Document], caller: Caller) -> int:
         # The last valid SYSTEM key stays: these are ended one by one.
-        system = [document["_id"] for document in documents if document["role"] == APIKeyRole.SYSTEM.name]
-        others = [document["_id"] for document in documents if document["role"] != APIKeyRole.SYSTEM.name]
+        system = [document["_id"] for document in documents if document.get("role") == APIKeyRole.SYSTEM.name]
+        others = [document["_id"] for document in documents if document.get("role") != APIKeyRole.SYSTEM.name]
         count = 0
         for start in range(0, len(others), MAX_BATCH_KEYS):
             batch = others[start : start + MAX_BATCH_KEYS]

@@ -115,7 +115,7 @@ class KeyLists:
         group = {"_id": owner_key(owners), "keys": {"$firstN": {"n": number, "input": "$$ROOT"}}}
         grouped = [*page, {"$project": fields}, {"$sort": plan.sort}, {"$group": group}]
         rows = await self._database.aggregate(grouped, share)
-        return {(row["_id"]["domain_id"], row["_id"].get("user_id")): row["keys"] for row in rows}
+        return _by_owner(rows, "keys")
 
     async def _outside(
         self, matching: list[Document], plan: ConnectionPlan, parts: Parts, owners: list[Owner], share: Share
@@ -137,13 +137,24 @@ class KeyLists:
             return {owners[0]: await self._count([*matching, *([{"$limit": most}] if most else [])], share)}
         counted = [*matching, {"$group": {"_id": owner_key(owners), "total": {"$sum": 1}}}]
         rows = await self._database.aggregate(counted, share)
-        return {(row["_id"]["domain_id"], row["_id"].get("user_id")): row["total"] for row in rows}
+        return _by_owner(rows, "total")
 
     async def _count(self, matching: list[Document], share: Share) -> int:
         # As `$count` does, in fewer steps of the embedded engine.
         counted = [*matching, {"$group": {"_id": None, "total": {"$sum": 1}}}]
         rows = await self._database.aggregate(counted, share)
         return rows[0]["total"] if rows else 0
+
+
+def _by_owner(rows: list[Document], name: str) -> dict[Owner, Any]:
+    """What rows that `owner_key` has grouped hold under a name."""
+    owners = [(row["_id"].get("domain_id"), row["_id"].get("user_id")) for row in rows]
+    # Something else may have stored a list of users, which a condition on one of them matches: it is nobody's key.
+    return {owner: row[name] for owner, row in zip(owners, rows, strict=True) if not _is_list(owner)}
+
+
+def _is_list(owner: tuple[Any, Any]) -> bool:
+    return any(isinstance(one, list) for one in owner)
 
 
 async def _unread(value: Any) -> Any:

@@ -3,12 +3,14 @@
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, cast
 
 from strawberry import ID
 
 from ..messages.keys import APIKeyInfo, Domain, User
 from ..messages.values import APIKeyRole, APIKeyState, DateTime
+from .documents import REQUIRED, readable
 from .rotation import live_secrets
 from .validity import has_ended
 
@@ -43,7 +45,7 @@ _STORED: dict[str, tuple[str, ...]] = {
     "secrets": ("secrets", "secret_uses", "hint", "created_at", "last_accessed_at"),
 }
 
-_COMPUTED = frozenset({"id", "user", "domain", "expired", "secrets"})
+_EVERY = frozenset(APIKeyInfo.__dataclass_fields__)
 _STATES: dict[str | None, Any] = {None: None} | {state.name: state for state in APIKeyState}
 _ROLES: dict[str | None, Any] = {None: None} | {role.name: role for role in APIKeyRole}
 
@@ -59,8 +61,17 @@ def projection(fields: Iterable[str]) -> dict[str, Any]:
     return dict.fromkeys(sorted(stored_fields(fields)), 1)
 
 
-def read_key(document: dict[str, Any], fields: frozenset[str] = _COMPUTED) -> APIKeyInfo:
-    """The key of a stored document; a field that was not read is None. `fields` names the computed fields wanted."""
+@lru_cache(maxsize=1000)
+def _required(fields: frozenset[str]) -> frozenset[str]:
+    return stored_fields(fields) & REQUIRED
+
+
+def read_key(document: dict[str, Any], fields: frozenset[str] = _EVERY) -> APIKeyInfo:
+    """The key of a stored document that has what these fields need; a field that was not read is None.
+
+    What cannot be read is replaced by a safe value, and logged.
+    """
+    document = readable(document, _required(fields))
     get = document.get
     key_id, domain_id, user_id = document["_id"], document["domain_id"], get("user_id")
     # A page has a thousand of these: the dataclass's own `__init__` would take twice as long.

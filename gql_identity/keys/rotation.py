@@ -103,12 +103,12 @@ def check_overlap(seconds: int, *, own: bool) -> None:
         raise InvalidArgument(f"give {least} to {MAX_OVERLAP_SECONDS}{of_itself}, not {seconds}.", at="overlap_seconds")
 
 
-def _digests(document: Document) -> list[bytes]:
-    digest = document["digest"]
+def _digests(document: Document) -> list[bytes | None]:
+    digest = document.get("digest")
     return digest if isinstance(digest, list) else [digest]
 
 
-def _kept(secrets: list[Document], digests: list[bytes], document: Document, at: datetime) -> Document:
+def _kept(secrets: list[Document], digests: list[bytes | None], document: Document, at: datetime) -> Document:
     """The secrets that are kept, with their digests and uses."""
     kept = [
         (one, digest)

@@ -39,7 +39,7 @@ class SystemKeys:
             yield
             return
         document = await self._writes.read(request, caller, None)
-        if document["role"] != APIKeyRole.SYSTEM.name or not is_valid_document(document):
+        if document.get("role") != APIKeyRole.SYSTEM.name or not is_valid_document(document):
             yield
             return
         mark = {"key": document["_id"], "by": uuid.uuid4().hex, "at": now()}

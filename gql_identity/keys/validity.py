@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from ..messages.keys import APIKeyInfo, APIKeyVerificationCode
 from ..messages.values import APIKeyState, DateTime
+from .documents import tell_unreadable, unreadable
 
 VALIDITY_FIELDS = frozenset({"state", "expires_at", "secrets"})  # the stored fields that `is_valid_document` reads
 
@@ -58,6 +59,9 @@ def valid_filter(at: datetime) -> dict[str, Any]:
 
 def is_valid_document(document: dict[str, Any], secret: UsedSecret | None = None) -> bool:
     """As `is_valid`, for a stored document that has the `VALIDITY_FIELDS`, by one of its secrets or by any."""
+    if names := unreadable(document, VALIDITY_FIELDS):
+        tell_unreadable(document, names)
+        return False
     if document["state"] != APIKeyState.ENABLED.name or has_ended(document.get("expires_at")):
         return False
     secrets = document.get("secrets")

@@ -3,13 +3,14 @@
 from collections.abc import Callable
 from datetime import datetime
 
-from ..errors import NotFound, Unavailable
+from ..errors import FailedPrecondition, NotFound, Unavailable
 from ..messages.requests import APIKeyReference
 from ..storage.conditional_writes import set_if_unchanged
 from ..storage.database import Database, Document
 from .access import Caller, access_to, check_newest
 from .checks import check_text
 from .credentials import Credentials
+from .documents import CHANGEABLE, REQUIRED, readable, tell_unreadable, unreadable
 from .records import now
 from .scopes import WRITE
 
@@ -35,7 +36,7 @@ class Writes:
         check_newest(caller)
         for _ in range(ATTEMPTS):
             await self._credentials.check_caller(caller)
-            document = await self.read(request, caller, scope)
+            document = _changeable(await self.read(request, caller, scope))
             at = now()
             changes = {name: value for name, value in rule(document, at).items() if document.get(name) != value}
             if not changes:
@@ -74,6 +75,17 @@ class Writes:
         if document is None or not access.includes_document(document):
             raise not_found()
         return document
+
+
+def _changeable(document: Document) -> Document:
+    """The document, with what only describes the key made readable. Raises FailedPrecondition where more is not."""
+    if names := unreadable(document, CHANGEABLE):
+        tell_unreadable(document, names)
+        raise FailedPrecondition(
+            f"This key cannot be changed: what the database has as its {', '.join(names)} cannot be read. Delete it."
+        )
+    # Null is as missing, here too.
+    return {name: value for name, value in readable(document, REQUIRED).items() if value is not None}
 
 
 def not_found() -> NotFound:

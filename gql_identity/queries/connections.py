@@ -101,8 +101,12 @@ def make_connection(
         page_info=PageInfo(
             has_next_page=outside if plan.backward else more,
             has_previous_page=more if plan.backward else outside,
-            start_cursor=make_cursor(plan.order, documents[0]) if documents else None,
-            end_cursor=make_cursor(plan.order, documents[-1]) if documents else None,
+            start_cursor=make_cursor(plan.order, documents[0])
+            if documents and "start_cursor" in parts.page_info
+            else None,
+            end_cursor=make_cursor(plan.order, documents[-1])
+            if documents and "end_cursor" in parts.page_info
+            else None,
         ),
         total_count=total,
     )

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
-from ..errors import InvalidArgument
+from ..errors import FailedPrecondition, InvalidArgument
 from .fields import FIELDS, INSTANT, Document
 from .inputs import invalid, read_text
 
@@ -66,14 +66,26 @@ class Place(NamedTuple):
 
 
 def make_cursor(order: Order, document: Document) -> str:
-    """The cursor of a document's position."""
+    """The cursor of a document's position.
+
+    Raises FailedPrecondition where something else stored a value that has no place in the order.
+    """
     value = None if order.path == "_id" else document.get(order.path)
+    is_instant = FIELDS[order.field].kind is INSTANT
+    if not isinstance(value, (datetime if is_instant else str) | None) or not isinstance(document["_id"], str):
+        raise FailedPrecondition(
+            f"The key {document['_id']} has no place in the order: what the database has as its {order.field} cannot "
+            "be read. Order by another field, or delete the key."
+        )
     if isinstance(value, datetime):
         value = (value - _EPOCH) // _MILLISECOND
-    place = json.dumps([value, document["_id"]], separators=(",", ":"), ensure_ascii=False).encode(
-        "utf-8", "surrogatepass"
-    )
-    return _encode(_digest(order, document["domain_id"], place) + place)
+    return cursor_at(order, document["domain_id"], [value, document["_id"]])
+
+
+def cursor_at(order: Order, domain_id: str, content: Any) -> str:
+    """The cursor with this content, which is not checked."""
+    place = json.dumps(content, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "surrogatepass")
+    return _encode(_digest(order, domain_id, place) + place)
 
 
 def read_cursor(cursor: str, path: str, order: Order, domains: set[str]) -> Place:

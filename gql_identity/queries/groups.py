@@ -1,6 +1,7 @@
 """Translates the stage `group` of a statistic to pipeline stages."""
 
 import re
+from datetime import UTC, datetime
 
 from ..messages.query import APIKeyGroup, APIKeyGroupField, APIKeyGroupKey
 from .conditions import read_expression
@@ -44,6 +45,8 @@ def add_group(pipeline: Pipeline, group: APIKeyGroup, path: str) -> None:
 
 
 _DATE_PARTS = {"year": "$year", "month": "$month", "day": "$dayOfMonth"}
+_FIRST_INSTANT = datetime(1, 1, 1, tzinfo=UTC)
+_LAST_INSTANT = datetime(9999, 12, 31, 23, 59, 59, 999000, tzinfo=UTC)
 _DATE_FORMAT = re.compile(r"(?:[^%$]|%[YmdHMSjUuVGL%])+")
 
 
@@ -69,7 +72,9 @@ def _add_key(pipeline: Pipeline, row: NewRow, key: APIKeyGroupKey, path: str) ->
             raise invalid(at, f"{quoted(date_format)} is not {allowed}")
         value = {"$dateToString": {"date": f"${column.path}", "format": date_format}}
     kind = NUMBER if date_format in _DATE_PARTS else TEXT
-    row.add(name, {"$cond": [{"$eq": [column.value, None]}, None, value]}, kind)
+    # Null, text and the like sort below every instant: the database could not format them, nor a year of five digits.
+    in_range = [{"$gte": [column.value, _FIRST_INSTANT]}, {"$lte": [column.value, _LAST_INSTANT]}]
+    row.add(name, {"$cond": [{"$and": in_range}, value, None]}, kind)
 
 
 _ACCUMULATORS = {

@@ -13,6 +13,8 @@ from .inputs import check_count, invalid, read_page
 from .pipeline import Gathered
 from .stages import build_pipeline
 
+MAX_TEXT = 255  # characters of a value that JSON does not know
+
 
 class StatPlan(NamedTuple):
     """What to compute for a statistic: the client's filter, and the stages after it."""
@@ -71,7 +73,7 @@ def _distinct(name: str) -> list[Document]:
 
 
 def _plain(value: Any) -> Any:
-    """A value of the database as JSON; a number that is not finite becomes null."""
+    """A value of the database as JSON; a number that is not finite becomes null, what JSON does not know text."""
     if isinstance(value, datetime):
         return instant_text(value if value.tzinfo else value.replace(tzinfo=UTC))
     if isinstance(value, dict):
@@ -82,4 +84,4 @@ def _plain(value: Any) -> Any:
         return value if math.isfinite(value) else None
     if isinstance(value, int) and not isinstance(value, bool):
         return int(value)  # the driver uses its own class for 64-bit integers
-    return value
+    return value if value is None or type(value) in (str, bool) else str(value)[:MAX_TEXT]

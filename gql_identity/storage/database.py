@@ -18,7 +18,7 @@ os.environ.setdefault("MOTOR_MAX_WORKERS", "64")
 import pymongo
 import pymongo.errors as driver
 import structlog
-from bson.codec_options import CodecOptions
+from bson.codec_options import CodecOptions, DatetimeConversion
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorCollection
 from pymongo import ASCENDING, IndexModel, ReadPreference, WriteConcern
 from pymongo.collection import Collection
@@ -88,7 +88,12 @@ class Database:
         except (driver.PyMongoError, ValueError) as error:
             raise StartError(f"The database's address is wrong: {redact(str(error))}") from None
         strict: dict[str, Any] = {
-            "codec_options": CodecOptions(tz_aware=True),
+            # Instants before the year 1 or after 9999, and text that is not UTF-8, would fail the whole read.
+            "codec_options": CodecOptions(
+                tz_aware=True,
+                datetime_conversion=DatetimeConversion.DATETIME_AUTO,
+                unicode_decode_error_handler="replace",
+            ),
             "read_preference": ReadPreference.PRIMARY,
             "write_concern": WriteConcern("majority"),
             "read_concern": ReadConcern(),

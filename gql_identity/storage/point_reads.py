@@ -69,7 +69,12 @@ class PointReads:
             stages = [*match_stages_across(domains, ids), {"$project": wanted}]
             documents = await self._database.to_list(lambda keys: keys.aggregate(stages, batchSize=in_one_batch))
         # It may also hold a key of one of these domains that was named under another: no lookup takes that one.
-        return {(document["domain_id"], document["_id"]): document for document in documents}
+        # A domain that is a list, which something else stored, matches too: it is the domain of no key.
+        return {
+            (document["domain_id"], document["_id"]): document
+            for document in documents
+            if isinstance(document["domain_id"], str)
+        }
 
 
 def match_stages_across(domains: list[str], ids: list[str]) -> list[Document]:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from gql_identity.keys.records import opaque_id
-from gql_identity.queries.cursors import Order, make_cursor
+from gql_identity.queries.cursors import Order, cursor_at
 from tests.conftest import Api, Person, mongo_client
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -179,13 +179,7 @@ async def test_where_nothing_matches_the_page_is_empty(shelf: Shelf) -> None:
 
 def forged(content: Any, order: Order | None = None) -> str:
     """A cursor as the service makes them, of any content."""
-
-    class Document(dict[str, Any]):
-        pass
-
-    order = order or Order("api_key_id", True)
-    value, key_id = content
-    return make_cursor(order, {"domain_id": "d1", order.path: value, "_id": key_id})
+    return cursor_at(order or Order("api_key_id", True), "d1", content)
 
 
 async def test_a_cursor_that_is_none_is_refused_in_our_own_words(shelf: Shelf) -> None:

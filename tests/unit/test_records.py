@@ -8,7 +8,8 @@ MADE = {"id", "api_key_id", "api_key", "user", "domain", "expired", "secrets"}  
 STORED = {field.name for field in fields(APIKeyInfo)} - MADE
 
 
-VALUES = {"state": "ENABLED", "role": "USER", "expires_at": datetime.now(UTC)}
+INSTANTS = {name: datetime.now(UTC) for name in STORED if name.endswith("_at")}
+VALUES = {"state": "ENABLED", "role": "USER", "scopes": [], **INSTANTS}
 
 
 def test_every_field_of_a_key_is_read_from_the_document_that_stores_it() -> None:
@@ -23,5 +24,5 @@ def test_every_stored_field_can_be_projected() -> None:
 
 
 def test_a_field_that_the_document_lacks_is_none() -> None:
-    key = read_key({"_id": "api-key-1", "domain_id": "d1"})
+    key = read_key({"_id": "api-key-1", "domain_id": "d1"}, frozenset({"api_key_id"}))
     assert {name for name in STORED - {"domain_id"} if getattr(key, name) is not None} == set()
