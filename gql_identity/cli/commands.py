@@ -2,11 +2,12 @@
 
 import argparse
 import importlib.metadata
+import os
 import sys
 from collections.abc import Sequence
 
 from ..errors import ServiceError, StartError
-from . import keys, schemas, serving, upkeep
+from . import keys, new_secrets, schemas, serving, upkeep
 
 _PACKAGE = "gql-identity"
 
@@ -19,6 +20,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except (StartError, ServiceError) as error:
         print(f"gql-identity: {error}", file=sys.stderr)
         code = 1
+    except BrokenPipeError:
+        # The reader of the output, such as `head`, has enough. Python would say so once more at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 1
+    except KeyboardInterrupt:
+        code = 130  # as a shell tells it
     sys.exit(code)
 
 
@@ -26,6 +33,6 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="gql-identity", description="API keys as a GraphQL service.")
     parser.add_argument("--version", action="version", version=f"gql-identity {importlib.metadata.version(_PACKAGE)}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for group in (serving, schemas, keys, upkeep):
+    for group in (serving, schemas, new_secrets, keys, upkeep):
         group.add_commands(commands)
     return parser

@@ -45,6 +45,10 @@ class Caller(NamedTuple):
     secret: UsedSecret = ONLY_SECRET  # which of its secrets was sent
 
 
+# Whoever runs commands on the machine: it may do what a SYSTEM key may, and has no key.
+COMMAND_LINE = Caller(key_id="", domain_id="", user_id="", role=APIKeyRole.SYSTEM)
+
+
 class Access(NamedTuple):
     """Which keys of one domain a caller may see and change; to the caller, others do not exist."""
 

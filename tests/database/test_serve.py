@@ -413,6 +413,8 @@ class TestCreateKey:
         "command",
         [
             ["create-key", "--domain-id", "d", "--user-id", "u"],
+            ["rotate-key", "api-key-0"],
+            ["keys", "list"],
             ["create-indexes"],
             ["peppers"],
             ["forget-pepper", "0123"],

@@ -1,0 +1,144 @@
+"""The commands `create-key` and `rotate-key`, which print a new secret, once."""
+
+import argparse
+import asyncio
+import json
+from datetime import timedelta
+
+from strawberry import ID, UNSET
+
+from ..errors import FailedPrecondition
+from ..keys.access import COMMAND_LINE
+from ..keys.api_keys import ApiKeys
+from ..keys.every_domain import get_key
+from ..keys.records import now
+from ..keys.rotation import MAX_OVERLAP_SECONDS
+from ..messages.keys import APIKeyInfo
+from ..messages.requests import APIKeyOverlapChoice, CreateAPIKeyRequest, RotateAPIKeyRequest
+from ..messages.values import APIKeyRole, DateTime, instant_text
+from ..settings import Settings
+from ..web.json_messages import message_of, plain
+from .arguments import Commands, add_setting_flags, settings_of
+from .databases import prepared_database, resolved_database
+
+
+def add_commands(commands: Commands) -> None:
+    """Add the commands."""
+    create = commands.add_parser("create-key", help="create a key, also while the service runs")
+    create.add_argument("--domain-id", required=True, help="the domain of the key's user")
+    create.add_argument("--user-id", required=True, help="the user that the key is for")
+    create.add_argument("--role", choices=[role.name for role in APIKeyRole], default=APIKeyRole.USER.name)
+    create.add_argument("--name", help="the key's name")
+    create.add_argument(
+        "--expires-in", metavar="TIME", type=_expires_in, help="after how long it ends, as in 90d, 12h or 30m"
+    )
+    create.add_argument(
+        "--scope", action="append", dest="scopes", help="what it may be used for; may be given several times"
+    )
+    create.add_argument("--json", action="store_true", help="print the key as an APIKeyInfo message")
+    add_setting_flags(create, "mongo_uri", "data_dir")
+    create.set_defaults(run=_create_key)
+
+    rotate = commands.add_parser("rotate-key", help="give a key another secret, also while the service runs")
+    rotate.add_argument("key_id", metavar="KEY_ID", help="the key's public id")
+    rotate.add_argument("--domain-id", help="only a key of this domain")
+    rotate.add_argument(
+        "--overlap",
+        metavar="TIME",
+        type=_overlap,
+        default="1d",
+        help="how long the present secret is still accepted, up to 30d; 0 ends every older one at once (default: 1d)",
+    )
+    rotate.add_argument(
+        "--if-overlapping",
+        choices=[_flag(choice) for choice in APIKeyOverlapChoice],
+        default=_flag(APIKeyOverlapChoice.REFUSE),
+        help="what to do where two secrets are accepted already (default: refuse)",
+    )
+    rotate.add_argument("--expires-in", metavar="TIME", type=_expires_in, help="another end for the key, as in 90d")
+    rotate.add_argument("--json", action="store_true", help="print the key as an APIKeyInfo message")
+    add_setting_flags(rotate, "mongo_uri", "data_dir")
+    rotate.set_defaults(run=_rotate_key)
+
+
+_UNITS = {"d": "days", "h": "hours", "m": "minutes"}
+
+
+def _duration(text: str) -> timedelta:
+    try:
+        return timedelta(**{_UNITS[text[-1:]]: int(text[:-1])})
+    except (KeyError, ValueError, OverflowError):
+        raise argparse.ArgumentTypeError("give a number of days, hours or minutes, as in 90d, 12h or 30m") from None
+
+
+def _expires_in(text: str) -> DateTime:
+    """The instant that lies so far ahead, as in `90d`; raises ArgumentTypeError."""
+    try:
+        return DateTime(now() + _duration(text))
+    except OverflowError:
+        raise argparse.ArgumentTypeError("this is later than the year 9999; give less") from None
+
+
+def _overlap(text: str) -> int:
+    """So many seconds; raises ArgumentTypeError."""
+    overlap = timedelta(0) if text == "0" else _duration(text)
+    if not timedelta(0) <= overlap <= timedelta(seconds=MAX_OVERLAP_SECONDS):
+        raise argparse.ArgumentTypeError("give 0 to 30d")
+    return int(overlap.total_seconds())
+
+
+def _flag(choice: APIKeyOverlapChoice) -> str:
+    return choice.name.lower().replace("_", "-")
+
+
+def _create_key(options: argparse.Namespace) -> int:
+    async def create(settings: Settings) -> APIKeyInfo:
+        request = CreateAPIKeyRequest(
+            user_id=ID(options.user_id),
+            domain_id=ID(options.domain_id),
+            name=options.name,
+            role=APIKeyRole[options.role],
+            expires_at=options.expires_in,
+            scopes=options.scopes,
+        )
+        async with prepared_database(settings) as database:
+            return await ApiKeys(database, settings).create(request, None)
+
+    with resolved_database(settings_of(options), join=True) as resolved:
+        key = asyncio.run(create(resolved))
+    if options.json:
+        print(json.dumps(message_of(key), default=plain))
+    else:
+        print(f"{key.api_key_id}, role {key.role.name}, for user {key.user_id} of domain {key.domain_id}.")
+        print(f"Its secret, shown only once:\n{key.api_key}")
+    return 0
+
+
+def _rotate_key(options: argparse.Namespace) -> int:
+    async def rotate(settings: Settings) -> APIKeyInfo:
+        async with prepared_database(settings) as database:
+            key = await get_key(database, options.key_id, options.domain_id)
+            request = RotateAPIKeyRequest(
+                api_key_id=key.api_key_id,
+                domain_id=key.domain_id,
+                overlap_seconds=options.overlap,
+                if_overlapping=APIKeyOverlapChoice[options.if_overlapping.upper().replace("-", "_")],
+                expires_at=UNSET if options.expires_in is None else options.expires_in,
+            )
+            return await ApiKeys(database, settings).rotate(request, COMMAND_LINE)
+
+    with resolved_database(settings_of(options), join=True) as resolved:
+        try:
+            key = asyncio.run(rotate(resolved))
+        except FailedPrecondition as error:
+            told = error.message.replace("`expiresAt`", "--expires-in").replace("`ifOverlapping`", "--if-overlapping")
+            raise FailedPrecondition(told) from None
+    if options.json:
+        print(json.dumps(message_of(key), default=plain))
+        return 0
+    print(f"{key.api_key_id}, role {key.role.name}, of user {key.user_id} of domain {key.domain_id}.")
+    for older in key.secrets[1:]:
+        end = older.expires_at and instant_text(older.expires_at)
+        print(f"The secret {older.hint} is accepted until {end}.")
+    print(f"Its new secret, shown only once:\n{key.api_key}")
+    return 0

@@ -1,0 +1,43 @@
+"""Reads of keys of all domains, for whoever runs commands on the machine; no caller limits them."""
+
+from collections.abc import AsyncIterator
+
+from ..messages.keys import APIKeyInfo
+from ..messages.values import APIKeyRole
+from ..storage.database import Database, Document
+from ..storage.pages import pages
+from .records import now, read_key
+from .validity import valid_filter
+from .writes import not_found
+
+
+async def get_key(database: Database, key_id: str, domain_id: str | None, user_id: str | None = None) -> APIKeyInfo:
+    """A key by its id alone; raises NotFound, also for one of another domain or user where these are given."""
+    found: Document | None = await database.run(lambda: database.api_keys.find_one({"_id": key_id}))
+    if found is None or domain_id not in (None, found["domain_id"]) or user_id not in (None, found["user_id"]):
+        raise not_found()
+    return read_key(found)
+
+
+async def keys_of(database: Database, domain_id: str | None, user_id: str | None) -> AsyncIterator[APIKeyInfo]:
+    """The keys of a domain or of all, and of a user or of all, the oldest first; read in pages."""
+    async for documents in pages(database, _owner(domain_id, user_id)):
+        for document in documents:
+            yield read_key(document)
+
+
+async def count_keys(database: Database, domain_id: str | None, user_id: str | None) -> int:
+    """How many keys `keys_of` finds."""
+    where = _owner(domain_id, user_id)
+    return await database.run(lambda: database.api_keys.count_documents(where))
+
+
+async def has_valid_key(database: Database, role: APIKeyRole) -> bool:
+    """Whether a valid key of a role is left. Reads all keys where there is none."""
+    where = {"role": role.name, **valid_filter(now())}
+    return await database.run(lambda: database.api_keys.find_one(where, {"_id": 1, "domain_id": 1})) is not None
+
+
+def _owner(domain_id: str | None, user_id: str | None) -> Document:
+    owner = {"domain_id": domain_id, "user_id": user_id}
+    return {field: value for field, value in owner.items() if value is not None}

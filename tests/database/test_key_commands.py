@@ -1,0 +1,271 @@
+"""`gql-identity keys ...` and `rotate-key`, beside a running service and without one."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pymongo
+import pytest
+
+from gql_identity.cli import main
+from gql_identity.secret import PREFIX, is_well_formed
+from gql_identity.storage.embedded import running_uri
+from gql_identity.storage.pages import PAGE_KEYS
+
+from ..processes import COMMAND, Service, serving, surroundings, wait_until
+
+PEPPER = "a pepper of the person who runs it that is long enough"
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks at processes as Linux shows them")
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    with serving(tmp_path_factory.mktemp("service") / "data", GQL_IDENTITY_MAX_LIFETIME_DAYS="30") as service:
+        yield service
+
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, logs_as_before: None) -> Run:
+    """Run a command in this process, which takes a tenth of the time of one of its own."""
+
+    def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        for name in [name for name in os.environ if name.startswith("GQL_IDENTITY_")]:
+            monkeypatch.delenv(name)
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as end:
+            main(arguments)
+        return subprocess.CompletedProcess(arguments, end.value.code, *capsys.readouterr())  # type: ignore[arg-type]
+
+    return run
+
+
+class Commands:
+    """Commands beside the service."""
+
+    def __init__(self, service: Service, run: Run) -> None:
+        self._service = service
+        self._run = run
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return self._run(*arguments, "--data-dir", str(self._service.data_dir), GQL_IDENTITY_MAX_LIFETIME_DAYS="30")
+
+    def done(self, *arguments: str) -> list[str]:
+        """The lines that a command prints, which must succeed."""
+        ran = self.run(*arguments)
+        assert (ran.returncode, ran.stderr) == (0, f"Database  embedded, its data in {self._service.data_dir}\n")
+        return ran.stdout.splitlines()
+
+
+@pytest.fixture
+def commands(service: Service, run: Run) -> Commands:
+    return Commands(service, run)
+
+
+def is_accepted(service: Service, secret: str) -> bool:
+    return service.send("{ __typename viewer { userId } }", by=secret).status_code == 200
+
+
+def wait_until_refused(service: Service, secret: str) -> None:
+    wait_until(lambda: not is_accepted(service, secret), 10)
+
+
+class TestList:
+    def test_it_lists_the_keys_of_all_domains_of_one_and_of_a_user(self, service: Service, commands: Commands) -> None:
+        ids = {(domain, user): service.create(user, domain)["apiKeyId"] for domain in "xy" for user in "ab"}
+        (head, *rows) = commands.done("keys", "list")
+        assert head.split() == ["ID", "STATE", "ROLE", "LAST", "USED", "DOMAIN", "USER", "NAME"]
+        listed = [row.split()[0] for row in rows]
+        assert listed == sorted(listed)
+        assert set(ids.values()) <= set(listed)
+
+        def found(*arguments: str) -> set[str]:
+            return {json.loads(line)["api_key_id"] for line in commands.done("keys", "list", "--json", *arguments)}
+
+        assert found("--domain-id", "x") == {ids["x", "a"], ids["x", "b"]}
+        assert found("--user-id", "a") == {ids["x", "a"], ids["y", "a"]}
+        assert found("--domain-id", "x", "--user-id", "a") == {ids["x", "a"]}
+        assert found("--domain-id", "nowhere") == set()
+
+    def test_a_key_is_told_as_over_rest_and_never_its_secret(self, service: Service, commands: Commands) -> None:
+        made = service.create("ann", "told", name="laptop")
+        (line,) = commands.done("keys", "list", "--json", "--domain-id", "told")
+        key = json.loads(line)
+        assert (key["api_key_id"], key["user_id"], key["name"], key["api_key"]) == (
+            made["apiKeyId"],
+            "ann",
+            "laptop",
+            None,
+        )
+        (shown,) = commands.done("keys", "show", made["apiKeyId"], "--json")
+        assert json.loads(shown) == key
+        text = "\n".join(commands.done("keys", "show", made["apiKeyId"]))
+        assert re.search(r"^user id: +ann$", text, re.MULTILINE)
+        assert re.search(r"^updated at:\s*$", text, re.MULTILINE)
+        assert made["apiKey"] not in line + shown + text
+
+    def test_more_keys_than_a_page_are_each_listed_once(self, mongo_uri: str, run: Run) -> None:
+        settings = {"GQL_IDENTITY_MONGO_URI": mongo_uri, "GQL_IDENTITY_PEPPER": PEPPER}
+        made = json.loads(run("create-key", "--domain-id", "d", "--user-id", "u", "--json", **settings).stdout)
+        number = 2 * PAGE_KEYS
+        with pymongo.MongoClient[dict[str, Any]](mongo_uri) as client:
+            keys = client.get_default_database().api_keys
+            (one,) = keys.find()
+            keys.insert_many([{**one, "_id": f"{one['_id']}{n:05}"} for n in range(number - 1)])
+        listed = run("keys", "list", "--json", **settings).stdout.splitlines()
+        ids = [json.loads(line)["api_key_id"] for line in listed]
+        assert len(ids) == len(set(ids)) == number
+        assert made["api_key_id"] in ids
+
+    def test_a_name_cannot_change_what_the_terminal_shows(self, service: Service, commands: Commands) -> None:
+        made = service.create("ann", "tricky", name="a\u202eb")
+        for printed in (commands.done("keys", "list"), commands.done("keys", "show", made["apiKeyId"])):
+            assert "\u202e" not in "\n".join(printed)
+            assert any(line.endswith("a?b") for line in printed)
+
+    def test_a_reader_that_has_enough_gets_no_traceback(self, service: Service) -> None:
+        many = ["sh", "-c", '"$@" | head -c 1', "sh", *COMMAND, "keys", "list", "--data-dir", str(service.data_dir)]
+        piped = subprocess.run(many, capture_output=True, text=True, env=surroundings(), timeout=60, check=False)
+        assert piped.stdout == "I"
+        assert piped.stderr == f"Database  embedded, its data in {service.data_dir}\n"
+
+
+class TestChanges:
+    def test_a_key_is_disabled_and_enabled_beside_the_service(self, service: Service, commands: Commands) -> None:
+        made = service.create("ann")
+        assert is_accepted(service, made["apiKey"])
+        assert commands.done("keys", "disable", made["apiKeyId"]) == [f"{made['apiKeyId']} disabled"]
+        wait_until_refused(service, made["apiKey"])
+        assert service.get(made["apiKeyId"])["state"] == "DISABLED"
+        (line,) = commands.done("keys", "enable", made["apiKeyId"], "--json")
+        assert json.loads(line)["state"] == "ENABLED"
+        assert is_accepted(service, made["apiKey"])
+
+    def test_no_caller_below_system_enables_what_an_operator_disabled(
+        self, service: Service, commands: Commands
+    ) -> None:
+        owner, made = service.create("owner", role="DOMAIN_OWNER"), service.create("ann")
+        commands.done("keys", "disable", made["apiKeyId"])
+        enable = f'mutation {{ enableApiKey(input: {{domainId: "d", apiKeyId: "{made["apiKeyId"]}"}}) {{ state }} }}'
+        (error,) = service.send(enable, by=owner["apiKey"]).json()["errors"]
+        assert error["extensions"]["code"] == "PERMISSION_DENIED"
+
+    def test_a_delete_is_asked_for(self, service: Service, commands: Commands) -> None:
+        made = service.create("ann")
+        asked = commands.run("keys", "delete", made["apiKeyId"])
+        assert (asked.returncode, asked.stdout) == (1, "")
+        assert f"To be deleted: {made['apiKeyId']}." in asked.stderr
+        assert "say --yes" in asked.stderr
+        assert is_accepted(service, made["apiKey"])
+        (line,) = commands.done("keys", "delete", made["apiKeyId"], "--yes", "--json")
+        assert json.loads(line) == {"api_key_id": made["apiKeyId"], "domain_id": "d"}
+        wait_until_refused(service, made["apiKey"])
+        assert service.get(made["apiKeyId"]) is None
+
+    def test_one_that_is_missing_is_told_and_the_others_are_changed(self, service: Service, commands: Commands) -> None:
+        made = service.create("ann", "d")
+        for missing in (["api-key-0"], ["--domain-id", "other", made["apiKeyId"]]):
+            ran = commands.run("keys", "show", *missing[-1:], *missing[:-1])
+            assert (ran.returncode, ran.stdout) == (1, "")
+            assert ran.stderr.splitlines()[-1] == "gql-identity: There is no such key."
+        ran = commands.run("keys", "disable", "api-key-0", made["apiKeyId"])
+        assert (ran.returncode, ran.stdout) == (1, f"{made['apiKeyId']} disabled\n")
+        assert "api-key-0: There is no such key." in ran.stderr
+
+    def test_all_keys_of_a_user_or_domain_are_asked_for(self, service: Service, commands: Commands) -> None:
+        mine, others = [service.create("ann", "leavers") for _ in range(3)], service.create("bea", "leavers")
+        for arguments in ([], ["--user-id", "ann"]):
+            refused = commands.run("keys", "disable", "--yes", *arguments)
+            assert (refused.returncode, refused.stdout) == (2, "")
+            assert "--domain-id for all keys of a domain" in refused.stderr
+        ann = ["--domain-id", "leavers", "--user-id", "ann"]
+        asked = commands.run("keys", "disable", *ann)
+        assert asked.returncode == 1
+        assert "To be disabled: all 3 keys of user ann of domain leavers." in asked.stderr
+        assert commands.done("keys", "disable", "--yes", *ann) == [f"{made['apiKeyId']} disabled" for made in mine]
+        for made in mine:
+            wait_until_refused(service, made["apiKey"])
+        assert is_accepted(service, others["apiKey"])
+
+    def test_the_last_system_key_can_be_disabled_and_that_is_told(self, mongo_uri: str, run: Run) -> None:
+        settings = {"GQL_IDENTITY_MONGO_URI": mongo_uri, "GQL_IDENTITY_PEPPER": PEPPER}
+        create = ["create-key", "--domain-id", "d", "--user-id", "u", "--role", "SYSTEM", "--json"]
+        first, second = (json.loads(run(*create, **settings).stdout)["api_key_id"] for _ in range(2))
+        one_left = run("keys", "disable", first, **settings)
+        assert (one_left.returncode, len(one_left.stderr.splitlines())) == (0, 1)
+        none_left = run("keys", "disable", second, **settings)
+        assert none_left.returncode == 0
+        assert "No valid key of role SYSTEM is left." in none_left.stderr
+        assert json.loads(run(*create, **settings).stdout)["role"] == "SYSTEM"
+
+    @pytest.mark.slow
+    def test_without_a_service_the_database_is_started_for_the_command(self, tmp_path: Path, run: Run) -> None:
+        with serving(tmp_path / "data") as service:
+            first = service.admin_key
+            assert service.stop() == 0
+        listed = run("keys", "list", "--json", "--data-dir", str(tmp_path / "data"))
+        (key,) = map(json.loads, listed.stdout.splitlines())
+        assert key["hint"] == f"{PREFIX}...{first[-4:]}"
+
+
+class TestRotateKey:
+    def test_the_new_secret_is_printed_once_and_both_are_accepted(self, service: Service, commands: Commands) -> None:
+        made = service.create("ann")
+        described, overlap, told, secret = commands.done("rotate-key", made["apiKeyId"], "--overlap", "1h")
+        assert described == f"{made['apiKeyId']}, role USER, of user ann of domain d."
+        assert re.fullmatch(rf"The secret {PREFIX}\.\.\.{made['apiKey'][-4:]} is accepted until 2\S+Z\.", overlap)
+        assert told == "Its new secret, shown only once:"
+        assert is_well_formed(secret)
+        assert is_accepted(service, made["apiKey"])
+        assert is_accepted(service, secret)
+        assert secret not in "".join(commands.done("keys", "show", made["apiKeyId"], "--json"))
+
+        again = commands.run("rotate-key", made["apiKeyId"])
+        assert (again.returncode, again.stdout) == (1, "")
+        assert "--if-overlapping" in again.stderr
+        key = json.loads(commands.done("rotate-key", made["apiKeyId"], "--if-overlapping", "end-older", "--json")[0])
+        assert is_accepted(service, key["api_key"])
+        wait_until_refused(service, made["apiKey"])
+        assert is_accepted(service, secret)
+
+    def test_without_an_overlap_every_older_secret_ends(self, service: Service, commands: Commands) -> None:
+        made = service.create("ann")
+        *_, second = commands.done("rotate-key", made["apiKeyId"])
+        *_, third = commands.done("rotate-key", made["apiKeyId"], "--overlap", "0")
+        for secret in (made["apiKey"], second):
+            wait_until_refused(service, secret)
+        assert is_accepted(service, third)
+
+    def test_an_expired_key_gets_another_end_whatever_the_policy(self, service: Service, commands: Commands) -> None:
+        made = service.create("ann")
+        with pymongo.MongoClient[dict[str, Any]](running_uri(service.data_dir)) as client:
+            past = datetime.now(UTC) - timedelta(hours=1)
+            client.get_default_database("identity").api_keys.update_one(
+                {"_id": made["apiKeyId"]}, {"$set": {"expires_at": past}}
+            )
+        refused = commands.run("rotate-key", made["apiKeyId"])
+        assert refused.stderr.endswith("This key has expired. Give another end with the rotation, as --expires-in.\n")
+        *_, secret = commands.done("rotate-key", made["apiKeyId"], "--expires-in", "90d")
+        assert is_accepted(service, secret)
+
+    @pytest.mark.parametrize("overlap", ["31d", "-1d", "1", "x", "9999999999d"])
+    def test_an_overlap_that_cannot_be_is_told(self, commands: Commands, overlap: str) -> None:
+        refused = commands.run("rotate-key", "api-key-0", f"--overlap={overlap}")
+        assert refused.returncode == 2
+        assert "argument --overlap: give " in refused.stderr
+
+    def test_a_key_that_is_missing_is_told(self, commands: Commands) -> None:
+        refused = commands.run("rotate-key", "api-key-0")
+        assert (refused.returncode, refused.stdout) == (1, "")
+        assert refused.stderr.splitlines()[-1] == "gql-identity: There is no such key."
