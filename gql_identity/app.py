@@ -11,7 +11,6 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import structlog
 from starlette.applications import Starlette
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
@@ -36,10 +35,9 @@ from .web.envelope import Envelope, note_errors
 from .web.graphql import GRAPHIQL, GraphQLEndpoint
 from .web.graphql_operations import GraphQLOperations
 from .web.introspection import IntrospectionEndpoint
+from .web.proxies import is_forwarded
 from .web.rest import rest_routes
 from .web.sign_in import SignIn
-
-log = structlog.get_logger()
 
 LAST_WRITE_SECONDS = 1.5  # for the last write of keys' last uses when the service stops
 PREPARE_SECONDS = 1.0  # between attempts to prepare a database that does not respond
@@ -90,6 +88,7 @@ async def _life_span(
     `stopping` is set as soon as a signal to stop arrives, and the stop itself begins `delay_seconds` after a SIGTERM.
     """
     async with database:
+        database.failures.are_logged = True
         with suppress(ServiceError, StartError):  # `_prepare` tries again, and logs why
             await database.prepare()
         with _on_stop_signal(stopping, delay_seconds, changes.end_soon):
@@ -110,13 +109,15 @@ def _health_routes(database: Database, stopping: asyncio.Event) -> list[BaseRout
     async def livez(_: Request) -> JSONResponse:
         return JSONResponse({"status": "ok"})
 
-    async def readyz(_: Request) -> JSONResponse:
+    async def readyz(request: Request) -> JSONResponse:
         if stopping.is_set():
             return JSONResponse({"status": "unavailable", "reason": "The service is stopping."}, 503)
         try:
             await database.check_ready()
         except ServiceError as error:
-            return JSONResponse({"status": "unavailable", "reason": error.message}, 503)
+            # The cause names hosts and files: it is for those who run the service, and they ask without a proxy.
+            cause = {"cause": error.reason} if error.reason and not is_forwarded(request.scope) else {}
+            return JSONResponse({"status": "unavailable", "reason": error.message, **cause}, 503)
         return JSONResponse({"status": "ok"})
 
     return [Route("/livez", livez), Route("/readyz", readyz)]
@@ -154,15 +155,15 @@ async def _no_route(request: Request, error: Exception) -> JSONResponse:
 
 async def _prepare(database: Database) -> None:
     """Prepare the database, retrying until it responds. Until then `/readyz` returns 503."""
-    told = None
     while not database.prepared:
         try:
             await database.prepare()
+            database.failures.end()
             return
-        except (ServiceError, StartError) as error:
-            if told != str(error):
-                told = str(error)
-                log.warning("the database is not ready", reason=told)
+        except ServiceError:
+            pass  # the log says why
+        except StartError as error:
+            database.failures.note(str(error), "the database is not ready")
         await asyncio.sleep(PREPARE_SECONDS)
 
 

@@ -30,6 +30,7 @@ class ServiceError(Exception):
     code: ClassVar[str]
     status: int
     headers: dict[str, str]  # of the HTTP response
+    reason: str | None = None  # what operators are told beside the message, and clients are not; without secrets
 
     def __init__(self, message: str, *, at: str = "", **extensions: Any) -> None:
         """`at` is the invalid part of the input, as in `query.filter[2].value`; the whole message starts with it.

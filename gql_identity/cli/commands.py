@@ -1,15 +1,13 @@
 """`main`, and the parser of the commands; each group of commands is a file."""
 
 import argparse
-import importlib.metadata
 import os
 import sys
 from collections.abc import Sequence
 
 from ..errors import ServiceError, StartError
+from ..version import version
 from . import keys, new_secrets, schemas, serving, upkeep
-
-_PACKAGE = "gql-identity"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -18,7 +16,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         code = options.run(options)
     except (StartError, ServiceError) as error:
-        print(f"gql-identity: {error}", file=sys.stderr)
+        reason = getattr(error, "reason", None)
+        print(f"gql-identity: {error}{f' The reason: {reason}' if reason else ''}", file=sys.stderr)
         code = 1
     except BrokenPipeError:
         # The reader of the output, such as `head`, has enough. Python would say so once more at its end.
@@ -31,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="gql-identity", description="API keys as a GraphQL service.")
-    parser.add_argument("--version", action="version", version=f"gql-identity {importlib.metadata.version(_PACKAGE)}")
+    parser.add_argument("--version", action="version", version=f"gql-identity {version()}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for group in (serving, schemas, new_secrets, keys, upkeep):
         group.add_commands(commands)

@@ -5,10 +5,10 @@ import asyncio
 import os
 import signal
 import socket
-import sys
 from functools import partial
 from typing import Any
 
+import structlog
 from strawberry import ID
 
 from ..announcement import FirstKey, announce, find_first_key
@@ -27,6 +27,8 @@ from ..storage.data_directory import write_admin_key
 from ..storage.database import Database
 from .arguments import Commands, add_setting_flags, settings_of
 from .databases import prepared_database, resolved_database
+
+log = structlog.get_logger()
 
 
 def add_commands(commands: Commands) -> None:
@@ -48,7 +50,7 @@ def _serve(options: argparse.Namespace) -> int:
             first_key = asyncio.run(_first_key(settings, resolved))
             asyncio.run(Rates(resolved).try_store())
         except (Unavailable, DeadlineExceeded) as error:
-            print(f"The database does not respond yet: {error} Starting anyway.", file=sys.stderr)
+            log.warning("The database does not respond yet. Starting anyway.", reason=error.reason or error.message)
             made = first_key = None
         print(announce(settings, listener, made, first_key), flush=True)
         return _run(resolved, listener)

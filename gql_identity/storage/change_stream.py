@@ -8,6 +8,7 @@ from pymongo.errors import OperationFailure, PyMongoError
 
 from ..errors import Unavailable
 from .database import Database, Document
+from .failures import reason_of
 
 POLL_MS = 1000  # how long the database waits for a change before it returns none
 _NO_CHANGE_STREAMS = 40573  # MongoDB's code on a standalone server
@@ -46,9 +47,9 @@ async def watch_keys(
     except OperationFailure as error:
         if error.code == _NO_CHANGE_STREAMS:
             raise Unavailable("This database has no change streams: they need a replica set.") from None
-        log.warning("the change stream ended", code=error.code)
+        log.warning("the change stream ended", code=error.code, reason=reason_of(error))
     except PyMongoError as error:
-        log.warning("the change stream ended", reason=type(error).__name__)
+        log.warning("the change stream ended", reason=reason_of(error))
     raise Unavailable("Changes cannot be followed now. Subscribe again.")
 
 

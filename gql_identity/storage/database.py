@@ -27,9 +27,10 @@ from pymongo.cursor import Cursor
 from pymongo.read_concern import ReadConcern
 
 from ..command import own_command
-from ..errors import DeadlineExceeded, InvalidArgument, StartError, Unavailable
-from ..logs import redact
+from ..errors import DeadlineExceeded, InvalidArgument, ServiceError, StartError, Unavailable
 from ..settings import Settings
+from ..version import version
+from .failures import NO_ANSWER, Failures, address_error, reason_of, refusal_at_start, translate
 from .meta import MetaDocument
 from .scans import LONGEST_SCAN_SECONDS, SCANS_AT_ONCE, Scans, Share
 from .scans import Document as Document
@@ -72,7 +73,7 @@ class Database:
                 tz_aware=True,
                 timeoutMS=int(settings.database_timeout_seconds * 1000),
                 serverSelectionTimeoutMS=1000,
-                appname="gql-identity",
+                appname=f"gql-identity/{version()}",
             )
             self._scan_client: pymongo.MongoClient[Document] = pymongo.MongoClient(
                 settings.mongo_uri.get_secret_value(),
@@ -82,11 +83,11 @@ class Database:
                 socketTimeoutMS=int(LONGEST_SCAN_SECONDS * 1000),
                 serverSelectionTimeoutMS=1000,
                 retryReads=False,
-                appname="gql-identity-scans",
+                appname=f"gql-identity-scans/{version()}",
             )
             database = self._client.get_default_database(DEFAULT_NAME)
-        except (driver.PyMongoError, ValueError) as error:
-            raise StartError(f"The database's address is wrong: {redact(str(error))}") from None
+        except (driver.PyMongoError, ValueError, OSError) as error:
+            raise address_error(error) from None
         strict: dict[str, Any] = {
             # Instants before the year 1 or after 9999, and text that is not UTF-8, would fail the whole read.
             "codec_options": CodecOptions(
@@ -103,6 +104,9 @@ class Database:
         self.meta: AsyncIOMotorCollection[Document] = database.get_collection("meta", **strict)
         self.meta_document = MetaDocument(self.meta, settings.peppers, self._run)
         self.prepared = False
+        self.failures = Failures()
+        # Of OpenID Connect: the driver reads it from a file, or asks a cloud's server for it.
+        self._needs_token = "MONGODB-OIDC" in settings.mongo_uri.get_secret_value()
         self._not_ready = "The database is not ready yet. Try again."
         self._readers = ThreadPoolExecutor(READS_AT_ONCE, "reader")
         scanned: Collection[Document] = self._scan_client[database.name].get_collection("api_keys", **strict)
@@ -123,7 +127,9 @@ class Database:
         Raises Unavailable, DeadlineExceeded, or InvalidArgument for a pattern that the database cannot read.
         """
         if not self.prepared:
-            raise Unavailable(self._not_ready)
+            error = Unavailable(self._not_ready)
+            error.reason = self.failures.current
+            raise error
         return await self._run(call)
 
     async def to_list(
@@ -165,20 +171,34 @@ class Database:
             if deadline is not None and remaining >= self._timeout_seconds:
                 # The driver's own deadline, the client's, comes first. Should it wait for a thread, which that does not
                 # count, the request's own is the bound.
-                return await call()
-            with pymongo.timeout(max(0.001, remaining)):
-                async with asyncio.timeout(max(0.001, remaining) + 0.05):
-                    return await call()
+                result = await call()
+            else:
+                with pymongo.timeout(max(0.001, remaining)):
+                    async with asyncio.timeout(max(0.001, remaining) + 0.05):
+                        result = await call()
         except TimeoutError:
-            raise DeadlineExceeded("The database did not answer in time. Try again.") from None
+            raise self._failed(DeadlineExceeded(NO_ANSWER), "no response in time") from None
         except driver.PyMongoError as error:
-            if _UNREADABLE in str(error) and not self.prepared:
-                raise StartError(f"{_DAMAGED} It said: {redact(_reason(error))}") from None
-            if translated := _translate(error):
+            if not self.prepared and (refusal := refusal_at_start(error)):
+                raise refusal from None
+            if (translated := translate(error)) is None:
+                raise
+            if isinstance(translated, InvalidArgument):
                 raise translated from error
-            if not self.prepared:
-                raise StartError(f"{_REFUSES} It said: {redact(_reason(error))}") from None
-            raise
+            raise self._failed(translated, reason_of(error)) from error
+        except (OSError, RuntimeError, ValueError) as error:
+            if not self._needs_token:
+                raise
+            unavailable = Unavailable("The database cannot be used now. Try again.")
+            raise self._failed(unavailable, f"no token for MONGODB-OIDC: {reason_of(error)}") from error
+        if self.failures.current is not None:
+            self.failures.end()
+        return result
+
+    def _failed(self, error: ServiceError, reason: str) -> ServiceError:
+        self.failures.note(reason)
+        error.reason = reason
+        return error
 
     async def prepare(self, *, own_indexes: bool = False) -> None:
         """Check the schema's number and the peppers, and make the indexes of a database that is empty or our own.
@@ -212,6 +232,8 @@ class Database:
                 self._not_ready = str(error)
                 self.prepared = False
                 return
+            except ServiceError:
+                pass  # the database cannot be reached; the log says why
             except Exception as error:
                 log.warning("the schema's number cannot be read", reason=type(error).__name__)
 
@@ -235,38 +257,3 @@ class Database:
     async def check_ready(self) -> None:
         """Raise Unavailable or DeadlineExceeded unless the database answers and has been prepared."""
         await self.run(lambda: self._client.admin.command("ping"))
-
-
-def _reason(error: driver.PyMongoError) -> str:
-    details = error.details if isinstance(error, driver.OperationFailure) else None
-    return str((details or {}).get("errmsg") or error)
-
-
-def _translate(error: driver.PyMongoError) -> Exception | None:
-    """Our error for one of the driver's, None where it is a fault of ours."""
-    if isinstance(error, driver.NetworkTimeout | driver.ExecutionTimeout | driver.WaitQueueTimeoutError):
-        return DeadlineExceeded("The database did not answer in time. Try again.")
-    if isinstance(error, driver.ConnectionFailure):
-        return Unavailable("The database cannot be reached now. Try again.")
-    if isinstance(error, driver.OperationFailure) and error.code in _BAD_PATTERN:
-        return InvalidArgument("The database cannot read a pattern of the query. Simplify it.")
-    is_long = isinstance(error, driver.ProtocolError) and "max message size" in str(error)
-    if is_long or (isinstance(error, driver.OperationFailure) and error.code in _TOO_LARGE):
-        return InvalidArgument("The query gathers more than the database can hold at once. Narrow it.")
-    if isinstance(error, driver.OperationFailure) and any(sign in str(error) for sign in _FULL_OR_FAILED):
-        return Unavailable("The database cannot write now. Try again.")
-    if isinstance(error, driver.OperationFailure) and _UNREADABLE in str(error):
-        return Unavailable(_DAMAGED)
-    if error.timeout:
-        return DeadlineExceeded("The database did not answer in time. Try again.")
-    return None
-
-
-_REFUSES = "The database refuses what the service needs: check the user, its password and its rights (--mongo-uri)."
-_DAMAGED = "The database cannot read its files: restore all of them from a backup."
-_UNREADABLE = "WT_ERROR"  # of WiredTiger, for a file that is missing or damaged
-# MongoDB's codes, and the embedded engine's: 2, for a pattern that it finds too large.
-_BAD_PATTERN = {2, 51091, 51108}
-# Memory, with and without the disk; a document of more than 16 MB, in a group, a row or a reply.
-_TOO_LARGE = {146, 292, 10334, 17260, 17261, 17419, 17420}
-_FULL_OR_FAILED = ("No space left on device", "OutOfDiskSpace", "WT_PANIC")

@@ -80,11 +80,15 @@ class LastUses:
 
     async def keep_writing(self) -> None:
         """Write every two seconds until cancelled."""
+        told = None
         while True:
             await asyncio.sleep(FLUSH_SECONDS)
             try:
                 await self.write()
+                told = None
             except ServiceError as error:
-                log.warning("last uses not written, kept for the next write", reason=error.message)
+                if error.message != told:
+                    told = error.message
+                    log.warning("last uses not written, kept for the next write", reason=error.reason or told)
             except Exception:
                 log.exception("last uses not written, kept for the next write")

@@ -4,6 +4,7 @@ from functools import cache
 from typing import Any
 
 from ..errors import BadRequest, ServiceError, Unauthenticated
+from ..version import version
 from .bodies import JSON
 from .json_messages import json_schemas, request_model
 from .rest_operations import OPERATIONS
@@ -41,7 +42,7 @@ def openapi() -> dict[str, Any]:
         "openapi": "3.1.0",
         "info": {
             "title": "gql_identity",
-            "version": "1",
+            "version": version(),
             "description": "API keys: the service `APIKey` of the package `spaceone.api.identity.v1`.",
         },
         "servers": [{"url": "/"}],

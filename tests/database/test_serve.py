@@ -557,6 +557,8 @@ class TestADatabaseOfTheUsersOwn:
 class TestLogs:
     def test_a_request_is_one_line_of_json(self, service: Service) -> None:
         query = 'query WhoAmI { apiKeys(input: {domainId: "default"}) { totalCount } }'
+        viewer = service.data("{ viewer { apiKeyInfo { apiKeyId } } }")
+        key_id = viewer["viewer"]["apiKeyInfo"]["apiKeyId"]
         before = len(service.err)
         answer = service.send(query)
         given = service.send(query, None, None, **{"X-Request-ID": "mine-1"})
@@ -571,8 +573,14 @@ class TestLogs:
                 "method": "POST",
                 "path": "/graphql",
                 "operation": "WhoAmI",
+                "operation_type": "query",
                 "status": 200,
+                "bytes": len(answer.content),
                 "request_id": request_id,
+                "address": "127.0.0.1",
+                "key_id": key_id,
+                "domain_id": "default",
+                "role": "SYSTEM",
             }
 
     def test_no_request_id_of_a_client_can_forge_a_line(self, service: Service) -> None:
@@ -581,7 +589,7 @@ class TestLogs:
             assert re.fullmatch(r"[0-9a-f]{32}", answer.headers["X-Request-ID"])
 
     def test_neither_a_secret_nor_a_variable_is_logged_at_the_finest_level(self, service: Service) -> None:
-        made = service.create("user-in-a-variable", "domain-in-a-variable", name="name-in-a-variable")
+        made = service.create("user-in-a-variable", "d", name="name-in-a-variable")
         wrong = made["apiKey"][:-1] + ("0" if made["apiKey"][-1] != "0" else "1")
         for secret in (made["apiKey"], wrong, "not a secret but sent as one"):
             service.send(WHO, by=secret)

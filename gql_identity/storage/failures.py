@@ -1,0 +1,107 @@
+"""Failures of the database: the service's error for each of the driver's, and what operators are told of them.
+
+Operators are told in the driver's own words, since these say what to mend: `CERTIFICATE_VERIFY_FAILED`,
+`Name or service not known`. Clients are not.
+"""
+
+import re
+import time
+
+import pymongo.errors as driver
+import structlog
+
+from ..errors import DeadlineExceeded, InvalidArgument, StartError, Unavailable
+from ..logs import redact
+
+TELL_SECONDS = 5.0  # between two warnings, however often the reason changes
+
+log = structlog.get_logger()
+
+NO_ANSWER = "The database did not answer in time. Try again."
+_REFUSES = "The database refuses what the service needs: check the user, its password and its rights (--mongo-uri)."
+_DAMAGED = "The database cannot read its files: restore all of them from a backup."
+_UNREADABLE = "WT_ERROR"  # of WiredTiger, for a file that is missing or damaged
+# MongoDB's codes, and the embedded engine's: 2, for a pattern that it finds too large.
+_BAD_PATTERN = {2, 51091, 51108}
+# Memory, with and without the disk; a document of more than 16 MB, in a group, a row or a reply.
+_TOO_LARGE = {146, 292, 10334, 17260, 17261, 17419, 17420}
+_FULL_OR_FAILED = ("No space left on device", "OutOfDiskSpace", "WT_PANIC")
+# Unauthorized, AuthenticationFailed, ReauthenticationRequired, and Atlas's own for a wrong user or password.
+_REFUSED = {13, 18, 391, 8000}
+# What differs from one attempt to the next: timeouts, the driver's view of all servers, lines of OpenSSL's source.
+_VARYING = re.compile(r",? ?\(configured timeouts: [^)]*\)|,? Timeout: .*|,? timeout: [\d.]+|,? ?\(_ssl\.c:\d+\)")
+
+
+class Failures:
+    """The failures of one process's database: each is told once, until its reason changes."""
+
+    def __init__(self) -> None:
+        self.current: str | None = None  # the reason of the last failure, until the database responds
+        self.are_logged = False  # commands print their own
+        self._told: str | None = None
+        self._told_at = -TELL_SECONDS  # by time.monotonic()
+
+    def note(self, reason: str, event: str = "the database failed") -> None:
+        """Note that the database failed, and why."""
+        self.current = reason
+        now = time.monotonic()
+        if self.are_logged and reason != self._told and now - self._told_at >= TELL_SECONDS:
+            self._told, self._told_at = reason, now
+            log.warning(event, reason=reason)
+
+    def end(self) -> None:
+        """Note that the database responds."""
+        self.current = None
+        if self._told is not None:
+            self._told = None
+            log.info("the database responds again")
+
+
+def reason_of(error: Exception) -> str:
+    """What an error of the driver says, without secrets and without what differs from one attempt to the next."""
+    details = error.details if isinstance(error, driver.OperationFailure) else None
+    return redact(_VARYING.sub("", str((details or {}).get("errmsg") or error)).strip() or type(error).__name__)
+
+
+def address_error(error: Exception) -> StartError:
+    """The error for an address that the driver does not take, or that names a file which cannot be used."""
+    if isinstance(error, OSError):
+        return StartError(
+            f"The database's address names a file that cannot be used, as in tlsCAFile: {reason_of(error)}"
+        )
+    return StartError(f"The database's address is wrong: {reason_of(error)}")
+
+
+def refusal_at_start(error: driver.PyMongoError) -> StartError | None:
+    """The error for what time does not mend, of a database that was not prepared yet; None for other failures."""
+    if _UNREADABLE in str(error):
+        return StartError(f"{_DAMAGED} It said: {reason_of(error)}")
+    if _is_refused(error) or translate(error) is None:
+        return StartError(f"{_REFUSES} It said: {reason_of(error)}")
+    return None
+
+
+def translate(error: driver.PyMongoError) -> Unavailable | DeadlineExceeded | InvalidArgument | None:
+    """The service's error for one of the driver's, None where it is a fault of ours."""
+    if isinstance(error, driver.NetworkTimeout | driver.ExecutionTimeout | driver.WaitQueueTimeoutError):
+        return DeadlineExceeded(NO_ANSWER)
+    if isinstance(error, driver.ConnectionFailure):
+        return Unavailable("The database cannot be reached now. Try again.")
+    if _is_refused(error):
+        return Unavailable("The database cannot be used now. Try again.")
+    if isinstance(error, driver.OperationFailure) and error.code in _BAD_PATTERN:
+        return InvalidArgument("The database cannot read a pattern of the query. Simplify it.")
+    is_long = isinstance(error, driver.ProtocolError) and "max message size" in str(error)
+    if is_long or (isinstance(error, driver.OperationFailure) and error.code in _TOO_LARGE):
+        return InvalidArgument("The query gathers more than the database can hold at once. Narrow it.")
+    if isinstance(error, driver.OperationFailure) and any(sign in str(error) for sign in _FULL_OR_FAILED):
+        return Unavailable("The database cannot write now. Try again.")
+    if isinstance(error, driver.OperationFailure) and _UNREADABLE in str(error):
+        return Unavailable(_DAMAGED)
+    if error.timeout:
+        return DeadlineExceeded(NO_ANSWER)
+    return None
+
+
+def _is_refused(error: driver.PyMongoError) -> bool:
+    return isinstance(error, driver.OperationFailure) and error.code in _REFUSED
