@@ -30,6 +30,7 @@ from .settings import Settings, load_settings
 from .storage.database import DEADLINE, Database
 from .storage.sign_in_codes import SignInCodes
 from .web.authentication import Authenticator
+from .web.clients import Clients
 from .web.cors import cors_middleware
 from .web.envelope import Envelope, note_errors
 from .web.graphql import GRAPHIQL, GraphQLEndpoint
@@ -58,7 +59,8 @@ def create_app(settings: Settings | None = None) -> Starlette:
     operations = GraphQLOperations(make_executor(settings), api_keys, changes, settings)
     requests = RequestLog()
     stopping = asyncio.Event()
-    graphql = GraphQLEndpoint(operations, authenticator, requests, settings)
+    clients = Clients(api_keys.credentials, settings)
+    graphql = GraphQLEndpoint(operations, authenticator, requests, clients, settings)
     routes: list[BaseRoute] = [
         Route("/graphql", graphql),
         WebSocketRoute("/graphql", graphql),
@@ -69,7 +71,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
     ]
     app = Starlette(
         routes=routes,
-        middleware=_middleware(settings, requests, graphql),
+        middleware=_middleware(settings, requests, clients, graphql),
         lifespan=lambda _: _life_span(database, api_keys, changes, stopping, settings.shutdown_delay_seconds),
         exception_handlers={HTTPException: _no_route},
     )
@@ -134,11 +136,16 @@ def _page_routes(database: Database, settings: Settings) -> list[BaseRoute]:
     ]
 
 
-def _middleware(settings: Settings, requests: RequestLog, graphql: GraphQLEndpoint) -> list[Middleware]:
+def _middleware(
+    settings: Settings, requests: RequestLog, clients: Clients, graphql: GraphQLEndpoint
+) -> list[Middleware]:
     if not settings.cors_origins:
         # Requests to `/graphql` need no router, and skip it.
-        return [Middleware(Envelope, settings=settings, requests=requests, graphql=graphql)]
-    return [Middleware(Envelope, settings=settings, requests=requests, graphql=None), cors_middleware(settings)]
+        return [Middleware(Envelope, settings=settings, requests=requests, clients=clients, graphql=graphql)]
+    return [
+        Middleware(Envelope, settings=settings, requests=requests, clients=clients, graphql=None),
+        cors_middleware(settings),
+    ]
 
 
 async def _no_route(request: Request, error: Exception) -> JSONResponse:

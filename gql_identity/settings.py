@@ -139,6 +139,12 @@ class Settings(BaseSettings):
         le=1_000_000,
         description="The most open connections of one worker; 0 is as many as its file descriptors allow.",
     )
+    max_concurrent_requests: int = Field(
+        200,
+        ge=1,
+        le=100_000,
+        description="The most requests of one user's keys, or of one address without a key, at once in one worker.",
+    )
     max_body_bytes: int = Field(256_000, ge=1_000, le=100_000_000, description="The largest request body.")
     max_page_size: int = Field(
         1_000, ge=1, le=100_000, description="The most results in one page; `all` has this limit too."

@@ -1,6 +1,6 @@
 """Executing GraphQL requests."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from inspect import isawaitable
 from pathlib import Path
 from typing import Any
@@ -31,9 +31,12 @@ from .request import Request
 from .values import OBJECT_VALUES, count_values
 
 MAX_ERRORS = 10
-LARGE_COST = 1_000  # such an operation is compiled at once: graphql-core would take longer than both together
+# Such an operation is compiled at once: graphql-core would take longer than both together. A value of its response has
+# 1 KB at most, so smaller ones have no more than 1 MB.
+LARGE_COST = 1_000
 NOTHING_HIDDEN: frozenset[str] = frozenset()
 NOTHING_OPEN = frozenset({"__typename"})
+WhenLarge = Callable[[], Awaitable[None]]
 
 
 class Executor:
@@ -98,13 +101,24 @@ class Executor:
             else "The document has no operation of the name in `operationName`.",
         )
 
-    async def execute(self, operation: Operation, request: Request, context: Any, *, suggests: bool = False) -> Answer:
+    async def execute(
+        self,
+        operation: Operation,
+        request: Request,
+        context: Any,
+        when_large: WhenLarge | None = None,
+        *,
+        suggests: bool = False,
+    ) -> Answer:
         """Run a query or mutation, which `operation` found for this request.
 
-        Errors of variables have suggestions from the schema if `suggests`. Raises RequestError for an operation that
-        costs too much.
+        `when_large` is awaited before an operation whose response may be large; what it raises is raised. Errors of
+        variables have suggestions from the schema if `suggests`. Raises RequestError for an operation that costs too
+        much.
         """
         cost = self._check(operation, request)
+        if cost >= LARGE_COST and when_large is not None:
+            await when_large()
         if operation.plan is not None:
             result = await operation.plan.run(context, request.variables)
         else:
@@ -143,13 +157,15 @@ class Executor:
         except Exception as error:
             yield refusal(GraphQLError(str(error), original_error=error))
 
-    async def execute_without_key(self, operation: Operation, request: Request, context: Any) -> Answer:
+    async def execute_without_key(
+        self, operation: Operation, request: Request, context: Any, when_large: WhenLarge | None = None
+    ) -> Answer:
         """Run an operation of a document that selects only open root fields; refuse all root fields of any other.
 
         Raises RequestError as `execute` does.
         """
         if operation.needs_no_key:
-            return await self.execute(operation, request, context)
+            return await self.execute(operation, request, context, when_large)
         nodes = {node.alias.value if node.alias else node.name.value: node for node in operation.root_fields}
         errors = [located_error(Unauthenticated(), [node], [key]) for key, node in nodes.items()]
         root: Any = self._schema.get_root_type(operation.node.operation)

@@ -65,6 +65,11 @@ class Credentials:
                 return key
         return await asyncio.shield(self._begin_read(text, digest))
 
+    def recently_valid(self, text: str) -> APIKeyInfo | None:
+        """The key that a secret belonged to when it was last valid, if that is remembered; it may have ended since."""
+        entry = self._entry(text)
+        return None if entry is None else entry[1]
+
     def _begin_read(self, text: str, digest: bytes) -> "asyncio.Future[APIKeyInfo | None]":
         """Read a key in one batch with all others of this moment.
 
@@ -93,10 +98,13 @@ class Credentials:
         return [keys[text] for text in texts]
 
     def _cached(self, text: str, asked: float) -> APIKeyInfo | None:
+        entry = self._entry(text)
+        return entry[1] if entry is not None and asked - entry[0] < CACHE_SECONDS else None
+
+    def _entry(self, text: str) -> tuple[float, APIKeyInfo] | None:
         if len(text) != secret.LENGTH or not text.isascii():
             return None
-        entry = self._cache.get(self.digest(text))
-        return entry[1] if entry is not None and asked - entry[0] < CACHE_SECONDS else None
+        return self._cache.get(self.digest(text))
 
     async def _read_secrets(self, texts: list[str]) -> list[APIKeyInfo | None]:
         asked = time.monotonic()

@@ -1,16 +1,15 @@
 """Authentication: the `Caller` of a credential (RFC 6750)."""
 
-from starlette.datastructures import Headers
 from starlette.types import Scope
 
 from ..errors import Unauthenticated
 from ..keys.access import Caller
 from ..keys.credentials import INVALID_KEY, Credentials
-from ..keys.rates import Rates, client_address
+from ..keys.rates import Rates
 from ..keys.records import makers_of
 from ..keys.validity import end_of, is_valid, used_secret
 from ..settings import Settings
-from .proxies import peer_of
+from .clients import Place, address_of
 
 
 class Authenticator:
@@ -25,17 +24,24 @@ class Authenticator:
         """The caller that the Authorization header names (RFC 6750, section 2.1); None without such a header.
 
         Raises Unauthenticated for a header that is not `Bearer SECRET`, and for a key that is wrong, disabled,
-        expired or deleted; ResourceExhausted for a caller, or an address that sends wrong keys, above its rate limit.
+        expired or deleted; ResourceExhausted for a caller, or an address that sends wrong keys, above its rate limit,
+        and for one that has too many requests under way.
         """
         sent = [value.decode("latin-1") for name, value in scope["headers"] if name == b"authorization"]
         # Several headers count as one invalid credential: a proxy may have checked another one than the service would.
-        return await self.identify(", ".join(sent), scope) if sent else None
+        if sent:
+            return await self.identify(", ".join(sent), scope)
+        if (place := _place(scope)) is not None:
+            place.check()
+        return None
 
     async def identify(self, authorization: str, scope: Scope) -> Caller:
         """As `authenticate`, for the value of an Authorization header that was sent outside the HTTP headers."""
         scheme, _, secret = authorization.strip().partition(" ")
-        is_bearer = scheme.lower() == "bearer"
-        key = await self._credentials.find(secret.strip()) if is_bearer else None
+        is_bearer, secret = scheme.lower() == "bearer", secret.strip()
+        if (place := _place(scope)) is not None:
+            place.check(secret)
+        key = await self._credentials.find(secret) if is_bearer else None
         if key is None or not is_valid(key):
             scope["caller"] = None  # a WebSocket's key was valid before
             await self._count_failure(scope)
@@ -48,6 +54,8 @@ class Authenticator:
         scope["caller"] = caller  # for the log line, also of a request above its rate limit
         if (end := end_of(key)) is not None:
             scope["caller_expires_at"] = end
+        if place is not None:
+            place.move_to(caller)
         await self._rates.request(caller)
         self._credentials.last_uses.record(key.api_key_id, key.domain_id, secret_sent.number)
         return caller
@@ -63,10 +71,7 @@ class Authenticator:
         await self._rates.failed_credential(address_of(scope, self._settings))
 
 
-def address_of(scope: Scope, settings: Settings) -> str:
-    """The address that a request or a WebSocket comes from, as `client_address` finds it."""
-    if not settings.trusted_proxies:
-        return peer_of(scope)
-    # A proxy may add its own header below the client's.
-    forwarded_for = ",".join(Headers(scope=scope).getlist("x-forwarded-for"))
-    return client_address(peer_of(scope), forwarded_for, settings)
+def _place(scope: Scope) -> Place | None:
+    """The place of an HTTP request among those under way; None for a WebSocket."""
+    place: Place | None = scope.get("place")
+    return place

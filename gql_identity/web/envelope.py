@@ -19,8 +19,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from ..errors import BadRequest, Internal, ServiceError, Unavailable
 from ..logs import RequestLog
 from ..secret import contains_secret
-from ..server.writing import LINGER_SECONDS
+from ..server.writing import LINGER_SECONDS, MAX_TURN_BYTES
 from ..settings import Settings
+from .clients import Clients
 from .cors import refused_preflight
 from .request_line import PROBES, request_line
 
@@ -46,9 +47,12 @@ def note_errors(scope: Scope, *codes: str) -> None:
 class Envelope:
     """Middleware for every HTTP request. Requests to `/graphql` skip the router."""
 
-    def __init__(self, app: ASGIApp, settings: Settings, requests: RequestLog, graphql: ASGIApp | None) -> None:
+    def __init__(
+        self, app: ASGIApp, settings: Settings, requests: RequestLog, clients: Clients, graphql: ASGIApp | None
+    ) -> None:
         self._app = app
         self._graphql = graphql
+        self._clients = clients
         self._requests = requests
         self._settings = settings
         self._max_body_bytes = settings.max_body_bytes
@@ -76,6 +80,10 @@ class Envelope:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 self._add_headers(message, request_id, scope.get("caller_expires_at"))
+            elif len(message.get("body", b"")) > MAX_TURN_BYTES and not message.get("more_body", False):
+                # The end of a large response is sent when the client has taken nearly all: until then it is under way.
+                await send({**message, "more_body": True})
+                message = {"type": "http.response.body"}
             elif status in _BODY_REFUSED:
                 # Closing a connection with unread input resets it, and the client loses the response. So the whole
                 # response is sent first, then the rest of the body is read before the response ends.
@@ -84,7 +92,10 @@ class Envelope:
                 message = {"type": "http.response.body"}
             await send(message)
 
+        place = scope["place"] = self._clients.enter(scope)
         try:
+            if not self._clients.starts.begin():
+                await self._clients.starts.wait(self._clients.likely_name(scope))
             app = self._graphql if self._graphql is not None and scope["path"] == "/graphql" else self._app
             await app(scope, self._bounded(receive), respond)
         except ClientDisconnect:
@@ -101,6 +112,7 @@ class Envelope:
                 stopping.headers = {"Connection": "close"}
                 await _refuse(stopping, scope, receive, respond)
         finally:
+            place.leave()
             if self._requests.are_logged and scope["path"] not in PROBES:
                 self._requests.end(request_id, started, **self._line(scope, status, sent))
             else:

@@ -20,12 +20,13 @@ from ..settings import Settings
 from .accept import EVENTS, GRAPHQL_JSON, Accept, read_accept
 from .authentication import Authenticator
 from .bodies import parse_json, read_json_body, read_query_string
+from .clients import Clients, Place
 from .deadline import in_time
 from .envelope import note_errors
 from .events import event_stream, only
 from .graphql_operations import GraphQLOperations, error_codes, refused
 from .proxies import is_forwarded
-from .websocket import Client, Connection
+from .websocket import Connection
 
 GRAPHIQL = Path(__file__).parent.parent / "graphiql" / "index.html"
 GRAPHIQL_HEADERS = {
@@ -42,13 +43,18 @@ class GraphQLEndpoint:
     """The ASGI application at `/graphql`."""
 
     def __init__(
-        self, operations: GraphQLOperations, authenticator: Authenticator, requests: RequestLog, settings: Settings
+        self,
+        operations: GraphQLOperations,
+        authenticator: Authenticator,
+        requests: RequestLog,
+        clients: Clients,
+        settings: Settings,
     ) -> None:
         self._operations = operations
         self._authenticator = authenticator
         self._requests = requests
         self._settings = settings
-        self._clients: dict[str, Client] = {}
+        self._clients = clients
         self._shows_graphiql = settings.shows_graphiql and GRAPHIQL.exists()
         self._shows_graphiql_through_proxies = settings.shows_graphiql_through_proxies and GRAPHIQL.exists()
 
@@ -93,10 +99,14 @@ class GraphQLEndpoint:
                 raise BadRequest("HEAD does not run subscriptions: send them by GET or POST.", 405, _STREAM_METHODS)
             if operation.is_subscription and not accept.takes_streams:
                 raise BadRequest(f"Send a subscription over WebSocket, or with `Accept: {EVENTS}`.")
+            place: Place = scope["place"]
+            if operation.is_subscription:
+                place.become_stream()
             # Some clients accept event streams, after JSON, for every request; only a subscription needs one.
             if operation.is_subscription or accept.takes_only_streams:
-                return event_stream(self._operations.answers(operation, request, caller), scope)
-            answer = await self._operations.answer(operation, request, caller)
+                answers = self._operations.answers(operation, request, caller, place.hold_answer)
+                return event_stream(answers, scope)
+            answer = await self._operations.answer(operation, request, caller, place.hold_answer)
         except RequestError as error:
             answer = refused(error)
             if accept.takes_only_streams:
@@ -113,13 +123,14 @@ class GraphQLEndpoint:
             raise BadRequest(f"Send {allowed}: the limit `max_batch`.")
         requests = [read_request(fields) for fields in batch]
         caller = await self._authenticator.authenticate(scope)
+        place: Place = scope["place"]
         answers = []
         for request in requests:
             try:
                 operation = self._operations.find(request, caller, scope)
                 if operation.is_subscription:
                     raise BadRequest("A batch runs no subscriptions: send each by itself.")
-                answers.append(await self._operations.answer(operation, request, caller))
+                answers.append(await self._operations.answer(operation, request, caller, place.hold_answer))
             except RequestError as error:
                 answers.append(refused(error))
             await asyncio.sleep(0)  # others get their turn between two operations, whatever these take

@@ -8,7 +8,7 @@ from starlette.types import Scope
 
 from ..errors import ServiceError, Unauthenticated
 from ..execution.answer import Answer, RequestError, refusal
-from ..execution.executor import Executor
+from ..execution.executor import Executor, WhenLarge
 from ..execution.operation import Operation
 from ..execution.request import Request
 from ..keys.access import Caller
@@ -50,24 +50,29 @@ class GraphQLOperations:
             any_document=self._exempts_gateways and may_be_gateway(caller.role),
         )
 
-    async def answer(self, operation: Operation, request: Request, caller: Caller | None) -> Answer:
-        """Run a query or mutation. Raises RequestError where its cost is too high."""
+    async def answer(
+        self, operation: Operation, request: Request, caller: Caller | None, when_large: WhenLarge | None = None
+    ) -> Answer:
+        """Run a query or mutation; if its response may be large, `when_large` is awaited first.
+
+        Raises RequestError where its cost is too high, and what `when_large` raises.
+        """
         context = Context(self._api_keys, self._changes, caller)
         if caller is None:
-            return await self._executor.execute_without_key(operation, request, context)
+            return await self._executor.execute_without_key(operation, request, context, when_large)
         suggests = may_read_schema(self._introspection_for, authenticated=True)
-        return await self._executor.execute(operation, request, context, suggests=suggests)
+        return await self._executor.execute(operation, request, context, when_large, suggests=suggests)
 
     async def answers(
-        self, operation: Operation, request: Request, caller: Caller | None
+        self, operation: Operation, request: Request, caller: Caller | None, when_large: WhenLarge | None = None
     ) -> AsyncGenerator[Answer, None]:
-        """Yield one response to a query or mutation, or one for each event of a subscription.
+        """Yield one response to a query or mutation, as `answer` does, or one for each event of a subscription.
 
         An expected error, a passed deadline included, is yielded as the last response.
         """
         try:
             if not operation.is_subscription:
-                yield await in_time(self.answer(operation, request, caller), self._timeout_seconds)
+                yield await in_time(self.answer(operation, request, caller, when_large), self._timeout_seconds)
                 return
             if caller is None:
                 raise Unauthenticated

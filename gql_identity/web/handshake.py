@@ -8,7 +8,7 @@ from starlette.types import Scope
 
 from ..keys.rates import is_trusted_proxy
 from ..settings import Settings
-from .authentication import address_of
+from .clients import address_of
 from .cors import NOT_NAMED
 from .proxies import peer_of
 

@@ -6,7 +6,7 @@ from typing import Any
 from starlette.types import Scope
 
 from ..settings import Settings
-from .authentication import address_of
+from .clients import address_of
 
 PROBES = frozenset({"/livez", "/readyz"})  # asked for every few seconds: they have no line
 # W3C Trace Context, section 3.2. An id of zeros only is invalid.

@@ -71,6 +71,8 @@ class _Endpoint:
     async def _run(self, operation: Operation, scope: Scope, body: bytes) -> Any:
         # Authenticate after reading the body, which may be slow, so that a key disabled meanwhile is refused.
         caller = await self._authenticator.require(scope)
+        if self._name in ("list", "stat"):
+            await scope["place"].hold_answer()
         return await operation.run(self._api_keys, read_message(operation, body, self._settings.max_values), caller)
 
     async def _document(self, scope: Scope) -> Response:

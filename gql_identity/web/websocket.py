@@ -16,11 +16,11 @@ from ..execution.answer import Answer, RequestError
 from ..execution.operation import Operation
 from ..execution.request import Request, read_request
 from ..keys.access import Caller
-from ..keys.rates import network_of
 from ..logs import RequestLog
 from ..settings import Settings
-from .authentication import Authenticator, address_of
+from .authentication import Authenticator
 from .bodies import parse_json
+from .clients import Client, Clients
 from .deadline import in_time
 from .graphql_operations import GraphQLOperations, error_codes, refused, status_of
 from .handshake import may_connect
@@ -31,9 +31,7 @@ INIT_SECONDS = 10.0  # how long a client may take to send connection_init
 IDLE_SECONDS = 600.0  # how long a connection without an operation is kept
 MAX_OPERATIONS = 100  # running at one time on one connection
 MAX_OPERATION_CHARACTERS = 2_000_000  # of the messages that began them
-# Of one client, which is a user of a domain, or without a key an address, in one worker:
-ANSWERS_AT_ONCE = 3  # responses, of up to 30 MB, that are computed or wait to be sent; further operations wait
-MAX_CONNECTIONS = 200
+MAX_CONNECTIONS = 200  # of one client, in one worker
 
 log = structlog.get_logger()
 
@@ -52,14 +50,6 @@ class _Running(NamedTuple):
     characters: int  # of the message that began it
 
 
-class Client:
-    """What the connections of one client share."""
-
-    def __init__(self) -> None:
-        self.connections = 0
-        self.answering = asyncio.Semaphore(ANSWERS_AT_ONCE)
-
-
 class Connection:
     """One client's connection and the operations that run on it."""
 
@@ -70,19 +60,16 @@ class Connection:
         authenticator: Authenticator,
         requests: RequestLog,
         settings: Settings,
-        clients: dict[str, Client],
+        clients: Clients,
     ) -> None:
-        """`clients` has those that are connected, by their user or address."""
         self._websocket = websocket
         self._operations = operations
         self._authenticator = authenticator
         self._requests = requests
         self._settings = settings
         self._clients = clients
-        self._name: str | None = None  # of its client, once it is counted
-        self._client = Client()
+        self._client: Client | None = None  # once connection_init was acknowledged
         self._authorization: str | None = websocket.headers.get("authorization")
-        self._acknowledged = False
         self._wait_until = 0.0  # for connection_init, then for an operation, by `time.monotonic()`
         self._running: dict[str, _Running] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -107,10 +94,9 @@ class Connection:
         except WebSocketDisconnect:
             pass
         finally:
-            if self._name is not None:
+            if self._client is not None:
                 self._client.connections -= 1
-                if not self._client.connections:
-                    del self._clients[self._name]
+                self._clients.forget(self._client)
             for task in self._tasks:
                 task.cancel()
             if self._tasks:
@@ -126,7 +112,7 @@ class Connection:
                 async with asyncio.timeout(max(0, left)):
                     return await self._receive()
             except TimeoutError:
-                if not self._acknowledged:
+                if self._client is None:
                     raise _Closed(4408, "Connection initialisation timeout") from None
                 if not self._running and time.monotonic() >= self._wait_until:
                     raise _Closed(1001, "Idle") from None
@@ -167,7 +153,7 @@ class Connection:
                 raise _Closed(4400, "Unknown message")
 
     async def _init(self, payload: Any) -> None:
-        if self._acknowledged:
+        if self._client is not None:
             raise _Closed(4429, "Too many initialisation requests")
         if not isinstance(payload, dict | None):
             raise _Closed(4400, "The payload of connection_init is an object")
@@ -179,28 +165,23 @@ class Connection:
                 raise _Closed(4400, "Authorization in connection_init is a string: Bearer SECRET")
             self._authorization = sent[0]
         try:
-            self._count(await self._caller())
+            self._client = self._counted(await self._caller())
         except Unauthenticated:
             raise _Closed(4403, "Forbidden") from None
         except ServiceError as error:
             raise _Closed(1013, error.message[:100]) from None
-        self._acknowledged = True
         self._ended()
         await self._send({"type": "connection_ack"})
 
-    def _count(self, caller: Caller | None) -> None:
-        if caller is None:
-            name = f"address {network_of(address_of(self._websocket.scope, self._settings))}"
-        else:
-            name = f"user {caller.domain_id} {caller.user_id}"
-        client = self._clients.setdefault(name, self._client)
+    def _counted(self, caller: Caller | None) -> Client:
+        client = self._clients.of_address(self._websocket.scope) if caller is None else self._clients.of_caller(caller)
         if client.connections >= MAX_CONNECTIONS:
             raise _Closed(1013, f"More than {MAX_CONNECTIONS} connections at once")
         client.connections += 1
-        self._name, self._client = name, client
+        return client
 
     async def _subscribe(self, operation_id: str, payload: dict[str, Any], characters: int) -> None:
-        if not self._acknowledged:
+        if (client := self._client) is None:
             raise _Closed(4401, "Unauthorized")
         if operation_id in self._running:
             raise _Closed(4409, f"Subscriber for {operation_id[:50]} already exists")
@@ -216,7 +197,7 @@ class Connection:
         except ServiceError as error:
             await self._answer(operation_id, refused(error))
             return
-        task = asyncio.create_task(self._run(operation_id, request))
+        task = asyncio.create_task(self._run(operation_id, request, client))
         self._running[operation_id] = _Running(task, characters)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -229,7 +210,7 @@ class Connection:
             return None
         return await self._authenticator.identify(self._authorization, self._websocket.scope)
 
-    async def _run(self, operation_id: str, request: Request) -> None:
+    async def _run(self, operation_id: str, request: Request, client: Client) -> None:
         started = self._requests.begin()
         # The status is the one of its error's code; 0 if the operation ended before anything was known of it.
         line: dict[str, Any] = {"method": "WEBSOCKET", "status": 0, "bytes": 0}
@@ -237,7 +218,9 @@ class Connection:
         request_id = uuid_utils.uuid7().hex
         structlog.contextvars.bind_contextvars(request_id=request_id)
         try:
-            async with aclosing(self._answers(request, line)) as answers:
+            if not self._clients.starts.begin():
+                await self._clients.starts.wait(client.name)
+            async with aclosing(self._answers(request, client, line)) as answers:
                 async for answer in answers:
                     if answer.errors:
                         line["codes"] = sorted({*line.get("codes", ()), *error_codes(answer)})
@@ -258,7 +241,7 @@ class Connection:
             else:
                 self._requests.end_unlogged()
 
-    async def _answers(self, request: Request, line: dict[str, Any]) -> AsyncGenerator[Answer, None]:
+    async def _answers(self, request: Request, client: Client, line: dict[str, Any]) -> AsyncGenerator[Answer, None]:
         """The answers to one `subscribe` message; an error is the last of them."""
         try:
             operation, caller = await in_time(self._find(request), self._settings.operation_timeout_seconds)
@@ -267,7 +250,7 @@ class Connection:
                 line["operation"] = operation.name
             # An answer is held until the client has taken those before it: so few are computed at one time.
             async with (
-                nullcontext() if operation.is_subscription else self._client.answering,
+                nullcontext() if operation.is_subscription else client.answering,
                 aclosing(self._operations.answers(operation, request, caller)) as answers,
             ):
                 async for answer in answers:

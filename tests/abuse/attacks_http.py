@@ -91,6 +91,22 @@ async def silent_connections(run: Attack) -> None:
     await asyncio.gather(hold(run, b"", 183), hold(run, half, 183))
 
 
+@attack("refusals", "13.16")
+async def refusals(run: Attack) -> None:
+    """Requests that are refused at little cost, over 70 connections without pause: a list of another domain."""
+    query = "query($i: APIKeyQuery!) { apiKeys(input: $i) { totalCount } }"
+    request = run.target.request(query, {"i": {"domainId": "another"}})
+    await run.flood(70, lambda: request)
+
+
+@attack("refusals-without-a-key", "13.16")
+async def refusals_without_a_key(run: Attack) -> None:
+    """As `refusals`, without a key, over more connections."""
+    query = "query($i: APIKeyQuery!) { apiKeys(input: $i) { totalCount } }"
+    request = run.target.request(query, {"i": {"domainId": "another"}}, key=False)
+    await run.flood(300, lambda: request)
+
+
 @attack("documents", "13.18", seconds=20)
 async def documents(run: Attack) -> None:
     """Different documents of 3 KB without a key: each is parsed, validated and kept."""

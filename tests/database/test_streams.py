@@ -20,6 +20,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Origin, Subprotocol
 
 from gql_identity.settings import Settings
+from gql_identity.web import clients
 from gql_identity.web import websocket as graphql_ws
 from gql_identity.web.graphql_operations import GraphQLOperations
 from gql_identity.web.handshake import may_connect
@@ -229,7 +230,7 @@ async def test_few_answers_of_a_client_wait_at_one_time_on_all_its_connections(
         for websocket in (one, two):
             kinds = [json.loads(await asyncio.wait_for(websocket.recv(), 10))["type"] for _ in range(10)]
             assert (kinds.count("next"), kinds.count("complete")) == (5, 5)
-    assert most == graphql_ws.ANSWERS_AT_ONCE
+    assert most == clients.ANSWERS_AT_ONCE
 
 
 async def test_two_authorization_headers_and_foreign_pages_are_refused_at_the_handshake(api: Api) -> None:
