@@ -42,6 +42,8 @@ constraints: ## pin the current versions of all dependencies, with their hashes
 	.venv/fresh/bin/$(LOCK) --upgrade --extra embedded --extra dev --extra bench --output-file constraints-bench.txt
 	.venv/fresh/bin/$(LOCK) --constraint constraints-bench.txt --extra embedded --extra dev --output-file constraints.txt
 	.venv/fresh/bin/$(LOCK) --constraint constraints-bench.txt --extra embedded --extra redis --output-file constraints-serve.txt
+	.venv/fresh/bin/$(LOCK) --constraint constraints-bench.txt --extra redis --output-file constraints-image.txt
+	.venv/fresh/bin/$(LOCK) --upgrade --constraint constraints-bench.txt --extra deploy --output-file constraints-deploy.txt
 	rm -rf .venv/fresh
 
 clean: ## remove everything that make made, except the data

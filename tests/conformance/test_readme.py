@@ -126,9 +126,9 @@ def test_the_wheel_is_installed_and_served_as_the_readme_says(tmp_path: Path) ->
     assert f"its data in {clone}/gql-identity-data" in said
     redis = "from limits.storage import storage_from_string as s; s('async+redis://localhost:6379')"
     subprocess.run([tmp_path / "opt" / "bin" / "python", "-c", redis], check=True, env=surroundings(PYTHONPATH=""))
-    # The container's image is built by the same lines.
+    # The images are built by the same lines.
     lines = script.replace(str(tmp_path / "opt"), "/opt/gql-identity").splitlines()[:4]
-    image = (ROOT / "Dockerfile").read_text().replace(" --no-cache-dir", "").replace("python ", "python3 ")
+    image = (ROOT / "deploy" / "Dockerfile").read_text().replace(" --no-cache-dir", "").replace("python ", "python3 ")
     assert all(line in image for line in lines)
 
 

@@ -1,0 +1,67 @@
+{{- define "gql-identity.name" -}}
+{{- ternary .Release.Name (printf "%s-gql-identity" .Release.Name) (contains "gql-identity" .Release.Name) | trunc 48 | trimSuffix "-" -}}
+{{- end }}
+
+{{- define "gql-identity.selector" -}}
+app.kubernetes.io/name: gql-identity
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{- define "gql-identity.labels" -}}
+{{ include "gql-identity.selector" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
+{{- end }}
+
+{{- define "gql-identity.image" -}}
+{{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
+{{- end }}
+
+{{/* What every pod of the service and of its commands has. */}}
+{{- define "gql-identity.pod" -}}
+automountServiceAccountToken: false
+# A Service called gql-identity would set variables such as GQL_IDENTITY_PORT in every pod of its namespace.
+enableServiceLinks: false
+securityContext:
+  runAsNonRoot: true
+  runAsUser: 10001
+  runAsGroup: 10001
+  seccompProfile: {type: RuntimeDefault}
+{{- with .Values.imagePullSecrets }}
+imagePullSecrets:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{- define "gql-identity.container" -}}
+image: {{ include "gql-identity.image" . | quote }}
+imagePullPolicy: {{ .Values.image.pullPolicy }}
+securityContext:
+  allowPrivilegeEscalation: false
+  readOnlyRootFilesystem: true
+  capabilities: {drop: [ALL]}
+env:
+  - name: GQL_IDENTITY_MONGO_URI
+    valueFrom: {secretKeyRef: {name: {{ .Values.existingSecret }}, key: mongo-uri}}
+  - name: GQL_IDENTITY_PEPPER
+    valueFrom: {secretKeyRef: {name: {{ .Values.existingSecret }}, key: pepper}}
+  - name: GQL_IDENTITY_PEPPERS_RETIRED
+    valueFrom: {secretKeyRef: {name: {{ .Values.existingSecret }}, key: peppers-retired, optional: true}}
+  - name: GQL_IDENTITY_RATES_STORE
+    valueFrom: {secretKeyRef: {name: {{ .Values.existingSecret }}, key: rates-store, optional: true}}
+  - name: GQL_IDENTITY_SHUTDOWN_DELAY_SECONDS
+    value: {{ .Values.shutdownDelaySeconds | quote }}
+  {{- range $name, $value := .Values.settings }}
+  - name: GQL_IDENTITY_{{ $name }}
+    value: {{ $value | quote }}
+  {{- end }}
+{{- end }}
