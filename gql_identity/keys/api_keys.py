@@ -10,7 +10,7 @@ import uuid_utils
 from strawberry import ID, UNSET
 
 from .. import secret
-from ..errors import DeadlineExceeded, InvalidArgument, PermissionDenied, Unavailable
+from ..errors import DeadlineExceeded, PermissionDenied, Unavailable
 from ..messages.keys import APIKeyInfo, APIKeyViewer, DeletedAPIKey
 from ..messages.requests import (
     APIKeyReference,
@@ -38,7 +38,7 @@ from .access import (
     require_scope,
     scopes_of_created,
 )
-from .checks import check_selected, check_text
+from .checks import check_free_text, check_selected, check_text
 from .credentials import Credentials
 from .disabling import Disabling, disable_rule
 from .expiry import check_future, check_new_end, end_of_created
@@ -126,7 +126,7 @@ class ApiKeys:
         may not give.
         """
         if request.name not in (None, UNSET):
-            _check_free_text("name", request.name)
+            check_free_text("name", request.name)
 
         def rule(document: Document, at: datetime) -> Document:
             given = {name: getattr(request, name) for name in ("name", "expires_at", "scopes")}
@@ -288,14 +288,7 @@ def _is_own(request: APIKeyReference, caller: Caller) -> bool:
 
 
 def _check_texts(request: CreateAPIKeyRequest) -> None:
-    _check_free_text("user_id", request.user_id)
-    _check_free_text("domain_id", request.domain_id)
+    check_free_text("user_id", request.user_id)
+    check_free_text("domain_id", request.domain_id)
     if request.name is not None:
-        _check_free_text("name", request.name)
-
-
-def _check_free_text(field: str, text: str) -> None:
-    check_text(field, text)
-    if secret.contains_secret(text):
-        # It would be stored, and shown to everyone who may see the key.
-        raise InvalidArgument("it contains the secret of a key. Leave it out: whoever reads it can use it.", at=field)
+        check_free_text("name", request.name)

@@ -4,6 +4,7 @@ import re
 
 from ..errors import InvalidArgument
 from ..queries.fields import listed
+from ..secret import contains_secret
 
 MAX_CHARACTERS = 255  # of an id or a name
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # Unicode's categories Cc and Cs
@@ -30,3 +31,10 @@ def check_text(field: str, text: str) -> None:
         raise InvalidArgument("white space at either end is not allowed; remove it.", at=field)
     if _CONTROL.search(text):
         raise InvalidArgument("control characters are not allowed; remove them.", at=field)
+
+
+def check_free_text(field: str, text: str) -> None:
+    """As `check_text`, for a text that is stored: it may not contain a secret, which all who see the key could use."""
+    check_text(field, text)
+    if contains_secret(text):
+        raise InvalidArgument("it contains the secret of a key. Leave it out: whoever reads it can use it.", at=field)

@@ -40,7 +40,8 @@ def live_secrets(document: Document) -> list[APIKeySecretInfo]:
             last_accessed_at=uses.get(str(one["number"])),
         )
         for one in secrets_of(document)
-        if not has_ended(one.get("expires_at"))
+        # An imported key has a secret that nobody has sent yet: nothing is known of it.
+        if one["hint"] and not has_ended(one.get("expires_at"))
     ]
 
 

@@ -120,7 +120,10 @@ class APIKeyInfo(Node):
     created_at: DateTime = strawberry.field(description="When the key was made.")
     name: str | None = strawberry.field(default=None, description="What its maker called it.")
     role: APIKeyRole = strawberry.field(description="What the key may do.")
-    hint: str = strawberry.field(description="The newest secret's prefix and last four characters, to tell keys apart.")
+    hint: str = strawberry.field(
+        description="The newest secret's prefix and last four characters, to tell keys apart; empty for an imported "
+        "key that was not used or rotated yet."
+    )
     created_by: ID | None = strawberry.field(
         default=None, description="The id of the key that made this one; null for one made from the command line."
     )
@@ -135,7 +138,8 @@ class APIKeyInfo(Node):
         default=None, description="What the key may be used for, as OAuth's scopes; null: what its role says."
     )
     secrets: list[APIKeySecretInfo] = strawberry.field(
-        description="The secrets that are accepted now, the newest first: two while a rotation overlaps, otherwise one."
+        description="The secrets that are accepted now, the newest first: two while a rotation overlaps, otherwise "
+        "one; none of an imported key that was not used or rotated yet."
     )
     rotated_at: DateTime | None = strawberry.field(
         default=None, description="When the key last got another secret; null where it never did."

@@ -36,6 +36,10 @@ from .scans import LONGEST_SCAN_SECONDS, SCANS_AT_ONCE, Scans, Share
 from .scans import Document as Document
 
 DEFAULT_NAME = "identity"
+# Instants before the year 1 or after 9999, and text that is not UTF-8, would fail the whole read.
+CODEC: CodecOptions[dict[str, Any]] = CodecOptions(
+    tz_aware=True, datetime_conversion=DatetimeConversion.DATETIME_AUTO, unicode_decode_error_handler="replace"
+)
 CHECK_SCHEMA_SECONDS = 20.0
 READS_AT_ONCE = 64  # as many as Motor's own calls
 DEADLINE: ContextVar[float | None] = ContextVar("deadline", default=None)  # of the request, by time.monotonic()
@@ -89,12 +93,7 @@ class Database:
         except (driver.PyMongoError, ValueError, OSError) as error:
             raise address_error(error) from None
         strict: dict[str, Any] = {
-            # Instants before the year 1 or after 9999, and text that is not UTF-8, would fail the whole read.
-            "codec_options": CodecOptions(
-                tz_aware=True,
-                datetime_conversion=DatetimeConversion.DATETIME_AUTO,
-                unicode_decode_error_handler="replace",
-            ),
+            "codec_options": CODEC,
             "read_preference": ReadPreference.PRIMARY,
             "write_concern": WriteConcern("majority"),
             "read_concern": ReadConcern(),

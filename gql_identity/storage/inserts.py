@@ -53,6 +53,23 @@ class BatchedInserts:
         return outcomes
 
 
+async def insert_new(database: Database, documents: list[Document]) -> list[str]:
+    """Insert those of these keys whose ids are not there, and return the ids that were.
+
+    Raises what `Database.run` does.
+    """
+    try:
+        await database.run(lambda: database.api_keys.insert_many(documents, ordered=False))
+    except BulkWriteError as error:
+        failed = error.details["writeErrors"]
+        if error.details["writeConcernErrors"] or any(one["code"] != _DUPLICATE_KEY for one in failed):
+            # Not `error` itself: its text contains every document of the batch.
+            codes = sorted({one["code"] for one in failed})
+            raise Unavailable(f"The database refused to write keys, with the error codes {codes}.") from None
+        return [documents[one["index"]]["_id"] for one in failed]
+    return []
+
+
 def _log_sent_twice(document: Document) -> None:
     # The id is new, so the existing key is this one: the connection was lost after the insert, the driver sent it
     # again, and a database that has just restarted does not recognise the retry.
