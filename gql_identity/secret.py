@@ -52,6 +52,16 @@ def _keyed(pepper: str) -> hmac.HMAC:
     return hmac.new(pepper.encode(), digestmod="sha256")
 
 
+def audit_mac(entry: bytes, pepper: str) -> bytes:
+    """The MAC of an audit entry: HMAC-SHA256 (RFC 2104) under a key that is derived from a pepper."""
+    return hmac.digest(_audit_key(pepper), entry, "sha256")
+
+
+@cache
+def _audit_key(pepper: str) -> bytes:
+    return digest("the key of audit entries' MACs", pepper)
+
+
 def hint(secret: str) -> str:
     """The prefix and the last four characters of a secret, to tell keys apart; no credential."""
     return f"{PREFIX}...{secret[-4:]}"

@@ -74,6 +74,9 @@ class Settings(BaseSettings):
         le=36_500,
         description="How far ahead the end of a key may be when it is created or changed; 0 is no limit.",
     )
+    audit_days: int = Field(
+        400, ge=1, le=36_500, description="How long the audit log keeps an entry. It holds for entries from then on."
+    )
     rates_store: SecretStr = Field(
         SecretStr("memory://"),
         description="Where rates are counted, as a URI of the library `limits`. In memory, each worker counts alone.",

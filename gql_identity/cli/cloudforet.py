@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from ..errors import StartError
+from ..keys.audit_entries import AuditEntries
 from ..keys.imports import Counts, Import, Refusal, Roles
 from ..messages.values import APIKeyRole
 from ..settings import Settings
@@ -69,7 +70,7 @@ async def _run(
 ) -> tuple[Counts, list[dict[str, str]]]:
     kept: list[dict[str, str]] = []
     async with prepared_database(settings) as database:
-        importing = Import(database, roles, is_dry=options.dry_run)
+        importing = Import(database, AuditEntries(settings), roles, is_dry=options.dry_run)
         batches = source.keys()
         while (batch := await asyncio.to_thread(_next, batches)) is not None:
             refusals = await importing.take(batch)

@@ -43,6 +43,7 @@ class Caller(NamedTuple):
     expires_at: datetime | None = None  # when it ends
     scopes: frozenset[str] | None = None  # what it may be used for; None: what its role may
     secret: UsedSecret = ONLY_SECRET  # which of its secrets was sent
+    address: str = ""  # where the request comes from, as `rates.client_address` finds it
 
 
 # Whoever runs commands on the machine: it may do what a SYSTEM key may, and has no key.

@@ -11,6 +11,7 @@ from strawberry import ID, UNSET
 
 from .. import secret
 from ..errors import DeadlineExceeded, PermissionDenied, Unavailable
+from ..messages.audit import APIKeyAuditAction
 from ..messages.keys import APIKeyInfo, APIKeyViewer, DeletedAPIKey
 from ..messages.requests import (
     APIKeyReference,
@@ -38,6 +39,8 @@ from .access import (
     require_scope,
     scopes_of_created,
 )
+from .audit import KeyAudit
+from .audit_entries import AuditEntries, log_entry, logs_refusals
 from .checks import check_free_text, check_selected, check_text
 from .credentials import Credentials
 from .disabling import Disabling, disable_rule
@@ -66,10 +69,13 @@ class ApiKeys:
         self.statistics = KeyStatistics(database, settings)
         self._point_reads = PointReads(database)
         self._inserts = BatchedInserts(database)
-        self._writes = Writes(database, self.credentials)
+        self._entries = AuditEntries(settings)
+        self.audit = KeyAudit(database, settings, self._entries)
+        self._writes = Writes(database, self.credentials, self._entries)
         self._system_keys = SystemKeys(database, self._writes)
-        self.disabling = Disabling(database, settings, self.credentials, self._writes, self._system_keys)
+        self.disabling = Disabling(database, settings, self.credentials, self._writes, self._system_keys, self._entries)
 
+    @logs_refusals(APIKeyAuditAction.CREATED)
     async def create(self, request: CreateAPIKeyRequest, caller: Caller | None) -> APIKeyInfo:
         """Create a key; its secret is returned here once and never again.
 
@@ -110,15 +116,18 @@ class ApiKeys:
             document["scopes"] = scopes
         if end is not None:
             document |= {"expires_at": end, "lifetime_seconds": int((end - made_at).total_seconds())}
+        new = self._entries.new_key(document, caller, made_at)
         try:
-            await self._inserts.insert(document)
+            await self._inserts.insert(new)
         except (Unavailable, DeadlineExceeded) as error:
             # A new error: other requests of the same batch may hold this one.
             raise type(error)(error.message, apiKeyId=key_id) from error
+        log_entry(new.entry)
         key = read_key(document)
         key.api_key = text
         return key
 
+    @logs_refusals(APIKeyAuditAction.UPDATED)
     async def update(self, request: UpdateAPIKeyRequest, caller: Caller) -> APIKeyInfo:
         """Change a key's name, end and scopes: what is absent stays, what is null is removed.
 
@@ -139,8 +148,9 @@ class ApiKeys:
 
         only_end = request.name is UNSET and request.scopes is UNSET
         scope = _scope_to_renew(request, caller) if only_end else WRITE
-        return read_key(await self._writes.change(request, caller, rule, scope))
+        return read_key(await self._writes.change(APIKeyAuditAction.UPDATED, request, caller, rule, scope))
 
+    @logs_refusals(APIKeyAuditAction.ROTATED)
     async def rotate(self, request: RotateAPIKeyRequest, caller: Caller) -> APIKeyInfo:
         """Give a key another secret under its id, which is returned here once; the present one overlaps.
 
@@ -163,17 +173,20 @@ class ApiKeys:
             end = (document | changes).get("expires_at")
             return changes | rotated(document, digest, hint, request, end, at)
 
-        key = read_key(await self._writes.change(request, caller, rule, _scope_to_renew(request, caller)))
+        scope = _scope_to_renew(request, caller)
+        key = read_key(await self._writes.change(APIKeyAuditAction.ROTATED, request, caller, rule, scope))
         key.api_key = text
         return key
 
+    @logs_refusals(APIKeyAuditAction.OVERLAP_ENDED)
     async def end_overlap(self, request: APIKeyRequest, caller: Caller) -> APIKeyInfo:
         """End the older secret that a rotation left; a key with one secret stays as it is.
 
         Raises NotFound as `enable` does.
         """
-        return read_key(await self._writes.change(request, caller, overlap_ended))
+        return read_key(await self._writes.change(APIKeyAuditAction.OVERLAP_ENDED, request, caller, overlap_ended))
 
+    @logs_refusals(APIKeyAuditAction.ENABLED)
     async def enable(self, request: APIKeyRequest, caller: Caller) -> APIKeyInfo:
         """Make a disabled key valid again; an enabled key stays as it is.
 
@@ -186,8 +199,9 @@ class ApiKeys:
                 raise PermissionDenied("This key was disabled by a higher role, and only that role may enable it.")
             return {"state": APIKeyState.ENABLED.name, "disabled_rank": None}
 
-        return read_key(await self._writes.change(request, caller, rule))
+        return read_key(await self._writes.change(APIKeyAuditAction.ENABLED, request, caller, rule))
 
+    @logs_refusals(APIKeyAuditAction.DISABLED)
     async def disable(self, request: APIKeyRequest, caller: Caller) -> APIKeyInfo:
         """Make a key invalid until it is enabled; a disabled key stays as it is, but for the rank that may enable it.
 
@@ -196,8 +210,9 @@ class ApiKeys:
         """
         rule, scope = disable_rule(caller), _scope_to_end(request, caller)
         async with self._system_keys.ending(request, caller):
-            return read_key(await self._writes.change(request, caller, rule, scope))
+            return read_key(await self._writes.change(APIKeyAuditAction.DISABLED, request, caller, rule, scope))
 
+    @logs_refusals(APIKeyAuditAction.DELETED)
     async def delete(self, request: APIKeyRequest, caller: Caller) -> DeletedAPIKey:
         """Remove a key for good.
 

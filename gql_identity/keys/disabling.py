@@ -2,10 +2,12 @@
 
 from contextlib import suppress
 from datetime import datetime
+from functools import partial
 
 from strawberry import ID
 
 from ..errors import InvalidArgument, NotFound
+from ..messages.audit import APIKeyAuditAction
 from ..messages.keys import DisabledAPIKeys
 from ..messages.requests import APIKeyRequest, DisableAPIKeysRequest
 from ..messages.values import APIKeyRole, APIKeyState
@@ -14,8 +16,10 @@ from ..settings import Settings
 from ..storage.conditional_writes import disable_keys
 from ..storage.database import Database, Document
 from .access import Caller, access_to, check_newest, may_see
+from .audit_entries import AuditEntries, log_entry, logs_refusals
 from .checks import check_text
 from .credentials import Credentials
+from .documents import REQUIRED, readable, unreadable
 from .matching import match_stages, share_of
 from .records import now
 from .scopes import WRITE
@@ -36,13 +40,16 @@ class Disabling:
         credentials: Credentials,
         writes: Writes,
         system_keys: SystemKeys,
+        entries: AuditEntries,
     ) -> None:
         self._database = database
         self._settings = settings
         self._credentials = credentials
         self._writes = writes
         self._system_keys = system_keys
+        self._entries = entries
 
+    @logs_refusals(APIKeyAuditAction.DISABLED)
     async def disable_matching(self, request: DisableAPIKeysRequest, caller: Caller) -> DisabledAPIKeys:
         """Disable the keys that match, at most MAX_DISABLED, and tell whether there are more.
 
@@ -85,17 +92,31 @@ class Disabling:
         for start in range(0, len(others), MAX_BATCH_KEYS):
             batch = others[start : start + MAX_BATCH_KEYS]
             await self._credentials.check_caller(caller)
+            at = now()
+            entry_of = partial(self._entry_of, caller=caller, at=at)
             try:
-                count += await disable_keys(self._database, domain_id, batch, caller.role.rank, now())
+                entries = await disable_keys(self._database, domain_id, batch, caller.role.rank, at, entry_of)
             finally:
                 self._credentials.invalidate(*batch)  # also where the outcome is unknown
+            count += len(entries)
+            for entry in entries:
+                log_entry(entry)
         for key_id in system:
             key = APIKeyRequest(api_key_id=ID(key_id), domain_id=ID(domain_id))
             with suppress(NotFound):  # deleted meanwhile
                 async with self._system_keys.ending(key, caller):
-                    await self._writes.change(key, caller, disable_rule(caller))
+                    await self._writes.change(APIKeyAuditAction.DISABLED, key, caller, disable_rule(caller))
                 count += 1
         return count
+
+    def _entry_of(self, key: Document, caller: Caller, at: datetime) -> Document | None:
+        """The audit entry of disabling a stored key; None where it stays as it is."""
+        if unreadable(key, ("disabled_rank", "audit_number")):
+            return None
+        if key.get("state") == APIKeyState.DISABLED.name and key.get("disabled_rank", 0) >= caller.role.rank:
+            return None
+        changes = disable_rule(caller)(key, at)
+        return self._entries.make(APIKeyAuditAction.DISABLED, readable(key, REQUIRED), changes, caller, at)
 
 
 def disable_rule(caller: Caller) -> Rule:

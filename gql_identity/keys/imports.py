@@ -12,7 +12,9 @@ from ..errors import InvalidArgument
 from ..messages.values import APIKeyRole, APIKeyState
 from ..storage.database import Database, Document
 from ..storage.inserts import insert_new
+from .audit_entries import AuditEntries
 from .checks import check_free_text
+from .records import now
 
 DISABLED_RANK = APIKeyRole.DOMAIN_OWNER.rank  # nobody below may enable a key that was disabled there
 MAX_ID = 255  # characters of what names a refused document
@@ -44,6 +46,7 @@ class Import:
     """An import into a database; with `is_dry` it only counts."""
 
     database: Database
+    entries: AuditEntries
     roles: Roles
     is_dry: bool = False
     counts: Counts = field(default_factory=Counts)
@@ -70,7 +73,8 @@ class Import:
         if self.is_dry:
             self._tried |= {key["_id"]: {"domain_id": key["domain_id"]} for key in new}
         elif new:
-            late = await insert_new(self.database, new)
+            at = now()
+            late = await insert_new(self.database, [self.entries.new_key(key, None, at) for key in new])
             here |= await self._here(late)
         for key_id, key in wanted.items():
             stored = here.get(key_id)

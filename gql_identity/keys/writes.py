@@ -4,10 +4,12 @@ from collections.abc import Callable
 from datetime import datetime
 
 from ..errors import FailedPrecondition, NotFound, Unavailable
+from ..messages.audit import APIKeyAuditAction
 from ..messages.requests import APIKeyReference
-from ..storage.conditional_writes import set_if_unchanged
+from ..storage.conditional_writes import delete_key, set_if_unchanged
 from ..storage.database import Database, Document
 from .access import Caller, access_to, check_newest
+from .audit_entries import AuditEntries, log_entry
 from .checks import check_text
 from .credentials import Credentials
 from .documents import CHANGEABLE, REQUIRED, readable, tell_unreadable, unreadable
@@ -23,11 +25,19 @@ ATTEMPTS = 20  # of each, at least one of those that change the key at the same 
 class Writes:
     """Changes and deletes keys that the caller may see."""
 
-    def __init__(self, database: Database, credentials: Credentials) -> None:
+    def __init__(self, database: Database, credentials: Credentials, entries: AuditEntries) -> None:
         self._database = database
         self._credentials = credentials
+        self._entries = entries
 
-    async def change(self, request: APIKeyReference, caller: Caller, rule: Rule, scope: str | None = WRITE) -> Document:
+    async def change(
+        self,
+        action: APIKeyAuditAction,
+        request: APIKeyReference,
+        caller: Caller,
+        rule: Rule,
+        scope: str | None = WRITE,
+    ) -> Document:
         """Change a key as the rule says, and return its document.
 
         A key that changes between the read and the write is read again. A rule that changes nothing writes nothing.
@@ -41,12 +51,14 @@ class Writes:
             changes = {name: value for name, value in rule(document, at).items() if document.get(name) != value}
             if not changes:
                 return document
+            entry = self._entries.make(action, document, changes, caller, at)
             # Every change counts up, so that this number tells whether another one came in between.
-            changes |= {"audit_number": document.get("audit_number", 0) + 1, "updated_at": at}
+            changes |= {"audit_number": entry["number"], "updated_at": at}
             # A move to another pepper changes the digest without counting.
             guarded = ("audit_number", "digest") if "digest" in changes else ("audit_number",)
-            if await set_if_unchanged(self._database, document, guarded, changes):
+            if await set_if_unchanged(self._database, document, guarded, changes, entry):
                 self._credentials.invalidate(document["_id"])
+                log_entry(entry)
                 return document | changes
         raise Unavailable("The key is being changed by others. Try again.")
 
@@ -56,11 +68,16 @@ class Writes:
         await self._credentials.check_caller(caller)
         # A key's user and role never change, so what was read of them holds for the write.
         document = await self.read(request, caller, scope)
-        where = {"domain_id": document["domain_id"], "_id": document["_id"]}
-        deleted = await self._database.run(lambda: self._database.api_keys.delete_one(where))
-        if not deleted.deleted_count:
+        at = now()
+        entry = await delete_key(
+            self._database,
+            document,
+            lambda last: self._entries.make(APIKeyAuditAction.DELETED, readable(last, REQUIRED), {}, caller, at),
+        )
+        if entry is None:
             raise not_found()
         self._credentials.invalidate(document["_id"])
+        log_entry(entry)
 
     async def read(self, request: APIKeyReference, caller: Caller, scope: str | None) -> Document:
         """The stored key, for a caller with this scope.

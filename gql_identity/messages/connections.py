@@ -1,9 +1,10 @@
 """The arguments of Relay's connections, and its `PageInfo`."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import MISSING, fields, is_dataclass
 from enum import Enum
-from typing import Annotated, Any, NamedTuple, TypeVar, get_type_hints
+from typing import Annotated, Any, NamedTuple, TypeVar, cast, get_type_hints
 
 import strawberry
 from strawberry import ID
@@ -135,14 +136,30 @@ class ConnectionArguments(NamedTuple):
     )
 
 
-def with_connection_arguments(resolver: Resolver) -> Resolver:
-    """Replace a resolver's parameter `**arguments` by the arguments of a connection."""
-    # Strawberry takes a field's arguments from its resolver's signature.
-    signature = inspect.signature(resolver)
-    own = [part for part in signature.parameters.values() if part.kind is not inspect.Parameter.VAR_KEYWORD]
-    added = [
-        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
-        for name, annotation in get_type_hints(ConnectionArguments, include_extras=True).items()
-    ]
-    resolver.__signature__ = signature.replace(parameters=[*own, *added])  # type: ignore[attr-defined]
-    return resolver
+def with_arguments(arguments: type) -> Callable[[Resolver], Resolver]:
+    """Replace a resolver's parameter `**arguments` by those that a class has as its fields."""
+
+    def decorated(resolver: Resolver) -> Resolver:
+        # Strawberry takes a field's arguments from its resolver's signature.
+        signature = inspect.signature(resolver)
+        own = [part for part in signature.parameters.values() if part.kind is not inspect.Parameter.VAR_KEYWORD]
+        added = [
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+            for name, default, annotation in _fields(arguments)
+        ]
+        resolver.__signature__ = signature.replace(parameters=[*own, *added])  # type: ignore[attr-defined]
+        return resolver
+
+    return decorated
+
+
+def _fields(arguments: Any) -> Iterator[tuple[str, Any, Any]]:
+    """The name, default and annotation of each field of a NamedTuple or of an input type."""
+    hints = get_type_hints(arguments, include_extras=True)
+    if not is_dataclass(arguments):
+        yield from ((name, None, hint) for name, hint in hints.items())
+        return
+    for field in fields(arguments):
+        default = inspect.Parameter.empty if field.default is MISSING else field.default
+        description = cast(Any, field).description
+        yield field.name, default, Annotated[hints[field.name], _argument(description)]

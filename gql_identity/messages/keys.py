@@ -12,7 +12,7 @@ from strawberry.federation.schema_directives import Cost
 from strawberry.scalars import JSON
 from strawberry.types import Info as StrawberryInfo
 
-from .connections import CONNECTION_SIZE, ConnectionArguments, PageInfo, with_connection_arguments
+from .connections import CONNECTION_SIZE, ConnectionArguments, PageInfo, with_arguments
 from .query import APIKeyStatisticsQuery
 from .values import APIKeyRole, APIKeyState, DateTime
 
@@ -53,7 +53,7 @@ class User:
     user_id: ID = strawberry.field(description="The user's id within its domain.")
 
     @strawberry.field(description="The user's keys, those that you may see.", directives=[CONNECTION_SIZE])
-    @with_connection_arguments
+    @with_arguments(ConnectionArguments)
     async def api_keys(self, info: Info, **arguments: Any) -> "APIKeyConnection | None":
         """Concurrent lookups are batched into one query."""
         return await info.context.connection(info, (self.domain_id, self.user_id), ConnectionArguments(**arguments))
@@ -69,7 +69,7 @@ class Domain:
     domain_id: ID = strawberry.field(description="The domain's id.")
 
     @strawberry.field(description="The domain's keys, those that you may see.", directives=[CONNECTION_SIZE])
-    @with_connection_arguments
+    @with_arguments(ConnectionArguments)
     async def api_keys(self, info: Info, **arguments: Any) -> "APIKeyConnection | None":
         """Concurrent lookups are batched into one query."""
         return await info.context.connection(info, (self.domain_id, None), ConnectionArguments(**arguments))

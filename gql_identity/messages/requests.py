@@ -6,6 +6,7 @@ from typing import Protocol
 import strawberry
 from strawberry import ID, UNSET
 
+from .audit import APIKeyAuditAction
 from .connections import APIKeyFilter
 from .keys import APIKeyChangeType
 from .query import APIKeyListQuery, APIKeyStatisticsQuery
@@ -147,6 +148,25 @@ class APIKeyStatQuery:
 
     query: APIKeyStatisticsQuery = strawberry.field(description="What to count, and how.")
     domain_id: ID = strawberry.field(description="The domain whose keys are counted.")
+
+
+@strawberry.input(name="APIKeyAuditQuery", description="Which entries of the audit log to read, the oldest first.")
+class APIKeyAuditQuery:
+    """The arguments of `apiKeyAudit`, which Cloudforet does not have."""
+
+    domain_id: ID = strawberry.field(description="The domain of the keys.")
+    api_key_id: ID | None = strawberry.field(default=None, description="Only entries of this key.")
+    user_id: ID | None = strawberry.field(default=None, description="Only entries of this user's keys.")
+    actor_id: ID | None = strawberry.field(default=None, description="Only what this key did.")
+    actions: list[APIKeyAuditAction] | None = strawberry.field(default=None, description="Only these actions.")
+    since: DateTime | None = strawberry.field(default=None, description="Only entries from this instant on.")
+    until: DateTime | None = strawberry.field(default=None, description="Only entries before this instant.")
+    first: int | None = strawberry.field(
+        default=None, description="How many from the start; 20 where neither `first` nor `last` is given."
+    )
+    after: str | None = strawberry.field(default=None, description="Start behind the place of this cursor.")
+    last: int | None = strawberry.field(default=None, description="How many from the end.")
+    before: str | None = strawberry.field(default=None, description="End before the place of this cursor.")
 
 
 @strawberry.input(name="VerifyAPIKeyRequest", description="A secret to ask about.")

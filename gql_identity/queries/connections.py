@@ -40,14 +40,7 @@ def plan_connection(
 ) -> ConnectionPlan:
     """Read the arguments of a connection. Raises InvalidArgument that names the one to change."""
     state, filter_, order_by, first, after, last, before = arguments
-    if first is not None and last is not None:
-        raise invalid("first", "give `first` or `last`, not both")
-    for name, number in (("first", first), ("last", last)):
-        if number is not None and not 0 <= number <= settings.max_page_size:
-            raise invalid(name, f"give 0 to {settings.max_page_size}, not {number}: the limit `max_page_size`")
-    # `before` alone selects the page that ends just before it.
-    backward = last is not None or (first is None and after is None and before is not None)
-    number = last if first is None else first
+    limit, backward = read_page(first, after, last, before, settings)
     by = str(order_by.field.value) if order_by else "api_key_id"
     order = Order(by, order_by is None or order_by.direction is APIKeyOrderDirection.ASC)
     bounds = {
@@ -64,10 +57,25 @@ def plan_connection(
         filter={"$and": conditions} if conditions else {},
         page=[order.beyond(place, before=name == "before") for name, place in bounds.items()],
         sort=order.sort(backward=backward),
-        limit=min(DEFAULT_PAGE_SIZE, settings.max_page_size) if number is None else number,
+        limit=limit,
         backward=backward,
         outside=order.beyond(bounds[entered], before=not backward, inclusive=True) if entered in bounds else None,
     )
+
+
+def read_page(
+    first: int | None, after: str | None, last: int | None, before: str | None, settings: Settings
+) -> tuple[int, bool]:
+    """How many a page of a connection holds, and whether it ends at a place. Raises InvalidArgument."""
+    if first is not None and last is not None:
+        raise invalid("first", "give `first` or `last`, not both")
+    for name, number in (("first", first), ("last", last)):
+        if number is not None and not 0 <= number <= settings.max_page_size:
+            raise invalid(name, f"give 0 to {settings.max_page_size}, not {number}: the limit `max_page_size`")
+    # `before` alone selects the page that ends just before it.
+    backward = last is not None or (first is None and after is None and before is not None)
+    number = last if first is None else first
+    return min(DEFAULT_PAGE_SIZE, settings.max_page_size) if number is None else number, backward
 
 
 def filter_conditions(filter_: APIKeyFilter | None, settings: Settings, now: datetime) -> list[Document]:

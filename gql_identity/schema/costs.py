@@ -23,6 +23,7 @@ WEIGHTS = {
     "Query.apiKeys": 150,
     "Query.apiKeysConnection": 150,
     "Query.apiKeyStats": 150,
+    "Query.apiKeyAudit": 150,
     "Query.apiKey": 10,
     "Query.node": 10,
     "Query._entities": 10,

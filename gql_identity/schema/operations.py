@@ -9,7 +9,8 @@ from strawberry.federation.schema_directives import Cost, ListSize
 from strawberry.scalars import JSON
 
 from ..keys.verification import MAX_VERIFIED
-from ..messages.connections import CONNECTION_SIZE, ConnectionArguments, with_connection_arguments
+from ..messages.audit import APIKeyAuditConnection
+from ..messages.connections import CONNECTION_SIZE, ConnectionArguments, with_arguments
 from ..messages.keys import (
     APIKeyChange,
     APIKeyConnection,
@@ -22,6 +23,7 @@ from ..messages.keys import (
     Node,
 )
 from ..messages.requests import (
+    APIKeyAuditQuery,
     APIKeyChangedRequest,
     APIKeyQuery,
     APIKeyRequest,
@@ -95,7 +97,7 @@ class Query:
         description="A domain's keys as a connection: for Relay, and for lists that are scrolled.",
         directives=[CONNECTION_SIZE],
     )
-    @with_connection_arguments
+    @with_arguments(ConnectionArguments)
     async def api_keys_connection(
         self,
         info: Info,
@@ -108,6 +110,16 @@ class Query:
         return await info.context.api_keys.lists.connection(
             domain_id, user_id, ConnectionArguments(**arguments), parts, caller
         )
+
+    @strawberry.field(
+        description="What was done to a domain's keys, those that you may see, also after they are gone; the oldest "
+        "first.",
+        directives=[CONNECTION_SIZE],
+    )
+    @with_arguments(APIKeyAuditQuery)
+    async def api_key_audit(self, info: Info, **arguments: Any) -> APIKeyAuditConnection | None:
+        """The audit log."""
+        return await info.context.api_keys.audit.page(APIKeyAuditQuery(**arguments), info.context.caller)
 
 
 @strawberry.type(description="What can be changed.")

@@ -1,48 +1,92 @@
-"""Writes to a key that do nothing if it has changed since it was read.
+"""Writes to keys, each with its audit entry in one transaction: both happen or neither.
 
-The condition stands in a pipeline update of `(domain_id, _id)`: in the filter, any field more would make the embedded
-engine scan the domain (20 ms among 20,000 keys instead of 2).
+The condition of a change stands in a pipeline update of `(domain_id, _id)`: in the filter, any field more would make
+the embedded engine scan the domain (20 ms among 20,000 keys instead of 2).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
+from pymongo.client_session import ClientSession
+from pymongo.collection import Collection
+
 from .database import Database, Document
 
+# An audit entry, given the stored key before the change.
+MakeEntry = Callable[[Document], Document]
 
-async def set_if_unchanged(database: Database, read: Document, guarded: tuple[str, ...], changes: Document) -> bool:
+
+async def set_if_unchanged(
+    database: Database, read: Document, guarded: tuple[str, ...], changes: Document, entry: Document
+) -> bool:
     """Set these fields of a key, a value of None removing its field, and return whether it was done.
 
     Nothing is done if the key is gone, or if one of the `guarded` fields is not as in `read`. Raises what
-    `Database.run` does.
+    `Database.transaction` does.
     """
     unchanged = {"$and": [equals(field, read.get(field)) for field in guarded]}
     values = {field: "$$REMOVE" if value is None else {"$literal": value} for field, value in changes.items()}
     update = set_if(unchanged, values)
-    where = {"domain_id": read["domain_id"], "_id": read["_id"]}
-    written = await database.run(lambda: database.api_keys.update_one(where, update))
-    return bool(written.modified_count)
+    keys, audit = _collections(database)
+
+    def write(session: ClientSession) -> bool:
+        if not keys.update_one(_place(read), update, session=session).modified_count:
+            return False
+        audit.insert_one(entry, session=session)
+        return True
+
+    return await database.transaction(write)
 
 
-async def disable_keys(database: Database, domain_id: str, key_ids: Sequence[str], rank: int, at: datetime) -> int:
-    """Disable these keys of a domain at a rank, and return how many changed.
+async def delete_key(database: Database, read: Document, make_entry: MakeEntry) -> Document | None:
+    """Delete a key, and return its audit entry; None where it is gone. Raises what `Database.transaction` does."""
+    keys, audit = _collections(database)
 
-    A key that is disabled at this rank or a higher one stays as it is, and one that is gone stays gone. Raises what
-    `Database.run` does; some of the keys may be disabled then.
+    def write(session: ClientSession) -> Document | None:
+        document: Document | None = keys.find_one_and_delete(_place(read), session=session)
+        if document is None:
+            return None
+        entry = make_entry(document)
+        audit.insert_one(entry, session=session)
+        return entry
+
+    return await database.transaction(write)
+
+
+async def disable_keys(
+    database: Database,
+    domain_id: str,
+    key_ids: Sequence[str],
+    rank: int,
+    at: datetime,
+    make_entry: Callable[[Document], Document | None],
+) -> list[Document]:
+    """Disable those of these keys of a domain, at a rank, for which there is an audit entry, and return the entries.
+
+    A key that is gone stays gone. Raises what `Database.transaction` does.
     """
     own_rank = {"$ifNull": ["$disabled_rank", 0]}
-    due = {"$or": [{"$ne": ["$state", "DISABLED"]}, {"$lt": [own_rank, rank]}]}
-    values: Document = {
-        "state": "DISABLED",
-        "disabled_rank": {"$max": [own_rank, rank]},
-        "audit_number": {"$add": [{"$ifNull": ["$audit_number", 0]}, 1]},
-        "updated_at": at,
+    update = {
+        "$set": {
+            "state": "DISABLED",
+            "disabled_rank": {"$max": [own_rank, rank]},
+            "audit_number": {"$add": [{"$ifNull": ["$audit_number", 0]}, 1]},
+            "updated_at": at,
+        }
     }
-    update = set_if(due, values)
-    where = {"domain_id": domain_id, "_id": {"$in": list(key_ids)}}
-    written = await database.run(lambda: database.api_keys.update_many(where, update))
-    return written.modified_count
+    keys, audit = _collections(database)
+
+    def write(session: ClientSession) -> list[Document]:
+        found = keys.find({"domain_id": domain_id, "_id": {"$in": list(key_ids)}}, session=session)
+        entries = [entry for key in found if (entry := make_entry(key)) is not None]
+        if entries:
+            where = {"domain_id": domain_id, "_id": {"$in": [entry["api_key_id"] for entry in entries]}}
+            keys.update_many(where, [update], session=session)
+            audit.insert_many(entries, session=session)
+        return entries
+
+    return await database.transaction(write)
 
 
 def equals(field: str, value: Any) -> Document:
@@ -53,3 +97,12 @@ def equals(field: str, value: Any) -> Document:
 def set_if(condition: Document, values: Document) -> list[Document]:
     """The pipeline update that sets fields to the values of expressions where the condition holds."""
     return [{"$set": {field: {"$cond": [condition, value, f"${field}"]} for field, value in values.items()}}]
+
+
+def _collections(database: Database) -> tuple[Collection[Document], Collection[Document]]:
+    """PyMongo's collections of the keys and of the audit log."""
+    return database.api_keys.delegate, database.audit.delegate
+
+
+def _place(read: Document) -> Document:
+    return {"domain_id": read["domain_id"], "_id": read["_id"]}

@@ -20,7 +20,8 @@ import pymongo.errors as driver
 import structlog
 from bson.codec_options import CodecOptions, DatetimeConversion
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorCollection
-from pymongo import ASCENDING, IndexModel, ReadPreference, WriteConcern
+from pymongo import ReadPreference, WriteConcern
+from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
 from pymongo.command_cursor import CommandCursor
 from pymongo.cursor import Cursor
@@ -31,6 +32,7 @@ from ..errors import DeadlineExceeded, InvalidArgument, ServiceError, StartError
 from ..settings import Settings
 from ..version import version
 from .failures import NO_ANSWER, Failures, address_error, reason_of, refusal_at_start, translate
+from .indexes import INDEXES
 from .meta import MetaDocument
 from .scans import LONGEST_SCAN_SECONDS, SCANS_AT_ONCE, Scans, Share
 from .scans import Document as Document
@@ -41,26 +43,13 @@ CODEC: CodecOptions[dict[str, Any]] = CodecOptions(
     tz_aware=True, datetime_conversion=DatetimeConversion.DATETIME_AUTO, unicode_decode_error_handler="replace"
 )
 CHECK_SCHEMA_SECONDS = 20.0
+EMBEDDED_SET = "secantus"  # the name of the replica set that the embedded engine says it is
 READS_AT_ONCE = 64  # as many as Motor's own calls
 DEADLINE: ContextVar[float | None] = ContextVar("deadline", default=None)  # of the request, by time.monotonic()
 
 log = structlog.get_logger()
 
 T = TypeVar("T")
-
-# Every read and write but the look-up by digest names `domain_id`; (domain_id, _id) is the shard key too.
-INDEXES = {
-    "domain_id_1__id_1": IndexModel([("domain_id", ASCENDING), ("_id", ASCENDING)], unique=True),
-    "domain_id_1_user_id_1__id_1": IndexModel([("domain_id", ASCENDING), ("user_id", ASCENDING), ("_id", ASCENDING)]),
-    "domain_id_1_state_1__id_1": IndexModel([("domain_id", ASCENDING), ("state", ASCENDING), ("_id", ASCENDING)]),
-    "domain_id_1_created_at_1__id_1": IndexModel(
-        [("domain_id", ASCENDING), ("created_at", ASCENDING), ("_id", ASCENDING)]
-    ),
-    "domain_id_1_expires_at_1__id_1": IndexModel(
-        [("domain_id", ASCENDING), ("expires_at", ASCENDING), ("_id", ASCENDING)]
-    ),
-    "digest_1": IndexModel([("digest", ASCENDING)]),
-}
 
 
 class Database:
@@ -100,6 +89,8 @@ class Database:
         }
         self.name: str = database.name
         self.api_keys: AsyncIOMotorCollection[Document] = database.get_collection("api_keys", **strict)
+        self.audit: AsyncIOMotorCollection[Document] = database.get_collection("audit", **strict)
+        self._indexed = {"api_keys": self.api_keys, "audit": self.audit}
         self.meta: AsyncIOMotorCollection[Document] = database.get_collection("meta", **strict)
         self.meta_document = MetaDocument(self.meta, settings.peppers, self._run)
         self.prepared = False
@@ -108,7 +99,9 @@ class Database:
         self._needs_token = "MONGODB-OIDC" in settings.mongo_uri.get_secret_value()
         self._not_ready = "The database is not ready yet. Try again."
         self._readers = ThreadPoolExecutor(READS_AT_ONCE, "reader")
-        scanned: Collection[Document] = self._scan_client[database.name].get_collection("api_keys", **strict)
+        scanned = {
+            name: self._scan_client[database.name].get_collection(name, **strict) for name in ("api_keys", "audit")
+        }
         self._scans = Scans(scanned, settings.max_answer_bytes)
 
     async def __aenter__(self) -> Self:
@@ -132,25 +125,42 @@ class Database:
         return await self._run(call)
 
     async def to_list(
-        self, find: Callable[[Collection[Document]], Cursor[Document] | CommandCursor[Document]]
+        self,
+        find: Callable[[Collection[Document]], Cursor[Document] | CommandCursor[Document]],
+        collection: str = "api_keys",
     ) -> list[Document]:
-        """All documents of a cursor on the keys; raises what `run` does.
+        """All documents of a cursor on a collection; raises what `run` does.
 
         The cursor is PyMongo's, which Motor wraps, opened and read to its end in one thread: Motor's returns to the
         event loop up to three times for one reply of the database. Only for keys that are named one by one: reads of
         all that match use `aggregate`.
         """
-        keys: Collection[Document] = self.api_keys.delegate
+        found: Collection[Document] = self._indexed[collection].delegate
+        return await self._run_in_thread(lambda: find(found).to_list())
+
+    async def transaction(self, write: Callable[[ClientSession], T]) -> T:
+        """The result of a function that makes PyMongo's calls in one transaction: all of its writes happen, or none.
+
+        The function runs again where another write was in the way. Raises what `run` does; after Unavailable or
+        DeadlineExceeded the writes may have happened.
+        """
+        client: pymongo.MongoClient[Document] = self._client.delegate
+
+        def run() -> T:
+            with client.start_session() as session:
+                return session.with_transaction(write, write_concern=WriteConcern("majority"))
+
+        return await self._run_in_thread(run)
+
+    async def _run_in_thread(self, call: Callable[[], T]) -> T:
         threads = self._readers
-
-        def read() -> list[Document]:
-            return find(keys).to_list()
-
         # The context has the deadline.
-        return await self.run(lambda: asyncio.get_running_loop().run_in_executor(threads, copy_context().run, read))
+        return await self.run(lambda: asyncio.get_running_loop().run_in_executor(threads, copy_context().run, call))
 
-    async def aggregate(self, pipeline: list[Document], share: Share, *, bounded: bool = False) -> list[Document]:
-        """All documents that a pipeline over the keys returns, read when the share of a user and domain has a slot.
+    async def aggregate(
+        self, pipeline: list[Document], share: Share, *, collection: str = "api_keys", bounded: bool = False
+    ) -> list[Document]:
+        """All documents that a pipeline returns, read when the share of a user and domain has a slot.
 
         `bounded` counts their bytes, for statistics. Raises what `run` does, InvalidArgument for too many bytes, and
         ResourceExhausted where earlier reads took the share until the deadline.
@@ -161,7 +171,9 @@ class Database:
         seconds = self._timeout_seconds
         if deadline is not None:
             seconds = max(0.001, min(seconds, deadline - time.monotonic()))
-        return await self.run(lambda: self._scans.aggregate(pipeline, share, seconds, in_one_batch, bounded=bounded))
+        return await self.run(
+            lambda: self._scans.aggregate(collection, pipeline, share, seconds, in_one_batch, bounded=bounded)
+        )
 
     async def _run(self, call: Callable[[], Awaitable[T]]) -> T:
         deadline = DEADLINE.get()
@@ -205,16 +217,29 @@ class Database:
         Idempotent, and safe beside other processes that do the same. Raises StartError where this code must not use
         the database, Unavailable or DeadlineExceeded where it does not answer.
         """
+        await self._check_server()
         await self.meta_document.check()
         if own_indexes or await self._run(lambda: self.api_keys.find_one({}, {"_id": 1})) is None:
             await self.create_indexes()
         elif missing := await self.missing_indexes():
             raise StartError(
-                f"The collection api_keys lacks the indexes {', '.join(missing)}. "
+                f"The database lacks the indexes {', '.join(missing)}. "
                 f"Run `{own_command()} create-indexes` at a quiet time, then start again."
             )
         await self.meta_document.upgrade()
         self.prepared = True
+
+    async def _check_server(self) -> None:
+        hello = await self._run(lambda: self._client.admin.command("hello"))
+        if "setName" not in hello and hello.get("msg") != "isdbgrid":
+            raise StartError(
+                "This MongoDB is a standalone server, which has no transactions. Make it a replica set of one member: "
+                "start it with `--replSet rs0`, and run `rs.initiate()` once."
+            )
+        if hello.get("setName") == EMBEDDED_SET:
+            # A worker that was killed in a transaction left its key locked. MongoDB ends such a transaction after a
+            # minute, the embedded engine never does. Those of other workers that are ended here are repeated.
+            await self._run(lambda: self._client.admin.command({"killAllSessions": []}))
 
     async def keep_checking_schema(self) -> None:
         """Stop using the database once a newer version has upgraded it; until cancelled.
@@ -238,7 +263,8 @@ class Database:
 
     async def create_indexes(self) -> None:
         """Make the indexes that are missing, and have the database keep what a deleted key was, for subscribers."""
-        await self._run(lambda: self.api_keys.create_indexes(list(INDEXES.values())))
+        for name, indexes in INDEXES.items():
+            await self._run(lambda: self._indexed[name].create_indexes(list(indexes.values())))  # noqa: B023
         images = {"collMod": self.api_keys.name, "changeStreamPreAndPostImages": {"enabled": True}}
         try:
             await self._run(lambda: self.api_keys.database.command(images))
@@ -249,9 +275,12 @@ class Database:
             )
 
     async def missing_indexes(self) -> list[str]:
-        """The names of the indexes that the collection lacks."""
-        there = await self._run(self.api_keys.index_information)
-        return [name for name in INDEXES if name not in there]
+        """The indexes that are missing, as in `api_keys.digest_1`."""
+        missing: list[str] = []
+        for name, indexes in INDEXES.items():
+            there = await self._run(self._indexed[name].index_information)
+            missing += [f"{name}.{index}" for index in indexes if index not in there]
+        return missing
 
     async def check_ready(self) -> None:
         """Raise Unavailable or DeadlineExceeded unless the database answers and has been prepared."""

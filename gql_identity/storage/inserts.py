@@ -1,10 +1,14 @@
-"""Batched inserts: the keys that requests insert in the same turn of the event loop are one write.
+"""Batched inserts: the keys that requests insert in the same turn of the event loop are one transaction.
 
 A write returns when it is on disk, or on a majority of disks. That takes as long for many keys as for one.
 """
 
+import asyncio
+from typing import NamedTuple
+
 import structlog
-from pymongo.errors import BulkWriteError, DuplicateKeyError, OperationFailure
+from pymongo.client_session import ClientSession
+from pymongo.errors import BulkWriteError, OperationFailure
 from strawberry.dataloader import DataLoader
 
 from ..errors import Unavailable
@@ -17,60 +21,74 @@ _DUPLICATE_KEY = 11000
 log = structlog.get_logger()
 
 
+class NewKey(NamedTuple):
+    """A key to insert, with its audit entry."""
+
+    key: Document
+    entry: Document
+
+
 class BatchedInserts:
     """Inserts keys, batching those of the same turn of the event loop."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._collection = database.api_keys
-        self._loader: DataLoader[Document, None] = batch_loader(self._insert_batch, MAX_BATCH)
+        self._loader: DataLoader[NewKey, None] = batch_loader(self._insert_batch, MAX_BATCH)
 
-    async def insert(self, document: Document) -> None:
+    async def insert(self, new: NewKey) -> None:
         """Insert a key with a new id; returns when a majority has it.
 
         Raises what `Database.run` does; after Unavailable or DeadlineExceeded the key may or may not exist.
         """
-        await self._loader.load(document)
+        await self._loader.load(new)
 
-    async def _insert_batch(self, documents: list[Document]) -> list[BaseException | None]:
-        outcomes: list[BaseException | None] = [None] * len(documents)
+    async def _insert_batch(self, batch: list[NewKey]) -> list[BaseException | None]:
         try:
-            if len(documents) == 1:
-                await self._database.run(lambda: self._collection.insert_one(documents[0]))
-            else:
-                await self._database.run(lambda: self._collection.insert_many(documents, ordered=False))
-        except DuplicateKeyError:
-            _log_sent_twice(documents[0])
+            await _insert(self._database, batch)
+        except BulkWriteError:
+            # Nothing was inserted. One by one the others go on without the one that failed.
+            return await asyncio.gather(*map(self._insert_alone, batch))
+        return [None] * len(batch)
+
+    async def _insert_alone(self, new: NewKey) -> BaseException | None:
+        try:
+            await _insert(self._database, [new])
         except BulkWriteError as error:
-            if error.details["writeConcernErrors"]:
-                raise Unavailable("The database did not confirm the write. Check whether the key exists.") from None
-            for failed in error.details["writeErrors"]:
-                if failed["code"] == _DUPLICATE_KEY:
-                    _log_sent_twice(documents[failed["index"]])
-                else:
-                    # Not `error` itself: its text contains every document of the batch.
-                    outcomes[failed["index"]] = OperationFailure(failed["errmsg"], failed["code"])
-        return outcomes
+            failed = error.details["writeErrors"][0]
+            if failed["code"] != _DUPLICATE_KEY:
+                # Not `error` itself: its text contains the document.
+                return OperationFailure(failed["errmsg"], failed["code"])
+            # The id is new, so the existing key is this one: the connection was lost after the commit, the driver
+            # repeated the transaction, and a database that has just restarted does not recognise it.
+            log.info("a create was sent twice and made once", api_key_id=new.key["_id"])
+        except Exception as error:
+            return error
+        return None
 
 
-async def insert_new(database: Database, documents: list[Document]) -> list[str]:
+async def insert_new(database: Database, keys: list[NewKey]) -> list[str]:
     """Insert those of these keys whose ids are not there, and return the ids that were.
 
     Raises what `Database.run` does.
     """
     try:
-        await database.run(lambda: database.api_keys.insert_many(documents, ordered=False))
+        await _insert(database, keys)
     except BulkWriteError as error:
-        failed = error.details["writeErrors"]
-        if error.details["writeConcernErrors"] or any(one["code"] != _DUPLICATE_KEY for one in failed):
-            # Not `error` itself: its text contains every document of the batch.
-            codes = sorted({one["code"] for one in failed})
-            raise Unavailable(f"The database refused to write keys, with the error codes {codes}.") from None
-        return [documents[one["index"]]["_id"] for one in failed]
+        # Not `error` itself: its text contains every document of the batch.
+        code = error.details["writeErrors"][0]["code"]
+        if code != _DUPLICATE_KEY:
+            raise Unavailable(f"The database refused to write keys, with the error code {code}.") from None
+        if len(keys) == 1:
+            return [keys[0].key["_id"]]
+        return [key_id for one in keys for key_id in await insert_new(database, [one])]
     return []
 
 
-def _log_sent_twice(document: Document) -> None:
-    # The id is new, so the existing key is this one: the connection was lost after the insert, the driver sent it
-    # again, and a database that has just restarted does not recognise the retry.
-    log.info("a create was sent twice and made once", api_key_id=document["_id"])
+async def _insert(database: Database, new: list[NewKey]) -> None:
+    keys, audit = database.api_keys.delegate, database.audit.delegate
+
+    def write(session: ClientSession) -> None:
+        keys.insert_many([one.key for one in new], session=session)
+        audit.insert_many([one.entry for one in new], session=session)
+
+    await database.transaction(write)

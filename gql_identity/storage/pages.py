@@ -4,20 +4,23 @@ from collections.abc import AsyncIterator
 
 from .database import Database, Document
 
-PAGE_KEYS = 2_000  # held in memory at once; on the embedded engine a page costs with all keys that match
+PAGE_DOCUMENTS = 2_000  # held in memory at once; on the embedded engine a page costs with all that match
 
 
-async def pages(database: Database, where: Document) -> AsyncIterator[list[Document]]:
-    """The keys that match, in the order of their ids, also those that are made meanwhile with later ids.
+async def pages(database: Database, where: Document, collection: str = "api_keys") -> AsyncIterator[list[Document]]:
+    """The documents that match, in the order of their ids, also those that are made meanwhile with later ids.
 
-    Each key is read once. Raises what `Database.run` does.
+    Each is read once. Raises what `Database.run` does.
     """
     beyond: Document = {}
     while True:
         page = {**where, **beyond}
-        documents = await database.to_list(lambda keys: keys.find(page).sort("_id").limit(PAGE_KEYS))  # noqa: B023
+        documents = await database.to_list(
+            lambda found: found.find(page).sort("_id").limit(PAGE_DOCUMENTS),  # noqa: B023
+            collection,
+        )
         if documents:
             yield documents
-        if len(documents) < PAGE_KEYS:
+        if len(documents) < PAGE_DOCUMENTS:
             return
         beyond = {"_id": {"$gt": documents[-1]["_id"]}}

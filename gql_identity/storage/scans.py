@@ -115,8 +115,8 @@ class Slots:
 class Scans:
     """The reads of many keys, with threads and connections of their own."""
 
-    def __init__(self, keys: Collection[Document], max_answer_bytes: int) -> None:
-        self._keys = keys
+    def __init__(self, collections: dict[str, Collection[Document]], max_answer_bytes: int) -> None:
+        self._collections = collections
         self._max_answer_bytes = max_answer_bytes
         self._slots = Slots()
         self._threads = ThreadPoolExecutor(SCANS_AT_ONCE, "scanner")
@@ -126,9 +126,16 @@ class Scans:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def aggregate(
-        self, pipeline: list[Document], share: Share, seconds: float, batch: int, *, bounded: bool = False
+        self,
+        collection: str,
+        pipeline: list[Document],
+        share: Share,
+        seconds: float,
+        batch: int,
+        *,
+        bounded: bool = False,
     ) -> list[Document]:
-        """All rows of a pipeline over the keys, read to the end in one thread.
+        """All rows of a pipeline over a collection, read to the end in one thread.
 
         `bounded` counts their bytes among those that the request may return. Raises TimeoutError after so many seconds,
         ResourceExhausted where they passed in waiting for earlier reads of the same user or domain.
@@ -145,7 +152,7 @@ class Scans:
         counted = None if not bounded else [0] if (so_far := ANSWER_BYTES.get()) is None else so_far
 
         def read() -> list[Document]:
-            return self._read(pipeline, deadline, batch, counted)
+            return self._read(self._collections[collection], pipeline, deadline, batch, counted)
 
         try:
             reading = asyncio.get_running_loop().run_in_executor(self._threads, read)
@@ -161,14 +168,21 @@ class Scans:
             done.exception()  # those who wait, if any, get it
         self._slots.free(share)
 
-    def _read(self, pipeline: list[Document], deadline: float, batch: int, counted: list[int] | None) -> list[Document]:
+    def _read(
+        self,
+        collection: Collection[Document],
+        pipeline: list[Document],
+        deadline: float,
+        batch: int,
+        counted: list[int] | None,
+    ) -> list[Document]:
         for is_last in (False, True):
             # MongoDB itself stops at `maxTimeMS`; the embedded database does not know it.
             options: dict[str, Any] = {"maxTimeMS": max(1, math.ceil((deadline - time.monotonic()) * 1000))}
             try:
                 if counted is None:
-                    return self._keys.aggregate(pipeline, batchSize=batch, **options).to_list()
-                return self._read_bounded(pipeline, options, counted)
+                    return collection.aggregate(pipeline, batchSize=batch, **options).to_list()
+                return self._read_bounded(collection, pipeline, options, counted)
             except NetworkTimeout:
                 raise
             except AutoReconnect:
@@ -177,10 +191,16 @@ class Scans:
                     raise
         raise AssertionError
 
-    def _read_bounded(self, pipeline: list[Document], options: dict[str, Any], counted: list[int]) -> list[Document]:
+    def _read_bounded(
+        self,
+        collection: Collection[Document],
+        pipeline: list[Document],
+        options: dict[str, Any],
+        counted: list[int],
+    ) -> list[Document]:
         """The rows, decoded one by one while their bytes are counted: the database may hold any number of them."""
-        codec = self._keys.codec_options
-        raw: Any = self._keys.with_options(codec_options=codec.with_options(document_class=RawBSONDocument))
+        codec = collection.codec_options
+        raw: Any = collection.with_options(codec_options=codec.with_options(document_class=RawBSONDocument))
         rows: list[Document] = []
         with raw.aggregate(pipeline, batchSize=FIRST_BATCH, **options) as cursor:
             for row in cursor:

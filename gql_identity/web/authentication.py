@@ -49,7 +49,15 @@ class Authenticator:
         scopes = None if key.scopes is None else frozenset(key.scopes)
         secret_sent = used_secret(key)
         caller = Caller(
-            key.api_key_id, key.domain_id, key.user_id, key.role, makers_of(key), key.expires_at, scopes, secret_sent
+            key.api_key_id,
+            key.domain_id,
+            key.user_id,
+            key.role,
+            makers_of(key),
+            key.expires_at,
+            scopes,
+            secret_sent,
+            address_of(scope, self._settings),
         )
         scope["caller"] = caller  # for the log line, also of a request above its rate limit
         if (end := end_of(key)) is not None:

@@ -4,13 +4,17 @@ from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple, get_type_hints
 
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError, create_model
+from strawberry.utils.str_converters import to_snake_case
 
 from ..errors import BadRequest, InvalidArgument
 from ..execution.values import OBJECT_VALUES, count_values
 from ..keys.access import Caller
 from ..keys.api_keys import ApiKeys
+from ..messages.audit import APIKeyAuditEntry
+from ..messages.connections import PageInfo
 from ..messages.keys import APIKeyInfo, APIKeysInfo
 from ..messages.requests import (
+    APIKeyAuditQuery,
     APIKeyQuery,
     APIKeyRequest,
     APIKeyStatQuery,
@@ -97,6 +101,15 @@ async def _end_overlap(api_keys: ApiKeys, request: APIKeyRequest, caller: Caller
     return message_of(await api_keys.end_overlap(request, caller))
 
 
+async def _audit(api_keys: ApiKeys, request: APIKeyAuditQuery, caller: Caller) -> Any:
+    """Read what was done to a domain's keys, also after they are gone; the oldest first."""
+    page = await api_keys.audit.page(request, caller)
+    for entry in page.nodes:
+        for change in entry.changes:
+            change.field = to_snake_case(change.field)
+    return {"results": page.nodes, "page_info": page.page_info}
+
+
 def _wanted(only: list[str] | None, path: str) -> tuple[str, ...]:
     names = wanted_fields(only, path)
     if names is not None and (others := sorted(names.difference(INFO_FIELDS))):
@@ -109,6 +122,19 @@ _Statistic = create_model(
     __doc__="The rows of a statistic, or a field's different values.",
     results=(list[Any], Field(description="Objects with the names that the stages made; values with `distinct`.")),
     total_count=(int, Field(default_factory=int, description="How many rows there are; only when paged.")),
+)
+
+
+def _list_of(message: type) -> Any:
+    model: Any = answer_model(message)
+    return list[model]
+
+
+_AuditPage = create_model(
+    "AuditPage",
+    __doc__="A page of audit entries, the oldest first.",
+    results=(_list_of(APIKeyAuditEntry), Field(description="The entries of this page.")),
+    page_info=(answer_model(PageInfo), Field(description="Where this page lies among all; its cursors.")),
 )
 _Empty = create_model("Empty", __doc__="Nothing.")
 
@@ -138,6 +164,7 @@ OPERATIONS = {
     "update": _operation(_update, answer_model(APIKeyInfo)),
     "rotate": _operation(_rotate, answer_model(APIKeyInfo)),
     "end-overlap": _operation(_end_overlap, answer_model(APIKeyInfo)),
+    "audit": _operation(_audit, _AuditPage),
 }
 
 

@@ -119,7 +119,7 @@ async def test_the_example_composes_without_a_hint(sdl: str) -> None:
 async def test_it_tells_gateways_how_long_lists_are_and_what_statistics_cost(sdl: str) -> None:
     for composer, composed in compose(keys=sdl, users=USERS, orders=NAMESAKES).items():
         supergraph = composed["supergraph"]
-        assert supergraph.count('slicingArguments: ["first", "last"]') == 3, composer
+        assert supergraph.count('slicingArguments: ["first", "last"]') == 4, composer
         assert f"assumedSize: {Settings.model_fields['max_page_size'].default}" in supergraph
         for field in ("Query.apiKeyStats", "Domain.apiKeyStats"):
             assert f"@cost(weight: {WEIGHTS[field] // 10})" in supergraph

@@ -8,7 +8,7 @@ from pymongo.errors import OperationFailure
 
 from gql_identity.settings import Settings
 from gql_identity.storage.database import Database
-from gql_identity.storage.inserts import BatchedInserts
+from gql_identity.storage.inserts import BatchedInserts, NewKey
 from tests.conftest import Api, mongo_client
 
 CREATE = 'mutation($u: ID!) { createApiKey(input: {domainId: "d1", userId: $u}) { apiKeyId apiKey userId } }'
@@ -22,7 +22,9 @@ async def insert(settings: Settings, made: list[dict[str, Any]]) -> list[Any]:
     async with Database(settings) as database:
         await database.prepare()
         inserts = BatchedInserts(database)
-        return await asyncio.gather(*(inserts.insert(one) for one in made), return_exceptions=True)
+        return await asyncio.gather(
+            *(inserts.insert(NewKey(one, {"_id": f"entry of {one['_id']}"})) for one in made), return_exceptions=True
+        )
 
 
 def stored(settings: Settings) -> set[str]:

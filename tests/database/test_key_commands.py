@@ -16,7 +16,7 @@ import pytest
 from gql_identity.cli import main
 from gql_identity.secret import PREFIX, is_well_formed
 from gql_identity.storage.embedded import running_uri
-from gql_identity.storage.pages import PAGE_KEYS
+from gql_identity.storage.pages import PAGE_DOCUMENTS
 
 from ..processes import COMMAND, Service, serving, surroundings, wait_until
 
@@ -118,7 +118,7 @@ class TestList:
     def test_more_keys_than_a_page_are_each_listed_once(self, mongo_uri: str, run: Run) -> None:
         settings = {"GQL_IDENTITY_MONGO_URI": mongo_uri, "GQL_IDENTITY_PEPPER": PEPPER}
         made = json.loads(run("create-key", "--domain-id", "d", "--user-id", "u", "--json", **settings).stdout)
-        number = 2 * PAGE_KEYS
+        number = 2 * PAGE_DOCUMENTS
         with pymongo.MongoClient[dict[str, Any]](mongo_uri) as client:
             keys = client.get_default_database().api_keys
             (one,) = keys.find()

@@ -541,7 +541,7 @@ class TestADatabaseOfTheUsersOwn:
         with pymongo.MongoClient[dict[str, Any]](mongo_uri) as client:
             client.get_default_database().api_keys.drop_index("digest_1")
         said = refused("--port", "0", workers=["1"], **on(mongo_uri))
-        assert "lacks the indexes digest_1" in said
+        assert "lacks the indexes api_keys.digest_1" in said
         assert "gql-identity create-indexes" in said
         made = run("create-indexes", **on(mongo_uri))
         assert made.returncode == 0

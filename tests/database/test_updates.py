@@ -62,7 +62,7 @@ async def test_what_cannot_be_is_refused_and_nothing_changes(api: Api, input: di
     with mongo_client(api.settings) as client:
         stored = client.get_default_database().api_keys.find_one({"_id": user.key_id})
     assert stored is not None
-    assert (stored["name"], stored.get("audit_number")) == ("before", None)
+    assert (stored["name"], stored["audit_number"]) == ("before", 1)
 
 
 async def test_changes_at_the_same_time_are_all_made(api: Api) -> None:

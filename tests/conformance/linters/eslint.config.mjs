@@ -24,9 +24,13 @@ export default [
               "User",
               "APIKeyConnection", // Relay's connections: their names and fields are Relay's
               "APIKeyEdge",
+              "APIKeyAuditConnection",
+              "APIKeyAuditEdge",
               "PageInfo",
               "APIKeysInfo", // Cloudforet's message: a page of keys
               "APIKeyChange", // an event
+              "APIKeyAuditActor", // a part of an entry
+              "APIKeyAuditChange",
               "APIKeySecretInfo", // a part of a key
               "APIKeyViewer", // the caller: it has the id of its key
               "DisabledAPIKeys", // an answer: how many, and whether there are more

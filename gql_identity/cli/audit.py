@@ -1,0 +1,40 @@
+"""`audit-verify`: whether the audit log of a domain is intact."""
+
+import argparse
+import asyncio
+import json
+
+from ..keys.audit_check import AuditReport, check_audit
+from ..keys.audit_entries import AuditEntries
+from ..settings import Settings
+from .arguments import Commands, add_setting_flags, settings_of
+from .databases import prepared_database, resolved_database
+
+
+def add_commands(commands: Commands) -> None:
+    """Add the command."""
+    verify = commands.add_parser(
+        "audit-verify", help="check that the audit log of a domain is as the service wrote it, without gaps"
+    )
+    verify.add_argument("--domain-id", required=True, help="the domain")
+    verify.add_argument("--json", action="store_true", help="print the result as JSON")
+    add_setting_flags(verify, "mongo_uri", "data_dir")
+    verify.set_defaults(run=_verify)
+
+
+def _verify(options: argparse.Namespace) -> int:
+    async def check(settings: Settings) -> AuditReport:
+        async with prepared_database(settings) as database:
+            return await check_audit(database, AuditEntries(settings), options.domain_id)
+
+    with resolved_database(settings_of(options), join=True) as resolved:
+        report = asyncio.run(check(resolved))
+    if options.json:
+        print(json.dumps(report._asdict()))
+    else:
+        for fault in report.faults:
+            print(fault)
+        print(f"{report.entries} entries of {report.keys} keys, {len(report.faults)} faults.")
+        if report.unknown:
+            print(f"{report.unknown} of them were written with a pepper that is not among those given: not checked.")
+    return 1 if report.faults else 0

@@ -1,0 +1,188 @@
+"""Audit entries: what was done to a key, when and by whom. Pure, but for the log.
+
+An entry is stored in the transaction of its change. Its MAC (RFC 2104) tells whether it is as the service wrote it:
+the key of the MAC comes from the pepper, so that whoever can write the database alone cannot forge one.
+"""
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+from functools import wraps
+from typing import Any, TypeVar
+
+import orjson
+import structlog
+import uuid_utils
+from strawberry.utils.str_converters import to_camel_case
+
+from ..errors import ServiceError
+from ..messages.audit import (
+    APIKeyAuditAction,
+    APIKeyAuditActor,
+    APIKeyAuditActorKind,
+    APIKeyAuditChange,
+    APIKeyAuditEntry,
+)
+from ..messages.values import APIKeyRole, instant_text
+from ..secret import audit_mac, pepper_fingerprint
+from ..settings import Settings
+from ..storage.inserts import NewKey
+from .access import COMMAND_LINE, Caller
+from .rotation import live_secrets
+
+Document = dict[str, Any]
+
+# The stored fields of a key whose changes an entry tells.
+AUDITED = ("name", "state", "role", "expires_at", "scopes")
+log = structlog.get_logger()
+
+
+class AuditEntries:
+    """Makes and reads entries, with the MACs of the settings' peppers."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._pepper = settings.peppers[0]
+        self._fingerprint = pepper_fingerprint(self._pepper)
+        self._peppers = {pepper_fingerprint(pepper): pepper for pepper in settings.peppers}
+        self._kept_for = timedelta(days=settings.audit_days)
+
+    def new_key(self, key: Document, caller: Caller | None, at: datetime) -> NewKey:
+        """A key to insert, with its entry."""
+        ids = {name: key[name] for name in ("_id", "domain_id", "user_id")}
+        entry = self.make(APIKeyAuditAction.CREATED, ids, key, caller, at)
+        return NewKey({**key, "audit_number": entry["number"]}, entry)
+
+    def make(
+        self, action: APIKeyAuditAction, key: Document, changes: Document, caller: Caller | None, at: datetime
+    ) -> Document:
+        """The entry to store for changes of a stored key, which is given as it was before them.
+
+        Of a key that is created, `key` has the ids alone. Without a caller the command line did it.
+        """
+        entry = {
+            "_id": uuid_utils.uuid7().hex,
+            "domain_id": key["domain_id"],
+            "api_key_id": key["_id"],
+            "user_id": key["user_id"],
+            "role": (key | changes)["role"],
+            "at": at,
+            "action": action.name,
+            "actor": _actor(caller),
+            "changes": _changed(key, changes),
+            "request_id": structlog.contextvars.get_contextvars().get("request_id"),
+            "client_address": (caller and caller.address) or None,
+            "number": (key.get("audit_number") or 0) + 1,
+            "expires_at": at + self._kept_for,
+            "pepper": self._fingerprint,
+        }
+        return {**entry, "mac": audit_mac(_canonical(entry), self._pepper)}
+
+    def read(self, entry: Document) -> APIKeyAuditEntry:
+        """A stored entry, checked."""
+        actor = entry["actor"]
+        return APIKeyAuditEntry(
+            id=entry["_id"],
+            at=entry["at"],
+            action=APIKeyAuditAction[entry["action"]],
+            api_key_id=entry["api_key_id"],
+            domain_id=entry["domain_id"],
+            user_id=entry["user_id"],
+            actor=APIKeyAuditActor(
+                kind=APIKeyAuditActorKind[actor["kind"]],
+                api_key_id=actor.get("api_key_id"),
+                user_id=actor.get("user_id"),
+                domain_id=actor.get("domain_id"),
+                role=APIKeyRole[actor["role"]] if "role" in actor else None,
+            ),
+            changes=[APIKeyAuditChange(**change) for change in entry["changes"]],
+            request_id=entry["request_id"],
+            client_address=entry["client_address"],
+            number=entry["number"],
+            intact=self.is_intact(entry),
+        )
+
+    def is_intact(self, entry: Document) -> bool | None:
+        """Whether a stored entry is as the service wrote it; None without the pepper that it was written with."""
+        pepper = self._peppers.get(entry.get("pepper", ""))
+        if pepper is None:
+            return None
+        told = {name: value for name, value in entry.items() if name != "mac"}
+        return bool(entry.get("mac") == audit_mac(_canonical(told), pepper))
+
+
+def _actor(caller: Caller | None) -> Document:
+    if caller is None or caller is COMMAND_LINE:
+        return {"kind": APIKeyAuditActorKind.COMMAND_LINE.name}
+    return {
+        "kind": APIKeyAuditActorKind.KEY.name,
+        "api_key_id": caller.key_id,
+        "user_id": caller.user_id,
+        "domain_id": caller.domain_id,
+        "role": caller.role.name,
+    }
+
+
+def _changed(key: Document, changes: Document) -> list[Document]:
+    after = {name: value for name, value in (key | changes).items() if value is not None}
+    told = [
+        {"field": to_camel_case(name), "before": _plain(key.get(name)), "after": _plain(after.get(name))}
+        for name in AUDITED
+        if name in changes and key.get(name) != after.get(name)
+    ]
+    if "secrets" in changes:
+        before, now = ([one.hint for one in live_secrets(document)] for document in (key, after))
+        told.append({"field": "secrets", "before": before, "after": now})
+    return told
+
+
+def _plain(value: Any) -> Any:
+    return instant_text(value) if isinstance(value, datetime) else value
+
+
+def _canonical(entry: Document) -> bytes:
+    return orjson.dumps(entry, option=orjson.OPT_SORT_KEYS | orjson.OPT_UTC_Z)
+
+
+def log_entry(entry: Document) -> None:
+    """Log a change that a caller made, at once; a command prints what it did itself."""
+    if entry["actor"]["kind"] == APIKeyAuditActorKind.COMMAND_LINE.name:
+        return
+    log.info(
+        "audit",
+        action=entry["action"],
+        outcome="OK",
+        api_key_id=entry["api_key_id"],
+        domain_id=entry["domain_id"],
+        actor=entry["actor"]["api_key_id"],
+        client_address=entry["client_address"],
+        number=entry["number"],
+    )
+
+
+Method = TypeVar("Method", bound=Callable[..., Awaitable[Any]])
+
+
+def logs_refusals(action: APIKeyAuditAction) -> Callable[[Method], Method]:
+    """Have a method, whose first arguments are a request and its caller, log each refusal of this action."""
+
+    def decorated(method: Method) -> Method:
+        @wraps(method)
+        async def call(self: Any, request: Any, caller: Caller | None) -> Any:
+            try:
+                return await method(self, request, caller)
+            except ServiceError as error:
+                if caller is None or caller is COMMAND_LINE:
+                    raise
+                log.info(
+                    "audit",
+                    action=action.name,
+                    outcome=error.code,
+                    api_key_id=getattr(request, "api_key_id", None),
+                    domain_id=request.domain_id,
+                    actor=caller.key_id,
+                    client_address=caller.address,
+                )
+                raise
+
+        return call  # type: ignore[return-value]
+
+    return decorated

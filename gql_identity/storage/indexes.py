@@ -1,0 +1,28 @@
+"""The indexes of the collections."""
+
+from pymongo import ASCENDING, IndexModel
+
+# Every read and write but the look-up by digest names `domain_id`; (domain_id, _id) is the shard key too.
+_KEYS = {
+    "domain_id_1__id_1": IndexModel([("domain_id", ASCENDING), ("_id", ASCENDING)], unique=True),
+    "domain_id_1_user_id_1__id_1": IndexModel([("domain_id", ASCENDING), ("user_id", ASCENDING), ("_id", ASCENDING)]),
+    "domain_id_1_state_1__id_1": IndexModel([("domain_id", ASCENDING), ("state", ASCENDING), ("_id", ASCENDING)]),
+    "domain_id_1_created_at_1__id_1": IndexModel(
+        [("domain_id", ASCENDING), ("created_at", ASCENDING), ("_id", ASCENDING)]
+    ),
+    "domain_id_1_expires_at_1__id_1": IndexModel(
+        [("domain_id", ASCENDING), ("expires_at", ASCENDING), ("_id", ASCENDING)]
+    ),
+    "digest_1": IndexModel([("digest", ASCENDING)]),
+}
+
+_AUDIT = {
+    "domain_id_1__id_1": IndexModel([("domain_id", ASCENDING), ("_id", ASCENDING)], unique=True),
+    "domain_id_1_api_key_id_1__id_1": IndexModel(
+        [("domain_id", ASCENDING), ("api_key_id", ASCENDING), ("_id", ASCENDING)]
+    ),
+    "expires_at_1": IndexModel([("expires_at", ASCENDING)], expireAfterSeconds=0),
+}
+
+# By collection, and the name of the index.
+INDEXES = {"api_keys": _KEYS, "audit": _AUDIT}

@@ -1,0 +1,301 @@
+"""The audit log: an entry for each change, who may read it, and what tells that it was tampered with."""
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+
+from gql_identity.keys.audit_check import check_audit
+from gql_identity.keys.audit_entries import AuditEntries
+from gql_identity.logs import configure_logs
+from gql_identity.settings import Settings
+from gql_identity.storage.database import Database
+from tests.conftest import Api, Person, mongo_client
+
+ENTRY = """id at action apiKeyId domainId userId number intact requestId clientAddress
+  actor { kind apiKeyId userId domainId role } changes { field before after }"""
+AUDIT = f"""query($domainId: ID!, $apiKeyId: ID, $userId: ID, $actorId: ID, $actions: [APIKeyAuditAction!],
+    $since: DateTime, $until: DateTime, $first: Int, $after: String, $last: Int, $before: String) {{
+  apiKeyAudit(domainId: $domainId, apiKeyId: $apiKeyId, userId: $userId, actorId: $actorId, actions: $actions,
+    since: $since, until: $until, first: $first, after: $after, last: $last, before: $before) {{
+    edges {{ cursor }} nodes {{ {ENTRY} }} pageInfo {{ hasNextPage hasPreviousPage startCursor endCursor }} }} }}"""
+
+
+async def audit(api: Api, by: Person, **arguments: Any) -> Any:
+    return (await api.data(AUDIT, {"domainId": "d1", **arguments}, by))["apiKeyAudit"]
+
+
+async def told(api: Api, by: Person, **arguments: Any) -> list[str]:
+    return [entry["action"] for entry in (await audit(api, by, **arguments))["nodes"]]
+
+
+async def do(api: Api, by: Person, mutation: str, key: str, more: str = "") -> Any:
+    answer = await api.data(
+        f'mutation {{ {mutation}(input: {{domainId: "d1", apiKeyId: "{key}"{more}}}) {{ apiKeyId }} }}', by=by
+    )
+    return answer[mutation]
+
+
+async def make(api: Api, by: Person, user_id: str = "u1", **fields: Any) -> str:
+    query = "mutation($input: CreateAPIKeyRequest!) { createApiKey(input: $input) { apiKeyId } }"
+    made = await api.data(query, {"input": {"domainId": "d1", "userId": user_id, **fields}}, by)
+    return str(made["createApiKey"]["apiKeyId"])
+
+
+async def test_each_change_has_an_entry_and_a_change_that_changes_nothing_has_none(api: Api) -> None:
+    system = await api.make()
+    key = await make(api, system, name="ci", scopes=["a"])
+    await do(api, system, "updateApiKey", key, ', name: "cd", expiresAt: "2100-01-01T00:00:00Z"')
+    await do(api, system, "updateApiKey", key, ', name: "cd"')
+    await do(api, system, "disableApiKey", key)
+    await do(api, system, "disableApiKey", key)
+    await do(api, system, "enableApiKey", key)
+    await do(api, system, "rotateApiKey", key)
+    await do(api, system, "endApiKeyOverlap", key)
+    await do(api, system, "endApiKeyOverlap", key)
+    await do(api, system, "deleteApiKey", key)
+
+    entries = (await audit(api, system, apiKeyId=key))["nodes"]
+    assert [(entry["number"], entry["action"]) for entry in entries] == [
+        (1, "CREATED"),
+        (2, "UPDATED"),
+        (3, "DISABLED"),
+        (4, "ENABLED"),
+        (5, "ROTATED"),
+        (6, "OVERLAP_ENDED"),
+        (7, "DELETED"),
+    ]
+    assert all(entry["intact"] for entry in entries)
+    assert {(entry["apiKeyId"], entry["domainId"], entry["userId"]) for entry in entries} == {(key, "d1", "u1")}
+    assert entries[0]["actor"] == {
+        "kind": "KEY",
+        "apiKeyId": system.key_id,
+        "userId": "u1",
+        "domainId": "d1",
+        "role": "SYSTEM",
+    }
+    assert {"field": "scopes", "before": None, "after": ["a"]} in entries[0]["changes"]
+    assert entries[1]["changes"] == [
+        {"field": "name", "before": "ci", "after": "cd"},
+        {"field": "expiresAt", "before": None, "after": "2100-01-01T00:00:00.000Z"},
+    ]
+    assert entries[2]["changes"] == [{"field": "state", "before": "ENABLED", "after": "DISABLED"}]
+    (secrets,) = entries[4]["changes"]
+    assert len(secrets["before"]) == 1
+    assert len(secrets["after"]) == 2
+    assert entries[6]["changes"] == []
+
+
+async def test_an_entry_names_the_request_and_the_address(api: Api) -> None:
+    system = await api.make()
+    headers = {"Authorization": f"Bearer {system.secret}", "X-Request-ID": "order-4711"}
+    query = 'mutation { createApiKey(input: {domainId: "d1", userId: "u1"}) { apiKeyId } }'
+    answer = await api.client.post("/graphql", json={"query": query}, headers=headers)
+    key = answer.json()["data"]["createApiKey"]["apiKeyId"]
+    (entry,) = (await audit(api, system, apiKeyId=key))["nodes"]
+    assert (entry["requestId"], entry["clientAddress"]) == ("order-4711", "127.0.0.1")
+    (first,) = (await audit(api, system, apiKeyId=system.key_id))["nodes"]
+    assert first["actor"]["kind"] == "COMMAND_LINE"
+    assert first["clientAddress"] is None
+
+
+async def test_keys_that_are_disabled_together_have_an_entry_each(api: Api) -> None:
+    system = await api.make()
+    keys = [await make(api, system, "leaver") for _ in range(3)]
+    await do(api, system, "disableApiKey", keys[0])
+    answer = await api.data(
+        'mutation { disableApiKeys(input: {domainId: "d1", userId: "leaver"}) { count } }', by=system
+    )
+    assert answer["disableApiKeys"]["count"] == 2
+    for key in keys:
+        assert await told(api, system, apiKeyId=key) == ["CREATED", "DISABLED"]
+
+
+async def test_who_may_see_a_key_may_see_its_entries_with_the_scope(api: Api) -> None:
+    system = await api.make()
+    owner = await api.make("DOMAIN_OWNER", user_id="boss")
+    user = await api.make("USER", user_id="ann")
+    other = await api.make("USER", user_id="bob")
+    stranger = await api.make("DOMAIN_OWNER", domain_id="d2")
+    assert await told(api, user) == ["CREATED"]
+    assert await told(api, user, apiKeyId=other.key_id) == []
+    assert await told(api, user, userId="bob") == []
+    assert {entry["apiKeyId"] for entry in (await audit(api, owner))["nodes"]} == {
+        owner.key_id,
+        user.key_id,
+        other.key_id,
+    }
+    assert len(await told(api, system)) == 4
+    assert await api.code(AUDIT, {"domainId": "d1"}, stranger) == "PERMISSION_DENIED"
+    assert await api.code(AUDIT, {"domainId": "d1"}) == "UNAUTHENTICATED"
+
+    query = "mutation($input: CreateAPIKeyRequest!) { createApiKey(input: $input) { apiKey } }"
+    for scopes, sees in ((["identity:read"], False), (["identity:audit"], True)):
+        made = await api.data(query, {"input": {"domainId": "d1", "userId": "u2", "scopes": scopes}}, system)
+        answer = await api.run(AUDIT, {"domainId": "d1"}, made["createApiKey"]["apiKey"])
+        assert ("errors" not in answer) is sees
+
+
+async def test_pages_and_filters(api: Api) -> None:
+    system = await api.make()
+    keys = [await make(api, system, f"w{number}") for number in range(5)]
+    await do(api, system, "disableApiKey", keys[1])
+    everything = (await audit(api, system, first=100))["nodes"]
+    ids = [entry["id"] for entry in everything]
+    assert ids == sorted(ids)
+    assert [entry["apiKeyId"] for entry in everything] == [system.key_id, *keys, keys[1]]
+
+    paged: list[str] = []
+    after = None
+    while True:
+        page = await audit(api, system, first=3, after=after)
+        paged += [entry["id"] for entry in page["nodes"]]
+        assert page["pageInfo"]["hasPreviousPage"] is (after is not None)
+        after = page["pageInfo"]["endCursor"]
+        if not page["pageInfo"]["hasNextPage"]:
+            break
+    assert paged == ids
+    backward = await audit(api, system, last=2, before=page["pageInfo"]["startCursor"])
+    assert [entry["id"] for entry in backward["nodes"]] == ids[4:6]
+    assert backward["pageInfo"]["hasPreviousPage"]
+
+    assert await told(api, system, actions=["DISABLED"]) == ["DISABLED"]
+    assert await told(api, system, userId="w1") == ["CREATED", "DISABLED"]
+    assert len(await told(api, system, actorId=system.key_id)) == 6
+    since = everything[3]["at"]
+    expected = [entry["id"] for entry in everything if entry["at"] >= since]
+    assert [entry["id"] for entry in (await audit(api, system, since=since))["nodes"]] == expected
+    assert len(await told(api, system, until=since)) == 7 - len(expected)
+    assert await told(api, system, since="0001-01-01T00:00:00Z", until="9999-12-31T23:59:59Z", first=1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "path"),
+    [
+        ({"first": 1, "last": 1}, "first"),
+        ({"first": -1}, "first"),
+        ({"first": 1001}, "first"),
+        ({"after": "nonsense"}, "after"),
+        ({"before": "YXVkaXQ6eA=="}, "before"),
+        ({"apiKeyId": ""}, "apiKeyId"),
+        ({"userId": " a"}, "userId"),
+        ({"actorId": ""}, "actorId"),
+    ],
+)
+async def test_a_bad_argument_is_named(api: Api, arguments: dict[str, Any], path: str) -> None:
+    system = await api.make()
+    answer = await api.run(AUDIT, {"domainId": "d1", **arguments}, system)
+    (error,) = answer["errors"]
+    assert error["extensions"]["code"] == "INVALID_ARGUMENT"
+    assert error["extensions"]["path"] == [path]
+
+
+async def test_rest_answers_the_same(api: Api) -> None:
+    system = await api.make()
+    key = await make(api, system)
+    await do(api, system, "updateApiKey", key, ', expiresAt: "2100-01-01T00:00:00Z"')
+    headers = {"Authorization": f"Bearer {system.secret}"}
+    body = {"domain_id": "d1", "api_key_id": key, "actions": ["UPDATED"]}
+    answer = await api.client.post("/identity/v1/api-key/audit", json=body, headers=headers)
+    (entry,) = (await audit(api, system, apiKeyId=key, actions=["UPDATED"]))["nodes"]
+    (result,) = answer.json()["results"]
+    assert answer.json()["page_info"]["has_next_page"] is False
+    assert result["id"] == entry["id"]
+    assert result["actor"] == {
+        "kind": "KEY",
+        "api_key_id": system.key_id,
+        "user_id": "u1",
+        "domain_id": "d1",
+        "role": "SYSTEM",
+    }
+    assert result["changes"] == [{"field": "expires_at", "before": None, "after": "2100-01-01T00:00:00.000Z"}]
+
+
+async def check(settings: Settings) -> list[str]:
+    async with Database(settings) as database:
+        await database.prepare()
+        return (await check_audit(database, AuditEntries(settings), "d1")).faults
+
+
+async def test_what_was_tampered_with_is_named(api: Api) -> None:
+    system = await api.make()
+    changed, removed, shortened, gone, emptied = [await make(api, system) for _ in range(5)]
+    for key in (changed, removed, shortened):
+        await do(api, system, "disableApiKey", key)
+        await do(api, system, "enableApiKey", key)
+    assert await check(api.settings) == []
+    with mongo_client(api.settings) as client:
+        log, keys = client.get_default_database()["audit"], client.get_default_database()["api_keys"]
+        log.update_one({"api_key_id": changed, "number": 2}, {"$set": {"actor.user_id": "somebody else"}})
+        log.delete_one({"api_key_id": removed, "number": 2})
+        log.delete_one({"api_key_id": shortened, "number": 3})
+        keys.delete_one({"_id": gone})
+        log.delete_many({"api_key_id": emptied})
+    assert [entry["intact"] for entry in (await audit(api, system, apiKeyId=changed))["nodes"]] == [True, False, True]
+    assert sorted(await check(api.settings)) == sorted(
+        [
+            f"{changed}: entry 2 is not as the service wrote it.",
+            f"{removed}: entries are missing between the numbers 1 and 3.",
+            f"{shortened}: the entries after number 2 are missing; there were 3.",
+            f"{gone}: the key is gone, and no entry says so.",
+            f"{emptied}: the entries after number 0 are missing; there were 1.",
+        ]
+    )
+
+
+async def test_an_entry_of_a_forgotten_pepper_is_neither_intact_nor_not(api: Api) -> None:
+    system = await api.make()
+    with mongo_client(api.settings) as client:
+        client.get_default_database()["audit"].update_one({}, {"$set": {"pepper": "0" * 16}})
+    (entry,) = (await audit(api, system))["nodes"]
+    assert entry["intact"] is None
+    assert await check(api.settings) == []
+
+
+async def test_changes_at_the_same_time_have_numbers_without_a_gap(api: Api) -> None:
+    system = await api.make()
+    key = await make(api, system)
+    names = (f"name {number}" for number in range(20))
+    await asyncio.gather(*(do(api, system, "updateApiKey", key, f', name: "{name}"') for name in names))
+    entries = (await audit(api, system, apiKeyId=key, first=100))["nodes"]
+    assert sorted(entry["number"] for entry in entries) == list(range(1, 22))
+    assert await check(api.settings) == []
+
+
+async def test_nothing_secret_is_stored_in_an_entry(api: Api) -> None:
+    system = await api.make()
+    key = await make(api, system)
+    await do(api, system, "rotateApiKey", key)
+    with mongo_client(api.settings) as client:
+        stored = list(client.get_default_database()["audit"].find())
+        digests = [one["digest"] for one in client.get_default_database()["api_keys"].find()]
+    text = repr(stored)
+    assert system.secret not in text
+    for digest in digests:
+        for one in digest if isinstance(digest, list) else [digest]:
+            assert repr(one) not in text
+
+
+async def test_the_log_has_each_change_and_each_refusal_at_once(
+    api: Api, capsys: pytest.CaptureFixture[str], logs_as_before: None
+) -> None:
+    configure_logs("info", "json")
+    system = await api.make()
+    user = await api.make("USER", user_id="ann")
+    await make(api, system)
+    query = 'mutation { disableApiKey(input: {domainId: "d1", apiKeyId: "%s"}) { apiKeyId } }'
+    assert await api.code(query % system.key_id, by=user) == "NOT_FOUND"
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines() if line.startswith("{")]
+    events = [line for line in lines if line["event"] == "audit"]
+    assert [(one["action"], one["outcome"]) for one in events] == [
+        ("CREATED", "OK"),
+        ("DISABLED", "NOT_FOUND"),
+    ]
+    refused = events[-1]
+    assert (refused["actor"], refused["api_key_id"], refused["client_address"]) == (
+        user.key_id,
+        system.key_id,
+        "127.0.0.1",
+    )
+    assert refused["request_id"]
