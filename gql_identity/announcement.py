@@ -5,13 +5,19 @@ import sys
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+import structlog
+
 from .command import own_command
 from .keys.credentials import Credentials
 from .keys.validity import is_valid
+from .logs import are_json
 from .messages.keys import APIKeyInfo
 from .settings import Settings
 from .storage.database import Database
 from .storage.sign_in_codes import SignInCodes
+from .version import version
+
+log = structlog.get_logger()
 
 
 class FirstKey(NamedTuple):
@@ -60,3 +66,18 @@ def announce(settings: Settings, listener: socket.socket, made: APIKeyInfo | Non
     if made is not None and sys.stdout.isatty():  # redirected output is often stored
         lines.append(f"          {made.api_key}")
     return "\n".join(lines)
+
+
+def log_start(settings: Settings, listener: socket.socket) -> None:
+    """Log that the service starts, with its version and its settings; secrets are replaced by asterisks.
+
+    JSON has all settings, a terminal those that are not the default.
+    """
+    host, port, *_ = listener.getsockname()
+    log.info(
+        "starting",
+        version=version(),
+        listens_on=f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
+        database=place(settings),
+        settings=settings.model_dump(mode="json", exclude_defaults=not are_json()),
+    )

@@ -63,6 +63,11 @@ def configure_logs(level: str, style: Literal["auto", "console", "json"]) -> Non
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
 
 
+def are_json() -> bool:
+    """Whether log lines are JSON."""
+    return isinstance(structlog.get_config()["processors"][-1], structlog.processors.JSONRenderer)
+
+
 class RequestLog:
     """Writes the log lines of requests, several in one write while other requests run.
 
@@ -71,9 +76,8 @@ class RequestLog:
     """
 
     def __init__(self) -> None:
-        as_json = isinstance(structlog.get_config()["processors"][-1], structlog.processors.JSONRenderer)
         self.are_logged = log.is_enabled_for(logging.INFO)
-        self._gathers = as_json and self.are_logged
+        self._gathers = are_json() and self.are_logged
         self._running = 0
         self._lines: list[str] = []
         self._timer: asyncio.TimerHandle | None = None

@@ -11,7 +11,7 @@ from typing import Any
 import structlog
 from strawberry import ID
 
-from ..announcement import FirstKey, announce, find_first_key
+from ..announcement import FirstKey, announce, find_first_key, log_start
 from ..app import create_app
 from ..errors import DeadlineExceeded, Unavailable
 from ..keys.api_keys import ApiKeys
@@ -53,6 +53,7 @@ def _serve(options: argparse.Namespace) -> int:
             log.warning("The database does not respond yet. Starting anyway.", reason=error.reason or error.message)
             made = first_key = None
         print(announce(settings, listener, made, first_key), flush=True)
+        log_start(settings, listener)
         return _run(resolved, listener)
 
 

@@ -206,6 +206,19 @@ def _refuse_new_connections(listener: socket.socket) -> None:
 class Worker(multiprocess.Process):
     """A worker process that runs our server."""
 
+    end = "was stopped"  # how it ended, once the supervisor has found that it did
+
+    def kill(self) -> None:
+        """Kill the process, which the supervisor does with each that does not respond: most of them have ended."""
+        code = self.exitcode
+        if code is None:
+            self.end = "did not respond, and was killed"
+        elif code < 0:
+            self.end = f"was ended by signal {-code} ({signal.strsignal(-code)})"
+        else:
+            self.end = f"ended with code {code}"
+        super().kill()
+
     def start(self) -> None:
         """Start the process with SIGINT ignored, as a Ctrl-C before its server handles it would print a traceback.
 
@@ -257,8 +270,12 @@ class Supervisor(Multiprocess):
 
     def keep_subprocess_alive(self) -> None:
         """Replace workers that have ended; one that cannot be started now is tried again."""
+        before = list(self.processes)
         with _tried_again():
             super().keep_subprocess_alive()
+        for worker, now in zip(before, self.processes, strict=True):
+            if now is not worker and isinstance(worker, Worker):
+                logger.warning("Worker process %s %s; process %s replaces it.", worker.pid, worker.end, now.pid)
 
     def handle_signals(self) -> None:
         """Handle signals that have arrived, such as one that asks for new workers."""

@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pymongo
@@ -24,6 +25,7 @@ import pytest
 
 from gql_identity.cli import main
 from gql_identity.secret import PREFIX, is_well_formed, pepper_fingerprint
+from gql_identity.settings import Settings
 
 from ..processes import COMMAND, ROOT, WHO, Service, refused, run, serving, surroundings, wait_until
 
@@ -54,6 +56,28 @@ class TestTheStart:
             f"Key       {service.data_dir / 'admin-key'}",
         ]
         assert PREFIX not in service.out + service.err
+
+    def test_its_first_log_line_has_the_version_and_the_settings_without_secrets(self, service: Service) -> None:
+        wait_until(lambda: service.err.count("\n") > 0, 20)
+        line = json.loads(service.err.splitlines()[0])
+        assert line["event"] == "starting"
+        assert line["version"] == importlib.metadata.version("gql-identity")
+        assert f"http://{line['listens_on']}" == service.url
+        assert line["database"] == f"embedded, its data in {service.data_dir}"
+        assert line["settings"].keys() == Settings.model_fields.keys()
+        assert (line["settings"]["log_level"], line["settings"]["max_depth"]) == ("debug", 12)
+
+    def test_its_first_log_line_hides_each_secret(self, mongo_uri: str, tmp_path: Path) -> None:
+        given = on(
+            mongo_uri, GQL_IDENTITY_PEPPERS_RETIRED=NEWER, GQL_IDENTITY_RATES_STORE="redis://:sesame@127.0.0.1:1"
+        )
+        with serving(tmp_path / "data", ready=False, **given) as service:
+            wait_until(lambda: '"starting"' in service.err, 20)
+            (line,) = [json.loads(line) for line in service.err.splitlines() if '"starting"' in line]
+            assert line["settings"]["pepper"] == line["settings"]["mongo_uri"] == "**********"
+            password = urlsplit(mongo_uri).password
+            for secret in (PEPPER, NEWER, "sesame", password):
+                assert secret is None or secret not in service.err + service.out
 
     def test_on_a_terminal_it_prints_the_first_key_once(self, tmp_path: Path) -> None:
         for number in range(2):
@@ -259,6 +283,11 @@ class TestWorkers:
             wait_until(lambda: len(service.workers - before) == 2, 20)
             service.wait_until_ready()
             service.create()
+            said = r"Worker process (\d+) was ended by signal 9 \(Killed\); process (\d+) replaces it\."
+            wait_until(lambda: len(re.findall(said, service.err)) == 2, 20)
+            assert {(int(old), int(new)) for old, new in re.findall(said, service.err)} <= {
+                (old.pid, new.pid) for old in before for new in service.workers
+            }
             assert service.stop() == 0
 
 
