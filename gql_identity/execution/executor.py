@@ -17,7 +17,7 @@ from graphql import (
 )
 from strawberry.schema.schema import Schema
 
-from ..errors import ServiceError, Unauthenticated
+from ..errors import Internal, ServiceError, Unauthenticated
 from .answer import Answer, RequestError, format_error, refusal
 from .bounds import Bounds, check_document, parse_document
 from .core import CoreExecution
@@ -237,7 +237,7 @@ class Executor:
             raise RequestError(error) from None
         # The bounds come first, checked in linear time: then graphql-core's rules have little to do.
         if errors := check_document(document, self._bounds):
-            raise RequestError(*errors[:MAX_ERRORS])
+            raise RequestError(*errors)
         return document
 
     def _validate(self, document: DocumentNode, suggests: bool) -> None:
@@ -247,17 +247,25 @@ class Executor:
             # Of several errors with one message, only the first is in the answer.
             first = {error.message: error for error in reversed(errors)}
             different = [error for error in errors if first[error.message] is error]
-            raise RequestError(*(_with_code(error, "GRAPHQL_VALIDATION_FAILED") for error in different[:MAX_ERRORS]))
+            raise RequestError(*_told([_with_code(error, "GRAPHQL_VALIDATION_FAILED") for error in different]))
 
 
 def _answer(result: ExecutionResult, suggests: bool = False) -> Answer:
     # Errors without a path come before the first resolver: a variable could not be read.
     if result.data is None and result.errors and all(error.path is None for error in result.errors):
-        errors = result.errors[:MAX_ERRORS]
-        for error in errors:
+        for error in result.errors:
             error.extensions = {"code": "BAD_USER_INPUT", **path_of_variable(error.message)}
-        return refusal(*errors, suggests=suggests)
-    return Answer(result.data, [format_error(error) for error in (result.errors or ())[:MAX_ERRORS]], True)
+        return refusal(*_told(result.errors), suggests=suggests)
+    return Answer(result.data, [format_error(error) for error in _told(result.errors or [])], True)
+
+
+def _told(errors: list[GraphQLError]) -> list[GraphQLError]:
+    """The errors that the response has; if some are left out, the last one says so, with the code of the next."""
+    if len(errors) <= MAX_ERRORS:
+        return errors
+    told = errors[: MAX_ERRORS - 1]
+    code = (errors[len(told)].extensions or {}).get("code", Internal.code)
+    return [*told, GraphQLError("There are more errors than these; they are left out.", extensions={"code": code})]
 
 
 def _refused(code: str, message: str) -> RequestError:

@@ -8,6 +8,7 @@ from ..messages.connections import ConnectionArguments
 from ..messages.keys import APIKeyConnection, APIKeysInfo
 from ..messages.requests import APIKeyQuery
 from ..queries.connections import ConnectionPlan, Parts, make_connection, plan_connection
+from ..queries.inputs import too_many_rows
 from ..queries.lists import list_plan
 from ..settings import Settings
 from ..storage.database import Database, Document
@@ -31,7 +32,8 @@ class KeyLists:
         """A page of the keys that match, and with `count` how many match in all.
 
         With `fields` None no key is read; with none of them, keys whose number alone matters. Raises InvalidArgument,
-        naming the part of the query.
+        naming the part of the query; also where a query without a limit has more keys than the largest page and
+        `count` does not tell it.
         """
         check_text("domain_id", request.domain_id)
         plan = list_plan(request, self._settings, now())
@@ -39,11 +41,12 @@ class KeyLists:
         fields = fields or frozenset()
         check_selected(fields, plan.wanted)
         matching = match_stages(request.domain_id, request.user_id, plan.filter, caller)
+        may_end = plan.paged or count
         read = [
             *matching,
             {"$sort": plan.sort},
             *([{"$skip": plan.skip}] if plan.skip else []),
-            {"$limit": plan.limit},
+            {"$limit": plan.limit if may_end else plan.limit + 1},
             {"$project": projection(fields)},
         ]
         none: list[Document] = []
@@ -51,6 +54,8 @@ class KeyLists:
             self._database.aggregate(read, share_of(caller)) if wants_keys else _unread(none),
             self._count(matching, share_of(caller)) if count else _unread(None),
         )
+        if len(documents) > plan.limit:
+            raise too_many_rows("keys", self._settings, "; or select `total_count`, which says how many there are")
         return APIKeysInfo(results=[read_key(document, fields) for document in documents], total_count=total)
 
     async def connection(

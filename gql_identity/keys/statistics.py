@@ -34,7 +34,7 @@ class KeyStatistics:
         stages = match_stages(request.domain_id, None, plan.filter, caller)
         await self._check_gathered(plan, [stages], caller)
         rows = await self._database.aggregate([*stages, *plan.pipeline], share_of(caller), bounded=True)
-        return stat_answer(plan, rows)
+        return stat_answer(plan, rows, self._settings)
 
     async def stats_of_domains(
         self, domains: Sequence[str], query: APIKeyStatisticsQuery, caller: Caller
@@ -57,7 +57,7 @@ class KeyStatistics:
         rows_of: dict[str, list[Document]] = {domain: [] for domain in visible}
         for row in await self._database.aggregate(union, share_of(caller), bounded=True):
             rows_of[row["domain"]].append(row)
-        answers = {domain: stat_answer(plan, rows) for domain, rows in rows_of.items()}
+        answers = {domain: stat_answer(plan, rows, self._settings) for domain, rows in rows_of.items()}
         return [answers.get(domain) for domain in domains]
 
     async def _check_gathered(self, plan: StatPlan, matching: list[list[Document]], caller: Caller) -> None:

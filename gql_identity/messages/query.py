@@ -78,9 +78,13 @@ class APIKeySort:
 class APIKeyPage:
     """Cloudforet's page."""
 
-    start: int | None = strawberry.field(default=None, description="The first result wanted, counted from 1.")
+    start: int | None = strawberry.field(
+        default=None, description="The first result wanted, counted from 1; without a limit it has no effect."
+    )
     limit: int | None = strawberry.field(
-        default=None, description="How many results; none or 0 means all, up to the service's largest page."
+        default=None,
+        description="How many results. None or 0 means all. If these are more than the largest page, a list whose "
+        "`totalCount` is read has the first ones, and every other query is an error.",
     )
 
 

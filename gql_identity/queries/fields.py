@@ -11,6 +11,7 @@ from ..messages.keys import APIKeyInfo
 from ..messages.values import APIKeyRole, APIKeyState
 from .inputs import invalid, quoted
 
+MAX_LISTED = 40  # names in an error
 Document = dict[str, Any]  # a filter, a stage of a pipeline, an expression or a row, as the database takes it
 
 
@@ -77,5 +78,7 @@ def get_column(columns: Mapping[str, Column], name: str, path: str) -> tuple[str
     """
     found = name if name in columns else SNAKE_CASE.get(name, name)
     if found not in columns:
-        raise invalid(path, f"{quoted(name)} is not a field here; use one of {listed(list(columns)[:40])}")
+        more = ", ..." if len(columns) > MAX_LISTED else ""
+        names = listed(list(columns)[:MAX_LISTED])
+        raise invalid(path, f"{quoted(name)} is not a field here; use one of {names}{more}")
     return found, columns[found]

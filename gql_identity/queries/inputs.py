@@ -84,7 +84,10 @@ def read_items(value: Any, path: str, settings: Settings) -> list[tuple[Any, str
 
 
 def read_page(page: APIKeyPage | None, settings: Settings) -> tuple[int, int]:
-    """How many rows to skip, and how many to return: 0 for all. Raises InvalidArgument for a number out of range."""
+    """How many rows to skip, and how many to return: 0 for all. Raises InvalidArgument for a number out of range.
+
+    Without a limit `start` has no effect, as in Cloudforet.
+    """
     start, limit = (page.start or 1, page.limit or 0) if page else (1, 0)
     if start > LARGEST_NUMBER:
         raise invalid("query.page.start", f"{start} is too large; give at most {LARGEST_NUMBER}")
@@ -92,7 +95,17 @@ def read_page(page: APIKeyPage | None, settings: Settings) -> tuple[int, int]:
     if not 0 <= limit <= most:
         size, bound = ("small", "") if limit < 0 else ("large", ": the limit `max_page_size`")
         raise invalid("query.page.limit", f"{limit} is too {size}; give 0 to {most}, where 0 means {most}{bound}")
-    return max(start, 1) - 1, limit
+    return (max(start, 1) - 1 if limit else 0), limit
+
+
+def too_many_rows(what: str, settings: Settings, otherwise: str = "") -> InvalidArgument:
+    """The error for a query without a limit that has more rows than the largest page."""
+    most = settings.max_page_size
+    return invalid(
+        "query.page",
+        f"there are more than {most} {what}: the limit `max_page_size`. Read them in pages: give start 1 and "
+        f"limit {most}, then start {most + 1} and so on{otherwise}",
+    )
 
 
 def json_type(value: Any) -> str:

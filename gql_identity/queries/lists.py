@@ -21,6 +21,7 @@ class ListPlan(NamedTuple):
     sort: dict[str, int]
     skip: int
     limit: int
+    paged: bool  # whether the client gave the limit
     wanted: frozenset[str] | None  # snake_case names of `APIKeyInfo`; None for all
     count_only: bool
 
@@ -45,6 +46,7 @@ def list_plan(request: APIKeyQuery, settings: Settings, now: datetime) -> ListPl
         sort=_list_sort(query.sort),
         skip=skip,
         limit=limit or settings.max_page_size,
+        paged=bool(limit),
         wanted=MINIMAL if query.minimal else wanted_fields(query.only, "query.only"),
         count_only=query.count_only,
     )

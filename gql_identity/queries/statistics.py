@@ -9,7 +9,7 @@ from ..messages.values import instant_text
 from ..settings import Settings
 from .conditions import conjunction, read_filter
 from .fields import FIELDS, Document, get_column
-from .inputs import check_count, invalid, read_page
+from .inputs import check_count, invalid, read_page, too_many_rows
 from .pipeline import Gathered
 from .stages import build_pipeline
 
@@ -45,7 +45,7 @@ def stat_plan(request: APIKeyStatQuery, settings: Settings, now: datetime) -> St
         pipeline, names, gathered = build_pipeline(stages, "query.aggregate", settings)
     skip, limit = read_page(query.page, settings)
     part: list[Document] = [{"$skip": skip}] if skip else []
-    part.append({"$limit": limit or settings.max_page_size})
+    part.append({"$limit": limit or settings.max_page_size + 1})  # one more tells whether any would be left out
     if limit:
         part = [{"$facet": {"rows": part, "total": [{"$count": "total"}]}}]
     return StatPlan(
@@ -53,8 +53,13 @@ def stat_plan(request: APIKeyStatQuery, settings: Settings, now: datetime) -> St
     )
 
 
-def stat_answer(plan: StatPlan, rows: list[Document]) -> Document:
-    """The result of a statistic: `{"results": [...]}`, with `total_count` when paged; instants are text."""
+def stat_answer(plan: StatPlan, rows: list[Document], settings: Settings) -> Document:
+    """The result of a statistic: `{"results": [...]}`, with `total_count` when paged; instants are text.
+
+    Raises InvalidArgument for one that is not paged and has more rows than the largest page.
+    """
+    if not plan.paged and len(rows) > settings.max_page_size:
+        raise too_many_rows("rows", settings)
     answer: Document = {}
     if plan.paged:
         total = rows[0]["total"]

@@ -99,7 +99,7 @@ def listed(stored: Collection[Any], query: APIKeyListQuery | None, now: datetime
 def told(stored: Collection[Any], query: APIKeyStatisticsQuery) -> Row:
     plan = stat_plan(APIKeyStatQuery(domain_id=ID(DOMAIN), query=query), SETTINGS, NOW)
     stages = [{"$match": {"domain_id": DOMAIN}}, {"$match": plan.filter}, *plan.pipeline]
-    return stat_answer(plan, list(stored.aggregate(stages)))
+    return stat_answer(plan, list(stored.aggregate(stages)), SETTINGS)
 
 
 # The same in plain Python.
@@ -184,8 +184,10 @@ def in_sequence(rows: list[Row], keys: list[tuple[str, bool]]) -> list[Row]:
 
 
 def paged(rows: list[Any], page: APIKeyPage | None) -> list[Any]:
-    start, limit = (max(page.start or 1, 1), page.limit or 1000) if page else (1, 1000)
-    return rows[start - 1 : start - 1 + limit]
+    if page is None or not page.limit:
+        return rows
+    start = max(page.start or 1, 1)
+    return rows[start - 1 : start - 1 + page.limit]
 
 
 # Valid queries.

@@ -465,8 +465,19 @@ class TestOperations:
         assert "RESOURCE_EXHAUSTED" in answer.text
         assert answer.text.endswith("event: complete\ndata:\n\n")
 
-    async def test_an_answer_has_at_most_ten_errors(self, api: Api) -> None:
-        assert len((await api.run("{ " + " ".join(f"f{n}" for n in range(15)) + " }"))["errors"]) == 10
+    async def test_an_answer_has_at_most_ten_errors_and_the_last_says_that_there_are_more(self, api: Api) -> None:
+        more = "There are more errors than these; they are left out."
+        system = await api.make()
+        errors = (await api.run("{ " + " ".join(f"f{n}" for n in range(15)) + " }", by=system))["errors"]
+        assert len(errors) == 10
+        assert errors[-1] == {"message": more, "extensions": {"code": "GRAPHQL_VALIDATION_FAILED"}}
+        assert more not in str(await api.run("{ " + " ".join(f"f{n}" for n in range(10)) + " }", by=system))
+        hidden = 'apiKey(input: {domainId: "d1", apiKeyId: "k", only: ["name"]}) { id }'
+        for number in (10, 15):
+            answer = await api.run("{ " + " ".join(f"a{n}: {hidden}" for n in range(number)) + " }", by=system)
+            assert len(answer["errors"]) == 10
+            assert (answer["errors"][-1]["message"] == more) == (number == 15)
+            assert answer["errors"][-1]["extensions"]["code"] == "INVALID_ARGUMENT"
         fields = " ".join(f'a{n}: apiKey(input: {{domainId: "d1", apiKeyId: "k"}}) {{ id }}' for n in range(15))
         answer = await api.run(f"{{ {fields} }}")
         assert len(answer["errors"]) == 10
@@ -474,6 +485,9 @@ class TestOperations:
         variables = {"i": {f"x{n}": n for n in range(25)}}
         answer = await api.run("query($i: APIKeyQuery!) { apiKeys(input: $i) { totalCount } }", variables)
         assert len(answer["errors"]) <= 10
+        answer = await api.run("query($i: APIKeyQuery!) { apiKeys(input: $i) { totalCount } }", variables, system)
+        assert len(answer["errors"]) == 10
+        assert answer["errors"][-1] == {"message": more, "extensions": {"code": "BAD_USER_INPUT"}}
 
     @pytest.mark.parametrize(
         "query",

@@ -356,8 +356,9 @@ LISTS: list[tuple[dict[str, Any], dict[str, Any], list[int], int]] = [
     ({"page": {"start": 41, "limit": 10}}, {}, [], 40),
     ({"page": {"start": 0, "limit": 2}}, {}, [0, 1], 40),
     ({"page": {"start": -5, "limit": 2}}, {}, [0, 1], 40),
-    ({"page": {"start": 38}}, {}, [37, 38, 39], 40),
-    ({"page": {"start": 38, "limit": 0}}, {}, [37, 38, 39], 40),
+    ({"page": {"start": 38}}, {}, list(EVERY), 40),
+    ({"page": {"start": 38, "limit": 0}}, {}, list(EVERY), 40),
+    ({"page": {"start": 41}}, {}, list(EVERY), 40),
     ({"page": {"start": 2, "limit": 2}, "filter": [SYSTEM]}, {}, [10, 20], 4),
     ({"page": None, "sort": None, "filter": None, "only": None}, {}, list(EVERY), 40),
 ]
@@ -455,6 +456,9 @@ STATS: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"distinct": "state", "filter": [{"k": "user_id", "v": "nobody", "o": "eq"}]}, {"results": []}),
     ({"aggregate": [BY_ROLE, SORTED]}, {"results": ROLES}),
     ({"aggregate": [BY_ROLE, SORTED], "page": {"start": 2, "limit": 2}}, {"results": ROLES[1:3], "total_count": 4}),
+    ({"aggregate": [BY_ROLE, SORTED], "page": {"start": 3}}, {"results": ROLES}),
+    ({"aggregate": [BY_ROLE, SORTED], "page": {"start": 5, "limit": 0}}, {"results": ROLES}),
+    ({"distinct": "role", "page": {"start": 3}}, {"results": ["DOMAIN_OWNER", "SYSTEM", "USER", "VERIFIER"]}),
     ({"aggregate": [BY_ROLE, SORTED, {"skip": 1}, {"limit": 1}]}, {"results": ROLES[1:2]}),
     (
         {"aggregate": [BY_ROLE, {"sort": {"keys": [{"key": "Count", "desc": True}]}}, {"limit": 1}]},

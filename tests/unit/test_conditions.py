@@ -231,7 +231,7 @@ def test_conditions_are_joined() -> None:
 
 def test_no_condition_is_an_empty_filter() -> None:
     plan = list_plan(APIKeyQuery(domain_id=ID("d")), SETTINGS, NOW)
-    assert plan == ({}, {"_id": 1}, 0, 1000, None, False)
+    assert plan == ({}, {"_id": 1}, 0, 1000, False, None, False)
     assert list_query(filter=[], filter_or=[], keyword="  ", only=[]) == plan
 
 

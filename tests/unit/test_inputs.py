@@ -43,8 +43,8 @@ def test_what_is_echoed_is_short_and_can_be_sent() -> None:
         (APIKeyPage(start=-5, limit=1), 0, 1),
         (APIKeyPage(start=1, limit=1000), 0, 1000),
         (APIKeyPage(start=11, limit=10), 10, 10),
-        (APIKeyPage(start=11), 10, 1000),
-        (APIKeyPage(start=2**31 - 1), 2**31 - 2, 1000),
+        (APIKeyPage(start=11), 0, 1000),
+        (APIKeyPage(start=2**31 - 1, limit=1000), 2**31 - 2, 1000),
     ],
 )
 def test_a_page_counts_from_one(page: APIKeyPage, skip: int, limit: int) -> None:
