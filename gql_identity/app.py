@@ -21,12 +21,13 @@ from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 from starlette.staticfiles import PathLike, StaticFiles
 from starlette.types import Scope
 
+from .environment import load_settings
 from .errors import ServiceError, StartError
 from .keys.api_keys import ApiKeys
 from .keys.changes import Changes
 from .logs import RequestLog, configure_logs
 from .schema.executor import make_executor
-from .settings import Settings, load_settings
+from .settings import Settings
 from .storage.database import DEADLINE, Database
 from .storage.sign_in_codes import SignInCodes
 from .web.authentication import Authenticator

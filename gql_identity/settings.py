@@ -3,21 +3,21 @@
 A command-line flag overrides an environment variable `GQL_IDENTITY_...`, which overrides the default.
 """
 
-import os
 import re
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from .errors import StartError
 from .origins import check_origin
 
 PREFIX = "GQL_IDENTITY_"
 PEPPER_CHARACTERS = 32
-_NOT_SETTINGS = {f"{PREFIX}TEST_MONGO_URI"}
+
+# The address that Kubernetes sets for a service, in a variable that may have the name of a setting.
+KUBERNETES_URL = re.compile(r"(tcp|udp|sctp)://[^/\s]+:\d+")
 
 PublicTo = Literal["public", "authenticated", "off"]
 
@@ -206,7 +206,7 @@ class Settings(BaseSettings):
     @classmethod
     def _not_from_kubernetes(cls, value: Any) -> Any:
         """Replace the address that Kubernetes sets for a service named gql-identity by the default port."""
-        if isinstance(value, str) and _KUBERNETES_URL.fullmatch(value):
+        if isinstance(value, str) and KUBERNETES_URL.fullmatch(value):
             return cls.model_fields["port"].default
         return value
 
@@ -289,57 +289,3 @@ def check_pepper(pepper: str) -> None:
         raise ValueError("a pepper has no comma, and no white space at either end")
     if len(pepper) < PEPPER_CHARACTERS:
         raise ValueError(f"a pepper has at least {PEPPER_CHARACTERS} characters; make one with `openssl rand -hex 32`")
-
-
-def load_settings(**flags: Any) -> Settings:
-    """Load the settings from flags, the environment and defaults.
-
-    Raises StartError, which names every mistake and never shows the value of a secret.
-    """
-    mistakes = [f"{name} is not a setting" for name in _unknown_variables()]
-    try:
-        settings = Settings(**{name: value for name, value in flags.items() if value is not None})
-    except ValidationError as error:
-        for mistake in error.errors(include_input=False, include_url=False):
-            name = str(mistake["loc"][0])
-            told = f"--{name.replace('_', '-')}" if flags.get(name) is not None else f"{PREFIX}{name.upper()}"
-            mistakes.append(f"{told}: {mistake['msg'].removeprefix('Value error, ')}")
-    if mistakes:
-        raise StartError("These settings are wrong:\n" + "\n".join(f"  {mistake}" for mistake in mistakes))
-    return settings
-
-
-# The variables that Kubernetes sets in each pod for a service whose name begins with gql-identity
-# (kubernetes.io/docs/concepts/services-networking/service, "Environment variables").
-_KUBERNETES_URL = re.compile(r"(tcp|udp|sctp)://[^/\s]+:\d+")
-_KUBERNETES = tuple(
-    (re.compile(rf"{PREFIX}(\w+_)?{name}"), re.compile(value))
-    for name, value in {
-        r"SERVICE_HOST": r"[0-9a-fA-F.:]+",
-        r"SERVICE_PORT(_\w+)?": r"\d+",
-        r"PORT(_\d+_(TCP|UDP|SCTP))?": _KUBERNETES_URL.pattern,
-        r"PORT_\d+_(TCP|UDP|SCTP)_PROTO": r"tcp|udp|sctp",
-        r"PORT_\d+_(TCP|UDP|SCTP)_PORT": r"\d+",
-        r"PORT_\d+_(TCP|UDP|SCTP)_ADDR": r"[0-9a-fA-F.:]+",
-    }.items()
-)
-
-
-def _is_from_kubernetes(name: str, value: str) -> bool:
-    names = (value_of for name_of, value_of in _KUBERNETES if name_of.fullmatch(name))
-    return any(value_of.fullmatch(value) for value_of in names)
-
-
-def forget_environment() -> None:
-    """Remove all settings from the environment, so that child processes do not inherit secrets."""
-    for name in [name for name in os.environ if name.startswith(PREFIX)]:
-        del os.environ[name]
-
-
-def _unknown_variables() -> list[str]:
-    known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields} | _NOT_SETTINGS
-    return sorted(
-        name
-        for name, value in os.environ.items()
-        if name.startswith(PREFIX) and name not in known and not _is_from_kubernetes(name, value)
-    )

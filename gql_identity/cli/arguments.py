@@ -4,8 +4,9 @@ import argparse
 import sys
 from typing import TypeAlias
 
+from ..environment import load_settings
 from ..logs import configure_logs
-from ..settings import Settings, load_settings
+from ..settings import Settings
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 

@@ -13,6 +13,7 @@ from strawberry import ID
 
 from ..announcement import FirstKey, announce, find_first_key, log_start
 from ..app import create_app
+from ..environment import forget_environment
 from ..errors import DeadlineExceeded, Unavailable
 from ..keys.api_keys import ApiKeys
 from ..keys.rates import Rates
@@ -22,7 +23,7 @@ from ..messages.requests import CreateAPIKeyRequest
 from ..messages.values import APIKeyRole
 from ..server.listener import listen, raise_file_limit
 from ..server.process import end_with_parent, serve
-from ..settings import Settings, forget_environment
+from ..settings import Settings
 from ..storage.data_directory import write_admin_key
 from ..storage.database import Database
 from .arguments import Commands, add_setting_flags, settings_of

@@ -4,9 +4,9 @@ import re
 
 import pytest
 
+from gql_identity.environment import load_settings
 from gql_identity.errors import StartError
 from gql_identity.origins import check_origin
-from gql_identity.settings import load_settings
 
 SENT = [
     "https://app.example",

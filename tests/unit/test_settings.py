@@ -1,11 +1,14 @@
 """Settings: where they come from, and all mistakes at once."""
 
+import os
 import pickle
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
+from gql_identity.environment import SettingsSource, forget_environment, load_settings
 from gql_identity.errors import StartError
-from gql_identity.settings import load_settings
 
 LONG = "x" * 32
 URI = "mongodb://ann:hunter2@db.example/keys"
@@ -122,3 +125,78 @@ def test_a_port_that_is_a_port_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GQL_IDENTITY_PORT", "tcp://10.96.0.12")
     with pytest.raises(StartError, match="GQL_IDENTITY_PORT"):
         load_settings()
+
+
+def test_a_setting_is_read_from_the_file_that_a_variable_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, content in {
+        "MONGO_URI": f"{URI}\n",
+        "PEPPER": f"{LONG}\r\n",
+        "PEPPERS_RETIRED": f"{LONG}1\n{LONG}2\n",
+        "PORT": "8003",
+    }.items():
+        (tmp_path / name).write_text(content)
+        monkeypatch.setenv(f"GQL_IDENTITY_{name}_FILE", str(tmp_path / name))
+    settings = load_settings()
+    assert settings.mongo_uri is not None
+    assert settings.mongo_uri.get_secret_value() == URI
+    assert settings.peppers == (LONG, f"{LONG}1", f"{LONG}2")
+    assert settings.port == 8003
+    assert load_settings(port="8002").port == 8002
+
+
+def test_a_file_that_cannot_be_used_is_told_and_its_content_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "short").write_text("too-short-a-pepper")
+    (tmp_path / "long").write_text("x" * 70_000)
+    (tmp_path / "binary").write_bytes(b"\xff\xfe")
+    for name, file in {
+        "PEPPER": "short",
+        "RATES_STORE": "missing",
+        "HOST": "long",
+        "CORS_ORIGINS": "binary",
+        "DATA_DIR": "short",
+        "LOG_LEVEL": "short",
+    }.items():
+        monkeypatch.setenv(f"GQL_IDENTITY_{name}_FILE", str(tmp_path / file))
+    monkeypatch.setenv("GQL_IDENTITY_LOG_LEVEL", "info")
+    with pytest.raises(StartError) as told:
+        load_settings()
+    assert sorted(str(told.value).splitlines()[1:]) == [
+        f"  GQL_IDENTITY_CORS_ORIGINS_FILE: {tmp_path}/binary cannot be read: it is not UTF-8",
+        "  GQL_IDENTITY_DATA_DIR_FILE is not a setting",
+        f"  GQL_IDENTITY_HOST_FILE: {tmp_path}/long cannot be read: it has more than 65536 bytes",
+        "  GQL_IDENTITY_LOG_LEVEL_FILE: give it or GQL_IDENTITY_LOG_LEVEL, not both",
+        "  GQL_IDENTITY_PEPPER_FILE: a pepper has at least 32 characters; make one with `openssl rand -hex 32`",
+        f"  GQL_IDENTITY_RATES_STORE_FILE: {tmp_path}/missing cannot be read: No such file or directory",
+    ]
+
+
+def test_what_may_change_while_the_service_runs_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, content in {"PEPPER": LONG, "LOG_LEVEL": "info", "PORT": "8001"}.items():
+        (tmp_path / name).write_text(content)
+        monkeypatch.setenv(f"GQL_IDENTITY_{name}_FILE", str(tmp_path / name))
+    monkeypatch.setenv("GQL_IDENTITY_CORS_ORIGINS", "https://app.example")
+    monkeypatch.delenv("GQL_IDENTITY_TEST_MONGO_URI", raising=False)  # it is there again after the test
+    source = SettingsSource.of({"workers": "2"})
+    settings = load_settings(workers="2")
+    forget_environment()
+    for name, content in {"PEPPER": f"{LONG}y", "LOG_LEVEL": "debug", "PORT": "8002"}.items():
+        (tmp_path / name).write_text(content)
+    again = source.read_again(settings)
+    assert (again.peppers, again.log_level, again.cors_origins) == ((f"{LONG}y",), "debug", ("https://app.example",))
+    assert (again.port, again.workers) == (8001, 2)
+    (tmp_path / "LOG_LEVEL").write_text("loud")
+    with pytest.raises(StartError, match="GQL_IDENTITY_LOG_LEVEL_FILE: "):
+        source.read_again(settings)
+
+
+def test_a_pipe_is_read_at_the_start_and_not_waited_for_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    monkeypatch.setenv("GQL_IDENTITY_PEPPER_FILE", str(tmp_path / "pipe"))
+    with ThreadPoolExecutor() as threads:
+        threads.submit((tmp_path / "pipe").write_text, LONG)
+        settings = load_settings()
+    assert settings.peppers == (LONG,)
+    with pytest.raises(StartError, match="not a regular file"):
+        SettingsSource.of({}).read_again(settings)
