@@ -13,6 +13,9 @@ from .fields import FIELDS, Document
 from .inputs import check_count, invalid, read_text
 from .patterns import Work, text_condition
 
+# Each level becomes four of BSON, of which MongoDB documents 100.
+MAX_FILTER_DEPTH = 20
+
 
 class Parts(NamedTuple):
     """The selected fields of a connection, of its edges, of its `pageInfo` and of its keys, in snake_case."""
@@ -80,7 +83,7 @@ def read_page(
 
 def filter_conditions(filter_: APIKeyFilter | None, settings: Settings, now: datetime) -> list[Document]:
     """Read a filter into conditions that must all hold. Raises InvalidArgument that names the part to change."""
-    return [*_conditions(filter_, "filter", settings, [0], Work(), now)] if filter_ else []
+    return [*_conditions(filter_, "filter", settings, [0], Work(), now, depth=1)] if filter_ else []
 
 
 def make_connection(
@@ -131,10 +134,12 @@ _COMPARED = {
 
 
 def _conditions(
-    part: APIKeyFilter, path: str, settings: Settings, counted: list[int], work: Work, now: datetime
+    part: APIKeyFilter, path: str, settings: Settings, counted: list[int], work: Work, now: datetime, *, depth: int
 ) -> Iterator[Document]:
     """Read a filter into conditions that must all hold; `counted` is the number of filters read before it."""
     counted[0] += 1
+    if depth > MAX_FILTER_DEPTH:
+        raise invalid(path, f"filters are nested more than {MAX_FILTER_DEPTH} deep; nest fewer")
     check_count("filter", counted[0], settings.max_conditions, "filters within one", "max_conditions")
     if part.name_contains is not None:
         at = f"{path}.nameContains"
@@ -157,7 +162,8 @@ def _conditions(
             yield {FIELDS[field].path: {operator: instant}}
     for name, below in (("and", part.and_ or []), ("or", part.or_ or [])):
         parts = [
-            [*_conditions(one, f"{path}.{name}[{at}]", settings, counted, work, now)] for at, one in enumerate(below)
+            [*_conditions(one, f"{path}.{name}[{at}]", settings, counted, work, now, depth=depth + 1)]
+            for at, one in enumerate(below)
         ]
         if parts:
             yield {f"${name}": [{"$and": conditions} if conditions else {} for conditions in parts]}

@@ -13,6 +13,7 @@ from .failures import reason_of
 POLL_MS = 1000  # how long the database waits for a change before it returns none
 _NO_CHANGE_STREAMS = 40573  # MongoDB's code on a standalone server
 _IMAGES = ("fullDocument", "fullDocumentBeforeChange")
+_CHANGED_AT = "updated_at"  # every change of a key sets it, and a use does not
 
 log = structlog.get_logger()
 
@@ -22,7 +23,7 @@ class KeyEvent(NamedTuple):
 
     operation: str
     document: Document
-    changed: frozenset[str]  # the fields that an update set or removed
+    changed: frozenset[str]  # the watched fields that an update set or removed
 
 
 async def watch_keys(
@@ -30,20 +31,21 @@ async def watch_keys(
 ) -> AsyncGenerator[KeyEvent | None, None]:
     """Yield the events of all keys from now on, with these stored fields, and None while there are none.
 
-    Of updates only those that set or remove a `watched` field.
+    Of updates only those that set or remove a `watched` field, which is one of the stored fields.
 
     The first item means that the stream is open: no later change is missed. Raises Unavailable when the stream ends.
     """
+    watched = frozenset(watched)
     try:
         async with database.api_keys.watch(
-            _pipeline(fields, sorted(watched)),
+            _pipeline(fields, sorted(watched | {_CHANGED_AT})),
             full_document="whenAvailable",
             full_document_before_change="whenAvailable",
             max_await_time_ms=POLL_MS,
         ) as stream:
             while True:
                 event = await stream.try_next()
-                yield None if event is None else _key_event(event)
+                yield None if event is None else _key_event(event, watched)
     except OperationFailure as error:
         if error.code == _NO_CHANGE_STREAMS:
             raise Unavailable("This database has no change streams: they need a replica set.") from None
@@ -60,7 +62,7 @@ def _pipeline(fields: Iterable[str], watched: list[str]) -> list[Document]:
         {
             "$match": {
                 "$or": [
-                    {"operationType": {"$in": ["insert", "delete"]}},
+                    {"operationType": {"$in": ["insert", "replace", "delete"]}},
                     *({f"updateDescription.updatedFields.{field}": {"$exists": True}} for field in watched),
                     {"updateDescription.removedFields": {"$in": watched}},
                 ]
@@ -78,16 +80,23 @@ def _pipeline(fields: Iterable[str], watched: list[str]) -> list[Document]:
     ]
 
 
-def _key_event(event: Any) -> KeyEvent | None:
-    """Convert an event of the driver; None if the database no longer has the key's document."""
-    document = event.get("fullDocument") or event.get("fullDocumentBeforeChange")
+def _key_event(event: Any, watched: frozenset[str]) -> KeyEvent | None:
+    """Convert an event of the driver; None if no watched field changed, or if there is no image of the key."""
+    before = event.get("fullDocumentBeforeChange")
+    document = event.get("fullDocument") or before
     if document is None:
         return None
     operation = event["operationType"]
-    if operation != "update":
+    if operation not in ("update", "replace"):
         return KeyEvent(operation, document, frozenset())
-    update = event["updateDescription"]
-    removed = update.get("removedFields") or []
+    # MongoDB writes what is shorter: the difference, or the whole document, whose event has no description.
+    update = event.get("updateDescription") or {}
+    updated, removed = update.get("updatedFields") or {}, update.get("removedFields") or []
     # Without an image the document is read later than the event; what the event itself says is newer or the same.
-    document = {name: value for name, value in document.items() if name not in removed} | update["updatedFields"]
-    return KeyEvent(operation, document, frozenset([*update["updatedFields"], *removed]))
+    document = {name: value for name, value in document.items() if name not in removed} | updated
+    changed = {*updated, *removed}
+    if before is not None:
+        # A list that a pipeline update changes is described by its elements, as `scopes.1`, and not by its name.
+        changed |= {field for field in watched if before.get(field) != document.get(field)}
+    changed &= watched
+    return KeyEvent("update", document, frozenset(changed)) if changed else None

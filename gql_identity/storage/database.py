@@ -44,6 +44,7 @@ CODEC: CodecOptions[dict[str, Any]] = CodecOptions(
 )
 CHECK_SCHEMA_SECONDS = 20.0
 EMBEDDED_SET = "secantus"  # the name of the replica set that the embedded engine says it is
+OLDEST_WIRE_VERSION = 17  # of MongoDB 6.0, the first with images in change streams and spilling to disk by default
 READS_AT_ONCE = 64  # as many as Motor's own calls
 DEADLINE: ContextVar[float | None] = ContextVar("deadline", default=None)  # of the request, by time.monotonic()
 
@@ -231,6 +232,10 @@ class Database:
 
     async def _check_server(self) -> None:
         hello = await self._run(lambda: self._client.admin.command("hello"))
+        if hello["maxWireVersion"] < OLDEST_WIRE_VERSION:
+            raise StartError(
+                "The database is older than MongoDB 6.0, which the service needs (docs/mongodb.md). Upgrade it."
+            )
         if "setName" not in hello and hello.get("msg") != "isdbgrid":
             raise StartError(
                 "This MongoDB is a standalone server, which has no transactions. Make it a replica set of one member: "

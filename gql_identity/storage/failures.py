@@ -28,6 +28,14 @@ _TOO_LARGE = {146, 292, 10334, 17260, 17261, 17419, 17420}
 _FULL_OR_FAILED = ("No space left on device", "OutOfDiskSpace", "WT_PANIC")
 # Unauthorized, AuthenticationFailed, ReauthenticationRequired, and Atlas's own for a wrong user or password.
 _REFUSED = {13, 18, 391, 8000}
+# What passes: a member that is not reached or starts, an election, a chunk that moves, an overload. The driver knows
+# some, and has tried again before it raises them.
+# fmt: off
+_PASSING = {
+    6, 7, 24, 43, 70, 89, 91, 112, 133, 134, 150, 175, 189, 202, 237, 262, 365, 407, 433, 449, 462,
+    9001, 11600, 11601, 11602, 13388,
+}
+# fmt: on
 # What differs from one attempt to the next: timeouts, the driver's view of all servers, lines of OpenSSL's source.
 _VARYING = re.compile(r",? ?\(configured timeouts: [^)]*\)|,? Timeout: .*|,? timeout: [\d.]+|,? ?\(_ssl\.c:\d+\)")
 
@@ -100,6 +108,10 @@ def translate(error: driver.PyMongoError) -> Unavailable | DeadlineExceeded | In
         return Unavailable(_DAMAGED)
     if error.timeout:
         return DeadlineExceeded(NO_ANSWER)
+    if isinstance(error, driver.WriteConcernError):
+        return Unavailable("The database did not confirm the write. Check whether it took place.")
+    if isinstance(error, driver.OperationFailure) and error.code in _PASSING:
+        return Unavailable("The database cannot answer now. Try again.")
     return None
 
 

@@ -14,7 +14,7 @@ from ..errors import BadRequest
 JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"
 MAX_FIELDS = 20  # of a form, and of a query string
-MAX_DEPTH = 250  # of lists and objects within one another; 100 filters within one another need 203
+MAX_DEPTH = 250  # of lists and objects within one another
 MAX_CONTENT_TYPE = 1_000  # characters
 
 

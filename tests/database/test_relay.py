@@ -3,14 +3,18 @@
 import base64
 import itertools
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from gql_identity.keys.records import opaque_id
+from gql_identity.queries.connections import MAX_FILTER_DEPTH
 from gql_identity.queries.cursors import Order, cursor_at
 from tests.conftest import Api, Person, mongo_client
+
+from .conftest import READS
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 PAGE = """query($domain: ID!, $user: ID, $state: APIKeyState, $filter: APIKeyFilter, $order: APIKeyOrder,
@@ -300,6 +304,21 @@ async def test_a_filter_is_bounded_and_its_instants_have_an_offset(shelf: Shelf)
     for wrong in [*texts, *list[Any]((1, {}, True))]:
         variables = {"domain": "d1", "filter": {"createdAfter": wrong}}
         assert await shelf.api.code(PAGE, variables, shelf.system) == "BAD_USER_INPUT", wrong
+
+
+async def test_filters_are_nested_as_deep_as_mongodb_takes_a_command(shelf: Shelf, reads: list[str]) -> None:
+    deep: Any = {"accessed": False, "madeBy": "nobody", "and": [{"hasScope": "x"}]}
+    for _ in range(MAX_FILTER_DEPTH - 2):
+        deep = {"accessed": False, "or": [deep, {"expired": True}]}
+    assert await shelf.ids(filter=deep) == []
+    assert reads
+    assert max(depth(command) for command in READS.sent) <= 100
+    assert "nested more than 20 deep" in await shelf.refusal(filter={"and": [deep]})
+
+
+def depth(value: Any) -> int:
+    parts = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else None
+    return 0 if parts is None else 1 + max(map(depth, parts), default=0)
 
 
 async def test_node_answers_an_objects_own_id_and_null_for_any_other(shelf: Shelf) -> None:

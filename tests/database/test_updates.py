@@ -112,3 +112,31 @@ async def test_an_update_is_told_to_those_who_ask_for_it(api: Api) -> None:
         await change(api, "deleteApiKey", system, user)
         assert [(await told(new))[0] for _ in range(4)] == ["UPDATED"] * 3 + ["DELETED"]
         assert [(await told(old))[0] for _ in range(2)] == ["DISABLED", "DELETED"]
+
+
+async def test_each_change_of_a_list_is_told_though_the_database_describes_it_by_its_elements(api: Api) -> None:
+    system, user = await api.make(user_id="admin"), await api.make("USER", user_id="ann")
+    lists = [["a", "b", "c"], ["a", "b", "d"], ["a", "b"], ["a", "b", "e"], []]
+    async with listening(api.app) as address, connected(address, system) as websocket:
+        query = """subscription($i: APIKeyChangedRequest!) {
+            apiKeyChanged(input: $i) { type apiKeyInfo { apiKeyId scopes } } }"""
+        await subscribe(websocket, query=query, types=["UPDATED"])
+        for scopes in lists:
+            await update(api, system, user, scopes=scopes)
+        assert [await told(websocket) for _ in lists] == [
+            ("UPDATED", {"apiKeyId": user.key_id, "scopes": scopes}) for scopes in lists
+        ]
+
+
+async def test_a_key_that_the_database_replaces_is_told_by_what_differs(api: Api) -> None:
+    system, user = await api.make(user_id="admin"), await api.make("USER", user_id="ann")
+    async with listening(api.app) as address, connected(address, system) as websocket:
+        await subscribe(websocket, types=["UPDATED", "DISABLED"])
+        with mongo_client(api.settings) as client:
+            keys = client.get_default_database().api_keys
+            document = keys.find_one({"_id": user.key_id})
+            assert document is not None
+            for changes in ({"hint": "other"}, {"name": "new"}, {"state": "DISABLED"}):
+                document |= changes
+                keys.replace_one({"_id": user.key_id}, document)
+        assert [(await told(websocket))[0] for _ in range(2)] == ["UPDATED", "DISABLED"]
