@@ -110,9 +110,14 @@ def translate(error: driver.PyMongoError) -> Unavailable | DeadlineExceeded | In
         return DeadlineExceeded(NO_ANSWER)
     if isinstance(error, driver.WriteConcernError):
         return Unavailable("The database did not confirm the write. Check whether it took place.")
-    if isinstance(error, driver.OperationFailure) and error.code in _PASSING:
+    if isinstance(error, driver.OperationFailure) and (error.code in _PASSING or _is_of_a_transaction(error)):
         return Unavailable("The database cannot answer now. Try again.")
     return None
+
+
+def _is_of_a_transaction(error: driver.PyMongoError) -> bool:
+    """Whether a transaction may have failed only for what others did: the driver repeated it until the deadline."""
+    return any(map(error.has_error_label, ("TransientTransactionError", "UnknownTransactionCommitResult")))
 
 
 def _is_refused(error: driver.PyMongoError) -> bool:

@@ -19,6 +19,7 @@ from gql_identity.storage.database import Database
         (driver.OperationFailure("Unable to acquire a ticket", 365), Unavailable),
         (driver.OperationFailure("Request rate limit exceeded", 462), Unavailable),
         (driver.OperationFailure("version mismatch detected for identity.api_keys", 13388), Unavailable),
+        (driver.OperationFailure("no such", 251, {"errorLabels": ["TransientTransactionError"]}), Unavailable),
         (driver.CursorNotFound("cursor id 1 not found", 43), Unavailable),
         (driver.NotPrimaryError("not primary"), Unavailable),
         (driver.OperationFailure("PlanExecutor error: $push used too much memory", 146), InvalidArgument),
