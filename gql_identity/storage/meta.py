@@ -1,6 +1,6 @@
 """The `meta` document: the number of the schema, and the fingerprints of the peppers."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from motor.motor_asyncio import AsyncIOMotorCollection
@@ -63,6 +63,11 @@ class MetaDocument:
         """The fingerprints of the peppers that keys were made with, in the order of their first use; none forgotten."""
         meta = await self._run(lambda: self._collection.find_one(_META))
         return [] if meta is None else list(meta["peppers"])
+
+    async def add_peppers(self, fingerprints: Sequence[str]) -> None:
+        """Require these peppers from now on, for keys that were made with them elsewhere."""
+        added = {"$addToSet": {"peppers": {"$each": list(fingerprints)}}}
+        await self._run(lambda: self._collection.update_one(_META, added))
 
     async def forget_pepper(self, fingerprint: str) -> bool:
         """Stop asking for a retired pepper; keys that were never used since it was retired are lost with it.

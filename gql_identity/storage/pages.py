@@ -1,6 +1,6 @@
 """All documents that match, in pages: for commands, which have no bound on how many keys they read."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 from .database import Database, Document
 
@@ -10,9 +10,10 @@ PAGE_DOCUMENTS = 2_000  # held in memory at once; on the embedded engine a page 
 async def pages(database: Database, where: Document, collection: str = "api_keys") -> AsyncIterator[list[Document]]:
     """The documents that match, in the order of their ids, also those that are made meanwhile with later ids.
 
-    Each is read once. Raises what `Database.run` does.
+    Each is read once. One whose id is no text, which this service never writes, is left out. Raises what `Database.run`
+    does.
     """
-    beyond: Document = {}
+    beyond: Document = {"_id": {"$gte": ""}}
     while True:
         page = {**where, **beyond}
         documents = await database.to_list(
@@ -24,3 +25,9 @@ async def pages(database: Database, where: Document, collection: str = "api_keys
         if len(documents) < PAGE_DOCUMENTS:
             return
         beyond = {"_id": {"$gt": documents[-1]["_id"]}}
+
+
+async def keys_by_ids(database: Database, key_ids: Sequence[str]) -> list[Document]:
+    """The keys of these ids, of any domain, those that exist. Raises what `Database.run` does."""
+    where = {"_id": {"$in": list(key_ids)}}
+    return await database.to_list(lambda keys: keys.find(where, batch_size=len(key_ids) + 1))

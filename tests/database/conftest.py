@@ -1,7 +1,9 @@
 """What these tests share: the keys that the query language's ask for, and what is read of the database."""
 
+import os
 import secrets
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pymongo
@@ -9,6 +11,7 @@ import pytest
 from pymongo import monitoring
 from pymongo.collection import Collection
 
+from gql_identity.cli import main
 from tests.database.plain_reading import KEYS
 
 
@@ -25,6 +28,26 @@ def stored(database_server: str) -> Iterator[Collection[Any]]:
         )
         yield keys
         client.drop_database(name)
+
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, logs_as_before: None) -> Run:
+    """Run a command in this process, which takes a tenth of the time of one of its own."""
+
+    def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        for name in [name for name in os.environ if name.startswith("GQL_IDENTITY_")]:
+            monkeypatch.delenv(name)
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as end:
+            main(arguments)
+        return subprocess.CompletedProcess(arguments, end.value.code, *capsys.readouterr())  # type: ignore[arg-type]
+
+    return run
 
 
 class Reads(monitoring.CommandListener):

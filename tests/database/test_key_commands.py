@@ -1,11 +1,10 @@
 """`gql-identity keys ...` and `rotate-key`, beside a running service and without one."""
 
 import json
-import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,12 +12,12 @@ from typing import Any
 import pymongo
 import pytest
 
-from gql_identity.cli import main
 from gql_identity.secret import PREFIX, is_well_formed
 from gql_identity.storage.embedded import running_uri
 from gql_identity.storage.pages import PAGE_DOCUMENTS
 
 from ..processes import COMMAND, Service, serving, surroundings, wait_until
+from .conftest import Run
 
 PEPPER = "a pepper of the person who runs it that is long enough"
 
@@ -29,26 +28,6 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks at proces
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     with serving(tmp_path_factory.mktemp("service") / "data", GQL_IDENTITY_MAX_LIFETIME_DAYS="30") as service:
         yield service
-
-
-Run = Callable[..., subprocess.CompletedProcess[str]]
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, logs_as_before: None) -> Run:
-    """Run a command in this process, which takes a tenth of the time of one of its own."""
-
-    def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        for name in [name for name in os.environ if name.startswith("GQL_IDENTITY_")]:
-            monkeypatch.delenv(name)
-        for name, value in environment.items():
-            monkeypatch.setenv(name, value)
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as end:
-            main(arguments)
-        return subprocess.CompletedProcess(arguments, end.value.code, *capsys.readouterr())  # type: ignore[arg-type]
-
-    return run
 
 
 class Commands:

@@ -1,0 +1,31 @@
+"""Writes of an import of `exports`, which may be repeated and may run beside a service."""
+
+from pymongo.errors import BulkWriteError
+
+from ..errors import Unavailable
+from .conditional_writes import equals
+from .database import Database, Document
+
+_DUPLICATE_KEY = 11000
+
+
+async def insert_missing(database: Database, documents: list[Document], collection: str = "api_keys") -> list[str]:
+    """Insert the documents whose ids are not there, and return the ids of the others. Raises what `Database.run` does."""
+    into = database.audit if collection == "audit" else database.api_keys
+    try:
+        await database.run(lambda: into.insert_many(documents, ordered=False))
+    except BulkWriteError as error:
+        failed = error.details["writeErrors"]
+        codes = sorted({one["code"] for one in failed} - {_DUPLICATE_KEY})
+        if codes or error.details["writeConcernErrors"]:
+            # Not `error` itself: its text contains the documents.
+            raise Unavailable(f"The database refused to write, with the error codes {codes}. Import again.") from None
+        return [documents[one["index"]]["_id"] for one in failed]
+    return []
+
+
+async def replace_if_number(database: Database, document: Document, number: int | None) -> None:
+    """Replace a key unless its `audit_number` is another by now. Raises what `Database.run` does."""
+    where = {"domain_id": document["domain_id"], "_id": document["_id"]}
+    replaced = {"$cond": [equals("audit_number", number), {"$literal": document}, "$$ROOT"]}
+    await database.run(lambda: database.api_keys.update_one(where, [{"$replaceWith": replaced}]))

@@ -1,0 +1,349 @@
+"""`export` and `import`: all keys move to another database, while services run on both."""
+
+import io
+import json
+import stat
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pymongo
+import pytest
+from pymongo.collection import Collection
+
+from gql_identity.keys.exports import BATCH_KEYS, MAX_LINE_BYTES, export_keys
+from gql_identity.secret import pepper_fingerprint
+from gql_identity.settings import Settings
+from gql_identity.storage.database import Database
+from gql_identity.storage.pages import PAGE_KEYS
+
+from ..conftest import Api
+from ..processes import COMMAND, serving, surroundings, wait_until
+from .conftest import Run
+
+PEPPER = "a pepper of the person who runs it that is long enough"
+OTHER = "the pepper of the other database which is long enough"
+
+Keys = Collection[dict[str, Any]]
+
+
+class Side:
+    """A database of the user's own, and commands on it."""
+
+    def __init__(self, uri: str, run: Run, keys: Keys, pepper: str, **environment: str) -> None:
+        self.keys = keys
+        self.environment: dict[str, Any] = {"GQL_IDENTITY_MONGO_URI": uri, "GQL_IDENTITY_PEPPER": pepper, **environment}
+        self._run = run
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return self._run(*arguments, **self.environment)
+
+    def create(self, **flags: str) -> Any:
+        given = {"domain_id": "d", "user_id": "u", **flags}
+        named = [part for name, value in given.items() for part in (f"--{name.replace('_', '-')}", value)]
+        return json.loads(self.run("create-key", "--json", *named).stdout)
+
+    def documents(self) -> dict[str, Any]:
+        return {document["_id"]: document for document in self.keys.find()}
+
+
+@pytest.fixture
+def source(mongo_uri: str, run: Run) -> Iterator[Side]:
+    with pymongo.MongoClient[dict[str, Any]](mongo_uri, tz_aware=True) as client:
+        yield Side(mongo_uri, run, client.get_default_database().api_keys, PEPPER)
+
+
+@pytest.fixture
+def target(mongo_uri: str, run: Run) -> Iterator[Side]:
+    parts = pymongo.uri_parser.parse_uri(mongo_uri)
+    name = f"{parts['database']}_target"
+    uri = mongo_uri.replace(f"/{parts['database']}", f"/{name}")
+    with pymongo.MongoClient[dict[str, Any]](uri, tz_aware=True) as client:
+        yield Side(uri, run, client[name].api_keys, OTHER, GQL_IDENTITY_PEPPERS_RETIRED=PEPPER)
+        client.drop_database(name)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "keys.jsonl"
+
+
+def moved(source: Side, target: Side, file: Path) -> str:
+    """What the import prints, after an export to this file."""
+    file.unlink(missing_ok=True)
+    exported = source.run("export", str(file))
+    assert exported.returncode == 0, exported.stderr
+    imported = target.run("import", str(file))
+    assert imported.returncode == 0, imported.stderr
+    return imported.stdout
+
+
+def test_every_field_of_every_key_arrives(source: Side, target: Side, file: Path) -> None:
+    plain = source.create()
+    full = source.create(role="DOMAIN_OWNER", name="an ü", expires_in="30d", scope="identity:read")
+    source.run("rotate-key", full["api_key_id"])
+    source.run("keys", "disable", plain["api_key_id"])
+    source.keys.update_one(
+        {"_id": full["api_key_id"]}, {"$set": {"a_later_field": {"list": [1, 2.5, b"\x00", datetime.now(UTC), None]}}}
+    )
+    assert moved(source, target, file) == "Created 2 keys, updated 0; 0 were there already.\n"
+    # MongoDB keeps milliseconds.
+    assert target.documents() == source.documents()
+
+
+def test_the_file_is_for_its_owner_and_has_no_secret(source: Side, file: Path) -> None:
+    made = source.create()
+    exported = source.run("export", str(file))
+    assert (exported.stdout, exported.stderr.splitlines()[-1]) == ("", "Exported 1 keys.")
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    text = file.read_text()
+    assert made["api_key"] not in text
+    assert PEPPER not in text
+    header, key, end = map(json.loads, text.splitlines())
+    assert (header["format"], header["peppers"]) == ("gql-identity-export", [pepper_fingerprint(PEPPER)])
+    assert (key["key"]["_id"], end) == (made["api_key_id"], {"end": {"keys": 1}})
+
+
+def test_a_file_that_exists_is_not_overwritten_and_a_failed_export_leaves_none(
+    source: Side, file: Path, tmp_path: Path
+) -> None:
+    source.create()
+    file.write_text("mine")
+    refused = source.run("export", str(file))
+    assert refused.returncode == 1
+    assert refused.stderr.endswith(f"Cannot make {file}: File exists. Give another one.\n")
+    assert file.read_text() == "mine"
+    source.environment["GQL_IDENTITY_PEPPER"] = OTHER
+    refused = source.run("export", str(tmp_path / "other.jsonl"))
+    assert refused.returncode == 1
+    assert list(tmp_path.iterdir()) == [file]
+
+
+class TestUnderChanges:
+    async def test_what_changes_while_keys_are_read_is_in_the_file_as_it_is_at_the_end(
+        self, api: Api, settings: Settings, mongo_uri: str
+    ) -> None:
+        made = [await api.make("USER") for _ in range(4)]
+        with pymongo.MongoClient[dict[str, Any]](mongo_uri) as client:
+            keys = client.get_default_database().api_keys
+            one = keys.find_one({"_id": made[0].key_id}) or {}
+            keys.insert_many([{**one, "_id": f"{one['_id']}{n:05}"} for n in range(PAGE_KEYS)])
+            last = max(key["_id"] for key in keys.find({}, {"_id": 1, "domain_id": 1}))
+
+            def change() -> None:
+                at = datetime.now(UTC)
+                keys.update_one({"_id": made[1].key_id}, {"$set": {"state": "DISABLED", "updated_at": at}})
+                keys.delete_one({"_id": made[2].key_id})
+                keys.insert_many([{**one, "_id": "api-key-0"}, {**one, "_id": "api-key-z"}])
+                keys.update_one({"_id": made[3].key_id}, {"$set": {"last_accessed_at": at}})
+
+            spool, out = Spool(last, change), io.BytesIO()
+            async with Database(settings) as database:
+                await database.prepare()
+                exported = await export_keys(database, spool, out)
+            assert spool.changed
+            assert exported == (keys.count_documents({}), 0)
+            stored = {key["_id"]: key["state"] for key in keys.find()}
+        lines = [json.loads(line) for line in out.getvalue().splitlines()[1:-1]]
+        assert {line["key"]["_id"]: line["key"]["state"] for line in lines} == stored
+        assert len(lines) == len(stored)
+
+    @pytest.mark.slow
+    def test_an_export_of_the_embedded_engine_under_writers_moves_every_key(
+        self, target: Side, tmp_path: Path, file: Path, run: Run
+    ) -> None:
+        made: list[dict[str, str]] = []
+        stop = threading.Event()
+        with serving(tmp_path / "data") as service:
+            target.environment["GQL_IDENTITY_PEPPERS_RETIRED"] = (tmp_path / "data" / "pepper").read_text().strip()
+            by = service.admin_key
+
+            def write() -> None:
+                while not stop.is_set():
+                    with suppress(httpx.TransportError):
+                        made.append(service.create(by=by))
+
+            writers = [threading.Thread(target=write) for _ in range(3)]
+            for writer in writers:
+                writer.start()
+            try:
+                wait_until(lambda: len(made) > 50, 60)
+                before = list(made)
+                assert run("export", str(file), "--data-dir", str(tmp_path / "data")).returncode == 0
+                number = len(made)
+                wait_until(lambda: len(made) > number, 60)
+            finally:
+                stop.set()
+                for writer in writers:
+                    writer.join()
+        assert target.run("import", str(file)).returncode == 0
+        with serving(tmp_path / "2", **target.environment) as service:
+            for key in before:
+                answer = service.send("{ viewer { apiKeyInfo { apiKeyId } } }", by=key["apiKey"]).json()
+                assert answer["data"]["viewer"]["apiKeyInfo"]["apiKeyId"] == key["apiKeyId"]
+
+
+class Spool(io.BytesIO):
+    """Calls a function before a key is written into it."""
+
+    def __init__(self, key_id: str, call: Callable[[], None]) -> None:
+        super().__init__()
+        self.changed = False
+        self._key_id = key_id
+        self._call = call
+
+    def write(self, data: Any) -> int:
+        if bytes(data).startswith(f'"{self._key_id}"'.encode()):
+            self._call()
+            self.changed = True
+        return super().write(data)
+
+
+class TestRepeated:
+    def test_a_repeated_import_changes_nothing_and_brings_later_changes(
+        self, source: Side, target: Side, file: Path
+    ) -> None:
+        ids = [source.create()["api_key_id"] for _ in range(3)]
+        moved(source, target, file)
+        assert moved(source, target, file) == "Created 0 keys, updated 0; 3 were there already.\n"
+        target.keys.update_one({"_id": ids[1]}, {"$set": {"last_accessed_at": datetime.now(UTC)}})
+        source.run("keys", "disable", ids[0])
+        source.create()
+        assert moved(source, target, file) == "Created 1 keys, updated 1; 2 were there already.\n"
+        assert target.documents()[ids[0]] == source.documents()[ids[0]]
+
+    def test_a_key_with_more_changes_or_disabled_here_stays(self, source: Side, target: Side, file: Path) -> None:
+        newer, revived = source.create()["api_key_id"], source.create()["api_key_id"]
+        moved(source, target, file)
+        target.run("keys", "disable", newer)
+        target.run("keys", "disable", revived)
+        for action in ("disable", "enable", "disable", "enable"):
+            source.run("keys", action, revived)
+        source.run("export", str(file.with_suffix(".2")))
+        imported = target.run("import", str(file.with_suffix(".2")))
+        assert (imported.returncode, imported.stdout) == (1, "Created 0 keys, updated 0; 0 were there already.\n")
+        for key_id in (newer, revived):
+            assert f"{key_id}: not older than in the file, or disabled here. It stays as it is." in imported.stderr
+            assert target.documents()[key_id]["state"] == "DISABLED"
+
+    def test_keys_that_are_not_in_the_file_are_told(self, source: Side, target: Side, file: Path) -> None:
+        source.create()
+        target.create()
+        source.run("export", str(file))
+        assert target.run("import", str(file)).stderr.endswith("Keys of the database that are not in the file: 1.\n")
+
+    def test_an_import_that_was_killed_is_repeated(self, source: Side, target: Side, file: Path) -> None:
+        source.create()
+        one = source.keys.find_one() or {}
+        number = 20 * BATCH_KEYS
+        source.keys.insert_many([{**one, "_id": f"{one['_id']}{n:05}"} for n in range(number - 1)])
+        source.run("export", str(file))
+        target.create()
+        environment = surroundings(**target.environment)
+        with subprocess.Popen([*COMMAND, "import", str(file)], env=environment, stderr=subprocess.DEVNULL) as importing:
+            wait_until(lambda: target.keys.count_documents({}) > 1 or importing.poll() is not None, 60)
+            importing.kill()
+        there = target.keys.count_documents({})
+        repeated = target.run("import", str(file))
+        assert repeated.returncode == 0
+        assert repeated.stdout == f"Created {number + 1 - there} keys, updated 0; {there - 1} were there already.\n"
+        imported = target.documents()
+        assert len(imported) == number + 1
+        assert source.documents().items() <= imported.items()
+
+    def test_through_a_pipe(self, source: Side, target: Side) -> None:
+        source.create()
+        exported = subprocess.run(
+            [*COMMAND, "export", "-"], capture_output=True, env=surroundings(**source.environment), check=True
+        )
+        imported = subprocess.run(
+            [*COMMAND, "import", "-"],
+            input=exported.stdout,
+            capture_output=True,
+            env=surroundings(**target.environment),
+            check=True,
+        )
+        assert imported.stdout == b"Created 1 keys, updated 0; 0 were there already.\n"
+
+
+class TestRefusals:
+    @pytest.fixture
+    def lines(self, source: Side, file: Path) -> list[Any]:
+        source.create()
+        source.create()
+        source.run("export", str(file))
+        return [json.loads(line) for line in file.read_text().splitlines()]
+
+    def refused(self, target: Side, file: Path, text: str) -> str:
+        file.write_text(text)
+        refusal = target.run("import", str(file))
+        assert (refusal.returncode, refusal.stdout) == (1, "")
+        assert target.documents() == {}
+        return refusal.stderr.splitlines()[-1]
+
+    def test_the_wrong_pepper(self, source: Side, target: Side, file: Path, lines: list[Any]) -> None:
+        target.environment["GQL_IDENTITY_PEPPERS_RETIRED"] = ""
+        said = self.refused(target, file, file.read_text())
+        assert f"the pepper of fingerprint {pepper_fingerprint(PEPPER)}, which is not among" in said
+        target.environment["GQL_IDENTITY_PEPPERS_RETIRED"] = PEPPER
+        assert target.run("import", str(file)).returncode == 0
+        # From now on the database requires it.
+        target.environment["GQL_IDENTITY_PEPPERS_RETIRED"] = ""
+        assert pepper_fingerprint(PEPPER) in target.run("keys", "list").stderr
+
+    @pytest.mark.parametrize(
+        ("change", "said"),
+        [
+            (lambda lines: lines[0].update(version=2), "exported by a newer version"),
+            (lambda lines: lines[0].update(schema=99), "exported by a newer version"),
+            (lambda lines: lines[0].update(format="x"), "line 1: this is not a file of `export`."),
+            (lambda lines: lines[0].update(peppers=None), "line 1: this is not a file of `export`."),
+            (lambda lines: lines.pop(), "line 4: the file is cut off, or lines are missing."),
+            (lambda lines: lines.pop(1), "line 3: the file is cut off, or lines are missing."),
+            (lambda lines: lines.append(lines[1]), "line 5: the file goes on after its end."),
+            (lambda lines: lines.insert(1, {"k": 1}), "line 2: it is neither a key nor the end."),
+            (lambda lines: lines.insert(1, [1]), "line 2: it is no JSON object."),
+            (lambda lines: lines.insert(1, {"key": 1}), "line 2: it is no key."),
+            (lambda lines: lines[2]["key"].update(role="KING"), "line 3: the key's role cannot be read."),
+            (lambda lines: lines[2]["key"].update(user_id=" u"), "line 3: the key's user_id cannot be read."),
+            (lambda lines: lines[2]["key"].update(x={"$regex": "x"}), "line 3: the key's x cannot be read."),
+            (lambda lines: lines[2]["key"].update(created_by={"$oid": "x"}), "line 3: it is no JSON object."),
+            (lambda lines: lines[2]["key"].update(x=nested(500)), "line 3: the key's x cannot be read."),
+            (lambda lines: lines[2]["key"].update(x="x" * MAX_LINE_BYTES), "line 3: it is longer than"),
+        ],
+    )
+    def test_a_file_that_is_not_whole(
+        self, target: Side, file: Path, lines: list[Any], change: Callable[[list[Any]], Any], said: str
+    ) -> None:
+        change(lines)
+        assert said in self.refused(target, file, "".join(f"{json.dumps(line)}\n" for line in lines))
+
+    def test_a_file_cut_off_within_a_line_or_empty_or_missing(self, target: Side, file: Path, lines: list[Any]) -> None:
+        text = file.read_text()
+        for size in (0, 10, len(text) // 2, len(text) - 1):
+            assert "the file is cut off" in self.refused(target, file, text[:size])
+        file.unlink()
+        refusal = target.run("import", str(file))
+        assert refusal.stderr.endswith(f"Cannot read {file}: No such file or directory.\n")
+
+    def test_a_key_that_cannot_be_read_is_left_out(self, source: Side, target: Side, file: Path) -> None:
+        bad, good = source.create()["api_key_id"], source.create()["api_key_id"]
+        source.keys.update_one({"_id": bad}, {"$set": {"state": 1}})
+        exported = source.run("export", str(file))
+        assert exported.returncode == 0
+        assert f'"api_key_id":"{bad}"' in exported.stderr.replace(": ", ":")
+        assert "Left out 1 that cannot be read" in exported.stderr
+        assert target.run("import", str(file)).returncode == 0
+        assert list(target.documents()) == [good]
+
+
+def nested(depth: int) -> Any:
+    value: Any = 1
+    for _ in range(depth):
+        value = [value]
+    return value
