@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ..errors import StartError
-from ..keys.exports import Exported, Imported, export_keys, import_keys
+from ..keys.exports import Exported, export_keys
+from ..keys.restores import Imported, import_keys
 from ..settings import Settings
 from .arguments import Commands, add_setting_flags, settings_of
 from .databases import prepared_database, resolved_database
@@ -22,7 +23,9 @@ CALL_SECONDS = 60.0  # for a page of keys; a request would not wait so long
 
 def add_commands(commands: Commands) -> None:
     """Add the commands."""
-    exported = commands.add_parser("export", help="write all keys to a file, also while the service runs; no secret")
+    exported = commands.add_parser(
+        "export", help="write all keys and the audit log to a file, also while the service runs"
+    )
     exported.add_argument("file", metavar="FILE", help="a new file, for its owner alone; or - for standard output")
     exported.set_defaults(run=_export)
     imported = commands.add_parser("import", help="read all keys of a file of export; may be repeated")
@@ -35,15 +38,15 @@ def add_commands(commands: Commands) -> None:
 def _export(options: argparse.Namespace) -> int:
     async def export(settings: Settings, spool: BinaryIO, out: BinaryIO) -> Exported:
         async with prepared_database(settings) as database:
-            return await export_keys(database, spool, out)
+            return await export_keys(database, settings, spool, out)
 
     with resolved_database(settings_of(options), join=True) as resolved, _new_file(options.file) as out:
         folder = None if options.file == "-" else Path(options.file).parent
         with tempfile.TemporaryFile(dir=folder) as spool:
             done = asyncio.run(export(_patient(resolved), spool, out))
-    print(f"Exported {done.keys} keys.", file=sys.stderr)
+    print(f"Exported {done.keys} keys and {done.entries} entries of the audit log.", file=sys.stderr)
     if done.left_out:
-        print(f"Left out {done.left_out} that cannot be read: the log names them above.", file=sys.stderr)
+        print(f"Left out {done.left_out} that cannot be read.", file=sys.stderr)
     return 0
 
 
@@ -77,6 +80,7 @@ def _import(options: argparse.Namespace) -> int:
     with resolved_database(settings_of(options), join=True) as resolved, _read_twice(options.file) as file:
         done = asyncio.run(import_(_patient(resolved), file))
     print(f"Created {done.created} keys, updated {done.updated}; {done.unchanged} were there already.")
+    print(f"Added {done.entries} entries to the audit log.")
     for key_id in done.kept:
         print(f"{key_id}: not older than in the file, or disabled here. It stays as it is.", file=sys.stderr)
     if done.others:

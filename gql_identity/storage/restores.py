@@ -10,7 +10,10 @@ _DUPLICATE_KEY = 11000
 
 
 async def insert_missing(database: Database, documents: list[Document], collection: str = "api_keys") -> list[str]:
-    """Insert the documents whose ids are not there, and return the ids of the others. Raises what `Database.run` does."""
+    """Insert the documents whose ids are not there, and return the ids of the others.
+
+    Raises what `Database.run` does.
+    """
     into = database.audit if collection == "audit" else database.api_keys
     try:
         await database.run(lambda: into.insert_many(documents, ordered=False))

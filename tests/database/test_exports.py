@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import stat
 import subprocess
 import threading
@@ -16,11 +17,12 @@ import pymongo
 import pytest
 from pymongo.collection import Collection
 
-from gql_identity.keys.exports import BATCH_KEYS, MAX_LINE_BYTES, export_keys
+from gql_identity.keys.export_file import BATCH, MAX_LINE_BYTES
+from gql_identity.keys.exports import export_keys
 from gql_identity.secret import pepper_fingerprint
 from gql_identity.settings import Settings
 from gql_identity.storage.database import Database
-from gql_identity.storage.pages import PAGE_KEYS
+from gql_identity.storage.pages import PAGE_DOCUMENTS
 
 from ..conftest import Api
 from ..processes import COMMAND, serving, surroundings, wait_until
@@ -51,6 +53,9 @@ class Side:
     def documents(self) -> dict[str, Any]:
         return {document["_id"]: document for document in self.keys.find()}
 
+    def entries(self) -> dict[str, Any]:
+        return {entry["_id"]: entry for entry in self.keys.database.audit.find()}
+
 
 @pytest.fixture
 def source(mongo_uri: str, run: Run) -> Iterator[Side]:
@@ -80,7 +85,7 @@ def moved(source: Side, target: Side, file: Path) -> str:
     assert exported.returncode == 0, exported.stderr
     imported = target.run("import", str(file))
     assert imported.returncode == 0, imported.stderr
-    return imported.stdout
+    return imported.stdout.splitlines()[0]
 
 
 def test_every_field_of_every_key_arrives(source: Side, target: Side, file: Path) -> None:
@@ -91,22 +96,55 @@ def test_every_field_of_every_key_arrives(source: Side, target: Side, file: Path
     source.keys.update_one(
         {"_id": full["api_key_id"]}, {"$set": {"a_later_field": {"list": [1, 2.5, b"\x00", datetime.now(UTC), None]}}}
     )
-    assert moved(source, target, file) == "Created 2 keys, updated 0; 0 were there already.\n"
-    # MongoDB keeps milliseconds.
+    assert moved(source, target, file) == "Created 2 keys, updated 0; 0 were there already."
     assert target.documents() == source.documents()
+
+
+def test_the_audit_log_arrives_and_is_intact(source: Side, target: Side, file: Path) -> None:
+    key_id, gone = source.create()["api_key_id"], source.create()["api_key_id"]
+    source.run("rotate-key", key_id)
+    source.run("keys", "delete", "--yes", gone)
+    moved(source, target, file)
+    assert target.entries() == source.entries()
+    assert len(target.entries()) == 4
+    verified = target.run("audit-verify", "--domain-id", "d")
+    assert verified.returncode == 0, verified.stdout
+    # It goes on where the key is now.
+    target.run("keys", "disable", key_id)
+    assert target.run("audit-verify", "--domain-id", "d").returncode == 0
+    assert len(target.entries()) == 5
+
+
+def test_entries_of_changes_that_are_not_in_the_file_are_left_out(source: Side, target: Side, file: Path) -> None:
+    key_id, later = source.create()["api_key_id"], source.create()["api_key_id"]
+    source.run("rotate-key", key_id)
+    source.run("export", str(file))
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    # As if one key had been changed, and the other made, between the reading of all keys and that of the audit log.
+    lines[0]["exported_at"] = "2026-01-01T00:00:00.000Z"
+    lines[1]["key"]["audit_number"] = 1
+    assert lines.pop(2)["key"]["_id"] == later
+    lines[-1]["end"]["keys"] = 1
+    file.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    assert target.run("import", str(file)).stdout.endswith("Added 1 entries to the audit log.\n")
+    assert target.run("audit-verify", "--domain-id", "d").returncode == 0
 
 
 def test_the_file_is_for_its_owner_and_has_no_secret(source: Side, file: Path) -> None:
     made = source.create()
     exported = source.run("export", str(file))
-    assert (exported.stdout, exported.stderr.splitlines()[-1]) == ("", "Exported 1 keys.")
+    assert (exported.stdout, exported.stderr.splitlines()[-1]) == (
+        "",
+        "Exported 1 keys and 1 entries of the audit log.",
+    )
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     text = file.read_text()
     assert made["api_key"] not in text
     assert PEPPER not in text
-    header, key, end = map(json.loads, text.splitlines())
+    header, key, entry, end = map(json.loads, text.splitlines())
     assert (header["format"], header["peppers"]) == ("gql-identity-export", [pepper_fingerprint(PEPPER)])
-    assert (key["key"]["_id"], end) == (made["api_key_id"], {"end": {"keys": 1}})
+    assert key["key"]["_id"] == entry["entry"]["api_key_id"] == made["api_key_id"]
+    assert end == {"end": {"keys": 1, "entries": 1}}
 
 
 def test_a_file_that_exists_is_not_overwritten_and_a_failed_export_leaves_none(
@@ -132,7 +170,7 @@ class TestUnderChanges:
         with pymongo.MongoClient[dict[str, Any]](mongo_uri) as client:
             keys = client.get_default_database().api_keys
             one = keys.find_one({"_id": made[0].key_id}) or {}
-            keys.insert_many([{**one, "_id": f"{one['_id']}{n:05}"} for n in range(PAGE_KEYS)])
+            keys.insert_many([{**one, "_id": f"{one['_id']}{n:05}"} for n in range(PAGE_DOCUMENTS)])
             last = max(key["_id"] for key in keys.find({}, {"_id": 1, "domain_id": 1}))
 
             def change() -> None:
@@ -145,11 +183,11 @@ class TestUnderChanges:
             spool, out = Spool(last, change), io.BytesIO()
             async with Database(settings) as database:
                 await database.prepare()
-                exported = await export_keys(database, spool, out)
+                exported = await export_keys(database, settings, spool, out)
             assert spool.changed
-            assert exported == (keys.count_documents({}), 0)
+            assert (exported.keys, exported.left_out) == (keys.count_documents({}), 0)
             stored = {key["_id"]: key["state"] for key in keys.find()}
-        lines = [json.loads(line) for line in out.getvalue().splitlines()[1:-1]]
+        lines = [line for line in map(json.loads, out.getvalue().splitlines()) if "key" in line]
         assert {line["key"]["_id"]: line["key"]["state"] for line in lines} == stored
         assert len(lines) == len(stored)
 
@@ -210,11 +248,11 @@ class TestRepeated:
     ) -> None:
         ids = [source.create()["api_key_id"] for _ in range(3)]
         moved(source, target, file)
-        assert moved(source, target, file) == "Created 0 keys, updated 0; 3 were there already.\n"
+        assert moved(source, target, file) == "Created 0 keys, updated 0; 3 were there already."
         target.keys.update_one({"_id": ids[1]}, {"$set": {"last_accessed_at": datetime.now(UTC)}})
         source.run("keys", "disable", ids[0])
         source.create()
-        assert moved(source, target, file) == "Created 1 keys, updated 1; 2 were there already.\n"
+        assert moved(source, target, file) == "Created 1 keys, updated 1; 2 were there already."
         assert target.documents()[ids[0]] == source.documents()[ids[0]]
 
     def test_a_key_with_more_changes_or_disabled_here_stays(self, source: Side, target: Side, file: Path) -> None:
@@ -226,7 +264,10 @@ class TestRepeated:
             source.run("keys", action, revived)
         source.run("export", str(file.with_suffix(".2")))
         imported = target.run("import", str(file.with_suffix(".2")))
-        assert (imported.returncode, imported.stdout) == (1, "Created 0 keys, updated 0; 0 were there already.\n")
+        assert (imported.returncode, imported.stdout.splitlines()[0]) == (
+            1,
+            "Created 0 keys, updated 0; 0 were there already.",
+        )
         for key_id in (newer, revived):
             assert f"{key_id}: not older than in the file, or disabled here. It stays as it is." in imported.stderr
             assert target.documents()[key_id]["state"] == "DISABLED"
@@ -240,7 +281,7 @@ class TestRepeated:
     def test_an_import_that_was_killed_is_repeated(self, source: Side, target: Side, file: Path) -> None:
         source.create()
         one = source.keys.find_one() or {}
-        number = 20 * BATCH_KEYS
+        number = 20 * BATCH
         source.keys.insert_many([{**one, "_id": f"{one['_id']}{n:05}"} for n in range(number - 1)])
         source.run("export", str(file))
         target.create()
@@ -248,10 +289,12 @@ class TestRepeated:
         with subprocess.Popen([*COMMAND, "import", str(file)], env=environment, stderr=subprocess.DEVNULL) as importing:
             wait_until(lambda: target.keys.count_documents({}) > 1 or importing.poll() is not None, 60)
             importing.kill()
-        there = target.keys.count_documents({})
         repeated = target.run("import", str(file))
         assert repeated.returncode == 0
-        assert repeated.stdout == f"Created {number + 1 - there} keys, updated 0; {there - 1} were there already.\n"
+        # The database may still have done what the killed process had sent.
+        created, updated, there = map(int, re.findall(r"\d+", repeated.stdout.splitlines()[0]))
+        assert (created + there, updated) == (number, 0)
+        assert there > 0
         imported = target.documents()
         assert len(imported) == number + 1
         assert source.documents().items() <= imported.items()
@@ -268,7 +311,10 @@ class TestRepeated:
             env=surroundings(**target.environment),
             check=True,
         )
-        assert imported.stdout == b"Created 1 keys, updated 0; 0 were there already.\n"
+        assert imported.stdout.splitlines() == [
+            b"Created 1 keys, updated 0; 0 were there already.",
+            b"Added 1 entries to the audit log.",
+        ]
 
 
 class TestRefusals:
@@ -302,13 +348,16 @@ class TestRefusals:
             (lambda lines: lines[0].update(version=2), "exported by a newer version"),
             (lambda lines: lines[0].update(schema=99), "exported by a newer version"),
             (lambda lines: lines[0].update(format="x"), "line 1: this is not a file of `export`."),
-            (lambda lines: lines[0].update(peppers=None), "line 1: this is not a file of `export`."),
-            (lambda lines: lines.pop(), "line 4: the file is cut off, or lines are missing."),
-            (lambda lines: lines.pop(1), "line 3: the file is cut off, or lines are missing."),
-            (lambda lines: lines.append(lines[1]), "line 5: the file goes on after its end."),
-            (lambda lines: lines.insert(1, {"k": 1}), "line 2: it is neither a key nor the end."),
+            (lambda lines: lines[0].update(peppers=None), "line 1: the header is damaged."),
+            (lambda lines: lines.pop(), "line 6: the file is cut off, or lines are missing."),
+            (lambda lines: lines.pop(1), "line 5: the file is cut off, or lines are missing."),
+            (lambda lines: lines.append(lines[1]), "line 7: the file goes on after its end."),
+            (lambda lines: lines.insert(1, {"k": 1}), "line 2: it is no key, no entry and no end"),
             (lambda lines: lines.insert(1, [1]), "line 2: it is no JSON object."),
-            (lambda lines: lines.insert(1, {"key": 1}), "line 2: it is no key."),
+            (lambda lines: lines.insert(1, {"key": 1}), "line 2: the key is no JSON object."),
+            (lambda lines: lines[3]["entry"].update(action="X"), "line 4: the entry cannot be read."),
+            (lambda lines: lines[3]["entry"].pop("number"), "line 4: the entry cannot be read."),
+            (lambda lines: lines[0].update(exported_at="x"), "line 1: the header is damaged."),
             (lambda lines: lines[2]["key"].update(role="KING"), "line 3: the key's role cannot be read."),
             (lambda lines: lines[2]["key"].update(user_id=" u"), "line 3: the key's user_id cannot be read."),
             (lambda lines: lines[2]["key"].update(x={"$regex": "x"}), "line 3: the key's x cannot be read."),
@@ -336,8 +385,8 @@ class TestRefusals:
         source.keys.update_one({"_id": bad}, {"$set": {"state": 1}})
         exported = source.run("export", str(file))
         assert exported.returncode == 0
-        assert f'"api_key_id":"{bad}"' in exported.stderr.replace(": ", ":")
-        assert "Left out 1 that cannot be read" in exported.stderr
+        assert bad in exported.stderr
+        assert "Left out 1 that cannot be read." in exported.stderr
         assert target.run("import", str(file)).returncode == 0
         assert list(target.documents()) == [good]
 

@@ -1,0 +1,97 @@
+"""The keys and the audit log of a file of `export` are written into a database, which may be in use."""
+
+from datetime import datetime
+from typing import BinaryIO, NamedTuple
+
+from ..messages.audit import APIKeyAuditAction
+from ..messages.values import APIKeyState
+from ..settings import Settings
+from ..storage.database import Database, Document
+from ..storage.pages import keys_by_ids
+from ..storage.restores import insert_missing, replace_if_number
+from .export_file import batches, check_file
+
+# A use, and a move to another pepper, is no change of a key.
+_NO_CHANGE = frozenset({"last_accessed_at", "secret_uses", "digest"})
+
+
+class Imported(NamedTuple):
+    """What an import did."""
+
+    created: int
+    updated: int
+    unchanged: int
+    kept: list[str]  # the ids of keys that differ from the file, and were left as they are
+    entries: int  # of the audit log
+    others: int  # keys of the database that are not in the file
+
+
+async def import_keys(database: Database, settings: Settings, file: BinaryIO) -> Imported:
+    """Import a file that can be read again: the whole file is checked before anything is written.
+
+    Where a key exists, the one with more changes stays, but none that is disabled is revived. So a repeated import
+    changes nothing, and one that was stopped can be repeated. Raises what `check_file` does, and Unavailable.
+    """
+    header, keys = check_file(file, settings)
+    # Before any key: from now on no service starts without these peppers.
+    await database.meta_document.add_peppers(header.peppers)
+    created = updated = unchanged = entries = 0
+    kept: list[str] = []
+    for batch in batches(file, "key"):
+        existing = await insert_missing(database, batch)
+        created += len(batch) - len(existing)
+        stored = {key["_id"]: key for key in await keys_by_ids(database, existing)} if existing else {}
+        for key in batch:
+            before = stored.get(key["_id"])
+            if before is None:
+                continue
+            if _changeable(before) == _changeable(key):
+                unchanged += 1
+            elif _may_replace(before, key):
+                await replace_if_number(database, key, before.get("audit_number"))
+                updated += 1
+            else:
+                kept.append(key["_id"])
+    later: set[str] = set()  # keys that were made after the export had read all
+    for batch in batches(file, "entry"):
+        wanted = await _belonging(database, batch, header.exported_at, later)
+        if wanted:
+            entries += len(wanted) - len(await insert_missing(database, wanted, "audit"))
+    others = max(0, await database.run(lambda: database.api_keys.count_documents({})) - keys)
+    return Imported(created, updated, unchanged, kept, entries, others)
+
+
+async def _belonging(
+    database: Database, entries: list[Document], exported_at: datetime, later: set[str]
+) -> list[Document]:
+    """Those of these entries that tell of keys as they are here, and of keys that are gone."""
+    key_ids = sorted({entry["api_key_id"] for entry in entries})
+    numbers = {key["_id"]: _number(key) for key in await keys_by_ids(database, key_ids)}
+    later |= {
+        entry["api_key_id"]
+        for entry in entries
+        if entry["action"] == APIKeyAuditAction.CREATED.name
+        and entry["at"] >= exported_at
+        and entry["api_key_id"] not in numbers
+    }
+    return [
+        entry
+        for entry in entries
+        if entry["api_key_id"] not in later and entry["number"] <= numbers.get(entry["api_key_id"], entry["number"])
+    ]
+
+
+def _changeable(document: Document) -> Document:
+    return {name: value for name, value in document.items() if name not in _NO_CHANGE}
+
+
+def _may_replace(stored: Document, key: Document) -> bool:
+    """Whether a key of a file is a later state of the stored one. A key that was disabled here is never revived."""
+    is_same_key = all(stored.get(name) == key.get(name) for name in ("domain_id", "user_id", "role"))
+    revives = stored.get("state") != key["state"] == APIKeyState.ENABLED.name
+    return is_same_key and not revives and _number(stored) < _number(key)
+
+
+def _number(key: Document) -> int:
+    """How often a key was changed."""
+    return key.get("audit_number") or 0
