@@ -20,7 +20,18 @@ _ALPHABET = frozenset(ALPHABET)
 
 def make_secret() -> str:
     """A new secret of 256 random bits."""
-    body = PREFIX + _base62(secrets.randbits(256), RANDOM_CHARACTERS)
+    return _secret(secrets.randbits(256))
+
+
+def derive_secret(own: str, request_id: str, salt: bytes) -> str:
+    """The secret that a request makes: 256 bits by HKDF-SHA256 (RFC 5869) from the sender's own secret and a salt."""
+    extracted = hmac.digest(salt, own.encode(), "sha256")
+    expanded = hmac.digest(extracted, f"a secret for the request {request_id}".encode() + b"\x01", "sha256")
+    return _secret(int.from_bytes(expanded))
+
+
+def _secret(number: int) -> str:
+    body = PREFIX + _base62(number, RANDOM_CHARACTERS)
     return body + _checksum(body)
 
 

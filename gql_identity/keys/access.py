@@ -12,6 +12,8 @@ A caller sees no key of a higher rank than its own: to the caller such a key doe
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from pydantic import SecretStr
+
 from ..errors import InsufficientScope, PermissionDenied
 from ..messages.requests import CreateAPIKeyRequest
 from ..messages.values import APIKeyRole
@@ -43,6 +45,7 @@ class Caller(NamedTuple):
     expires_at: datetime | None = None  # when it ends
     scopes: frozenset[str] | None = None  # what it may be used for; None: what its role may
     secret: UsedSecret = ONLY_SECRET  # which of its secrets was sent
+    credential: SecretStr | None = None  # that secret itself
     address: str = ""  # where the request comes from, as `rates.client_address` finds it
 
 

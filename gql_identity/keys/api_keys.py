@@ -10,7 +10,7 @@ import uuid_utils
 from strawberry import ID, UNSET
 
 from .. import secret
-from ..errors import DeadlineExceeded, PermissionDenied, Unavailable
+from ..errors import DeadlineExceeded, FailedPrecondition, PermissionDenied, Unavailable
 from ..messages.audit import APIKeyAuditAction
 from ..messages.keys import APIKeyInfo, APIKeyViewer, DeletedAPIKey
 from ..messages.requests import (
@@ -25,8 +25,9 @@ from ..messages.values import APIKeyRole, APIKeyState
 from ..queries.lists import wanted_fields
 from ..settings import Settings
 from ..storage.database import Database, Document
-from ..storage.inserts import BatchedInserts
+from ..storage.inserts import BatchedInserts, insert_once
 from ..storage.point_reads import PointReads
+from ..storage.request_records import RequestExistsError
 from .access import (
     Caller,
     access_to,
@@ -48,6 +49,7 @@ from .expiry import check_future, check_new_end, end_of_created
 from .lists import KeyLists
 from .rates import Rates
 from .records import now, opaque_id, read_key, read_opaque_id, stored_fields
+from .retries import Retries
 from .rotation import check_overlap, overlap_ended, rotated
 from .scopes import READ, ROTATE, WRITE, check_scopes
 from .statistics import KeyStatistics
@@ -60,6 +62,7 @@ class ApiKeys:
     """The keys of a database; `lists` and `statistics` read many of them, `disabling` disables many."""
 
     def __init__(self, database: Database, settings: Settings) -> None:
+        self._database = database
         self._settings = settings
         self.max_page_size = settings.max_page_size
         self.rates = Rates(settings)
@@ -71,6 +74,7 @@ class ApiKeys:
         self._inserts = BatchedInserts(database)
         self._entries = AuditEntries(settings)
         self.audit = KeyAudit(database, settings, self._entries)
+        self._retries = Retries(database, settings)
         self._writes = Writes(database, self.credentials, self._entries)
         self._system_keys = SystemKeys(database, self._writes)
         self.disabling = Disabling(database, settings, self.credentials, self._writes, self._system_keys, self._entries)
@@ -94,10 +98,12 @@ class ApiKeys:
             makers = makers_of_created(caller)
             end = end_of_created(end, caller, self._settings, made_at)
             scopes = scopes_of_created(scopes, caller)
+            if (made := await self._retries.made_before(request, caller)) is not None:
+                return made
             await self.rates.create(caller)
             await self.credentials.check_caller(caller)
         key_id = f"api-key-{uuid_utils.uuid7().hex}"
-        text = secret.make_secret()
+        text, record = self._retries.new_secret(request, caller, key_id)
         document: Document = {
             "_id": key_id,
             "domain_id": str(request.domain_id),
@@ -118,7 +124,9 @@ class ApiKeys:
             document |= {"expires_at": end, "lifetime_seconds": int((end - made_at).total_seconds())}
         new = self._entries.new_key(document, caller, made_at)
         try:
-            await self._inserts.insert(new)
+            await (self._inserts.insert(new) if record is None else insert_once(self._database, new, record))
+        except RequestExistsError:  # the same request, sent twice at once
+            return await self._made(request, caller)
         except (Unavailable, DeadlineExceeded) as error:
             # A new error: other requests of the same batch may hold this one.
             raise type(error)(error.message, apiKeyId=key_id) from error
@@ -160,7 +168,14 @@ class ApiKeys:
         """
         own = _is_own(request, caller)
         check_overlap(request.overlap_seconds, own=own)
-        text = secret.make_secret()
+        scope = _scope_to_renew(request, caller)
+        check_text("api_key_id", request.api_key_id)
+        check_text("domain_id", request.domain_id)
+        check_newest(caller)
+        access_to(caller, request.domain_id, scope)
+        if (made := await self._retries.made_before(request, caller)) is not None:
+            return made
+        text, record = self._retries.new_secret(request, caller, request.api_key_id)
         digest, hint = self.credentials.digest(text), secret.hint(text)
 
         def rule(document: Document, at: datetime) -> Document:
@@ -173,10 +188,23 @@ class ApiKeys:
             end = (document | changes).get("expires_at")
             return changes | rotated(document, digest, hint, request, end, at)
 
-        scope = _scope_to_renew(request, caller)
-        key = read_key(await self._writes.change(APIKeyAuditAction.ROTATED, request, caller, rule, scope))
+        try:
+            document = await self._writes.change(APIKeyAuditAction.ROTATED, request, caller, rule, scope, record)
+        except RequestExistsError:
+            return await self._made(request, caller)
+        except FailedPrecondition:
+            # The same request may have been sent twice at once: then the other one made the overlap.
+            if (made := await self._retries.made_before(request, caller)) is not None:
+                return made
+            raise
+        key = read_key(document)
         key.api_key = text
         return key
+
+    async def _made(self, request: CreateAPIKeyRequest | RotateAPIKeyRequest, caller: Caller | None) -> APIKeyInfo:
+        if (made := await self._retries.made_before(request, caller)) is None:
+            raise Unavailable("The same request ended at this moment. Try again.")
+        return made
 
     @logs_refusals(APIKeyAuditAction.OVERLAP_ENDED)
     async def end_overlap(self, request: APIKeyRequest, caller: Caller) -> APIKeyInfo:

@@ -37,11 +37,13 @@ class Writes:
         caller: Caller,
         rule: Rule,
         scope: str | None = WRITE,
+        record: Document | None = None,
     ) -> Document:
-        """Change a key as the rule says, and return its document.
+        """Change a key as the rule says, with the record of the request if it has one, and return its document.
 
         A key that changes between the read and the write is read again. A rule that changes nothing writes nothing.
-        Raises NotFound for a key that is missing or that the caller may not see, and what the rule raises.
+        Raises NotFound for a key that is missing or that the caller may not see, what the rule raises, and
+        RequestExistsError.
         """
         check_newest(caller)
         for _ in range(ATTEMPTS):
@@ -56,7 +58,7 @@ class Writes:
             changes |= {"audit_number": entry["number"], "updated_at": at}
             # A move to another pepper changes the digest without counting.
             guarded = ("audit_number", "digest") if "digest" in changes else ("audit_number",)
-            if await set_if_unchanged(self._database, document, guarded, changes, entry):
+            if await set_if_unchanged(self._database, document, guarded, changes, entry, record):
                 self._credentials.invalidate(document["_id"])
                 log_entry(entry)
                 return document | changes

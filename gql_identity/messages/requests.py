@@ -33,6 +33,11 @@ class CreateAPIKeyRequest:
         description="What it may be used for, at most what you may. Without a list: what its role says, and none of "
         "your own scopes. An empty list: nothing.",
     )
+    request_id: ID | None = strawberry.field(
+        default=None,
+        description="A text of your own, 16 to 64 letters, digits and `._~-`, at best random: sent again by the same "
+        "key within ten minutes, the request gives the same key and the same secret.",
+    )
 
 
 class APIKeyReference(Protocol):
@@ -105,6 +110,7 @@ class RotateAPIKeyRequest:
     expires_at: DateTime | None = strawberry.field(
         default=UNSET, description="Another end for the key, as in `updateApiKey`; without it the end stays."
     )
+    request_id: ID | None = strawberry.field(default=None, description="As in `createApiKey`.")
 
 
 @strawberry.input(

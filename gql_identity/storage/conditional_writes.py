@@ -12,18 +12,24 @@ from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
 
 from .database import Database, Document
+from .request_records import insert_record
 
 # An audit entry, given the stored key before the change.
 MakeEntry = Callable[[Document], Document]
 
 
 async def set_if_unchanged(
-    database: Database, read: Document, guarded: tuple[str, ...], changes: Document, entry: Document
+    database: Database,
+    read: Document,
+    guarded: tuple[str, ...],
+    changes: Document,
+    entry: Document,
+    record: Document | None = None,
 ) -> bool:
     """Set these fields of a key, a value of None removing its field, and return whether it was done.
 
     Nothing is done if the key is gone, or if one of the `guarded` fields is not as in `read`. Raises what
-    `Database.transaction` does.
+    `Database.transaction` does, and RequestExistsError where the request has a record already.
     """
     unchanged = {"$and": [equals(field, read.get(field)) for field in guarded]}
     values = {field: "$$REMOVE" if value is None else {"$literal": value} for field, value in changes.items()}
@@ -34,6 +40,8 @@ async def set_if_unchanged(
         if not keys.update_one(_place(read), update, session=session).modified_count:
             return False
         audit.insert_one(entry, session=session)
+        if record is not None:
+            insert_record(database, record, session)
         return True
 
     return await database.transaction(write)

@@ -91,7 +91,8 @@ class Database:
         self.name: str = database.name
         self.api_keys: AsyncIOMotorCollection[Document] = database.get_collection("api_keys", **strict)
         self.audit: AsyncIOMotorCollection[Document] = database.get_collection("audit", **strict)
-        self._indexed = {"api_keys": self.api_keys, "audit": self.audit}
+        self.requests: AsyncIOMotorCollection[Document] = database.get_collection("requests", **strict)
+        self._indexed = {"api_keys": self.api_keys, "audit": self.audit, "requests": self.requests}
         self.meta: AsyncIOMotorCollection[Document] = database.get_collection("meta", **strict)
         self.meta_document = MetaDocument(self.meta, settings.peppers, self._run)
         self.prepared = False

@@ -24,5 +24,7 @@ _AUDIT = {
     "expires_at_1": IndexModel([("expires_at", ASCENDING)], expireAfterSeconds=0),
 }
 
+_REQUESTS = {"expires_at_1": IndexModel([("expires_at", ASCENDING)], expireAfterSeconds=0)}
+
 # By collection, and the name of the index.
-INDEXES = {"api_keys": _KEYS, "audit": _AUDIT}
+INDEXES = {"api_keys": _KEYS, "audit": _AUDIT, "requests": _REQUESTS}

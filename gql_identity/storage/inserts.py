@@ -14,6 +14,7 @@ from strawberry.dataloader import DataLoader
 from ..errors import Unavailable
 from .batches import batch_loader
 from .database import Database, Document
+from .request_records import insert_record
 
 MAX_BATCH = 100  # keys in one write
 _DUPLICATE_KEY = 11000
@@ -66,6 +67,14 @@ class BatchedInserts:
         return None
 
 
+async def insert_once(database: Database, new: NewKey, record: Document) -> None:
+    """Insert a key with the record of its request.
+
+    Raises what `Database.run` does, and RequestExistsError where the request has a record already.
+    """
+    await _insert(database, [new], record)
+
+
 async def insert_new(database: Database, keys: list[NewKey]) -> list[str]:
     """Insert those of these keys whose ids are not there, and return the ids that were.
 
@@ -84,11 +93,13 @@ async def insert_new(database: Database, keys: list[NewKey]) -> list[str]:
     return []
 
 
-async def _insert(database: Database, new: list[NewKey]) -> None:
+async def _insert(database: Database, new: list[NewKey], record: Document | None = None) -> None:
     keys, audit = database.api_keys.delegate, database.audit.delegate
 
     def write(session: ClientSession) -> None:
         keys.insert_many([one.key for one in new], session=session)
         audit.insert_many([one.entry for one in new], session=session)
+        if record is not None:
+            insert_record(database, record, session)
 
     await database.transaction(write)

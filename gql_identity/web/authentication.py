@@ -1,5 +1,6 @@
 """Authentication: the `Caller` of a credential (RFC 6750)."""
 
+from pydantic import SecretStr
 from starlette.types import Scope
 
 from ..errors import Unauthenticated
@@ -57,6 +58,7 @@ class Authenticator:
             key.expires_at,
             scopes,
             secret_sent,
+            SecretStr(secret),
             address_of(scope, self._settings),
         )
         scope["caller"] = caller  # for the log line, also of a request above its rate limit

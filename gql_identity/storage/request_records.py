@@ -1,0 +1,33 @@
+"""Records of requests that name themselves, so that one that is sent again is not done again.
+
+A record is written in the transaction of its change, so it is there if and only if the change was made.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from pymongo.client_session import ClientSession
+from pymongo.errors import DuplicateKeyError
+
+from .database import Database, Document
+
+
+class RequestExistsError(Exception):
+    """Another request of the same name was done before; nothing of this one was."""
+
+
+async def find_record(database: Database, ids: Sequence[bytes], at: datetime) -> Document | None:
+    """The record of a request, by one of these ids, unless it has ended. Raises what `Database.run` does."""
+    where = {"_id": {"$in": list(ids)}, "expires_at": {"$gt": at}}
+    found: Document | None = await database.run(lambda: database.requests.find_one(where))
+    return found
+
+
+def insert_record(database: Database, record: Document, session: ClientSession) -> None:
+    """Insert a record in a transaction, in place of one that has ended. Raises RequestExistsError."""
+    requests = database.requests.delegate
+    requests.delete_one({"_id": record["_id"], "expires_at": {"$lte": record["made_at"]}}, session=session)
+    try:
+        requests.insert_one(record, session=session)
+    except DuplicateKeyError:
+        raise RequestExistsError from None
