@@ -13,9 +13,10 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from pydantic import SecretStr
+from strawberry import ID
 
 from ..errors import InsufficientScope, PermissionDenied
-from ..messages.requests import CreateAPIKeyRequest
+from ..messages.requests import CreateAPIKeyRequest, InOneDomain
 from ..messages.values import APIKeyRole
 from .documents import role_of
 from .scopes import IMPLIED, OURS, READ, WRITE, check_scopes
@@ -99,6 +100,11 @@ def require_scope(caller: Caller, scope: str) -> None:
         raise InsufficientScope(f"This key lacks the scope {scope}. Send one that has it.", scope)
 
 
+def domain_of(request: InOneDomain, caller: Caller) -> ID:
+    """The domain that a request names; if it names none, the caller's own."""
+    return ID(caller.domain_id) if request.domain_id is None else request.domain_id
+
+
 def access_to(caller: Caller, domain_id: str, scope: str | None = READ) -> Access:
     """Which keys of a domain a caller may see, and with the scope WRITE change; a `scope` of None needs none.
 
@@ -136,7 +142,7 @@ def makers_of_created(caller: Caller) -> list[str]:
 
 def check_create(caller: Caller, request: CreateAPIKeyRequest) -> None:
     """Raise PermissionDenied where the caller may not create this key."""
-    access = access_to(caller, request.domain_id, WRITE)
+    access = access_to(caller, domain_of(request, caller), WRITE)
     if access.user_id not in (None, request.user_id):
         raise PermissionDenied(
             "This key may make keys for its own user only. Give that as the `user_id`.", at="user_id"

@@ -29,11 +29,13 @@ from ..storage.inserts import BatchedInserts, insert_once
 from ..storage.point_reads import PointReads
 from ..storage.request_records import RequestExistsError
 from .access import (
+    COMMAND_LINE,
     Caller,
     access_to,
     check_create,
     check_may_hold,
     check_newest,
+    domain_of,
     makers_of_created,
     may_name,
     new_scopes,
@@ -86,7 +88,11 @@ class ApiKeys:
         Without a caller (from the command line) any key may be created. Raises PermissionDenied. Where the outcome is
         unknown, the error's `extensions.apiKeyId` names the key that may have been created.
         """
-        _check_texts(request)
+        domain_id = domain_of(request, caller or COMMAND_LINE)
+        check_free_text("user_id", request.user_id)
+        check_free_text("domain_id", domain_id)
+        if request.name is not None:
+            check_free_text("name", request.name)
         made_at, makers = now(), list[str]()
         end = request.expires_at
         if end is not None:
@@ -106,7 +112,7 @@ class ApiKeys:
         text, record = self._retries.new_secret(request, caller, key_id)
         document: Document = {
             "_id": key_id,
-            "domain_id": str(request.domain_id),
+            "domain_id": str(domain_id),
             "user_id": str(request.user_id),
             "state": APIKeyState.ENABLED.name,
             "role": request.role.name,
@@ -170,9 +176,9 @@ class ApiKeys:
         check_overlap(request.overlap_seconds, own=own)
         scope = _scope_to_renew(request, caller)
         check_text("api_key_id", request.api_key_id)
-        check_text("domain_id", request.domain_id)
+        check_text("domain_id", domain_id := domain_of(request, caller))
         check_newest(caller)
-        access_to(caller, request.domain_id, scope)
+        access_to(caller, domain_id, scope)
         if (made := await self._retries.made_before(request, caller)) is not None:
             return made
         text, record = self._retries.new_secret(request, caller, request.api_key_id)
@@ -249,18 +255,17 @@ class ApiKeys:
         """
         async with self._system_keys.ending(request, caller):
             await self._writes.delete(request, caller, _scope_to_end(request, caller))
+        domain_id = domain_of(request, caller)
         return DeletedAPIKey(
-            id=opaque_id(request.domain_id, request.api_key_id),
-            api_key_id=request.api_key_id,
-            domain_id=request.domain_id,
+            id=opaque_id(domain_id, request.api_key_id), api_key_id=request.api_key_id, domain_id=domain_id
         )
 
     async def find(self, request: GetAPIKeyRequest, caller: Caller, fields: frozenset[str]) -> APIKeyInfo | None:
         """The fields of one key, None where the caller may see no such key."""
         check_text("api_key_id", request.api_key_id)
-        check_text("domain_id", request.domain_id)
+        check_text("domain_id", domain_id := domain_of(request, caller))
         check_selected(fields, wanted_fields(request.only, "only"))
-        (key,) = await self.find_many([(request.domain_id, request.api_key_id)], caller, fields, named_outright=True)
+        (key,) = await self.find_many([(domain_id, request.api_key_id)], caller, fields, named_outright=True)
         return key
 
     async def get(self, request: GetAPIKeyRequest, caller: Caller, fields: frozenset[str]) -> APIKeyInfo:
@@ -327,11 +332,4 @@ def _scope_to_renew(request: APIKeyReference, caller: Caller) -> str:
 
 
 def _is_own(request: APIKeyReference, caller: Caller) -> bool:
-    return (request.domain_id, request.api_key_id) == (caller.domain_id, caller.key_id)
-
-
-def _check_texts(request: CreateAPIKeyRequest) -> None:
-    check_free_text("user_id", request.user_id)
-    check_free_text("domain_id", request.domain_id)
-    if request.name is not None:
-        check_free_text("name", request.name)
+    return (domain_of(request, caller), request.api_key_id) == (caller.domain_id, caller.key_id)

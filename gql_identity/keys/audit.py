@@ -10,7 +10,7 @@ from ..queries.connections import read_page
 from ..queries.inputs import invalid
 from ..settings import Settings
 from ..storage.database import Database, Document
-from .access import Caller, access_to
+from .access import Caller, access_to, domain_of
 from .audit_entries import AuditEntries
 from .checks import check_text
 from .matching import share_of
@@ -60,11 +60,11 @@ class KeyAudit:
 
 def _match_stages(query: APIKeyAuditQuery, caller: Caller) -> list[Document]:
     """The first stage picks the index, and the second narrows it further, as for reads of keys."""
-    check_text("domain_id", query.domain_id)
-    access = access_to(caller, query.domain_id, AUDIT)
+    check_text("domain_id", domain_id := domain_of(query, caller))
+    access = access_to(caller, domain_id, AUDIT)
     places = [{"_id": {"$gt": _read_cursor(query.after, "after")}}] if query.after is not None else []
     places += [{"_id": {"$lt": _read_cursor(query.before, "before")}}] if query.before is not None else []
-    first: Document = {"domain_id": query.domain_id}
+    first: Document = {"domain_id": domain_id}
     rest: list[Document] = [access.role_filter] if access.role_filter else []
     if query.api_key_id is not None:
         check_text("api_key_id", query.api_key_id)

@@ -26,7 +26,7 @@ from ..messages.values import APIKeyRole, instant_text
 from ..secret import audit_mac, pepper_fingerprint
 from ..settings import Settings
 from ..storage.inserts import NewKey
-from .access import COMMAND_LINE, Caller
+from .access import COMMAND_LINE, Caller, domain_of
 from .rotation import live_secrets
 
 Document = dict[str, Any]
@@ -177,7 +177,7 @@ def logs_refusals(action: APIKeyAuditAction) -> Callable[[Method], Method]:
                     action=action.name,
                     outcome=error.code,
                     api_key_id=getattr(request, "api_key_id", None),
-                    domain_id=request.domain_id,
+                    domain_id=domain_of(request, caller),
                     actor=caller.key_id,
                     client_address=caller.address,
                 )

@@ -15,7 +15,8 @@ from ..messages.values import APIKeyState
 from ..storage.change_stream import KeyEvent, watch_keys
 from ..storage.database import Database
 from ..storage.point_reads import PointReads
-from .access import Caller, access_to
+from .access import Caller, access_to, domain_of
+from .checks import check_text
 from .records import STORED, read_key
 from .validity import VALIDITY_FIELDS, is_valid_document
 
@@ -42,7 +43,10 @@ class _SubscriptionEnd:
 class _Subscriber:
     def __init__(self, request: APIKeyChangedRequest, caller: Caller) -> None:
         self.caller = caller
-        self.access = access_to(caller, request.domain_id)
+        check_text("domain_id", domain_id := domain_of(request, caller))
+        if request.user_id is not None:
+            check_text("user_id", request.user_id)
+        self.access = access_to(caller, domain_id)
         self.user_id = request.user_id
         self.types = frozenset(USUAL_CHANGES if request.types is None else request.types)
         self.waiting: asyncio.Queue[APIKeyChange | _SubscriptionEnd] = asyncio.Queue()
@@ -75,9 +79,9 @@ class Changes:
     async def subscribe(self, request: APIKeyChangedRequest, caller: Caller) -> AsyncIterator[APIKeyChange]:
         """The changes from now on of keys that the caller may see, until the service stops.
 
-        Raises PermissionDenied; Unavailable where the database has no change streams or is away; Unauthenticated once
-        the caller's own key is disabled, expired or deleted; ResourceExhausted where changes are not read quickly
-        enough.
+        Raises InvalidArgument; PermissionDenied; Unavailable where the database has no change streams or is away;
+        Unauthenticated once the caller's own key is disabled, expired or deleted; ResourceExhausted where changes are
+        not read quickly enough.
         """
         subscriber = _Subscriber(request, caller)
         if self._stopped:

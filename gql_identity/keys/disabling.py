@@ -15,7 +15,7 @@ from ..queries.connections import filter_conditions
 from ..settings import Settings
 from ..storage.conditional_writes import disable_keys
 from ..storage.database import Database, Document
-from .access import Caller, access_to, check_newest, may_see
+from .access import Caller, access_to, check_newest, domain_of, may_see
 from .audit_entries import AuditEntries, log_entry, logs_refusals
 from .checks import check_text
 from .credentials import Credentials
@@ -57,7 +57,7 @@ class Disabling:
         the same request continues. Raises InvalidArgument, also for a request without any condition, InsufficientScope,
         and PermissionDenied for a domain that is not the caller's.
         """
-        check_text("domain_id", request.domain_id)
+        check_text("domain_id", domain_id := domain_of(request, caller))
         if request.user_id is not None:
             check_text("user_id", request.user_id)
         conditions = filter_conditions(request.filter, self._settings, now())
@@ -68,20 +68,20 @@ class Disabling:
                 at="filter",
             )
         check_newest(caller)
-        access_to(caller, request.domain_id, WRITE)
-        if not may_see(caller, request.domain_id, request.user_id):
+        access_to(caller, domain_id, WRITE)
+        if not may_see(caller, domain_id, request.user_id):
             return DisabledAPIKeys(count=0, more=False)
         # A key that was disabled at a lower rank could be enabled by that rank: it is raised, as `disable` does.
         by_lower_rank = {"disabled_rank": {"$not": {"$gte": caller.role.rank}}}
         due: Document = {"$or": [{"state": APIKeyState.ENABLED.name}, by_lower_rank]}
         conditions += [due, {"_id": {"$ne": caller.key_id}}]
         read = [
-            *match_stages(request.domain_id, request.user_id, {"$and": conditions}, caller),
+            *match_stages(domain_id, request.user_id, {"$and": conditions}, caller),
             {"$limit": MAX_DISABLED + 1},
             {"$project": {"_id": 1, "domain_id": 1, "role": 1}},
         ]
         documents = await self._database.aggregate(read, share_of(caller))
-        count = await self._disable(request.domain_id, documents[:MAX_DISABLED], caller)
+        count = await self._disable(domain_id, documents[:MAX_DISABLED], caller)
         return DisabledAPIKeys(count=count, more=len(documents) > MAX_DISABLED)
 
     async def _disable(self, domain_id: str, documents: list[Document], caller: Caller) -> int:

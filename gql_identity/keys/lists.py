@@ -13,7 +13,7 @@ from ..queries.lists import list_plan
 from ..settings import Settings
 from ..storage.database import Database, Document
 from ..storage.scans import Share
-from .access import Caller, access_to, may_see
+from .access import Caller, access_to, domain_of, may_see
 from .checks import check_selected, check_text
 from .matching import Owner, match_stages, match_stages_of_all, owner_key, share_of
 from .records import now, projection, read_key
@@ -35,12 +35,15 @@ class KeyLists:
         naming the part of the query; also where a query without a limit has more keys than the largest page and
         `count` does not tell it.
         """
-        check_text("domain_id", request.domain_id)
+        check_text("domain_id", domain_id := domain_of(request, caller))
+        for name in ("user_id", "api_key_id"):
+            if (text := getattr(request, name)) is not None:
+                check_text(name, text)
         plan = list_plan(request, self._settings, now())
         wants_keys = fields is not None and not plan.count_only
         fields = fields or frozenset()
         check_selected(fields, plan.wanted)
-        matching = match_stages(request.domain_id, request.user_id, plan.filter, caller)
+        matching = match_stages(domain_id, request.user_id, plan.filter, caller)
         may_end = plan.paged or count
         read = [
             *matching,
@@ -59,12 +62,13 @@ class KeyLists:
         return APIKeysInfo(results=[read_key(document, fields) for document in documents], total_count=total)
 
     async def connection(
-        self, domain_id: str, user_id: str | None, arguments: ConnectionArguments, parts: Parts, caller: Caller
+        self, domain_id: str | None, user_id: str | None, arguments: ConnectionArguments, parts: Parts, caller: Caller
     ) -> APIKeyConnection:
-        """A page of the keys of a domain, or of one user of it.
+        """A page of the keys of a domain, the caller's own if none is named, or of one user of it.
 
         Raises InvalidArgument, naming the argument, and PermissionDenied for a domain that is not the caller's.
         """
+        domain_id = caller.domain_id if domain_id is None else domain_id
         check_text("domain_id", domain_id)
         if user_id is not None:
             check_text("user_id", user_id)

@@ -22,7 +22,7 @@ from ..messages.requests import CreateAPIKeyRequest, RotateAPIKeyRequest
 from ..settings import Settings
 from ..storage.database import Database, Document
 from ..storage.request_records import find_record
-from .access import Caller
+from .access import Caller, domain_of
 from .records import now, read_key
 
 KEPT_FOR = timedelta(minutes=10)
@@ -63,7 +63,7 @@ class Retries:
         record = await find_record(self._database, ids, now())
         if record is None:
             return None
-        if record["input"] not in [_digest_of_input(request, pepper) for pepper in self._peppers]:
+        if record["input"] not in [_digest_of_input(request, caller, pepper) for pepper in self._peppers]:
             raise InvalidArgument(
                 "it was sent with another input within the last ten minutes. Give another one.", at="request_id"
             )
@@ -82,8 +82,8 @@ class Retries:
         at, salt = now(), secrets.token_bytes(32)
         record = {
             "_id": _record_id(request, caller, self._peppers[0]),
-            "input": _digest_of_input(request, self._peppers[0]),
-            "domain_id": request.domain_id,
+            "input": _digest_of_input(request, caller, self._peppers[0]),
+            "domain_id": domain_of(request, caller),
             "api_key_id": key_id,
             "salt": salt,
             "made_at": at,
@@ -98,8 +98,9 @@ def _record_id(request: Request, caller: Caller, pepper: str) -> bytes:
     return secret.digest(orjson.dumps(named).decode(), pepper)
 
 
-def _digest_of_input(request: Request, pepper: str) -> bytes:
+def _digest_of_input(request: Request, caller: Caller, pepper: str) -> bytes:
     given = {field.name: getattr(request, field.name) for field in fields(request)}
+    given["domain_id"] = domain_of(request, caller)
     text = orjson.dumps(given, default=_plain, option=orjson.OPT_SORT_KEYS).decode()
     return secret.digest(text, pepper)
 

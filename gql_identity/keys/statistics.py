@@ -10,7 +10,7 @@ from ..messages.requests import APIKeyStatQuery
 from ..queries.statistics import StatPlan, stat_answer, stat_plan
 from ..settings import Settings
 from ..storage.database import Database, Document
-from .access import Caller, may_name
+from .access import Caller, domain_of, may_name
 from .checks import check_text
 from .matching import match_stages, share_of
 from .records import now
@@ -29,9 +29,9 @@ class KeyStatistics:
         Raises InvalidArgument, naming the part of the query, and PermissionDenied for a domain that is not the
         caller's.
         """
-        check_text("domain_id", request.domain_id)
+        check_text("domain_id", domain_id := domain_of(request, caller))
         plan = stat_plan(request, self._settings, now())
-        stages = match_stages(request.domain_id, None, plan.filter, caller)
+        stages = match_stages(domain_id, None, plan.filter, caller)
         await self._check_gathered(plan, [stages], caller)
         rows = await self._database.aggregate([*stages, *plan.pipeline], share_of(caller), bounded=True)
         return stat_answer(plan, rows, self._settings)

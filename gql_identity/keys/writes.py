@@ -8,7 +8,7 @@ from ..messages.audit import APIKeyAuditAction
 from ..messages.requests import APIKeyReference
 from ..storage.conditional_writes import delete_key, set_if_unchanged
 from ..storage.database import Database, Document
-from .access import Caller, access_to, check_newest
+from .access import Caller, access_to, check_newest, domain_of
 from .audit_entries import AuditEntries, log_entry
 from .checks import check_text
 from .credentials import Credentials
@@ -87,9 +87,9 @@ class Writes:
         Raises InsufficientScope, and NotFound for a key that is missing or that the caller may not see.
         """
         check_text("api_key_id", request.api_key_id)
-        check_text("domain_id", request.domain_id)
-        access = access_to(caller, request.domain_id, scope)
-        where = {"domain_id": request.domain_id, "_id": request.api_key_id}
+        check_text("domain_id", domain_id := domain_of(request, caller))
+        access = access_to(caller, domain_id, scope)
+        where = {"domain_id": domain_id, "_id": request.api_key_id}
         document: Document | None = await self._database.run(lambda: self._database.api_keys.find_one(where))
         if document is None or not access.includes_document(document):
             raise not_found()

@@ -18,7 +18,9 @@ class CreateAPIKeyRequest:
     """Cloudforet's `CreateAPIKeyRequest`, with a name and a role."""
 
     user_id: ID = strawberry.field(description="The user that the key is for; 1 to 255 characters.")
-    domain_id: ID = strawberry.field(description="The domain of that user; 1 to 255 characters.")
+    domain_id: ID | None = strawberry.field(
+        default=None, description="The domain of that user; 1 to 255 characters. Without it: your own."
+    )
     name: str | None = strawberry.field(
         default=None, description="What to call it, as in `ci`; at most 255 characters."
     )
@@ -40,11 +42,16 @@ class CreateAPIKeyRequest:
     )
 
 
-class APIKeyReference(Protocol):
+class InOneDomain(Protocol):
+    """A request about one domain: the caller's own if it names none."""
+
+    domain_id: ID | None
+
+
+class APIKeyReference(InOneDomain, Protocol):
     """A request that names one key."""
 
     api_key_id: ID
-    domain_id: ID
 
 
 @strawberry.input(name="APIKeyRequest", description="Which key to enable, disable or delete.")
@@ -52,7 +59,9 @@ class APIKeyRequest:
     """Cloudforet's `APIKeyRequest`."""
 
     api_key_id: ID = strawberry.field(description="The key's public id.")
-    domain_id: ID = strawberry.field(description="The domain that it belongs to.")
+    domain_id: ID | None = strawberry.field(
+        default=None, description="The domain that it belongs to. Without it: your own."
+    )
 
 
 @strawberry.input(
@@ -62,7 +71,9 @@ class UpdateAPIKeyRequest:
     """The request of `updateApiKey`, which Cloudforet does not have."""
 
     api_key_id: ID = strawberry.field(description="The key's public id.")
-    domain_id: ID = strawberry.field(description="The domain that it belongs to.")
+    domain_id: ID | None = strawberry.field(
+        default=None, description="The domain that it belongs to. Without it: your own."
+    )
     name: str | None = strawberry.field(default=UNSET, description="What to call it; at most 255 characters.")
     expires_at: DateTime | None = strawberry.field(
         default=UNSET,
@@ -98,7 +109,9 @@ class RotateAPIKeyRequest:
     """The request of `rotateApiKey`, which Cloudforet does not have."""
 
     api_key_id: ID = strawberry.field(description="The key's public id.")
-    domain_id: ID = strawberry.field(description="The domain that it belongs to.")
+    domain_id: ID | None = strawberry.field(
+        default=None, description="The domain that it belongs to. Without it: your own."
+    )
     overlap_seconds: int = strawberry.field(
         default=86_400,
         description="How long the present secret is still accepted, up to 2592000 seconds and the key's end. 0 ends "
@@ -119,7 +132,9 @@ class RotateAPIKeyRequest:
 class DisableAPIKeysRequest:
     """The request of `disableApiKeys`, which Cloudforet does not have."""
 
-    domain_id: ID = strawberry.field(description="The domain whose keys are disabled.")
+    domain_id: ID | None = strawberry.field(
+        default=None, description="The domain whose keys are disabled. Without it: your own."
+    )
     user_id: ID | None = strawberry.field(default=None, description="Only keys of this user.")
     filter: APIKeyFilter | None = strawberry.field(
         default=None, description='Only keys that match. All that a stolen key made: `{madeBy: "api-key-..."}`.'
@@ -131,7 +146,9 @@ class GetAPIKeyRequest:
     """Cloudforet's `GetAPIKeyRequest`."""
 
     api_key_id: ID = strawberry.field(description="The key's public id.")
-    domain_id: ID = strawberry.field(description="The domain that it belongs to.")
+    domain_id: ID | None = strawberry.field(
+        default=None, description="The domain that it belongs to. Without it: your own."
+    )
     only: list[str] | None = strawberry.field(
         default=None, description="The fields wanted; selecting another is an error. Without it all may be selected."
     )
@@ -145,7 +162,9 @@ class APIKeyQuery:
     api_key_id: ID | None = strawberry.field(default=None, description="Only the key of this id.")
     state: APIKeyState | None = strawberry.field(default=None, description="Only keys in this state.")
     user_id: ID | None = strawberry.field(default=None, description="Only keys of this user.")
-    domain_id: ID = strawberry.field(description="The domain whose keys are listed.")
+    domain_id: ID | None = strawberry.field(
+        default=None, description="The domain whose keys are listed. Without it: your own."
+    )
 
 
 @strawberry.input(name="APIKeyStatQuery", description="Which statistic of a domain's keys.")
@@ -153,14 +172,16 @@ class APIKeyStatQuery:
     """Cloudforet's `APIKeyStatQuery`."""
 
     query: APIKeyStatisticsQuery = strawberry.field(description="What to count, and how.")
-    domain_id: ID = strawberry.field(description="The domain whose keys are counted.")
+    domain_id: ID | None = strawberry.field(
+        default=None, description="The domain whose keys are counted. Without it: your own."
+    )
 
 
 @strawberry.input(name="APIKeyAuditQuery", description="Which entries of the audit log to read, the oldest first.")
 class APIKeyAuditQuery:
     """The arguments of `apiKeyAudit`, which Cloudforet does not have."""
 
-    domain_id: ID = strawberry.field(description="The domain of the keys.")
+    domain_id: ID | None = strawberry.field(default=None, description="The domain of the keys. Without it: your own.")
     api_key_id: ID | None = strawberry.field(default=None, description="Only entries of this key.")
     user_id: ID | None = strawberry.field(default=None, description="Only entries of this user's keys.")
     actor_id: ID | None = strawberry.field(default=None, description="Only what this key did.")
@@ -198,7 +219,9 @@ USUAL_CHANGES = (
 class APIKeyChangedRequest:
     """The request of `apiKeyChanged`, which Cloudforet does not have."""
 
-    domain_id: ID = strawberry.field(description="The domain whose keys are followed.")
+    domain_id: ID | None = strawberry.field(
+        default=None, description="The domain whose keys are followed. Without it: your own."
+    )
     user_id: ID | None = strawberry.field(default=None, description="Only keys of this user.")
     types: list[APIKeyChangeType] | None = strawberry.field(
         default_factory=lambda: list(USUAL_CHANGES),

@@ -51,9 +51,12 @@ _DATE_FORMAT = re.compile(r"(?:[^%$]|%[YmdHMSjUuVGL%])+")
 
 
 def _add_key(pipeline: Pipeline, row: NewRow, key: APIKeyGroupKey, path: str) -> None:
-    """Add a key of a group: the value itself, or a part or a format of an instant."""
+    """Add a key of a group: the value itself, or a part or a format of an instant.
+
+    Of two keys with one name the last one counts, as in Cloudforet.
+    """
     key_name, column = pipeline.get(key, path)
-    name = row.new_name(key, path, otherwise=key_name)
+    name = row.new_name(key, path, otherwise=key_name, replaces=True)
     if key.date_format is None:
         row.copy(name, column, path)
         return

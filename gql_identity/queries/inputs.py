@@ -94,7 +94,7 @@ def read_page(page: APIKeyPage | None, settings: Settings) -> tuple[int, int]:
     most = settings.max_page_size
     if not 0 <= limit <= most:
         size, bound = ("small", "") if limit < 0 else ("large", ": the limit `max_page_size`")
-        raise invalid("query.page.limit", f"{limit} is too {size}; give 0 to {most}, where 0 means {most}{bound}")
+        raise invalid("query.page.limit", f"{limit} is too {size}; give 0 to {most}, where 0 means all{bound}")
     return (max(start, 1) - 1 if limit else 0), limit
 
 

@@ -8,7 +8,7 @@ from ..messages.requests import APIKeyQuery
 from ..settings import Settings
 from .conditions import conjunction, read_filter
 from .fields import FIELDS, READABLE, SNAKE_CASE, Document, listed
-from .inputs import invalid, quoted, read_page, read_text
+from .inputs import invalid, quoted, read_page
 from .sorts import read_sort
 
 MINIMAL = frozenset({"api_key_id", "state", "user_id"})
@@ -35,11 +35,11 @@ def list_plan(request: APIKeyQuery, settings: Settings, now: datetime) -> ListPl
         raise invalid("query.minimal", "it is short for an `only`; give one of the two")
     own: Document = {}
     if request.api_key_id is not None:
-        own["_id"] = read_text(str(request.api_key_id), "api_key_id")
+        own["_id"] = str(request.api_key_id)
     if request.state is not None:
         own["state"] = request.state.name
     if request.user_id is not None:
-        own["user_id"] = read_text(str(request.user_id), "user_id")
+        own["user_id"] = str(request.user_id)
     skip, limit = read_page(query.page, settings)
     return ListPlan(
         filter=conjunction([*([own] if own else []), *read_filter(query, settings, now)]),
@@ -67,6 +67,6 @@ def wanted_fields(only: list[str] | None, path: str) -> frozenset[str] | None:
 
 
 def _list_sort(sort: APIKeySort | None) -> dict[str, int]:
-    keys = read_sort(sort, FIELDS, "query.sort") if sort else {"_id": 1}
+    keys = (read_sort(sort, FIELDS, "query.sort") if sort else {}) or {"_id": 1}
     # Ids break ties, so that pages neither overlap nor skip.
     return {**keys, "_id": keys.get("_id", list(keys.values())[-1])}

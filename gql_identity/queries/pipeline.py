@@ -52,11 +52,16 @@ class NewRow:
         self.check_copy(column, path)
         self.add(name, column.value, column.kind)
 
-    def new_name(self, part: Any, path: str, otherwise: str | None = None) -> str:
-        """The name that a part gives its column, or `otherwise`. Raises InvalidArgument if it is malformed or taken."""
+    def new_name(self, part: Any, path: str, otherwise: str | None = None, *, replaces: bool = False) -> str:
+        """The name that a part gives its column, or `otherwise`. Raises InvalidArgument if it is malformed or taken.
+
+        With `replaces`, the column that has the name is removed.
+        """
         name, at = read_aliased(part, "name", path, required=otherwise is None)
         name = check_name(otherwise if name is None else name, at)
-        if name in self.columns:
+        if replaces:
+            self.columns.pop(name, None)
+        elif name in self.columns:
             raise invalid(at, f"{quoted(name)} is taken; choose another name")
         return name
 

@@ -10,11 +10,16 @@ MAX_SORT_KEYS = 32  # MongoDB's limit
 
 
 def read_sort(sort: APIKeySort, columns: Mapping[str, Column], path: str) -> dict[str, int]:
-    """The paths and directions that a sort names. Raises InvalidArgument that names the part to change."""
-    if (sort.key is None) == (not sort.keys):
-        raise invalid(path, "give either `key`, or `keys` with at least one")
-    named = [(sort.key, sort.desc, f"{path}.key")] if sort.key is not None else []
-    named += [(part.key, part.desc, f"{path}.keys[{position}].key") for position, part in enumerate(sort.keys or [])]
+    """The paths and directions that a sort names; none where all its keys are absent or empty, as in Cloudforet.
+
+    Raises InvalidArgument that names the part to change.
+    """
+    named = [(sort.key, sort.desc, f"{path}.key")] if sort.key else []
+    if named and sort.keys:
+        raise invalid(path, "give either `key` or `keys`")
+    for position, part in enumerate(sort.keys or []):
+        if part.key:
+            named.append((part.key, part.desc, f"{path}.keys[{position}].key"))
     check_count(path, len(named), MAX_SORT_KEYS, "keys to sort by")
     keys: dict[str, int] = {}
     for key, desc, at in named:

@@ -50,7 +50,8 @@ def _add_stage(pipeline: Pipeline, stage: APIKeyStage, path: str) -> None:
 
 
 def _add_sort(pipeline: Pipeline, sort: APIKeySort, path: str) -> None:
-    pipeline.sort(read_sort(sort, pipeline.columns, path))
+    if keys := read_sort(sort, pipeline.columns, path):
+        pipeline.sort(keys)
 
 
 def _add_unwind(pipeline: Pipeline, unwind: APIKeyUnwind, path: str) -> None:

@@ -101,7 +101,9 @@ class Query:
     async def api_keys_connection(
         self,
         info: Info,
-        domain_id: Annotated[ID, strawberry.argument(description="The domain whose keys are listed.")],
+        domain_id: Annotated[
+            ID | None, strawberry.argument(description="The domain whose keys are listed. Without it: your own.")
+        ] = None,
         user_id: Annotated[ID | None, strawberry.argument(description="Only keys of this user.")] = None,
         **arguments: Any,
     ) -> APIKeyConnection | None:

@@ -1,7 +1,7 @@
 """The JSON messages of REST: pydantic models, made by reflection from the types in `messages`.
 
 Names are spelled as in Cloudforet's API. Input is strict: no text for a number, no number for a boolean, no unknown
-field.
+field. An id that is empty is an absent one.
 """
 
 import re
@@ -16,7 +16,7 @@ from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 from graphql import GRAPHQL_MAX_INT, GRAPHQL_MIN_INT
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, Strict, conint, create_model
 from pydantic.json_schema import GenerateJsonSchema, models_json_schema
-from pydantic_core import PydanticCustomError
+from pydantic_core import PydanticCustomError, PydanticKnownError
 from strawberry import UNSET
 from strawberry.scalars import JSON
 from strawberry.utils.str_converters import to_snake_case
@@ -74,7 +74,10 @@ def request_model(message: type) -> type[BaseModel]:
         if any(get_origin(part) is list for part in (hint, *get_args(hint))):
             default["fail_fast"] = True
         given = next(part for part in get_args(hint) if part is not type(None)) if one_of else hint
-        members[field.name] = (_type(given, reader), Field(description=respelled(field.description), **default))
+        type_ = _type(given, reader)
+        if field.name in _IDS:
+            type_ = Annotated[type_, BeforeValidator(_absent if default else _required)]
+        members[field.name] = (type_, Field(description=respelled(field.description), **default))
     exactly_one: dict[str, Any] | None = {"minProperties": 1, "maxProperties": 1} if one_of else None
     return _model(message.__name__, message, ConfigDict(extra="forbid", json_schema_extra=exactly_one), members)
 
@@ -121,6 +124,20 @@ def _type(hint: Any, of_message: Any) -> Any:
     if hint is int:
         return conint(ge=GRAPHQL_MIN_INT, le=GRAPHQL_MAX_INT)
     return Annotated[hint, Strict(False)] if isinstance(hint, type) and issubclass(hint, Enum) else hint
+
+
+# In protobuf an empty text is an absent one, so Cloudforet's clients send it.
+_IDS = ("api_key_id", "user_id", "domain_id")
+
+
+def _absent(value: Any) -> Any:
+    return None if value == "" else value
+
+
+def _required(value: Any) -> Any:
+    if value == "":
+        raise PydanticKnownError("missing")
+    return value
 
 
 def _instant(value: Any) -> datetime:

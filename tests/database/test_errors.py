@@ -26,11 +26,11 @@ async def rest(api: Api, method: str, message: Any, by: Person) -> dict[str, Any
 FILTER = {"k": "name", "v": "x", "o": "eq"}
 # The query of a list as REST spells it, then the path and the message; in GraphQL both are spelled in camelCase.
 LISTS: list[tuple[dict[str, Any], list[str | int], str]] = [
-    ({"page": {"limit": -1}}, ["page", "limit"], "-1 is too small; give 0 to 1000, where 0 means 1000."),
+    ({"page": {"limit": -1}}, ["page", "limit"], "-1 is too small; give 0 to 1000, where 0 means all."),
     (
         {"page": {"limit": 1001}},
         ["page", "limit"],
-        "1001 is too large; give 0 to 1000, where 0 means 1000: the limit `max_page_size`.",
+        "1001 is too large; give 0 to 1000, where 0 means all: the limit `max_page_size`.",
     ),
     ({"filter": [FILTER, FILTER, FILTER | {"v": 5}]}, ["filter", 2, "v"], "give text, not a number."),
     (
@@ -50,7 +50,7 @@ LISTS: list[tuple[dict[str, Any], list[str | int], str]] = [
         "contain searches text, and `{created_at}` is an instant; use another operator.",
     ),
     ({"only": ["name", "secret"]}, ["only", 1], '"secret" is not a field; use one of '),
-    ({"sort": {}}, ["sort"], "give either `key`, or `keys` with at least one."),
+    ({"sort": {"key": "name", "keys": [{"key": "role"}]}}, ["sort"], "give either `key` or `keys`."),
     ({"unwind": {"path": "name"}}, ["unwind"], "an API key has no array field; leave it out."),
 ]
 
@@ -93,7 +93,7 @@ async def test_an_error_of_a_list_names_its_place(
     ("field", "value", "told"),
     [
         ("user_id", " u", "white space at either end is not allowed; remove it."),
-        ("domain_id", "", "give 1 to 255 characters, not 0."),
+        ("domain_id", "d" * 256, "give 1 to 255 characters, not 256."),
         ("name", "a\nb", "control characters are not allowed; remove them."),
         ("expires_at", "2020-01-01T00:00:00Z", "this instant is past. Give a later one, or disable the key."),
     ],
@@ -176,10 +176,10 @@ async def test_a_stage_of_a_statistic_is_named(api: Api) -> None:
             [],
         ),
         (
-            {"query": {"keyword": None}},
-            "Variable '$input' has invalid value: "
-            "Expected value of type 'APIKeyQuery' to include required field 'domainId'.",
-            [],
+            {"query": {"sort": {"keys": [{"desc": None}]}}},
+            "Variable '$input' has invalid value at .query.sort.keys[0]: "
+            "Expected value of type 'APIKeySortKey' to include required field 'key'.",
+            ["query", "sort", "keys", 0],
         ),
         (
             {"domainId": {"a": [None, True]}},

@@ -350,6 +350,13 @@ LISTS: list[tuple[dict[str, Any], dict[str, Any], list[int], int]] = [
         [21, 22, 23, 25],
         40,
     ),
+    ({"sort": {}}, {}, list(EVERY), 40),
+    ({"sort": {"keys": []}}, {}, list(EVERY), 40),
+    ({"sort": {"key": ""}}, {}, list(EVERY), 40),
+    ({"sort": {"key": "", "desc": True}}, {}, list(EVERY), 40),
+    ({"sort": {"keys": [{"key": ""}]}, "page": {"limit": 2}}, {}, [0, 1], 40),
+    ({"sort": {"keys": [{"key": ""}, {"key": "created_at", "desc": True}]}, "page": {"limit": 2}}, {}, [39, 38], 40),
+    ({"sort": {"key": "", "keys": [{"key": "api_key_id", "desc": True}]}}, {}, list(reversed(EVERY)), 40),
     ({"page": {"start": 1, "limit": 3}}, {}, [0, 1, 2], 40),
     ({"page": {"start": 4, "limit": 3}}, {}, [3, 4, 5], 40),
     ({"page": {"start": 39, "limit": 10}}, {}, [38, 39], 40),
@@ -424,6 +431,7 @@ WORKED_EXAMPLE = {
 }
 BY_ROLE = {"group": {"keys": [{"key": "role", "name": "role"}], "fields": [COUNT]}}
 SORTED = {"sort": {"key": "role"}}
+SORTED_X = {"sort": {"key": "x"}}
 ROLES = [
     {"role": "DOMAIN_OWNER", "Count": 4},
     {"role": "SYSTEM", "Count": 4},
@@ -463,6 +471,41 @@ STATS: list[tuple[dict[str, Any], dict[str, Any]]] = [
     (
         {"aggregate": [BY_ROLE, {"sort": {"keys": [{"key": "Count", "desc": True}]}}, {"limit": 1}]},
         {"results": ROLES[2:3]},
+    ),
+    ({"aggregate": [BY_ROLE, {"sort": {}}]}, {"results": ROLES}),
+    (
+        {"aggregate": [BY_ROLE, {"sort": {"key": "role", "desc": True}}, {"sort": {"keys": []}}]},
+        {"results": ROLES[::-1]},
+    ),
+    ({"aggregate": [BY_ROLE, {"sort": {"key": ""}}, {"limit": 1}]}, {"results": ROLES[:1]}),
+    (
+        {"aggregate": [{"group": {"keys": [{"key": "user_id", "name": "x"}, {"key": "role", "name": "x"}]}}, SORTED_X]},
+        {"results": [{"x": row["role"]} for row in ROLES]},
+    ),
+    (
+        {
+            "aggregate": [
+                {
+                    "group": {
+                        "keys": [
+                            {"k": "created_at", "n": "x", "date_format": "%Y"},
+                            {"k": "state"},
+                            {"k": "role", "n": "x"},
+                        ],
+                        "fields": [{"o": "count", "n": "n"}],
+                    }
+                },
+                {"sort": {"keys": [{"key": "x"}, {"key": "state"}]}},
+                {"limit": 3},
+            ]
+        },
+        {
+            "results": [
+                {"x": "DOMAIN_OWNER", "state": "ENABLED", "n": 4},
+                {"x": "SYSTEM", "state": "DISABLED", "n": 2},
+                {"x": "SYSTEM", "state": "ENABLED", "n": 2},
+            ]
+        },
     ),
     ({"aggregate": [BY_ROLE, {"count": {"name": "roles"}}]}, {"results": [{"roles": 4}]}),
     ({"aggregate": [{"count": {"name": "n"}}], "keyword": "jane"}, {"results": [{"n": 10}]}),
@@ -592,7 +635,7 @@ REFUSED_LISTS: list[tuple[dict[str, Any], str]] = [
     (condition(value=["x"] * 1001, operator="in"), "query.filter[0].value: "),
     ({"sort": {"key": "$natural"}}, "query.sort.key: "),
     ({"sort": {"key": "digest"}}, "query.sort.key: "),
-    ({"sort": {}}, "query.sort: "),
+    ({"sort": {"key": "state", "keys": [{"key": "name"}]}}, "query.sort: "),
     ({"sort": {"keys": [{"key": "name"}, {"key": "a.b"}]}}, "query.sort.keys[1].key: "),
     ({"page": {"limit": 1001}}, "query.page.limit: "),
     ({"page": {"limit": -1}}, "query.page.limit: "),

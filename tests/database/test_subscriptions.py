@@ -54,6 +54,19 @@ async def change(api: Api, name: str, by: Person, target: Person) -> None:
     await api.data(query, {"i": {"domainId": target.domain_id, "apiKeyId": target.key_id}}, by)
 
 
+async def test_a_subscription_without_a_domain_follows_the_callers_own(api: Api, address: str) -> None:
+    system = await api.make(domain_id="d9")
+    mine, other = [await api.make("USER", domain) for domain in ("d9", "d1")]
+    async with connected(address, system) as websocket:
+        await subscribe(websocket, domainId=None)
+        for person in (other, mine):
+            await change(api, "disableApiKey", system, person)
+        assert (await told(websocket))[1]["apiKeyId"] == mine.key_id
+        for wrong in ({"domainId": ""}, {"userId": ""}):
+            await subscribe(websocket, "2", **wrong)
+            assert "give 1 to 255 characters" in str(await told(websocket)), wrong
+
+
 async def test_each_change_is_told_with_the_key_and_a_use_is_not(api: Api, address: str) -> None:
     system = await api.make(domain_id="d9")
     async with running(api.settings) as another_worker, connected(address, system) as websocket:

@@ -1,20 +1,8 @@
 """What a list may ask for."""
 
-from strawberry import ID
-
-from gql_identity.messages.requests import APIKeyQuery
 from gql_identity.queries.fields import READABLE
-from gql_identity.queries.lists import list_plan, wanted_fields
-from tests.unit.reading_queries import NOW, SETTINGS, list_query, refused
-
-
-def test_ids_of_the_message_are_text() -> None:
-    wrong = ID("a\udfff")
-    for name, request in (
-        ("api_key_id", APIKeyQuery(domain_id=ID("d"), api_key_id=wrong)),
-        ("user_id", APIKeyQuery(domain_id=ID("d"), user_id=wrong)),
-    ):
-        assert refused(list_plan, request, SETTINGS, NOW).startswith(f"{name}: ")
+from gql_identity.queries.lists import wanted_fields
+from tests.unit.reading_queries import list_query, refused
 
 
 def test_only_names_the_fields_wanted() -> None:

@@ -72,7 +72,6 @@ from tests.unit.reading_queries import (
         ),
         ([with_field("push", "n", fields=[APIKeyPushField(key="name")] * 2)], "[0].group.fields[0].fields[1].name: "),
         ([with_field("merge_objects", "n", "name")], "[0].group.fields[0]: merge_objects merges objects"),
-        ([APIKeyGroup(keys=[group_key("name", "a"), group_key("state", "a")])], "[0].group.keys[1].name: "),
         ([APIKeyGroup(keys=[group_key("name", "a")], fields=[field("count", "a")])], "[0].group.fields[0].name: "),
         ([APIKeyGroup(keys=[group_key("name", "y", "%Y")])], "[0].group.keys[0].date_format: it is for instants"),
         ([APIKeyGroup(keys=[group_key("created_at", "y", "%Y%Q")])], "[0].group.keys[0].date_format: "),
