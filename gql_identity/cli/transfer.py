@@ -7,7 +7,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -40,7 +40,8 @@ def _export(options: argparse.Namespace) -> int:
         async with prepared_database(settings) as database:
             return await export_keys(database, settings, spool, out)
 
-    with resolved_database(settings_of(options), join=True) as resolved, _new_file(options.file) as out:
+    settings = settings_of(options)
+    with _file_errors(), resolved_database(settings, join=True) as resolved, _new_file(options.file) as out:
         folder = None if options.file == "-" else Path(options.file).parent
         with tempfile.TemporaryFile(dir=folder) as spool:
             done = asyncio.run(export(_patient(resolved), spool, out))
@@ -51,16 +52,25 @@ def _export(options: argparse.Namespace) -> int:
 
 
 @contextmanager
+def _file_errors() -> Iterator[None]:
+    """Turn what the system says of a file, such as that the disk is full, into StartError."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        named = f" {error.filename}" if error.filename else ""
+        raise StartError(f"Cannot use the file{named}: {error.strerror}.") from None
+
+
+@contextmanager
 def _new_file(name: str) -> Iterator[BinaryIO]:
-    """A file that did not exist, and does not if the block fails. Raises StartError."""
+    """A file that did not exist, and does not if the block fails. Raises OSError."""
     if name == "-":
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
         return
-    try:
-        descriptor = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except OSError as error:
-        raise StartError(f"Cannot make {name}: {error.strerror}. Give another one.") from None
+    descriptor = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         with os.fdopen(descriptor, "wb") as file:
             yield file
@@ -77,7 +87,8 @@ def _import(options: argparse.Namespace) -> int:
         async with prepared_database(settings) as database:
             return await import_keys(database, settings, file)
 
-    with resolved_database(settings_of(options), join=True) as resolved, _read_twice(options.file) as file:
+    settings = settings_of(options)
+    with _file_errors(), resolved_database(settings, join=True) as resolved, _read_twice(options.file) as file:
         done = asyncio.run(import_(_patient(resolved), file))
     print(f"Created {done.created} keys, updated {done.updated}; {done.unchanged} were there already.")
     print(f"Added {done.entries} entries to the audit log.")
@@ -90,19 +101,15 @@ def _import(options: argparse.Namespace) -> int:
 
 @contextmanager
 def _read_twice(name: str) -> Iterator[BinaryIO]:
-    """A file that can be read from its start again. Raises StartError."""
-    if name == "-":
+    """A file, or a copy of what a pipe has, that can be read from its start again. Raises OSError."""
+    with nullcontext(sys.stdin.buffer) if name == "-" else open(name, "rb") as file:
+        if file.seekable():
+            yield file
+            return
         with tempfile.TemporaryFile() as copy:
-            shutil.copyfileobj(sys.stdin.buffer, copy)
+            shutil.copyfileobj(file, copy)
             copy.seek(0)
             yield copy
-        return
-    try:
-        file = open(name, "rb")  # noqa: SIM115 - closed below
-    except OSError as error:
-        raise StartError(f"Cannot read {name}: {error.strerror}.") from None
-    with file:
-        yield file
 
 
 def _patient(settings: Settings) -> Settings:

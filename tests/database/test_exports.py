@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import re
 import stat
 import subprocess
@@ -154,7 +155,7 @@ def test_a_file_that_exists_is_not_overwritten_and_a_failed_export_leaves_none(
     file.write_text("mine")
     refused = source.run("export", str(file))
     assert refused.returncode == 1
-    assert refused.stderr.endswith(f"Cannot make {file}: File exists. Give another one.\n")
+    assert refused.stderr.endswith(f"Cannot use the file {file}: File exists.\n")
     assert file.read_text() == "mine"
     source.environment["GQL_IDENTITY_PEPPER"] = OTHER
     refused = source.run("export", str(tmp_path / "other.jsonl"))
@@ -316,6 +317,27 @@ class TestRepeated:
             b"Added 1 entries to the audit log.",
         ]
 
+    def test_through_a_pipe_that_has_a_name(self, source: Side, target: Side, file: Path, tmp_path: Path) -> None:
+        source.create()
+        source.run("export", str(file))
+        os.mkfifo(tmp_path / "pipe")
+        writing = threading.Thread(target=lambda: (tmp_path / "pipe").write_bytes(file.read_bytes()))
+        writing.start()
+        imported = target.run("import", str(tmp_path / "pipe"))
+        writing.join()
+        assert imported.stdout.startswith("Created 1 keys")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full is Linux's")
+def test_a_full_disk_is_told(source: Side) -> None:
+    source.create()
+    with Path("/dev/full").open("wb") as full:
+        environment = surroundings(**source.environment)
+        exporting = subprocess.run([*COMMAND, "export", "-"], stdout=full, stderr=subprocess.PIPE, env=environment)
+    assert exporting.returncode != 0
+    assert b"Traceback" not in exporting.stderr
+    assert b"gql-identity: Cannot use the file: No space left on device.\n" in exporting.stderr
+
 
 class TestRefusals:
     @pytest.fixture
@@ -378,7 +400,7 @@ class TestRefusals:
             assert "the file is cut off" in self.refused(target, file, text[:size])
         file.unlink()
         refusal = target.run("import", str(file))
-        assert refusal.stderr.endswith(f"Cannot read {file}: No such file or directory.\n")
+        assert refusal.stderr.endswith(f"Cannot use the file {file}: No such file or directory.\n")
 
     def test_a_key_that_cannot_be_read_is_left_out(self, source: Side, target: Side, file: Path) -> None:
         bad, good = source.create()["api_key_id"], source.create()["api_key_id"]

@@ -130,6 +130,13 @@ class TestChanges:
         (line,) = commands.done("keys", "enable", made["apiKeyId"], "--json")
         assert json.loads(line)["state"] == "ENABLED"
         assert is_accepted(service, made["apiKey"])
+        log = 'query($id: ID) { apiKeyAudit(domainId: "d", apiKeyId: $id) { nodes { action actor { kind } } } }'
+        entries = service.data(log, {"id": made["apiKeyId"]})["apiKeyAudit"]["nodes"]
+        assert [(entry["action"], entry["actor"]["kind"]) for entry in entries] == [
+            ("CREATED", "KEY"),
+            ("DISABLED", "COMMAND_LINE"),
+            ("ENABLED", "COMMAND_LINE"),
+        ]
 
     def test_no_caller_below_system_enables_what_an_operator_disabled(
         self, service: Service, commands: Commands
