@@ -2,7 +2,7 @@
 
 import socket
 import sys
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import structlog
@@ -79,5 +79,16 @@ def log_start(settings: Settings, listener: socket.socket) -> None:
         version=version(),
         listens_on=f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
         database=place(settings),
-        settings=settings.model_dump(mode="json", exclude_defaults=not are_json()),
+        settings={
+            name: _shown(getattr(settings, name))
+            for name, field in Settings.model_fields.items()
+            if are_json() or getattr(settings, name) != field.default
+        },
     )
+
+
+def _shown(value: Any) -> Any:
+    """A setting as JSON; a secret's text is asterisks."""
+    if isinstance(value, tuple):
+        return [str(one) for one in value]
+    return value if value is None or isinstance(value, int | float) else str(value)

@@ -26,6 +26,7 @@ from .errors import ServiceError, StartError
 from .keys.api_keys import ApiKeys
 from .keys.changes import Changes
 from .logs import RequestLog, configure_logs
+from .reloading import reloading
 from .schema.executor import make_executor
 from .settings import Settings
 from .storage.database import DEADLINE, Database
@@ -45,10 +46,11 @@ LAST_WRITE_SECONDS = 1.5  # for the last write of keys' last uses when the servi
 PREPARE_SECONDS = 1.0  # between attempts to prepare a database that does not respond
 
 
-def create_app(settings: Settings | None = None) -> Starlette:
+def create_app(settings: Settings | None = None, read_again: Callable[[Settings], Settings] | None = None) -> Starlette:
     """Make the ASGI application. Without settings, read them from the environment.
 
-    Raises StartError for invalid settings.
+    `read_again` reads them again on SIGHUP; without it the application leaves SIGHUP to its server. Raises StartError
+    for invalid settings.
     """
     if settings is None:
         settings = load_settings()
@@ -73,9 +75,32 @@ def create_app(settings: Settings | None = None) -> Starlette:
     app = Starlette(
         routes=routes,
         middleware=_middleware(settings, requests, clients, graphql),
-        lifespan=lambda _: _life_span(database, api_keys, changes, stopping, settings.shutdown_delay_seconds),
+        lifespan=lambda _: life_span(),
         exception_handlers={HTTPException: _no_route},
     )
+
+    async def take(new: Settings) -> None:
+        """Use what was read again of the settings. Raises StartError or ServiceError before anything has changed."""
+        executor = await asyncio.to_thread(make_executor, new) if new.trusted_documents is not None else None
+        await database.use_peppers(new.peppers)
+        api_keys.use_peppers(new.peppers)
+        if executor is not None:
+            operations.use(executor)
+        configure_logs(new.log_level, new.log_format)
+        requests.follow_level()
+        graphql.use_settings(new)
+        # Requests that are under way end in the middleware in which they began.
+        app.user_middleware = _middleware(new, requests, clients, graphql)
+        app.middleware_stack = app.build_middleware_stack()
+
+    @asynccontextmanager
+    async def life_span() -> AsyncIterator[None]:
+        async with (
+            _life_span(database, api_keys, changes, stopping, settings.shutdown_delay_seconds),
+            reloading(settings, read_again, take),
+        ):
+            yield
+
     # A redirect would repeat the Host header, which the client chooses.
     app.router.redirect_slashes = False
     app.state.api_keys = api_keys

@@ -76,11 +76,15 @@ class RequestLog:
     """
 
     def __init__(self) -> None:
-        self.are_logged = log.is_enabled_for(logging.INFO)
-        self._gathers = are_json() and self.are_logged
+        self.follow_level()
         self._running = 0
         self._lines: list[str] = []
         self._timer: asyncio.TimerHandle | None = None
+
+    def follow_level(self) -> None:
+        """Write lines or not, as the level of the log says now."""
+        self.are_logged = log.is_enabled_for(logging.INFO)
+        self._gathers = are_json() and self.are_logged
 
     def begin(self) -> float:
         """Count a started request and return its start time, by `time.monotonic()`."""

@@ -2,9 +2,9 @@
 
 import argparse
 import sys
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
-from ..environment import load_settings
+from ..environment import SettingsSource, load_settings
 from ..logs import configure_logs
 from ..settings import Settings
 
@@ -24,12 +24,20 @@ def add_setting_flags(parser: argparse.ArgumentParser, *names: str) -> None:
         )
 
 
+def source_of(options: argparse.Namespace) -> SettingsSource:
+    """What a command's settings are read from, its flags and the environment, to be read again later."""
+    return SettingsSource.of(_flags(options))
+
+
 def settings_of(options: argparse.Namespace) -> Settings:
     """The settings of the environment and a command's flags, which come first. Raises StartError for all mistakes."""
-    flags = {name[8:]: value for name, value in vars(options).items() if name.startswith("setting_")}
-    settings = load_settings(**flags)
+    settings = load_settings(**_flags(options))
     configure_logs(settings.log_level, settings.log_format)
     return settings
+
+
+def _flags(options: argparse.Namespace) -> dict[str, Any]:
+    return {name[8:]: value for name, value in vars(options).items() if name.startswith("setting_")}
 
 
 def agrees(warning: str) -> bool:

@@ -13,20 +13,21 @@ from strawberry import ID
 
 from ..announcement import FirstKey, announce, find_first_key, log_start
 from ..app import create_app
-from ..environment import forget_environment
-from ..errors import DeadlineExceeded, Unavailable
+from ..environment import SettingsSource, forget_environment
+from ..errors import DeadlineExceeded, StartError, Unavailable
 from ..keys.api_keys import ApiKeys
 from ..keys.rates import Rates
 from ..logs import configure_logs
 from ..messages.keys import APIKeyInfo
 from ..messages.requests import CreateAPIKeyRequest
 from ..messages.values import APIKeyRole
+from ..server.hangup import expect_hang_up
 from ..server.listener import listen, raise_file_limit
 from ..server.process import end_with_parent, serve
 from ..settings import Settings
 from ..storage.data_directory import write_admin_key
 from ..storage.database import Database
-from .arguments import Commands, add_setting_flags, settings_of
+from .arguments import Commands, add_setting_flags, settings_of, source_of
 from .databases import prepared_database, resolved_database
 
 log = structlog.get_logger()
@@ -42,7 +43,8 @@ def add_commands(commands: Commands) -> None:
 def _serve(options: argparse.Namespace) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _stop_before_serving)
-    settings = settings_of(options)
+    expect_hang_up()
+    settings, source = settings_of(options), source_of(options)
     forget_environment()
     raise_file_limit()
     with listen(settings.host, settings.port) as listener, resolved_database(settings) as resolved:
@@ -55,32 +57,45 @@ def _serve(options: argparse.Namespace) -> int:
             made = first_key = None
         print(announce(settings, listener, made, first_key), flush=True)
         log_start(settings, listener)
-        return _run(resolved, listener)
+        return _run(resolved, source, listener)
 
 
 def _stop_before_serving(*_: object) -> None:
     raise SystemExit(0)
 
 
-def _run(settings: Settings, listener: socket.socket) -> int:
+def _run(settings: Settings, source: SettingsSource, listener: socket.socket) -> int:
     # Other processes of this user can read the environment, so worker processes get the settings through a pipe.
-    make = create_app if settings.workers == 1 else create_worker_app
-    arguments = (settings,) if settings.workers == 1 else (settings, os.getpid())
+    def app_with(settings: Settings) -> partial[Any]:
+        if settings.workers == 1:
+            return partial(create_app, settings, source.read_again)
+        return partial(create_worker_app, settings, source, os.getpid())
+
+    def app_read_again() -> partial[Any] | None:
+        try:
+            found = source.read_again(settings)
+        except StartError as error:
+            log.error("the settings were not read again", reason=str(error))
+            return None
+        configure_logs(found.log_level, found.log_format)
+        return app_with(found)
+
     return serve(
-        partial(make, *arguments),
+        app_with(settings),
         listener,
         settings.workers,
+        app_read_again,
         max_connections=settings.max_connections,
         keep_alive_seconds=settings.keep_alive_seconds,
         shutdown_delay_seconds=settings.shutdown_delay_seconds,
     )
 
 
-def create_worker_app(settings: Settings, parent: int) -> Any:
+def create_worker_app(settings: Settings, source: SettingsSource, parent: int) -> Any:
     """The application of a worker process, which ends when its parent does."""
     end_with_parent(parent)
     configure_logs(settings.log_level, settings.log_format)
-    return create_app(settings)
+    return create_app(settings, source.read_again)
 
 
 async def _prepare(settings: Settings, *, embedded: bool) -> APIKeyInfo | None:

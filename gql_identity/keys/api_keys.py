@@ -81,6 +81,11 @@ class ApiKeys:
         self._system_keys = SystemKeys(database, self._writes)
         self.disabling = Disabling(database, settings, self.credentials, self._writes, self._system_keys, self._entries)
 
+    def use_peppers(self, peppers: tuple[str, ...]) -> None:
+        """Use other peppers from now on, today's first. The database must have accepted them."""
+        self.credentials.use_peppers(peppers)
+        self._entries.use_peppers(peppers)
+
     @logs_refusals(APIKeyAuditAction.CREATED)
     async def create(self, request: CreateAPIKeyRequest, caller: Caller | None) -> APIKeyInfo:
         """Create a key; its secret is returned here once and never again.

@@ -40,10 +40,14 @@ class AuditEntries:
     """Makes and reads entries, with the MACs of the settings' peppers."""
 
     def __init__(self, settings: Settings) -> None:
-        self._pepper = settings.peppers[0]
-        self._fingerprint = pepper_fingerprint(self._pepper)
-        self._peppers = {pepper_fingerprint(pepper): pepper for pepper in settings.peppers}
         self._kept_for = timedelta(days=settings.audit_days)
+        self.use_peppers(settings.peppers)
+
+    def use_peppers(self, peppers: tuple[str, ...]) -> None:
+        """Make entries with the first of these peppers, and read those of all."""
+        self._pepper = peppers[0]
+        self._fingerprint = pepper_fingerprint(self._pepper)
+        self._peppers = {pepper_fingerprint(pepper): pepper for pepper in peppers}
 
     def new_key(self, key: Document, caller: Caller | None, at: datetime) -> NewKey:
         """A key to insert, with its entry."""

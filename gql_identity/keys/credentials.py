@@ -43,6 +43,11 @@ class Credentials:
         self._reading: dict[bytes, tuple[float, asyncio.Future[APIKeyInfo | None]]] = {}
         self._loader: DataLoader[str, APIKeyInfo | None] = batch_loader(self._read_secrets, MAX_BATCH)
 
+    def use_peppers(self, peppers: tuple[str, ...]) -> None:
+        """Use other peppers from now on, today's first."""
+        self._pepper, *self._peppers_retired = peppers
+        self._cache = {}  # its digests are those under the pepper before
+
     def digest(self, text: str) -> bytes:
         """What is stored of a secret: its digest under today's pepper."""
         return secret.digest(text, self._pepper)

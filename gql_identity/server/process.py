@@ -14,7 +14,7 @@ import socket
 import struct
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any
@@ -23,6 +23,7 @@ import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess, multiprocess
 
+from .hangup import then
 from .listener import room_for_connections
 from .protocol import Protocol
 from .websocket import WebSocketProtocol
@@ -45,6 +46,7 @@ def serve(
     app: Any,
     listener: socket.socket,
     workers: int,
+    app_read_again: Callable[[], Any | None] = lambda: None,
     *,
     max_connections: int = 0,
     keep_alive_seconds: int = 75,
@@ -52,7 +54,9 @@ def serve(
 ) -> int:
     """Serve until SIGINT or SIGTERM, and return the process's exit code.
 
-    `app` makes the application; with several workers it is pickled and sent to them.
+    `app` makes the application; with several workers it is pickled and sent to them. On SIGHUP `app_read_again` gives
+    another for workers to come, or None where it cannot, and the workers get SIGHUP; with one worker SIGHUP is left to
+    the application.
     `max_connections` is of each process; 0 is as many as its file descriptors allow.
     After SIGTERM it serves on for `shutdown_delay_seconds`; after SIGINT it does not.
     """
@@ -91,7 +95,7 @@ def serve(
         return 0 if server.started else STARTUP_FAILURE
     # uvicorn makes and replaces its workers by this name.
     multiprocess.Process = Worker  # type: ignore[misc]
-    supervisor = Supervisor(config, [listener])
+    supervisor = Supervisor(config, [listener], app_read_again)
     supervisor.signal_queue += stops
     supervisor.run()
     return max((STARTUP_FAILURE for worker in supervisor.processes if worker.exitcode == STARTUP_FAILURE), default=0)
@@ -222,18 +226,19 @@ class Worker(multiprocess.Process):
     def start(self) -> None:
         """Start the process with SIGINT ignored, as a Ctrl-C before its server handles it would print a traceback.
 
-        This process gets its own SIGINT a moment later: a blocked signal waits even if it is ignored.
+        This process gets its own SIGINT a moment later: a blocked signal waits even if it is ignored. In the process,
+        SIGHUP stays blocked until its application handles it.
         """
         if sys.platform == "win32":
             super().start()
             return
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP})
         handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:
             super().start()
         finally:
             signal.signal(signal.SIGINT, handler)
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGHUP})
 
     def target(self, sockets: list[socket.socket] | None = None) -> None:
         """Run the server, in the worker's own process."""
@@ -252,15 +257,29 @@ class Worker(multiprocess.Process):
 class Supervisor(Multiprocess):
     """The parent of the workers; it never accepts a connection itself."""
 
-    def __init__(self, config: uvicorn.Config, sockets: list[socket.socket]) -> None:
+    def __init__(
+        self, config: uvicorn.Config, sockets: list[socket.socket], app_read_again: Callable[[], Any | None]
+    ) -> None:
+        before = signal.getsignal(signal.SIGHUP)
         super().__init__(config, sockets)
+        self._app_read_again = app_read_again
         signal.signal(signal.SIGTERM, self._pass_on)
+        signal.signal(signal.SIGHUP, then(lambda: self.signal_queue.append(signal.SIGHUP), before))
 
     def _pass_on(self, number: int, frame: FrameType | None) -> None:
         """Send SIGTERM to the workers at once: this process itself notices it up to half a second later."""
         self.signal_queue.append(number)
         for worker in self.processes:
             worker.process.terminate()
+
+    def handle_hup(self) -> None:
+        """Read the settings again, here for workers to come, and in each worker. uvicorn would replace the workers."""
+        if (app := self._app_read_again()) is None:
+            return
+        self.config.app = app
+        for worker in self.processes:
+            if worker.pid is not None and worker.exitcode is None:
+                os.kill(worker.pid, signal.SIGHUP)
 
     def terminate_all(self) -> None:
         """Stop the workers, and leave the listening socket to them: the last one closes it."""

@@ -247,6 +247,13 @@ class Database:
             # minute, the embedded engine never does. Those of other workers that are ended here are repeated.
             await self._run(lambda: self._client.admin.command({"killAllSessions": []}))
 
+    async def use_peppers(self, peppers: tuple[str, ...]) -> None:
+        """Use other peppers from now on. Raises what `prepare` does where the database must not be used with them.
+
+        A database that is not prepared yet is checked with them when it is.
+        """
+        await self.meta_document.use_peppers(peppers, check=self.prepared)
+
     async def keep_checking_schema(self) -> None:
         """Stop using the database once a newer version has upgraded it; until cancelled.
 

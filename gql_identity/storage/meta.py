@@ -49,6 +49,16 @@ class MetaDocument:
         if fingerprints[0] not in meta["peppers"]:
             await self._run(lambda: self._collection.update_one(_META, {"$addToSet": {"peppers": fingerprints[0]}}))
 
+    async def use_peppers(self, peppers: tuple[str, ...], *, check: bool) -> None:
+        """Use other peppers from now on. With `check`, raises what `check` does, and then keeps those of before."""
+        before, self._peppers = self._peppers, peppers
+        if check:
+            try:
+                await self.check()
+            except BaseException:
+                self._peppers = before
+                raise
+
     async def upgrade(self) -> None:
         """Set the schema's number to this code's; versions that know a lower one refuse the database from then on."""
         await self._run(lambda: self._collection.update_one(_META, {"$max": {"schema": SCHEMA}}))

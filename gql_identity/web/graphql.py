@@ -58,6 +58,10 @@ class GraphQLEndpoint:
         self._shows_graphiql = settings.shows_graphiql and GRAPHIQL.exists()
         self._shows_graphiql_through_proxies = settings.shows_graphiql_through_proxies and GRAPHIQL.exists()
 
+    def use_settings(self, settings: Settings) -> None:
+        """Use other settings from now on: the origins that may open a WebSocket."""
+        self._settings = settings
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request; an expected error becomes a GraphQL response."""
         if scope["type"] == "websocket":

@@ -37,6 +37,10 @@ class GraphQLOperations:
         self._exempts_gateways = settings.trusted_documents is not None and settings.trusted_documents_for == "users"
         self._timeout_seconds = settings.operation_timeout_seconds
 
+    def use(self, executor: Executor) -> None:
+        """Run operations with another executor from now on; those that run go on with theirs."""
+        self._executor = executor
+
     def find(self, request: Request, caller: Caller | None, scope: Scope) -> Operation:
         """The operation of a request. Raises RequestError, also where the caller may not run it."""
         if caller is None:
