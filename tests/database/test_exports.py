@@ -384,6 +384,8 @@ class TestRefusals:
             (lambda lines: lines[2]["key"].update(user_id=" u"), "line 3: the key's user_id cannot be read."),
             (lambda lines: lines[2]["key"].update(x={"$regex": "x"}), "line 3: the key's x cannot be read."),
             (lambda lines: lines[2]["key"].update(created_by={"$oid": "x"}), "line 3: it is no JSON object."),
+            (lambda lines: lines[2]["key"].update(x="\ud800"), "line 3: it is no JSON object."),
+            (lambda lines: lines[2]["key"].update(x=2**64), "line 3: it is no JSON object."),
             (lambda lines: lines[2]["key"].update(x=nested(500)), "line 3: the key's x cannot be read."),
             (lambda lines: lines[2]["key"].update(x="x" * MAX_LINE_BYTES), "line 3: it is longer than"),
         ],
