@@ -1,7 +1,7 @@
 """Which keys change while all of them are read, so that what was read of these can be read again."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -12,8 +12,8 @@ from .database import Database
 
 POLL_MS = 100  # how long the database waits for a change before it returns none
 CATCH_UP_SECONDS = 60.0
-# Every change sets one of these. A last use sets others, and is not worth a second read.
-_WATCHED = ("updated_at", "digest")
+# What only a use of a key sets: not worth a second read.
+_OF_USES = frozenset({"last_accessed_at", "secret_uses"})
 
 
 _LOST = "The database does not tell changes of keys: it must be a replica set, and its user may need more rights."
@@ -61,12 +61,10 @@ class Changes:
             raise Unavailable(_LOST) from None
 
     async def _follow(self) -> None:
-        updated = [{f"updateDescription.updatedFields.{field}": {"$exists": True}} for field in _WATCHED]
-        match = {"$match": {"$or": [{"operationType": {"$ne": "update"}}, *updated]}}
-        fields = {"$project": {"documentKey": 1, "clusterTime": 1}}
+        fields = {"$project": {"operationType": 1, "documentKey": 1, "clusterTime": 1, "updateDescription": 1}}
         loop = asyncio.get_running_loop()
         try:
-            async with self._database.api_keys.watch([match, fields], max_await_time_ms=POLL_MS) as stream:
+            async with self._database.api_keys.watch([fields], max_await_time_ms=POLL_MS) as stream:
                 while True:
                     began = loop.time()
                     event = await stream.try_next()
@@ -74,10 +72,19 @@ class Changes:
                     if event is None:
                         self._idle_since = began
                     else:
-                        self.ids.add(event["documentKey"]["_id"])
+                        if not _is_use(event):
+                            self.ids.add(event["documentKey"]["_id"])
                         self._seen_until = event["clusterTime"]
         except (PyMongoError, KeyError) as error:  # without `documentKey` the collection was dropped
             raise Unavailable(_LOST) from error
+
+
+def _is_use(event: Mapping[str, Any]) -> bool:
+    # A field of a list or object stands with its path, as in `secret_uses.2`.
+    update = event.get("updateDescription") or {}
+    names = {name.partition(".")[0] for name in update.get("updatedFields") or ()}
+    others = update.get("removedFields") or update.get("truncatedArrays")
+    return event["operationType"] == "update" and names <= _OF_USES and not others
 
 
 @asynccontextmanager

@@ -23,6 +23,7 @@ from gql_identity.keys.exports import export_keys
 from gql_identity.secret import pepper_fingerprint
 from gql_identity.settings import Settings
 from gql_identity.storage.database import Database
+from gql_identity.storage.extended_json import to_json
 from gql_identity.storage.pages import PAGE_DOCUMENTS
 
 from ..conftest import Api
@@ -172,6 +173,10 @@ class TestUnderChanges:
             keys = client.get_default_database().api_keys
             one = keys.find_one({"_id": made[0].key_id}) or {}
             keys.insert_many([{**one, "_id": f"{one['_id']}{n:05}"} for n in range(PAGE_DOCUMENTS)])
+            digests = [bytes([number]) * 32 for number in range(3)]
+            secrets = [{"number": n, "hint": "h", "created_at": one["created_at"]} for n in (2, 1)]
+            rotated = {**one, "_id": "api-key-00", "digest": digests[:2], "secrets": secrets}
+            keys.insert_one(rotated)
             last = max(key["_id"] for key in keys.find({}, {"_id": 1, "domain_id": 1}))
 
             def change() -> None:
@@ -180,6 +185,9 @@ class TestUnderChanges:
                 keys.delete_one({"_id": made[2].key_id})
                 keys.insert_many([{**one, "_id": "api-key-0"}, {**one, "_id": "api-key-z"}])
                 keys.update_one({"_id": made[3].key_id}, {"$set": {"last_accessed_at": at}})
+                # A move to another pepper, of a key that was rotated, is told as a change of `digest.0` alone.
+                moved = {"$set": {"digest": [digests[2], digests[1]]}}
+                keys.update_one({"_id": rotated["_id"]}, [moved])
 
             spool, out = Spool(last, change), io.BytesIO()
             async with Database(settings) as database:
@@ -188,6 +196,7 @@ class TestUnderChanges:
             assert spool.changed
             assert (exported.keys, exported.left_out) == (keys.count_documents({}), 0)
             stored = {key["_id"]: key["state"] for key in keys.find()}
+        assert to_json({"digest": [digests[2], digests[1]]})[1:-1] in out.getvalue().decode()
         lines = [line for line in map(json.loads, out.getvalue().splitlines()) if "key" in line]
         assert {line["key"]["_id"]: line["key"]["state"] for line in lines} == stored
         assert len(lines) == len(stored)
