@@ -10,7 +10,7 @@ import socket
 import ssl
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,7 +53,7 @@ def nginx() -> str:
 @contextlib.contextmanager
 def behind_nginx(service: Service, directory: Path) -> Iterator[Proxied]:
     """nginx with the lines of the page, in which only the port, the service's address and the certificate are ours."""
-    program = nginx()
+    nginx()
     names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
     files = ["-keyout", str(directory / "identity.key"), "-out", str(directory / "identity.pem")]
     kind = ["-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]
@@ -68,26 +68,37 @@ def behind_nginx(service: Service, directory: Path) -> Iterator[Proxied]:
     ):
         assert written in lines
         lines = lines.replace(written, ours)
+    tls = ssl.create_default_context(cafile=str(directory / "identity.pem"))
+    proxied = Proxied(service, f"https://127.0.0.1:{port}", tls)
+
+    def is_up() -> bool:
+        with contextlib.suppress(httpx.TransportError), proxied.client() as client:
+            return client.get("/livez").status_code == 200
+        return False
+
+    with running_nginx(lines, directory, is_up):
+        yield proxied
+
+
+@contextlib.contextmanager
+def running_nginx(lines: str, directory: Path, is_up: Callable[[], bool]) -> Iterator[None]:
+    """nginx with these lines, from when it is up."""
     paths = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     temporary = "".join(f"{name}_temp_path {directory}/{name};\n" for name in paths)
     user = "user root;\n" if os.geteuid() == 0 else ""
     (directory / "nginx.conf").write_text(
         f"{user}pid {directory}/nginx.pid;\nevents {{}}\nhttp {{\naccess_log off;\n{temporary}{lines}}}\n"
     )
-    command = [program, "-e", "stderr", "-p", str(directory), "-c", "nginx.conf", "-g", "daemon off;"]
+    command = [nginx(), "-e", "stderr", "-p", str(directory), "-c", "nginx.conf", "-g", "daemon off;"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+
+    def runs() -> bool:
+        assert process.poll() is None, process.stderr and process.stderr.read()
+        return is_up()
+
     try:
-        tls = ssl.create_default_context(cafile=str(directory / "identity.pem"))
-        proxied = Proxied(service, f"https://127.0.0.1:{port}", tls)
-
-        def is_up() -> bool:
-            assert process.poll() is None, process.stderr and process.stderr.read()
-            with contextlib.suppress(httpx.TransportError), proxied.client() as client:
-                return client.get("/livez").status_code == 200
-            return False
-
-        wait_until(is_up, 30)
-        yield proxied
+        wait_until(runs, 30)
+        yield
     finally:
         process.terminate()
         process.wait(20)
