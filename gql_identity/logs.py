@@ -169,7 +169,9 @@ def _printable(text: str) -> str:
 
 def _to_json(event: Any, **_: Any) -> str:
     line = orjson.dumps(event, default=repr, option=orjson.OPT_NON_STR_KEYS | orjson.OPT_UTC_Z).decode(errors="replace")
-    # JSON does not escape all control characters that a terminal obeys.
+    # JSON does not escape all control characters that a terminal obeys: in ASCII, it leaves DEL.
+    if line.isascii() and "\x7f" not in line:
+        return line
     return line if line.isprintable() else _CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", line)
 
 

@@ -196,7 +196,8 @@ class Changes:
                     log.error("unexpected error", exc_info=error)
                 failed += 1
                 if failed >= UNCHECKED_TIMES and time.monotonic() - self._checked >= UNCHECKED_SECONDS:
-                    log.warning("subscribers ended: their keys cannot be read", reason=type(error).__name__)
+                    reason = error.reason if isinstance(error, ServiceError) else None
+                    log.warning("subscribers ended: their keys cannot be read", reason=reason or type(error).__name__)
                     self._end_all(Unavailable("The database cannot be reached now. Subscribe again."))
                 continue
             failed = 0

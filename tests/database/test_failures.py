@@ -24,7 +24,7 @@ from gql_identity.settings import Settings
 from gql_identity.storage.embedded import EmbeddedDatabase
 from gql_identity.storage.failures import Failures
 from tests.conftest import PEPPER, Api, missing_tool, running
-from tests.processes import refused, run
+from tests.processes import refused, run, serving, wait_until
 
 TYPENAME = "{ __typename }"
 SECRET = make_secret()
@@ -147,6 +147,23 @@ async def until(ask: Any, cause: str) -> None:
     async with asyncio.timeout(30):
         while cause not in (await ask()).text:  # noqa: ASYNC110 - it is asked again and again
             await asyncio.sleep(0.05)
+
+
+@pytest.mark.slow
+def test_a_killed_engine_is_one_line_and_so_is_what_it_meant_for_requests(tmp_path: Path) -> None:
+    with serving(tmp_path / "data") as service:
+        before = service.database
+        before.signal(signal.SIGKILL)
+        wait_until(lambda: "ended with code -9" in service.err, 30)
+        wait_until(lambda: service.status("/readyz") == 200 and service.database != before, 30)
+        assert service.create()["apiKeyId"]
+        told = [json.loads(line) for line in service.err.splitlines() if '"level":"warning"' in line]
+        (ended,) = [line for line in told if line["event"] != "the database failed"]
+        assert ended["event"].startswith("The embedded database ended with code -9")
+        assert len(told) <= 2  # the other one is of requests that came meanwhile
+        for secret in (service.admin_key, json.loads((service.data_dir / "embedded.json").read_text())["password"]):
+            assert secret not in service.err + service.out
+        assert service.stop() == 0
 
 
 def test_a_command_says_the_driver_s_words_in_one_line(tmp_path: Path) -> None:

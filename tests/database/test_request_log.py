@@ -99,7 +99,7 @@ async def test_of_rest_and_introspection(settings: Settings, capsys: pytest.Capt
         headers = {"Authorization": f"Bearer {user.secret}"}
         for path, content, codes in (
             ("/identity/v1/api-key/list", {"json": {"domain_id": "d1"}}, None),
-            ("/identity/v1/api-key/list", {"json": {}}, ["INVALID_ARGUMENT"]),
+            ("/identity/v1/api-key/list", {"json": {"domain_id": 1}}, ["INVALID_ARGUMENT"]),
             ("/identity/v1/api-key/disable", {"json": {"domain_id": "d2", "api_key_id": "k"}}, ["PERMISSION_DENIED"]),
             ("/identity/v1/nothing", {"json": {}}, ["NOT_FOUND"]),
             ("/introspect", {"data": {"token": "wrong"}}, None),
