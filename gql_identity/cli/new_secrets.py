@@ -13,6 +13,7 @@ from ..keys.api_keys import ApiKeys
 from ..keys.every_domain import get_key
 from ..keys.records import now
 from ..keys.rotation import MAX_OVERLAP_SECONDS
+from ..messages.connections import APIKeyTagInput
 from ..messages.keys import APIKeyInfo
 from ..messages.requests import APIKeyOverlapChoice, CreateAPIKeyRequest, RotateAPIKeyRequest
 from ..messages.values import APIKeyRole, DateTime, instant_text
@@ -34,6 +35,21 @@ def add_commands(commands: Commands) -> None:
     )
     create.add_argument(
         "--scope", action="append", dest="scopes", help="what it may be used for; may be given several times"
+    )
+    create.add_argument(
+        "--tag",
+        action="append",
+        dest="tags",
+        metavar="NAME=VALUE",
+        type=_tag,
+        help="a text by which to find it; may be given several times",
+    )
+    create.add_argument(
+        "--allowed-address",
+        action="append",
+        dest="allowed_addresses",
+        metavar="NETWORK",
+        help="from where it may be used, as in 10.0.0.0/8; may be given several times",
     )
     create.add_argument("--json", action="store_true", help="print the key as an APIKeyInfo message")
     add_setting_flags(create, "mongo_uri", "data_dir")
@@ -87,6 +103,13 @@ def _overlap(text: str) -> int:
     return int(overlap.total_seconds())
 
 
+def _tag(text: str) -> APIKeyTagInput:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise argparse.ArgumentTypeError("give NAME=VALUE, as in team=payments")
+    return APIKeyTagInput(name=name, value=value)
+
+
 def _flag(choice: APIKeyOverlapChoice) -> str:
     return choice.name.lower().replace("_", "-")
 
@@ -100,6 +123,8 @@ def _create_key(options: argparse.Namespace) -> int:
             role=APIKeyRole[options.role],
             expires_at=options.expires_in,
             scopes=options.scopes,
+            tags=options.tags,
+            allowed_addresses=options.allowed_addresses,
         )
         async with prepared_database(settings) as database:
             return await ApiKeys(database, settings).create(request, None)

@@ -1,14 +1,16 @@
 """graphql-core's executor, made to give way: between the items of a long list, and when a resolver has returned."""
 
 from asyncio import CancelledError, Future, ensure_future
-from collections.abc import Collection
+from collections.abc import Collection, Generator
+from functools import cache, partial
+from inspect import iscoroutinefunction
 from typing import Any
 
 from graphql.execution.collect_fields import FieldDetails
 from graphql.pyutils import Path, gather_with_cancel
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 
-from .turns import turns_of_this_loop
+from .turns import Turns, turns_of_this_loop
 
 SHORT_LIST = 10  # items that are completed without a look at the clock
 
@@ -19,28 +21,8 @@ class CoreExecution(StrawberryGraphQLCoreExecutionContext):
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self._turns = turns_of_this_loop()
-
-    async def complete_awaitable_value(
-        self,
-        return_type: Any,
-        field_details_list: list[FieldDetails],
-        info: Any,
-        path: Path,
-        result: Any,
-        position_context: Any,
-    ) -> Any:
-        """As graphql-core. A thousand resolvers may start in one turn, and end in one."""
-        return await super().complete_awaitable_value(
-            return_type, field_details_list, info, path, self._in_turn(result), position_context
-        )
-
-    async def _in_turn(self, pending: Any) -> Any:
-        if self._turns.is_over():
-            await self._turns.wait(self)
-        value = await pending
-        if self._turns.is_over():
-            await self._turns.wait(self)
-        return value
+        resolvers: Any = _ResolversInTurns(self._turns, self)
+        self.middleware_manager = resolvers
 
     def complete_iterable_value(
         self,
@@ -95,3 +77,40 @@ class CoreExecution(StrawberryGraphQLCoreExecutionContext):
         for index, value in zip(pending, await gather_with_cancel(*pending.values()), strict=True):
             completed[index] = value
         return completed
+
+
+class _ResolversInTurns:
+    """Has asynchronous resolvers begin and end in a turn that has time for them: a thousand may start in one.
+
+    It stands in the place of graphql-core's middleware, which would wrap the resolver of every leaf.
+    """
+
+    def __init__(self, turns: Turns, owner: CoreExecution) -> None:
+        self._turns = turns
+        self._owner = owner
+
+    def get_field_resolver(self, resolve: Any) -> Any:
+        return partial(_InTurn, self._turns, self._owner, resolve) if _is_asynchronous(resolve) else resolve
+
+
+_is_asynchronous = cache(iscoroutinefunction)
+
+
+class _InTurn:
+    """The result of a resolver, which is called when it is awaited: some never are, in a request that failed."""
+
+    def __init__(self, turns: Turns, owner: CoreExecution, resolve: Any, *arguments: Any, **named: Any) -> None:
+        self._turns = turns
+        self._owner = owner
+        self._resolve = partial(resolve, *arguments, **named)
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        return self._result().__await__()
+
+    async def _result(self) -> Any:
+        if self._turns.is_over():
+            await self._turns.wait(self._owner)
+        value = await self._resolve()
+        if self._turns.is_over():
+            await self._turns.wait(self._owner)
+        return value

@@ -18,6 +18,7 @@ from strawberry import ID
 from ..errors import InsufficientScope, PermissionDenied
 from ..messages.requests import CreateAPIKeyRequest, InOneDomain
 from ..messages.values import APIKeyRole
+from .addresses import check_within
 from .documents import role_of
 from .scopes import IMPLIED, OURS, READ, WRITE, check_scopes
 from .validity import ONLY_SECRET, UsedSecret
@@ -45,6 +46,7 @@ class Caller(NamedTuple):
     makers: tuple[str, ...] = ()  # the ids of the keys that made it, one another: the first one first
     expires_at: datetime | None = None  # when it ends
     scopes: frozenset[str] | None = None  # what it may be used for; None: what its role may
+    allowed_addresses: tuple[str, ...] | None = None  # from where it may be used; None: from anywhere
     secret: UsedSecret = ONLY_SECRET  # which of its secrets was sent
     credential: SecretStr | None = None  # that secret itself
     address: str = ""  # where the request comes from, as `rates.client_address` finds it
@@ -186,6 +188,7 @@ def check_may_hold(document: dict[str, Any], caller: Caller) -> None:
         raise PermissionDenied("This key may not rotate one that ends later than itself.")
     if scopes is None and caller.scopes is not None:
         raise PermissionDenied("This key has scopes, and may not rotate one without.")
+    check_within(document.get("allowed_addresses"), caller.allowed_addresses)
     _check_gained(frozenset(scopes or ()), caller)
 
 

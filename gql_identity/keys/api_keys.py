@@ -42,6 +42,7 @@ from .access import (
     require_scope,
     scopes_of_created,
 )
+from .addresses import check_addresses, check_within
 from .audit import KeyAudit
 from .audit_entries import AuditEntries, log_entry, logs_refusals
 from .checks import check_free_text, check_selected, check_text
@@ -56,6 +57,7 @@ from .rotation import check_overlap, overlap_ended, rotated
 from .scopes import READ, ROTATE, WRITE, check_scopes
 from .statistics import KeyStatistics
 from .system_keys import SystemKeys
+from .tags import check_tags
 from .verification import Verification
 from .writes import Writes, not_found
 
@@ -103,12 +105,17 @@ class ApiKeys:
         if end is not None:
             check_future(end, made_at)
         scopes = None if request.scopes is None else check_scopes(request.scopes)
+        tags = check_tags(request.tags or ())
+        networks = None if request.allowed_addresses is None else check_addresses(request.allowed_addresses)
         if caller is not None:
             check_newest(caller)
             check_create(caller, request)
             makers = makers_of_created(caller)
             end = end_of_created(end, caller, self._settings, made_at)
             scopes = scopes_of_created(scopes, caller)
+            if networks is None and caller.allowed_addresses is not None:
+                networks = list(caller.allowed_addresses)
+            check_within(networks, caller.allowed_addresses)
             if (made := await self._retries.made_before(request, caller)) is not None:
                 return made
             await self.rates.create(caller)
@@ -129,8 +136,8 @@ class ApiKeys:
             "makers": makers,
             "last_accessed_at": None,
         }
-        if scopes is not None:
-            document["scopes"] = scopes
+        given = {"scopes": scopes, "tags": tags, "allowed_addresses": networks}
+        document |= {name: value for name, value in given.items() if value is not None}
         if end is not None:
             document |= {"expires_at": end, "lifetime_seconds": int((end - made_at).total_seconds())}
         new = self._entries.new_key(document, caller, made_at)
@@ -155,17 +162,25 @@ class ApiKeys:
         """
         if request.name not in (None, UNSET):
             check_free_text("name", request.name)
+        tags, networks = request.tags, request.allowed_addresses
+        new: Document = {
+            "tags": check_tags(tags or ()) if tags is not UNSET else UNSET,
+            "allowed_addresses": check_addresses(networks) if networks not in (None, UNSET) else networks,
+        }
 
         def rule(document: Document, at: datetime) -> Document:
             given = {name: getattr(request, name) for name in ("name", "expires_at", "scopes")}
-            changes = {name: value for name, value in given.items() if value is not UNSET}
+            changes = {name: value for name, value in (given | new).items() if value is not UNSET}
             if "expires_at" in changes:
                 check_new_end(changes["expires_at"], document, caller, self._settings, at)
             if "scopes" in changes:
                 changes["scopes"] = new_scopes(changes["scopes"], document.get("scopes"), caller)
+            if "allowed_addresses" in changes and changes["allowed_addresses"] != document.get("allowed_addresses"):
+                check_within(changes["allowed_addresses"], caller.allowed_addresses)
             return changes
 
-        only_end = request.name is UNSET and request.scopes is UNSET
+        others = (request.name, request.scopes, request.tags, request.allowed_addresses)
+        only_end = all(value is UNSET for value in others)
         scope = _scope_to_renew(request, caller) if only_end else WRITE
         return read_key(await self._writes.change(APIKeyAuditAction.UPDATED, request, caller, rule, scope))
 

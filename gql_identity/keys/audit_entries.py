@@ -32,7 +32,7 @@ from .rotation import live_secrets
 Document = dict[str, Any]
 
 # The stored fields of a key whose changes an entry tells.
-AUDITED = ("name", "state", "role", "expires_at", "scopes")
+AUDITED = ("name", "state", "role", "expires_at", "scopes", "tags", "allowed_addresses")
 log = structlog.get_logger()
 
 

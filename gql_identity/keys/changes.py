@@ -206,7 +206,7 @@ class Changes:
                 if (caller.domain_id, caller.key_id) not in keys:
                     continue  # it came after the read
                 document = documents.get((caller.domain_id, caller.key_id))
-                if document is None or not is_valid_document(document, caller.secret):
+                if document is None or not is_valid_document(document, caller.secret, caller.address):
                     self._end(subscriber, Unauthenticated(_ENDED))
             async with self._was_checked:
                 self._checked = asked
@@ -214,7 +214,8 @@ class Changes:
 
 
 _ENDED = "Invalid API key: it was disabled, deleted or replaced, or has expired."
-_WATCHED = ("state", "name", "expires_at", "scopes", "rotated_at")  # the fields whose changes are told
+# The fields whose changes are told.
+_WATCHED = ("state", "name", "expires_at", "scopes", "rotated_at", "tags", "allowed_addresses")
 
 
 def _change(event: KeyEvent) -> APIKeyChange | None:

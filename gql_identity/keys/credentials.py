@@ -178,7 +178,7 @@ class Credentials:
             wanted = dict.fromkeys(sorted(VALIDITY_FIELDS), 1)
             document = await self._database.run(lambda: self._collection.find_one(where, wanted))  # noqa: B023
             changed = self._changed_at.get(caller.key_id, 0.0) >= begun
-            if document is None or changed or not is_valid_document(document, caller.secret):
+            if document is None or changed or not is_valid_document(document, caller.secret, caller.address):
                 raise Unauthenticated(INVALID_KEY)
             self._note_valid(sent, begun)
             if time.monotonic() - begun < CACHE_SECONDS:

@@ -7,6 +7,7 @@ field reads as never allows more than what was stored: an unknown state is DISAB
 import time
 from collections.abc import Callable, Collection, Iterable
 from datetime import UTC, datetime
+from ipaddress import ip_network
 from typing import Any, NamedTuple
 
 import structlog
@@ -42,6 +43,22 @@ class StoredField(NamedTuple):
 
 def _are_texts(value: Any) -> bool:
     return value is None or {str}.issuperset(map(type, value))
+
+
+def _are_tags(value: Any) -> bool:
+    return value is None or all(
+        type(tag) is dict and tag.keys() == {"name", "value"} and {str}.issuperset(map(type, tag.values()))
+        for tag in value
+    )
+
+
+def _are_networks(value: Any) -> bool:
+    if not _are_texts(value):
+        return False
+    try:
+        return value is None or all(ip_network(text) for text in value)
+    except ValueError:
+        return False
 
 
 def _are_secrets(value: Any) -> bool:
@@ -90,6 +107,9 @@ STORED_FIELDS: dict[str, StoredField] = {
     "scopes": StoredField(_LIST_OR_NULL, [], _are_texts),
     "secrets": StoredField(_LIST_OR_NULL, [], _are_secrets),
     "secret_uses": StoredField((dict, NoneType), {}, _are_uses),
+    "tags": StoredField(_LIST_OR_NULL, [], _are_tags),
+    # Of one that cannot be read: from nowhere.
+    "allowed_addresses": StoredField(_LIST_OR_NULL, [], _are_networks),
     "makers": StoredField(_LIST_OR_NULL, [], _are_texts),
     "digest": StoredField((bytes, list, NoneType), None, _are_digests),
     "disabled_rank": StoredField(_NUMBER_OR_NULL, APIKeyRole.SYSTEM.rank),
@@ -100,12 +120,13 @@ REQUIRED = frozenset(name for name, field in STORED_FIELDS.items() if NoneType n
 # Without these a key is accepted nowhere; the others only describe it.
 DECISIVE = frozenset(
     {"_id", "domain_id", "user_id", "state", "role", "expires_at", "scopes", "secrets", "makers", "digest"}
+    | {"allowed_addresses"}
 )
 # Without these a key cannot be changed.
 CHANGEABLE = DECISIVE | {"secret_uses", "disabled_rank", "audit_number", "lifetime_seconds"}
 
 _READABLE = frozenset((name, type_) for name, field in STORED_FIELDS.items() for type_ in field.types)
-_WITH_PARTS = frozenset({"scopes", "secrets", "secret_uses", "makers", "digest"})
+_WITH_PARTS = frozenset({"scopes", "secrets", "secret_uses", "makers", "digest", "tags", "allowed_addresses"})
 
 
 def readable(document: Document, wanted: frozenset[str]) -> Document:

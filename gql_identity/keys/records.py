@@ -12,6 +12,7 @@ from ..messages.keys import APIKeyInfo, Domain, User
 from ..messages.values import APIKeyRole, APIKeyState, DateTime
 from .documents import REQUIRED, readable
 from .rotation import live_secrets
+from .tags import read_tags
 from .validity import has_ended
 
 # Every stored field that may be in an answer.
@@ -32,6 +33,8 @@ STORED = (
     "secrets",
     "secret_uses",
     "rotated_at",
+    "tags",
+    "allowed_addresses",
 )
 
 # The stored fields that a field needs, where it is not stored under its own name.
@@ -92,6 +95,7 @@ def read_key(document: dict[str, Any], fields: frozenset[str] = _EVERY) -> APIKe
         "updated_at": get("updated_at"),
         "scopes": get("scopes"),
         "rotated_at": get("rotated_at"),
+        "allowed_addresses": get("allowed_addresses"),
     }
     if (makers := get("makers")) is not None:
         key.__dict__["makers"] = makers  # no field of the message
@@ -101,6 +105,8 @@ def read_key(document: dict[str, Any], fields: frozenset[str] = _EVERY) -> APIKe
         key.expired = has_ended(get("expires_at"))
     if "secrets" in fields:
         key.secrets = live_secrets(document)
+    if "tags" in fields:
+        key.tags = read_tags(get("tags"))
     if "user" in fields:
         key.user = User(domain_id=domain_id, user_id=cast(ID, user_id))
     if "domain" in fields:

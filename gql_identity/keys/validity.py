@@ -5,9 +5,11 @@ from typing import Any, NamedTuple
 
 from ..messages.keys import APIKeyInfo, APIKeyVerificationCode
 from ..messages.values import APIKeyState, DateTime
+from .addresses import is_allowed
 from .documents import tell_unreadable, unreadable
 
-VALIDITY_FIELDS = frozenset({"state", "expires_at", "secrets"})  # the stored fields that `is_valid_document` reads
+# The stored fields that `is_valid_document` reads.
+VALIDITY_FIELDS = frozenset({"state", "expires_at", "secrets", "allowed_addresses"})
 
 
 class UsedSecret(NamedTuple):
@@ -57,15 +59,22 @@ def valid_filter(at: datetime) -> dict[str, Any]:
     return {"state": APIKeyState.ENABLED.name, "$or": [{"expires_at": None}, {"expires_at": {"$gt": at}}]}
 
 
-def is_valid_document(document: dict[str, Any], secret: UsedSecret | None = None) -> bool:
-    """As `is_valid`, for a stored document that has the `VALIDITY_FIELDS`, by one of its secrets or by any."""
+def is_valid_document(document: dict[str, Any], secret: UsedSecret | None = None, address: str = "") -> bool:
+    """As `is_valid`, for a stored document that has the `VALIDITY_FIELDS`, by any of its secrets.
+
+    With `secret` for this one, sent from an address.
+    """
     if names := unreadable(document, VALIDITY_FIELDS):
         tell_unreadable(document, names)
         return False
     if document["state"] != APIKeyState.ENABLED.name or has_ended(document.get("expires_at")):
         return False
+    if secret is None:  # the newest secret ends with the key
+        return True
+    if not is_allowed(document.get("allowed_addresses"), address):
+        return False
     secrets = document.get("secrets")
-    if secret is None or secrets is None:  # the newest secret ends with the key
+    if secrets is None:
         return True
     number = secret.number or 1
     return any(one["number"] == number and not has_ended(one.get("expires_at")) for one in secrets)

@@ -7,6 +7,7 @@ from ..errors import InvalidArgument
 from ..messages.keys import APIKeyInfo, APIKeyVerification, APIKeyVerificationCode
 from ..messages.requests import VerifyAPIKeyRequest
 from .access import Caller, may_verify, require_scope
+from .addresses import is_allowed, read_address
 from .credentials import Credentials
 from .scopes import MAX_SCOPES, VERIFY, missing_scopes
 from .validity import code_of, end_of, used_secret
@@ -30,6 +31,7 @@ class Verification:
         require_scope(caller, VERIFY)
         for at, request in enumerate(requests):
             _check_required(request.required_scopes, f"input[{at}].required_scopes")
+            _check_address(request.client_address, f"input[{at}].client_address")
         await self._credentials.check_caller(caller)
         keys = await self._credentials.find_many([request.api_key for request in requests])
         return [self._verification(request, key, caller) for request, key in zip(requests, keys, strict=True)]
@@ -41,6 +43,9 @@ class Verification:
             return APIKeyVerification(valid=False, code=APIKeyVerificationCode.NOT_FOUND)
         if (code := code_of(key)) is not APIKeyVerificationCode.VALID:
             return APIKeyVerification(valid=False, code=code, api_key_id=key.api_key_id)
+        if not is_allowed(key.allowed_addresses, request.client_address):
+            code = APIKeyVerificationCode.ADDRESS_NOT_ALLOWED
+            return APIKeyVerification(valid=False, code=code, api_key_id=key.api_key_id)
         if request.required_scopes is not None and (missing := missing_scopes(key.scopes, request.required_scopes)):
             code = APIKeyVerificationCode.INSUFFICIENT_SCOPE
             return APIKeyVerification(valid=False, code=code, api_key_id=key.api_key_id, missing_scopes=missing)
@@ -48,6 +53,15 @@ class Verification:
         return APIKeyVerification(
             valid=True, code=code, api_key_id=key.api_key_id, api_key_info=key, secret_expires_at=end_of(key)
         )
+
+
+def _check_address(address: str | None, at: str) -> None:
+    if address is None:
+        return
+    try:
+        read_address(address)
+    except ValueError:
+        raise InvalidArgument("give an IPv4 or IPv6 address, as in `203.0.113.7`.", at=at) from None
 
 
 def _check_required(required: list[list[str]] | None, at: str) -> None:

@@ -17,7 +17,7 @@ class APIKeyAuditAction(Enum):
     """The actions that the audit log records; the use of a key is not one."""
 
     CREATED = strawberry.enum_value("CREATED", description="It was made.")
-    UPDATED = strawberry.enum_value("UPDATED", description="Its name, end or scopes changed.")
+    UPDATED = strawberry.enum_value("UPDATED", description="Its name, end, scopes, tags or addresses changed.")
     ENABLED = strawberry.enum_value("ENABLED", description="It became valid again.")
     DISABLED = strawberry.enum_value(
         "DISABLED", description="It became invalid, or a lower role can no longer enable it."

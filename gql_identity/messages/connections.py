@@ -59,6 +59,14 @@ class APIKeyOrder:
     )
 
 
+@strawberry.input(name="APIKeyTagInput", description="A tag; name and value have 1 to 255 characters.")
+class APIKeyTagInput:
+    """A tag of a request."""
+
+    name: str = strawberry.field(description="What it tells, as in `team`.")
+    value: str = strawberry.field(description="Its value, as in `payments`.")
+
+
 @strawberry.input(
     name="APIKeyFilter",
     description="Which keys are wanted: all that is given must hold. Never used, or not since May: "
@@ -86,6 +94,7 @@ class APIKeyFilter:
         default=None, description="It was last used before this instant; a key that never was is not among these."
     )
     has_scope: str | None = strawberry.field(default=None, description="A scope that it has.")
+    has_tag: APIKeyTagInput | None = strawberry.field(default=None, description="A tag that it has.")
     expired: bool | None = strawberry.field(default=None, description="Whether its end has come.")
     expires_before: DateTime | None = strawberry.field(
         default=None, description="It ends before this instant; a key without an end is not among these."

@@ -99,6 +99,14 @@ class APIKeySecretInfo:
     )
 
 
+@strawberry.type(name="APIKeyTag", description="A text of your own by which to find a key.")
+class APIKeyTag:
+    """A tag; Cloudforet's keys have none."""
+
+    name: str = strawberry.field(description="What it tells, as in `team`; a key has each name once.")
+    value: str = strawberry.field(description="Its value, as in `payments`.")
+
+
 @strawberry.federation.type(name="APIKeyInfo", keys=["domainId apiKeyId"], description="An API key.")
 class APIKeyInfo(Node):
     """Cloudforet's `APIKeyInfo`, with a name, a role, a hint and the id of the key that made it.
@@ -143,6 +151,10 @@ class APIKeyInfo(Node):
     )
     rotated_at: DateTime | None = strawberry.field(
         default=None, description="When the key last got another secret; null where it never did."
+    )
+    tags: list[APIKeyTag] = strawberry.field(description="Texts of your own by which to find the key.")
+    allowed_addresses: list[str] | None = strawberry.field(
+        default=None, description="From where it may be used, as networks in CIDR notation; null: from anywhere."
     )
     user: User = strawberry.field(description="The user that the key belongs to.")
     domain: Domain = strawberry.field(description="The domain that the key belongs to.")
@@ -216,7 +228,7 @@ class APIKeyChangeType(Enum):
     ENABLED = strawberry.enum_value("ENABLED", description="The key is valid again.")
     DISABLED = strawberry.enum_value("DISABLED", description="The key is no longer valid.")
     DELETED = strawberry.enum_value("DELETED", description="The key is no more.")
-    UPDATED = strawberry.enum_value("UPDATED", description="The key's name, end or scopes changed.")
+    UPDATED = strawberry.enum_value("UPDATED", description="The key's name, end, scopes, tags or addresses changed.")
     ROTATED = strawberry.enum_value("ROTATED", description="The key has another secret.")
 
 
@@ -239,6 +251,9 @@ class APIKeyVerificationCode(Enum):
         "ROTATED", description="The secret was replaced and its overlap is over: somebody still uses the old one."
     )
     EXPIRED = strawberry.enum_value("EXPIRED", description="The key's end has come.")
+    ADDRESS_NOT_ALLOWED = strawberry.enum_value(
+        "ADDRESS_NOT_ALLOWED", description="The key may not be used from this address, or none was given."
+    )
     INSUFFICIENT_SCOPE = strawberry.enum_value(
         "INSUFFICIENT_SCOPE", description="The key is good, and lacks scopes that are needed."
     )

@@ -7,7 +7,7 @@ import strawberry
 from strawberry import ID, UNSET
 
 from .audit import APIKeyAuditAction
-from .connections import APIKeyFilter
+from .connections import APIKeyFilter, APIKeyTagInput
 from .keys import APIKeyChangeType
 from .query import APIKeyListQuery, APIKeyStatisticsQuery
 from .values import APIKeyRole, APIKeyState, DateTime
@@ -34,6 +34,14 @@ class CreateAPIKeyRequest:
         default=None,
         description="What it may be used for, at most what you may. Without a list: what its role says, and none of "
         "your own scopes. An empty list: nothing.",
+    )
+    tags: list[APIKeyTagInput] | None = strawberry.field(
+        default=None, description="Texts of your own by which to find it: at most 32, of different names."
+    )
+    allowed_addresses: list[str] | None = strawberry.field(
+        default=None,
+        description="From where it may be used: up to 100 addresses or networks in CIDR notation, as in `10.0.0.0/8`. "
+        "Without a list: from where you may.",
     )
     request_id: ID | None = strawberry.field(
         default=None,
@@ -83,6 +91,14 @@ class UpdateAPIKeyRequest:
     scopes: list[str] | None = strawberry.field(
         default=UNSET,
         description="What it may be used for: it may keep and lose what it has, and gain what you have.",
+    )
+    tags: list[APIKeyTagInput] | None = strawberry.field(
+        default=UNSET, description="Texts of your own by which to find it: at most 32, of different names."
+    )
+    allowed_addresses: list[str] | None = strawberry.field(
+        default=UNSET,
+        description="From where it may be used: up to 100 addresses or networks in CIDR notation, as in `10.0.0.0/8`. "
+        "Null: from anywhere.",
     )
 
 
@@ -203,6 +219,9 @@ class VerifyAPIKeyRequest:
     api_key: str = strawberry.field(description="The secret that somebody sent.")
     required_scopes: list[list[str]] | None = strawberry.field(
         default=None, description="The scopes needed: all of at least one of these lists, as in `@requiresScopes`."
+    )
+    client_address: str | None = strawberry.field(
+        default=None, description="The address of whoever sent the secret: a key that is bound to addresses needs it."
     )
 
 

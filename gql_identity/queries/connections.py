@@ -152,6 +152,10 @@ def _conditions(
         yield made_by([read_text(str(part.made_by), f"{path}.madeBy")])
     if part.has_scope is not None:
         yield {SCOPES.path: read_text(part.has_scope, f"{path}.hasScope")}
+    if part.has_tag is not None:
+        at = f"{path}.hasTag"
+        name, value = read_text(part.has_tag.name, f"{at}.name"), read_text(part.has_tag.value, f"{at}.value")
+        yield {"tags": {"$elemMatch": {"name": name, "value": value}}}
     if part.accessed is not None:
         yield {FIELDS["last_accessed_at"].path: {"$ne" if part.accessed else "$eq": None}}
     if part.expired is not None:

@@ -52,8 +52,14 @@ def cost_rules(settings: Settings) -> CostRules:
         arguments=LENGTH_ARGUMENTS,
         connection_arguments=("first", "last"),
         connection_default=DEFAULT_PAGE_SIZE,
-        # Average lengths of introspection's lists in this schema.
-        typical={"__Schema.types": 60, "__Type.fields": 2, "__Field.args": 1, "__Type.inputFields": 3},
+        # Average lengths; those of introspection are this schema's.
+        typical={
+            "APIKeyInfo.tags": 1,
+            "__Schema.types": 60,
+            "__Type.fields": 2,
+            "__Field.args": 1,
+            "__Type.inputFields": 3,
+        },
         weights=WEIGHTS,
         values={
             "Query.apiKeyStats": lambda arguments: values(_part(arguments.get("input"), "query")),

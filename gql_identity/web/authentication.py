@@ -5,6 +5,7 @@ from starlette.types import Scope
 
 from ..errors import Unauthenticated
 from ..keys.access import Caller
+from ..keys.addresses import is_allowed
 from ..keys.credentials import INVALID_KEY, Credentials
 from ..keys.rates import Rates
 from ..keys.records import makers_of
@@ -43,10 +44,15 @@ class Authenticator:
         if (place := _place(scope)) is not None:
             place.check(secret)
         key = await self._credentials.find(secret) if is_bearer else None
+        address, refused = address_of(scope, self._settings), None
         if key is None or not is_valid(key):
+            refused = Unauthenticated(INVALID_KEY) if is_bearer else Unauthenticated()
+        elif not is_allowed(key.allowed_addresses, address):
+            refused = Unauthenticated("This key may not be used from this address.")
+        if key is None or refused is not None:
             scope["caller"] = None  # a WebSocket's key was valid before
             await self._count_failure(scope)
-            raise Unauthenticated(INVALID_KEY) if is_bearer else Unauthenticated()
+            raise refused or Unauthenticated()
         scopes = None if key.scopes is None else frozenset(key.scopes)
         secret_sent = used_secret(key)
         caller = Caller(
@@ -57,9 +63,10 @@ class Authenticator:
             makers_of(key),
             key.expires_at,
             scopes,
+            None if key.allowed_addresses is None else tuple(key.allowed_addresses),
             secret_sent,
             SecretStr(secret),
-            address_of(scope, self._settings),
+            address,
         )
         scope["caller"] = caller  # for the log line, also of a request above its rate limit
         if (end := end_of(key)) is not None:

@@ -34,8 +34,8 @@ class IntrospectionEndpoint:
         never `active: false`.
         """
         try:
-            secret = _secret(await read_form(Headers(scope=scope), receive))
-            response = JSONResponse(await in_time(self._introspect(secret, scope), self._timeout_seconds))
+            request = _request(await read_form(Headers(scope=scope), receive))
+            response = JSONResponse(await in_time(self._introspect(request, scope), self._timeout_seconds))
         except ClientDisconnect:
             return
         except ServiceError as error:
@@ -44,23 +44,24 @@ class IntrospectionEndpoint:
             response = JSONResponse(problem, _status(error), error.headers)
         await response(scope, receive, send)
 
-    async def _introspect(self, secret: str, scope: Scope) -> dict[str, str | int]:
+    async def _introspect(self, request: VerifyAPIKeyRequest, scope: Scope) -> dict[str, str | int]:
         caller = await self._authenticator.require(scope)
-        (verification,) = await self._verification.verify([VerifyAPIKeyRequest(api_key=secret)], caller)
+        (verification,) = await self._verification.verify([request], caller)
         key, end = verification.api_key_info, verification.secret_expires_at
         if key is None:
             return {"active": False}
         return {"active": True, **_claims(key), **({} if end is None else {"exp": int(end.timestamp())})}
 
 
-def _secret(form: dict[str, list[str]]) -> str:
-    match form.get("token"):
-        case [secret]:
-            return secret
-        case None:
+def _request(form: dict[str, list[str]]) -> VerifyAPIKeyRequest:
+    # `client_address` is an extension: RFC 7662, section 2.1, allows parameters of one's own.
+    match form.get("token"), form.get("client_address", [None]):
+        case [secret], [address]:
+            return VerifyAPIKeyRequest(api_key=secret, client_address=address)
+        case None, _:
             raise BadRequest("`token` is missing: give the secret to check.")
         case _:
-            raise BadRequest("Give `token` once.")
+            raise BadRequest("Give `token` and `client_address` once.")
 
 
 def _claims(key: APIKeyInfo) -> dict[str, str | int]:

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from gql_identity.keys.records import projection, read_key
 from gql_identity.messages.keys import APIKeyInfo
 
-MADE = {"id", "api_key_id", "api_key", "user", "domain", "expired", "secrets"}  # not stored under their own names
+MADE = {"id", "api_key_id", "api_key", "user", "domain", "expired", "secrets", "tags"}  # made of what is stored
 STORED = {field.name for field in fields(APIKeyInfo)} - MADE
 
 

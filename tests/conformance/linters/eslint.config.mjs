@@ -32,6 +32,7 @@ export default [
               "APIKeyAuditActor", // a part of an entry
               "APIKeyAuditChange",
               "APIKeySecretInfo", // a part of a key
+              "APIKeyTag",
               "APIKeyViewer", // the caller: it has the id of its key
               "DisabledAPIKeys", // an answer: how many, and whether there are more
               "APIKeyVerification", // an answer, which caches shall not keep

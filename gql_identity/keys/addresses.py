@@ -1,0 +1,74 @@
+"""From which addresses a key may be used, as networks in CIDR notation (RFC 4632); pure.
+
+A key without a list may be used from anywhere. One with a list makes and changes no key beyond its own list.
+"""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+
+from ..errors import InvalidArgument, PermissionDenied
+
+MAX_NETWORKS = 100  # of one key
+_Network = IPv4Network | IPv6Network
+
+
+def check_addresses(networks: Sequence[str]) -> list[str]:
+    """The networks as they are stored, each once. Raises InvalidArgument that names the one to change."""
+    if not 1 <= len(networks) <= MAX_NETWORKS:
+        raise InvalidArgument(
+            f"give 1 to {MAX_NETWORKS} networks, or null for a key that may be used from anywhere.",
+            at="allowed_addresses",
+        )
+    checked: dict[str, None] = {}
+    for at, text in enumerate(networks):
+        try:
+            checked[str(ip_network(text))] = None
+        except ValueError as error:
+            reason = str(error) if text.isprintable() and len(text) < 100 else "it is none"
+            raise InvalidArgument(
+                f"give an address or a network in CIDR notation, as in `10.0.0.0/8`: {reason}.",
+                at=f"allowed_addresses[{at}]",
+            ) from None
+    return list(checked)
+
+
+def check_within(given: Sequence[str] | None, own: Sequence[str] | None) -> None:
+    """Raise PermissionDenied unless a caller with its own list may give this one."""
+    if own is None:
+        return
+    if given is None or not all(any(_contains(network, text) for network in _networks(tuple(own))) for text in given):
+        raise PermissionDenied(
+            "this key may be used from some addresses only, and gives no key more. Give some of its own.",
+            at="allowed_addresses",
+        )
+
+
+def is_allowed(networks: Sequence[str] | None, address: str | None) -> bool:
+    """Whether a key with this list may be used from an address; from an unknown one only without a list."""
+    if networks is None:
+        return True
+    try:
+        known = read_address(address or "")
+    except ValueError:
+        return False
+    return any(known in network for network in _networks(tuple(networks)))
+
+
+def read_address(text: str) -> IPv4Address | IPv6Address:
+    """The address of a text, an IPv4 address also where it is written as IPv6. Raises ValueError."""
+    address = ip_address(text)
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return mapped or address
+
+
+@lru_cache(maxsize=1_000)
+def _networks(networks: tuple[str, ...]) -> tuple[_Network, ...]:
+    return tuple(ip_network(network) for network in networks)
+
+
+def _contains(network: _Network, text: str) -> bool:
+    other = ip_network(text)
+    if isinstance(network, IPv4Network):
+        return isinstance(other, IPv4Network) and other.subnet_of(network)
+    return isinstance(other, IPv6Network) and other.subnet_of(network)
