@@ -2,6 +2,8 @@
 
 import socket
 import sys
+from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -9,9 +11,11 @@ import structlog
 
 from .command import own_command
 from .keys.credentials import Credentials
+from .keys.imported_jwts import EXTRA, has_library
 from .keys.validity import is_valid
 from .logs import are_json
 from .messages.keys import APIKeyInfo
+from .messages.values import instant_text
 from .settings import Settings
 from .storage.database import Database
 from .storage.sign_in_codes import SignInCodes
@@ -49,8 +53,26 @@ def place(settings: Settings) -> str:
     return f"{name} on your MongoDB at {hosts}"
 
 
-def announce(settings: Settings, listener: socket.socket, made: APIKeyInfo | None, first_key: FirstKey | None) -> str:
-    """What `serve` prints when it listens. `made` is the first key if it was just made: its secret is shown once."""
+def jwts_text(accepting: Mapping[str, datetime]) -> str:
+    """For how many domains of Cloudforet JWTs are accepted, and until when."""
+    domains = f"{len(accepting)} domain{'s' if len(accepting) > 1 else ''}"
+    text = f"Cloudforet's JWTs are accepted for {domains} until {instant_text(max(accepting.values()))}"
+    if (earliest := min(accepting.values())) != max(accepting.values()):
+        text += f", for some until {instant_text(earliest)}"
+    return text if has_library() else f"{text}; but install {EXTRA}, without which all of them are refused"
+
+
+def announce(
+    settings: Settings,
+    listener: socket.socket,
+    made: APIKeyInfo | None,
+    first_key: FirstKey | None,
+    accepting: Mapping[str, datetime],
+) -> str:
+    """What `serve` prints when it listens. `made` is the first key if it was just made: its secret is shown once.
+
+    `accepting` are the domains of Cloudforet whose JWTs are accepted, with their dates.
+    """
     port = listener.getsockname()[1]
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     url = f"http://{host}:{port}/graphql"
@@ -63,6 +85,8 @@ def announce(settings: Settings, listener: socket.socket, made: APIKeyInfo | Non
         lines.append(f"Key       {settings.data_dir.resolve() / 'admin-key'}")
         if not first_key.is_valid:
             lines.append(f"          is not valid any more: create another with `{own_command()} create-key`")
+    if accepting:
+        lines.append(f"JWTs      {jwts_text(accepting)}")
     if made is not None and sys.stdout.isatty():  # redirected output is often stored
         lines.append(f"          {made.api_key}")
     return "\n".join(lines)

@@ -17,7 +17,7 @@ from urllib.parse import unquote
 import orjson
 import structlog
 
-from .secret import PREFIX, RANDOM_CHARACTERS
+from .secret import JWT_PREFIX, PREFIX, RANDOM_CHARACTERS
 
 WRITE_SECONDS = 0.05  # the longest time that a line is buffered while requests run
 
@@ -28,6 +28,8 @@ _SECRET = re.compile(rf"{PREFIX}[0-9A-Za-z]{{8,}}")
 _ESCAPE = re.compile(r"(?:%u|\\+u)([0-9a-fA-F]{4})|&#x([0-9a-fA-F]{1,6});|&#([0-9]{1,7});")
 # In a path, so many characters in a row are a secret, in whatever way its prefix is encoded; ids have fewer.
 _LONG = re.compile(rf"[0-9A-Za-z]{{{RANDOM_CHARACTERS},}}|[0-9A-Za-z]{{8,}}(?=\.\.\. \()")
+# A JWT without its last part, which may be cut off, is no credential; with a part of it, it is hidden all the same.
+_JWT = re.compile(rf"{JWT_PREFIX}[\w-]{{8,}}\.{JWT_PREFIX}[\w-]{{8,}}\.[\w-]*", re.ASCII)
 _CUT_SECRET = re.compile(rf"{PREFIX}[0-9A-Za-z%]*$")
 _CONTROL = re.compile(r"[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 _URI_PASSWORD = re.compile(r"(mongodb(?:\+srv)?://[^:/@\s]*:)[^@\s]*@")
@@ -188,8 +190,8 @@ def redact(text: str) -> str:
             decoded, before = _ESCAPE.sub(_character, unquote(decoded)), decoded
             if decoded == before:
                 break
-        if _SECRET.search(decoded) or _URI_PASSWORD.search(decoded):
+        if _SECRET.search(decoded) or _URI_PASSWORD.search(decoded) or _JWT.search(decoded):
             text = decoded
-    if PREFIX not in text and "mongodb" not in text:
+    if PREFIX not in text and "mongodb" not in text and JWT_PREFIX not in text:
         return text
-    return _URI_PASSWORD.sub(r"\1[password]@", _SECRET.sub(f"{PREFIX}[secret]", text))
+    return _URI_PASSWORD.sub(r"\1[password]@", _SECRET.sub(f"{PREFIX}[secret]", _JWT.sub("[JWT]", text)))

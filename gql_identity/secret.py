@@ -5,6 +5,7 @@ before. With the checksum a scanner can tell a leaked key from other text, and a
 """
 
 import hmac
+import re
 import secrets
 import string
 import zlib
@@ -14,8 +15,11 @@ PREFIX = "gqlid_"
 ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
 RANDOM_CHARACTERS = 43
 CHECKSUM_CHARACTERS = 6
+JWT_PREFIX = "eyJ"  # of a JSON object in base64
+MAX_JWT = 4096  # characters
 LENGTH = len(PREFIX) + RANDOM_CHARACTERS + CHECKSUM_CHARACTERS
 _ALPHABET = frozenset(ALPHABET)
+_JWT = re.compile(rf"{JWT_PREFIX}[\w-]+\.{JWT_PREFIX}[\w-]+\.[\w-]+", re.ASCII)
 
 
 def make_secret() -> str:
@@ -40,6 +44,11 @@ def is_well_formed(secret: str) -> bool:
     if len(secret) != LENGTH or not secret.startswith(PREFIX) or not _ALPHABET.issuperset(secret[len(PREFIX) :]):
         return False
     return hmac.compare_digest(_checksum(secret[:-CHECKSUM_CHARACTERS]), secret[-CHECKSUM_CHARACTERS:])
+
+
+def is_jwt(text: str) -> bool:
+    """Whether a text has the form of a signed JWT (RFC 7519), as keys of Cloudforet have."""
+    return text.startswith(JWT_PREFIX) and len(text) <= MAX_JWT and _JWT.fullmatch(text) is not None
 
 
 def contains_secret(text: str) -> bool:
@@ -75,7 +84,7 @@ def _audit_key(pepper: str) -> bytes:
 
 def hint(secret: str) -> str:
     """The prefix and the last four characters of a secret, to tell keys apart; no credential."""
-    return f"{PREFIX}...{secret[-4:]}"
+    return f"{JWT_PREFIX if secret.startswith(JWT_PREFIX) else PREFIX}...{secret[-4:]}"
 
 
 def pepper_fingerprint(pepper: str) -> str:

@@ -4,6 +4,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import bson
+import joserfc.jwt
+from joserfc.jwk import RSAKey
 
 START = datetime(2023, 4, 1, tzinfo=UTC)
 
@@ -54,3 +56,29 @@ ODD = [
     key(3005, last_accessed_at=START),
     key(3006, more={"of": "something else"}),
 ]
+
+
+def jwt(key: RSAKey, document: dict[str, Any], header: dict[str, Any] | None = None, **claims: Any) -> str:
+    """The secret of a key as Cloudforet makes it, signed by its domain's private key."""
+    payload = {
+        "cat": "API_KEY",
+        "user_type": "USER",
+        "did": document["domain_id"],
+        "aud": document["user_id"],
+        "iat": int(START.timestamp()),
+        "api_key_id": document["api_key_id"],
+        "ver": "2022-12-12",
+    }
+    claims = {name: value for name, value in (payload | claims).items() if value is not ...}
+    return joserfc.jwt.encode({"alg": "RS256", "typ": "JWT"} | (header or {}), claims, key, ["RS256", "RS512"])
+
+
+def domain_secret(domain_id: str, key: RSAKey, **other: Any) -> dict[str, Any]:
+    """A document of `domain_secret`."""
+    return {
+        "domain_id": domain_id,
+        "domain_key": "0123456789abcdef",
+        "pub_jwk": dict(key.as_dict(private=False)),
+        "prv_jwk": dict(key.as_dict(private=True)),
+        **other,
+    }

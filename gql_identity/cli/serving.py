@@ -5,6 +5,7 @@ import asyncio
 import os
 import signal
 import socket
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -17,6 +18,7 @@ from ..environment import SettingsSource, forget_environment
 from ..errors import DeadlineExceeded, StartError, Unavailable
 from ..keys.api_keys import ApiKeys
 from ..keys.rates import Rates
+from ..keys.records import now
 from ..logs import configure_logs
 from ..messages.keys import APIKeyInfo
 from ..messages.requests import CreateAPIKeyRequest
@@ -27,6 +29,7 @@ from ..server.process import end_with_parent, serve
 from ..settings import Settings
 from ..storage.data_directory import write_admin_key
 from ..storage.database import Database
+from ..storage.jwt_issuers import accepted_until
 from .arguments import Commands, add_setting_flags, settings_of, source_of
 from .databases import prepared_database, resolved_database
 
@@ -50,12 +53,12 @@ def _serve(options: argparse.Namespace) -> int:
     with listen(settings.host, settings.port) as listener, resolved_database(settings) as resolved:
         try:
             made = asyncio.run(_prepare(resolved, embedded=settings.mongo_uri is None))
-            first_key = asyncio.run(_first_key(settings, resolved))
+            first_key, accepting = asyncio.run(_told(settings, resolved))
             asyncio.run(Rates(resolved).try_store())
         except (Unavailable, DeadlineExceeded) as error:
             log.warning("The database does not respond yet. Starting anyway.", reason=error.reason or error.message)
-            made = first_key = None
-        print(announce(settings, listener, made, first_key), flush=True)
+            made, first_key, accepting = None, None, {}
+        print(announce(settings, listener, made, first_key, accepting), flush=True)
         log_start(settings, listener)
         return _run(resolved, source, listener)
 
@@ -112,8 +115,10 @@ async def _prepare(settings: Settings, *, embedded: bool) -> APIKeyInfo | None:
     return key
 
 
-async def _first_key(settings: Settings, resolved: Settings) -> FirstKey | None:
+async def _told(settings: Settings, resolved: Settings) -> tuple[FirstKey | None, dict[str, datetime]]:
+    """What else is announced: the first key, and the domains whose JWTs are accepted."""
     async with prepared_database(resolved) as database:
-        return await find_first_key(
+        first_key = await find_first_key(
             settings.model_copy(update={"pepper": resolved.pepper}), database, resolved.peppers[0]
         )
+        return first_key, await accepted_until(database, now())

@@ -15,6 +15,7 @@ from ..storage.database import Database
 from ..storage.last_uses import LastUses
 from .access import COMMAND_LINE, Caller
 from .documents import DECISIVE, tell_unreadable, unreadable
+from .imported_jwts import ImportedJwts
 from .records import read_key
 from .rotation import is_forgotten, note_used_secret
 from .validity import VALIDITY_FIELDS, has_ended, is_valid, is_valid_document, used_secret
@@ -35,6 +36,7 @@ class Credentials:
         self.last_uses = LastUses(database)
         self._database = database
         self._collection = database.api_keys
+        self._jwts = ImportedJwts(database, settings)
         self._pepper, *self._peppers_retired = settings.peppers
         self._cache: dict[bytes, tuple[float, APIKeyInfo]] = {}
         # Key id and number of the secret: the start of the last read that found them valid.
@@ -46,6 +48,7 @@ class Credentials:
     def use_peppers(self, peppers: tuple[str, ...]) -> None:
         """Use other peppers from now on, today's first."""
         self._pepper, *self._peppers_retired = peppers
+        self._jwts.use_peppers(peppers)
         self._cache = {}  # its digests are those under the pepper before
 
     def digest(self, text: str) -> bytes:
@@ -58,8 +61,11 @@ class Credentials:
         A valid key is cached for half a second from before its read, so that one key's requests share a read.
         """
         asked = time.monotonic()
-        if (key := self._cached(text, asked)) is not None or not secret.is_well_formed(text):
+        if (key := self._cached(text, asked)) is not None:
             return key
+        is_jwt = secret.is_jwt(text)
+        if not is_jwt and not secret.is_well_formed(text):
+            return None
         digest = self.digest(text)
         if (reading := self._reading.get(digest)) is not None:
             begun, read = reading
@@ -68,7 +74,8 @@ class Credentials:
             is_new = time.monotonic() - begun < CACHE_SECONDS
             if key and is_new and is_valid(key) and self._changed_at.get(key.api_key_id, 0.0) < begun:
                 return key
-        return await asyncio.shield(self._begin_read(text, digest))
+        key = await asyncio.shield(self._begin_read(text, digest))
+        return await self._jwts.first_use(text) if key is None and is_jwt else key
 
     def recently_valid(self, text: str) -> APIKeyInfo | None:
         """The key that a secret belonged to when it was last valid, if that is remembered; it may have ended since."""
@@ -107,7 +114,7 @@ class Credentials:
         return entry[1] if entry is not None and asked - entry[0] < CACHE_SECONDS else None
 
     def _entry(self, text: str) -> tuple[float, APIKeyInfo] | None:
-        if len(text) != secret.LENGTH or not text.isascii():
+        if (len(text) != secret.LENGTH or not text.isascii()) and not secret.is_jwt(text):
             return None
         return self._cache.get(self.digest(text))
 

@@ -3,7 +3,7 @@
 A key that is here already stays as it is, so an import that was interrupted is simply run again.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -25,7 +25,7 @@ Roles = Mapping[tuple[str, str], APIKeyRole]  # by domain and user; USER for all
 class Refusal(NamedTuple):
     """A document that cannot become a key."""
 
-    api_key_id: str  # its own id, where it has none
+    id: str  # the key's; where it has none, the document's
     field: str
     why: str
 
@@ -38,7 +38,7 @@ class Counts:
     imported: int = 0
     already_here: int = 0
     refused: int = 0
-    open_nothing: int = 0  # of those imported or already here: no secret of theirs is known
+    open_nothing: int = 0  # of those imported or already here: no secret of theirs is known, and no JWT accepted
 
 
 @dataclass
@@ -48,6 +48,7 @@ class Import:
     database: Database
     entries: AuditEntries
     roles: Roles
+    accepting: Collection[str] = ()  # the domains whose JWTs are accepted
     is_dry: bool = False
     counts: Counts = field(default_factory=Counts)
     _tried: dict[str, Document] = field(default_factory=dict)  # what would be here, with `is_dry`
@@ -66,7 +67,7 @@ class Import:
                 if wanted.setdefault(key["_id"], key) is not key:
                     raise InvalidArgument(_TAKEN.format(wanted[key["_id"]]["domain_id"]), at="api_key_id")
             except InvalidArgument as error:
-                refusals.append(_refusal(document, error))
+                refusals.append(refusal_of(document.get("api_key_id") or document.get("_id"), error))
         here = await self._here(list(wanted))
         here |= {key_id: self._tried[key_id] for key_id in wanted if key_id in self._tried}
         new = [key for key_id, key in wanted.items() if key_id not in here]
@@ -85,7 +86,8 @@ class Import:
             else:
                 refusals.append(Refusal(key_id, "api_key_id", _TAKEN.format(stored["domain_id"])))
                 continue
-            self.counts.open_nothing += stored is None or stored.get("digest") is None
+            is_secretless = stored is None or stored.get("digest") is None
+            self.counts.open_nothing += is_secretless and key["domain_id"] not in self.accepting
         self.counts.refused += len(refusals)
         return refusals
 
@@ -148,6 +150,6 @@ def _shown(value: Any) -> str:
     return "missing" if value is None else ascii(value)[:100]
 
 
-def _refusal(document: Document, error: InvalidArgument) -> Refusal:
-    named = document.get("api_key_id") or document.get("_id")
+def refusal_of(named: Any, error: InvalidArgument) -> Refusal:
+    """The refusal that an error means."""
     return Refusal(str(named)[:MAX_ID], error.at, error.message.removeprefix(f"{error.at}: "))

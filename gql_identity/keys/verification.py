@@ -37,7 +37,7 @@ class Verification:
         return [self._verification(request, key, caller) for request, key in zip(requests, keys, strict=True)]
 
     def _verification(self, request: VerifyAPIKeyRequest, key: APIKeyInfo | None, caller: Caller) -> APIKeyVerification:
-        if key is None and not secret.is_well_formed(request.api_key):
+        if key is None and not secret.is_well_formed(request.api_key) and not secret.is_jwt(request.api_key):
             return APIKeyVerification(valid=False, code=APIKeyVerificationCode.MALFORMED)
         if key is None or not may_verify(caller, key.domain_id, key.user_id, key.role):
             return APIKeyVerification(valid=False, code=APIKeyVerificationCode.NOT_FOUND)

@@ -16,7 +16,7 @@ from .database import CODEC, DEFAULT_NAME, Document
 
 BATCH = 500  # documents
 
-_KEYS, _BINDINGS, _ROLES = "a_p_i_key", "role_binding", "role"
+_KEYS, _BINDINGS, _ROLES, _SECRETS = "a_p_i_key", "role_binding", "role", "domain_secret"
 
 
 class CloudforetDatabase:
@@ -76,6 +76,13 @@ class CloudforetDatabase:
                 if isinstance(domain_id, str) and isinstance(user_id, str) and named:
                     found.setdefault((domain_id, user_id), set()).add(named[0])
             return found
+
+    def public_keys(self) -> Iterator[tuple[str, Any]]:
+        """The domains and their public keys, as JSON Web Keys; the private ones are not read."""
+        with _readable():
+            fields = {"domain_id": 1, "pub_jwk": 1}
+            for document in self._collection(_SECRETS).find(self._where(), fields).sort("_id"):
+                yield str(document.get("domain_id")), document.get("pub_jwk")
 
     def _collection(self, name: str) -> Any:
         return self._database.get_collection(name, codec_options=CODEC)

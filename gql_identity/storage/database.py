@@ -94,6 +94,7 @@ class Database:
         self.requests: AsyncIOMotorCollection[Document] = database.get_collection("requests", **strict)
         self._indexed = {"api_keys": self.api_keys, "audit": self.audit, "requests": self.requests}
         self.meta: AsyncIOMotorCollection[Document] = database.get_collection("meta", **strict)
+        self.jwt_issuers: AsyncIOMotorCollection[Document] = database.get_collection("jwt_issuers", **strict)
         self.meta_document = MetaDocument(self.meta, settings.peppers, self._run)
         self.prepared = False
         self.failures = Failures()

@@ -94,7 +94,7 @@ def test_a_thousand_keys_are_imported_once_and_the_awkward_ones_are_named(thousa
     assert counts(first) == (1_000, IMPORTED, 0, REFUSED, IMPORTED)
     stored = here(settings)
     assert len(stored) == IMPORTED
-    named = [(one["api_key_id"], one["field"]) for one in first["refusals"]]
+    named = [(one["id"], one["field"]) for one in first["refusals"]]
     expected = [(str(one.get("api_key_id") or one["_id"])[:255], at) for one, at in cloudforet.AWKWARD]
     assert sorted(named) == sorted(expected)
     assert all(one["why"] for one in first["refusals"])
