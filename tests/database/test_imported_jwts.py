@@ -4,6 +4,7 @@ import asyncio
 import base64
 import hmac
 import json
+import sys
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -87,9 +88,10 @@ async def test_a_jwt_is_accepted_before_the_date_and_is_a_secret_like_any_other_
 
 
 async def test_at_the_instant_itself_unknown_jwts_are_refused(api: Api, jwts: Source) -> None:
-    until = datetime.now(UTC) + timedelta(seconds=3)
-    await imported(jwts, until.isoformat())
+    await imported(jwts)
     assert await status(api, cloudforet.jwt(KEY, ANN)) == 200
+    until = datetime.now(UTC) + timedelta(seconds=2)
+    await imported(jwts, until.isoformat())
     await asyncio.sleep(max(0.0, (until - datetime.now(UTC)).total_seconds()) + 0.1)
     assert await status(api, cloudforet.jwt(KEY, BEN)) == 401
     assert await status(api, cloudforet.jwt(KEY, ANN)) == 200
@@ -152,6 +154,21 @@ async def test_without_the_flag_jwts_open_nothing(api: Api, jwts: Source) -> Non
     assert (answer["jwt_domains"], answer["read"], answer["already_here"], answer["open_nothing"]) == (1, 1, 1, 0)
     assert await status(api, cloudforet.jwt(KEY, ANN)) == 401
     assert await status(api, cloudforet.jwt(OTHER, ELSE)) == 200
+
+
+async def test_without_the_library_jwts_are_refused_and_the_import_says_what_to_install(
+    api: Api, jwts: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await imported(jwts)
+    used = cloudforet.jwt(KEY, ANN)
+    assert await status(api, used) == 200
+    monkeypatch.setitem(sys.modules, "joserfc", None)
+    with structlog.testing.capture_logs() as lines:
+        assert await status(api, cloudforet.jwt(KEY, BEN)) == 401
+    assert any("install gql-identity[jwt]" in line["event"] for line in lines)
+    assert await status(api, used) == 200
+    code, _, err = await asyncio.to_thread(jwts.run, "--accept-jwt-until", AHEAD)
+    assert (code, "install gql-identity[jwt]" in err) == (1, True)
 
 
 async def test_many_first_uses_at_once_are_one(api: Api, jwts: Source, settings: Settings) -> None:
