@@ -1,4 +1,4 @@
-# `make serve` and `make test` need only Python 3.11 to 3.13 and make; each sets up what it needs in .venv.
+# `make serve` and `make test` need only Python 3.11 to 3.14 and make; each sets up what it needs in .venv.
 .PHONY: serve test check format lint types imports schema trace constraints clean help
 .DEFAULT_GOAL := help
 
@@ -53,20 +53,22 @@ help: ## show this list
 	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## (.*)/  make \1  \2/' | sort
 
 .venv/bin/python:
-	@test -n "$(PYTHON)" || { echo "No Python 3.11, 3.12 or 3.13 found: install one, or name it with PYTHON=..." >&2; exit 1; }
-	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
-		{ echo "$(PYTHON) is $$($(PYTHON) --version 2>&1): use Python 3.11, 3.12 or 3.13." >&2; exit 1; }
+	@test -n "$(PYTHON)" || { echo "No Python 3.11 to 3.14 found: install one, or name it with PYTHON=..." >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' || \
+		{ echo "$(PYTHON) is $$($(PYTHON) --version 2>&1): use Python 3.11 to 3.14." >&2; exit 1; }
 	@$(PYTHON) -m venv .venv || { echo "Python's venv module does not work; on Debian: apt install python3-venv" >&2; rm -rf .venv; exit 1; }
 
 .venv/serve.stamp: .venv/bin/python $(SOURCES)
 	@echo "Setting up (once) ..."
 	@$(PIP) install --require-hashes --requirement constraints-serve.txt
+	@sh .ci/install-engine $(BIN)/python
 	@$(PIP) install --no-deps --editable .
 	@touch $@
 
 .venv/dev.stamp: .venv/bin/python $(SOURCES)
 	@echo "Setting up for development (once) ..."
 	@$(PIP) install --require-hashes --requirement constraints.txt
+	@sh .ci/install-engine $(BIN)/python
 	@$(PIP) install --no-deps --editable .
 	@touch $@ .venv/serve.stamp
 

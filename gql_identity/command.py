@@ -14,7 +14,7 @@ def own_command() -> str:
     Just `gql-identity` if that is on the PATH, or if another program, such as a server, runs the application.
     """
     program = Path(sys.argv[0]).absolute()
-    if program.name == "__main__.py":  # python -m gql_identity
+    if program.parts[-2:] == ("gql_identity", "__main__.py"):  # python -m gql_identity
         return f"{_short(Path(sys.executable))} -m gql_identity"
     if program.name != NAME:
         return NAME
