@@ -46,7 +46,7 @@ async def every_answer(api: Api, system: Person, **headers: str) -> AsyncIterato
         ("a large body", "POST", "/graphql", {"json": {"query": "x" * 300_000}}, good),
         ("a stream", "POST", "/graphql", {"json": {"query": TYPENAME}}, {**good, "Accept": "text/event-stream"}),
         ("REST", "POST", rest, {"json": {"domain_id": "d1"}}, good),
-        ("a REST error", "POST", rest, {"json": {}}, good),
+        ("a REST error", "POST", rest, {"json": {"domain_id": 1}}, good),
         ("a REST refusal", "POST", rest, {"json": {}}, bad),
         ("REST of nothing", "POST", "/identity/v1/nothing", {"json": {}}, good),
         ("introspection", "POST", "/introspect", form, good),
