@@ -128,6 +128,9 @@ def test_each_value_of_the_chart_is_used_and_every_variable_is_a_setting() -> No
         "preStopSeconds": 7,
         "terminationGracePeriodSeconds": 40,
         "shutdownDelaySeconds": 9,
+        "existingSecret": "mine",
+        "peppersRetired": True,
+        "ratesStore": True,
     }
     deployment = rendered(many)["Deployment"]
     pod = deployment["spec"]["template"]["spec"]
@@ -140,8 +143,15 @@ def test_each_value_of_the_chart_is_used_and_every_variable_is_a_setting() -> No
         assert pod[name] == many[name]
     variables = {one["name"]: one.get("value") for one in container["env"]}
     assert variables["GQL_IDENTITY_WORKERS"] == "2"
+    assert pod["volumes"] == [{"name": "secrets", "secret": {"secretName": "mine"}}]
+    (mount,) = container["volumeMounts"]
+    files = {name: value for name, value in variables.items() if name.endswith("_FILE")}
+    assert set(files) == {
+        f"GQL_IDENTITY_{name}_FILE" for name in ("MONGO_URI", "PEPPER", "PEPPERS_RETIRED", "RATES_STORE")
+    }
+    assert all(str(value).startswith(f"{mount['mountPath']}/") for value in files.values())
     assert variables["GQL_IDENTITY_SHUTDOWN_DELAY_SECONDS"] == "9"
-    known = {f"GQL_IDENTITY_{name.upper()}" for name in Settings.model_fields}
+    known = {f"GQL_IDENTITY_{name.upper()}{of}" for name in Settings.model_fields for of in ("", "_FILE")}
     texts = [path.read_text() for path in DEPLOY.rglob("*") if path.is_file()]
     named = {name for text in texts for name in re.findall(r"GQL_IDENTITY_[A-Z_]*[A-Z]", text)}
     assert variables.keys() | named <= known

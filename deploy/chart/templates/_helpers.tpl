@@ -28,6 +28,9 @@ securityContext:
   runAsUser: 10001
   runAsGroup: 10001
   seccompProfile: {type: RuntimeDefault}
+volumes:
+  - name: secrets
+    secret: {secretName: {{ .Values.existingSecret }}}
 {{- with .Values.imagePullSecrets }}
 imagePullSecrets:
   {{- toYaml . | nindent 2 }}
@@ -50,18 +53,20 @@ securityContext:
   readOnlyRootFilesystem: true
   capabilities: {drop: [ALL]}
 env:
-  - name: GQL_IDENTITY_MONGO_URI
-    valueFrom: {secretKeyRef: {name: {{ .Values.existingSecret }}, key: mongo-uri}}
-  - name: GQL_IDENTITY_PEPPER
-    valueFrom: {secretKeyRef: {name: {{ .Values.existingSecret }}, key: pepper}}
-  - name: GQL_IDENTITY_PEPPERS_RETIRED
-    valueFrom: {secretKeyRef: {name: {{ .Values.existingSecret }}, key: peppers-retired, optional: true}}
-  - name: GQL_IDENTITY_RATES_STORE
-    valueFrom: {secretKeyRef: {name: {{ .Values.existingSecret }}, key: rates-store, optional: true}}
+  - {name: GQL_IDENTITY_MONGO_URI_FILE, value: /run/secrets/gql-identity/mongo-uri}
+  - {name: GQL_IDENTITY_PEPPER_FILE, value: /run/secrets/gql-identity/pepper}
+  {{- if .Values.peppersRetired }}
+  - {name: GQL_IDENTITY_PEPPERS_RETIRED_FILE, value: /run/secrets/gql-identity/peppers-retired}
+  {{- end }}
+  {{- if .Values.ratesStore }}
+  - {name: GQL_IDENTITY_RATES_STORE_FILE, value: /run/secrets/gql-identity/rates-store}
+  {{- end }}
   - name: GQL_IDENTITY_SHUTDOWN_DELAY_SECONDS
     value: {{ .Values.shutdownDelaySeconds | quote }}
   {{- range $name, $value := .Values.settings }}
   - name: GQL_IDENTITY_{{ $name }}
     value: {{ $value | quote }}
   {{- end }}
+volumeMounts:
+  - {name: secrets, mountPath: /run/secrets/gql-identity, readOnly: true}
 {{- end }}
