@@ -93,7 +93,7 @@ def _import(options: argparse.Namespace) -> int:
     print(f"Created {done.created} keys, updated {done.updated}; {done.unchanged} were there already.")
     print(f"Added {done.entries} entries to the audit log.")
     for key_id in done.kept:
-        print(f"{key_id}: not older than in the file, or disabled here. It stays as it is.", file=sys.stderr)
+        print(f"{key_id}: not older than in the file, or disabled or deleted here. It stays as it is.", file=sys.stderr)
     if done.others:
         print(f"Keys of the database that are not in the file: {done.others}.", file=sys.stderr)
     return 1 if done.kept else 0

@@ -23,7 +23,7 @@ def check_addresses(networks: Sequence[str]) -> list[str]:
     checked: dict[str, None] = {}
     for at, text in enumerate(networks):
         try:
-            checked[str(ip_network(text))] = None
+            checked[str(_network(text))] = None
         except ValueError as error:
             reason = str(error) if text.isprintable() and len(text) < 100 else "it is none"
             raise InvalidArgument(
@@ -56,10 +56,24 @@ def is_allowed(networks: Sequence[str] | None, address: str | None) -> bool:
 
 
 def read_address(text: str) -> IPv4Address | IPv6Address:
-    """The address of a text, an IPv4 address also where it is written as IPv6. Raises ValueError."""
+    """The address of a text, without the port that some proxies add; IPv4 mapped to IPv6 becomes IPv4.
+
+    Raises ValueError.
+    """
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
     address = ip_address(text)
     mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
     return mapped or address
+
+
+def _network(text: str) -> _Network:
+    """A network; one of IPv4 that is mapped to IPv6 becomes IPv4, as addresses do. Raises ValueError."""
+    network = ip_network(text)
+    mapped = network.network_address.ipv4_mapped if isinstance(network, IPv6Network) else None
+    return network if mapped is None or network.prefixlen < 96 else IPv4Network((mapped, network.prefixlen - 96))
 
 
 @lru_cache(maxsize=1_000)

@@ -87,6 +87,7 @@ class ApiKeys:
         """Use other peppers from now on, today's first. The database must have accepted them."""
         self.credentials.use_peppers(peppers)
         self._entries.use_peppers(peppers)
+        self._retries.use_peppers(peppers)
 
     @logs_refusals(APIKeyAuditAction.CREATED)
     async def create(self, request: CreateAPIKeyRequest, caller: Caller | None) -> APIKeyInfo:

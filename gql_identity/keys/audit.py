@@ -41,7 +41,7 @@ class KeyAudit:
         ]
         documents = await self._database.aggregate(read, share_of(caller), collection="audit")
         more = len(documents) > size
-        entries = [self._entries.read(document) for document in documents[:size]]
+        entries = [self._entries.read_any(document) for document in documents[:size]]
         if backward:
             entries.reverse()
         edges = [APIKeyAuditEdge(cursor=_make_cursor(entry), node=entry) for entry in entries]

@@ -55,14 +55,14 @@ async def check_audit(database: Database, entries: AuditEntries, domain_id: str)
     async for page in pages(database, where, "audit"):
         count += len(page)
         for entry in page:
-            key_id = entry["api_key_id"]
-            intact = entries.is_intact(entry)
-            unknown += intact is None
-            if intact is False:
-                faults.append(f"{key_id}: entry {entry['number']} is not as the service wrote it.")
-            of_key = numbers.setdefault(key_id, _Numbers())
-            of_key.seen.append(entry["number"])
-            of_key.is_deleted |= entry["action"] == APIKeyAuditAction.DELETED.name
+            told = entries.read_any(entry)
+            unknown += told.intact is None
+            if told.intact is False:
+                faults.append(f"{told.api_key_id}: entry {told.number} is not as the service wrote it.")
+            of_key = numbers.setdefault(told.api_key_id, _Numbers())
+            if told.number:  # else it cannot be read, and its number is missed as that of a removed one
+                of_key.seen.append(told.number)
+            of_key.is_deleted |= told.action is APIKeyAuditAction.DELETED
     for key_id, of_key in numbers.items():
         faults += [f"{key_id}: {fault}" for fault in of_key.faults(last.get(key_id))]
         if key_id not in last and not of_key.is_deleted and not await _exists(database, domain_id, key_id):

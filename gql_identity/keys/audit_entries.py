@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import orjson
 import structlog
 import uuid_utils
+from strawberry import ID
 from strawberry.utils.str_converters import to_camel_case
 
 from ..errors import ServiceError
@@ -22,11 +23,12 @@ from ..messages.audit import (
     APIKeyAuditChange,
     APIKeyAuditEntry,
 )
-from ..messages.values import APIKeyRole, instant_text
+from ..messages.values import APIKeyRole, DateTime, instant_text
 from ..secret import audit_mac, pepper_fingerprint
 from ..settings import Settings
 from ..storage.inserts import NewKey
 from .access import COMMAND_LINE, Caller, domain_of
+from .documents import LONG_AGO
 from .rotation import live_secrets
 
 Document = dict[str, Any]
@@ -80,12 +82,40 @@ class AuditEntries:
         }
         return {**entry, "mac": audit_mac(_canonical(entry), self._pepper)}
 
+    def read_any(self, entry: Document) -> APIKeyAuditEntry:
+        """A stored entry; one that cannot be read was changed by somebody else, and is told as far as it can be."""
+        try:
+            return self.read(entry)
+        except (KeyError, TypeError, ValueError, AttributeError):
+            at, number = entry.get("at"), entry.get("number")
+            return APIKeyAuditEntry(
+                id=ID(str(entry["_id"])),
+                at=DateTime(at if isinstance(at, datetime) else LONG_AGO),
+                action=APIKeyAuditAction.UPDATED,
+                api_key_id=ID(str(entry.get("api_key_id"))),
+                domain_id=ID(str(entry["domain_id"])),
+                user_id=ID(str(entry.get("user_id"))),
+                actor=APIKeyAuditActor(kind=APIKeyAuditActorKind.UNKNOWN),
+                changes=[],
+                number=number if isinstance(number, int) else 0,
+                intact=False,
+            )
+
     def read(self, entry: Document) -> APIKeyAuditEntry:
-        """A stored entry, checked."""
+        """A stored entry, checked. Raises an error of Python for one that cannot be read."""
+        _canonical({name: value for name, value in entry.items() if name != "mac"})
         actor = entry["actor"]
+        texts = [entry[name] for name in ("_id", "api_key_id", "domain_id", "user_id")]
+        texts += [
+            value for value in (*actor.values(), entry["request_id"], entry["client_address"]) if value is not None
+        ]
+        if not all(isinstance(text, str) for text in texts):
+            raise TypeError
+        if not isinstance(entry["at"], datetime) or not isinstance(entry["number"], int):
+            raise TypeError
         return APIKeyAuditEntry(
             id=entry["_id"],
-            at=entry["at"],
+            at=DateTime(entry["at"]),
             action=APIKeyAuditAction[entry["action"]],
             api_key_id=entry["api_key_id"],
             domain_id=entry["domain_id"],
@@ -106,11 +136,14 @@ class AuditEntries:
 
     def is_intact(self, entry: Document) -> bool | None:
         """Whether a stored entry is as the service wrote it; None without the pepper that it was written with."""
-        pepper = self._peppers.get(entry.get("pepper", ""))
+        pepper = self._peppers.get(str(entry.get("pepper")))
         if pepper is None:
             return None
         told = {name: value for name, value in entry.items() if name != "mac"}
-        return bool(entry.get("mac") == audit_mac(_canonical(told), pepper))
+        try:
+            return bool(entry.get("mac") == audit_mac(_canonical(told), pepper))
+        except TypeError:  # a value that no entry has
+            return False
 
 
 def _actor(caller: Caller | None) -> Document:

@@ -12,6 +12,7 @@ from ..errors import ResourceExhausted
 from ..messages.values import APIKeyRole
 from ..settings import Settings
 from .access import Caller
+from .addresses import read_address
 from .shared_counts import SharedCounts
 
 WINDOW_SECONDS = 60
@@ -142,13 +143,7 @@ def network_of(address: str) -> str:
 
 
 def _parsed(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """The address, without the port that some proxies add; IPv4 mapped to IPv6 becomes IPv4."""
-    if address.startswith("["):
-        address = address[1:].partition("]")[0]
-    elif address.count(":") == 1:
-        address = address.partition(":")[0]
     try:
-        parsed = ipaddress.ip_address(address)
+        return read_address(address)
     except ValueError:
         return None
-    return (parsed.ipv4_mapped or parsed) if isinstance(parsed, ipaddress.IPv6Address) else parsed

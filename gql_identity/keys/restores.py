@@ -21,7 +21,7 @@ class Imported(NamedTuple):
     created: int
     updated: int
     unchanged: int
-    kept: list[str]  # the ids of keys that differ from the file, and were left as they are
+    kept: list[str]  # the ids of keys that differ from the file or were deleted here, and were left as they are
     entries: int  # of the audit log
     others: int  # keys of the database that are not in the file
 
@@ -29,8 +29,9 @@ class Imported(NamedTuple):
 async def import_keys(database: Database, settings: Settings, file: BinaryIO) -> Imported:
     """Import a file that can be read again: the whole file is checked before anything is written.
 
-    Where a key exists, the one with more changes stays, but none that is disabled is revived. So a repeated import
-    changes nothing, and one that was stopped can be repeated. Raises what `check_file` does, and Unavailable.
+    Where a key exists, the one with more changes stays. None that is disabled or was deleted here is revived. So a
+    repeated import changes nothing, and one that was stopped can be repeated. Raises what `check_file` does, and
+    Unavailable.
     """
     header, keys = check_file(file, settings)
     # Before any key: from now on no service starts without these peppers.
@@ -38,6 +39,11 @@ async def import_keys(database: Database, settings: Settings, file: BinaryIO) ->
     created = updated = unchanged = entries = 0
     kept: list[str] = []
     for batch in batches(file, "key"):
+        gone = await _deleted(database, batch)
+        kept += sorted(gone)
+        batch = [key for key in batch if key["_id"] not in gone]
+        if not batch:
+            continue
         existing = await insert_missing(database, batch)
         created += len(batch) - len(existing)
         stored = {key["_id"]: key for key in await keys_by_ids(database, existing)} if existing else {}
@@ -59,6 +65,17 @@ async def import_keys(database: Database, settings: Settings, file: BinaryIO) ->
             entries += len(wanted) - len(await insert_missing(database, wanted, "audit"))
     others = max(0, await database.run(lambda: database.api_keys.count_documents({})) - keys)
     return Imported(created, updated, unchanged, kept, entries, others)
+
+
+async def _deleted(database: Database, keys: list[Document]) -> set[str]:
+    """The ids of those of these keys that were deleted here, as the audit log tells: an import revives none."""
+    where = {
+        "domain_id": {"$in": sorted({key["domain_id"] for key in keys})},
+        "api_key_id": {"$in": [key["_id"] for key in keys]},
+        "action": APIKeyAuditAction.DELETED.name,
+    }
+    entries = await database.to_list(lambda audit: audit.find(where, {"api_key_id": 1}), "audit")
+    return {entry["api_key_id"] for entry in entries}
 
 
 async def _belonging(

@@ -24,6 +24,8 @@ from ..storage.database import Database, Document
 from ..storage.request_records import find_record
 from .access import Caller, domain_of
 from .records import now, read_key
+from .rotation import digests_of, secrets_of
+from .validity import has_ended
 
 KEPT_FOR = timedelta(minutes=10)
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._~-]{16,64}")
@@ -45,11 +47,15 @@ class Retries:
         self._database = database
         self._peppers = settings.peppers
 
+    def use_peppers(self, peppers: tuple[str, ...]) -> None:
+        """Use other peppers from now on, today's first."""
+        self._peppers = peppers
+
     async def made_before(self, request: Request, caller: Caller | None) -> APIKeyInfo | None:
         """The key that the same request of the same caller made before, with its secret; None where none did.
 
         Raises InvalidArgument for a `requestId` that is not one, or was sent with another input before, and
-        FailedPrecondition where the key is gone.
+        FailedPrecondition where the key is gone, or its secret is no longer accepted or cannot be derived.
         """
         if request.request_id is None:
             return None
@@ -71,9 +77,21 @@ class Retries:
         document = await self._database.run(lambda: self._database.api_keys.find_one(where))
         if document is None:
             raise FailedPrecondition("The key that this request made was deleted. Give another `request_id`.")
+        text = secret.derive_secret(caller.credential.get_secret_value(), request.request_id, record["salt"])
+        if not self._opens(text, document):
+            raise FailedPrecondition(
+                "The secret of this request cannot be given again: it was replaced meanwhile, or you send another "
+                "secret of your key now. Give another `request_id`."
+            )
         key = read_key(document)
-        key.api_key = secret.derive_secret(caller.credential.get_secret_value(), request.request_id, record["salt"])
+        key.api_key = text
         return key
+
+    def _opens(self, text: str, document: Document) -> bool:
+        """Whether this is one of a stored key's secrets that has not ended."""
+        live = zip(digests_of(document), secrets_of(document), strict=True)
+        digests = [digest for digest, one in live if not has_ended(one.get("expires_at"))]
+        return any(secret.digest(text, pepper) in digests for pepper in self._peppers)
 
     def new_secret(self, request: Request, caller: Caller | None, key_id: str) -> NewSecret:
         """The secret that a request makes for this key, which no request made before."""

@@ -84,7 +84,7 @@ def rotated(
     for one in live:
         one["expires_at"] = at if one not in lasting else overlap_end if end is None else min(overlap_end, end)
     newest = {"number": secrets[0]["number"] + 1, "hint": hint, "created_at": at}
-    return {**_kept([newest, *secrets], [digest, *_digests(document)], document, at), "hint": hint, "rotated_at": at}
+    return {**_kept([newest, *secrets], [digest, *digests_of(document)], document, at), "hint": hint, "rotated_at": at}
 
 
 def overlap_ended(document: Document, at: datetime) -> Document:
@@ -104,7 +104,8 @@ def check_overlap(seconds: int, *, own: bool) -> None:
         raise InvalidArgument(f"give {least} to {MAX_OVERLAP_SECONDS}{of_itself}, not {seconds}.", at="overlap_seconds")
 
 
-def _digests(document: Document) -> list[bytes | None]:
+def digests_of(document: Document) -> list[bytes | None]:
+    """The digests of a key's secrets, in the order of `secrets_of`; None for one that is not known."""
     digest = document.get("digest")
     return digest if isinstance(digest, list) else [digest]
 

@@ -33,6 +33,9 @@ class APIKeyAuditActorKind(Enum):
 
     KEY = strawberry.enum_value("KEY", description="A caller with a key.")
     COMMAND_LINE = strawberry.enum_value("COMMAND_LINE", description="A command of `gql-identity`.")
+    UNKNOWN = strawberry.enum_value(
+        "UNKNOWN", description="Nobody can tell: somebody changed the entry in the database, and it is not intact."
+    )
 
 
 @strawberry.type(name="APIKeyAuditActor", description="Who did it.")

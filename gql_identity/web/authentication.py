@@ -41,8 +41,7 @@ class Authenticator:
         """As `authenticate`, for the value of an Authorization header that was sent outside the HTTP headers."""
         scheme, _, secret = authorization.strip().partition(" ")
         is_bearer, secret = scheme.lower() == "bearer", secret.strip()
-        if (place := _place(scope)) is not None:
-            place.check(secret)
+        place = _place(scope)
         key = await self._credentials.find(secret) if is_bearer else None
         address, refused = address_of(scope, self._settings), None
         if key is None or not is_valid(key):
@@ -51,6 +50,9 @@ class Authenticator:
             refused = Unauthenticated("This key may not be used from this address.")
         if key is None or refused is not None:
             scope["caller"] = None  # a WebSocket's key was valid before
+            if place is not None:
+                # Only now: a valid key counts for its user, whatever else comes from its address.
+                place.check()
             await self._count_failure(scope)
             raise refused or Unauthenticated()
         scopes = None if key.scopes is None else frozenset(key.scopes)

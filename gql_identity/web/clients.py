@@ -67,10 +67,6 @@ class Clients:
                     return _user(key.domain_id, key.user_id)
         return self._address(scope)
 
-    def was_valid(self, secret: str) -> bool:
-        """Whether a secret was valid lately."""
-        return self._credentials.recently_valid(secret) is not None
-
     def _address(self, scope: Scope) -> str:
         return f"address {_network_of(address_of(scope, self._settings))}"
 
@@ -90,12 +86,9 @@ class Place:
         self._answering: asyncio.Semaphore | None = None
         client.requests += 1
 
-    def check(self, secret: str = "") -> None:
-        """Raise ResourceExhausted where the client has more requests under way than it may.
-
-        A secret that was valid lately passes: its request will count for its user.
-        """
-        if self._client.requests > self._clients.limit and not self._clients.was_valid(secret):
+    def check(self) -> None:
+        """Raise ResourceExhausted where the client has more requests under way than it may."""
+        if self._client.requests > self._clients.limit:
             raise _too_many("requests")
 
     def move_to(self, caller: Caller) -> None:

@@ -129,6 +129,12 @@ async def test_verification_asks_for_the_client_s_address(api: Api, address: str
     assert introspected.json()["active"] is (code == "VALID")
 
 
+async def test_a_network_of_ipv4_may_be_written_as_ipv6(api: Api) -> None:
+    key = await create(api, await api.make(), allowedAddresses=["::ffff:127.0.0.1", "::ffff:10.0.0.0/104", "::/0"])
+    assert key["allowedAddresses"] == ["127.0.0.1/32", "10.0.0.0/8", "::/0"]
+    assert await api.data("{ __typename }", by=key["apiKey"])
+
+
 async def test_a_client_address_that_is_none_is_named(api: Api) -> None:
     system = await api.make()
     (error,) = (await api.run(VERIFY, {"secret": system.secret, "address": "localhost"}, system))["errors"]
@@ -161,7 +167,8 @@ async def test_the_address_is_the_one_that_the_trusted_proxy_saw(settings: Setti
         system = await api.make()
         key = await create(api, system, allowedAddresses=["10.0.0.0/8"])
         query, headers = {"query": "{ viewer { userId } }"}, {"Authorization": f"Bearer {key['apiKey']}"}
-        for forwarded, status in (("10.0.0.7", 200), ("203.0.113.1", 401), ("10.0.0.7, 203.0.113.1", 401)):
+        seen = (("10.0.0.7", 200), ("10.0.0.7:1234", 200), ("[::ffff:10.0.0.7]:80", 200), ("203.0.113.1", 401))
+        for forwarded, status in (*seen, ("10.0.0.7, 203.0.113.1", 401)):
             answer = await api.client.post("/graphql", json=query, headers=headers | {"X-Forwarded-For": forwarded})
             assert answer.status_code == status, forwarded
 

@@ -5,6 +5,7 @@ import json
 from typing import Any
 
 import pytest
+from bson import ObjectId
 
 from gql_identity.keys.audit_check import check_audit
 from gql_identity.keys.audit_entries import AuditEntries
@@ -299,3 +300,29 @@ async def test_the_log_has_each_change_and_each_refusal_at_once(
         "127.0.0.1",
     )
     assert refused["request_id"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"$set": {"action": "X"}},
+        {"$unset": {"number": 1}},
+        {"$unset": {"actor": 1}},
+        {"$unset": {"api_key_id": 1}},
+        {"$push": {"changes": {"a": 1}}},
+        {"$set": {"z": ObjectId()}},
+        {"$set": {"at": "yesterday", "pepper": 1}},
+    ],
+)
+async def test_an_entry_that_cannot_be_read_hides_no_other(api: Api, change: dict[str, Any]) -> None:
+    system = await api.make()
+    key = await make(api, system)
+    await do(api, system, "disableApiKey", key)
+    with mongo_client(api.settings) as client:
+        client.get_default_database()["audit"].update_one({"api_key_id": key, "number": 1}, change)
+    entries = (await audit(api, system))["nodes"]
+    assert [entry["intact"] for entry in entries] in ([True, False, True], [True, None, True])
+    assert entries[2]["apiKeyId"] == key
+    assert entries[2]["action"] == "DISABLED"
+    if "pepper" not in str(change):
+        assert any("is not as the service wrote it" in fault for fault in await check(api.settings))

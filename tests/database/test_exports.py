@@ -279,8 +279,17 @@ class TestRepeated:
             "Created 0 keys, updated 0; 0 were there already.",
         )
         for key_id in (newer, revived):
-            assert f"{key_id}: not older than in the file, or disabled here. It stays as it is." in imported.stderr
+            assert f"{key_id}: not older than in the file, or disabled or deleted here." in imported.stderr
             assert target.documents()[key_id]["state"] == "DISABLED"
+
+    def test_a_key_that_was_deleted_here_stays_deleted(self, source: Side, target: Side, file: Path) -> None:
+        key_id = source.create()["api_key_id"]
+        moved(source, target, file)
+        target.run("keys", "delete", key_id, "--yes")
+        imported = target.run("import", str(file))
+        assert imported.returncode == 1
+        assert f"{key_id}: not older than in the file, or disabled or deleted here." in imported.stderr
+        assert key_id not in target.documents()
 
     def test_keys_that_are_not_in_the_file_are_told(self, source: Side, target: Side, file: Path) -> None:
         source.create()
