@@ -14,7 +14,7 @@ from tests.processes import Service, serving, wait_until
 
 pytestmark = pytest.mark.slow
 
-ROUNDS = 6
+ROUNDS = 4
 CHANGES = ("disableApiKey", "enableApiKey", "rotateApiKey", "updateApiKey", "deleteApiKey")
 
 
