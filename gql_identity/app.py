@@ -35,6 +35,7 @@ from .web.authentication import Authenticator
 from .web.clients import Clients
 from .web.cors import cors_middleware
 from .web.envelope import Envelope, note_errors
+from .web.forward_auth import forward_auth_routes
 from .web.graphql import GRAPHIQL, GraphQLEndpoint
 from .web.graphql_operations import GraphQLOperations
 from .web.introspection import IntrospectionEndpoint
@@ -68,6 +69,7 @@ def create_app(settings: Settings | None = None, read_again: Callable[[Settings]
         Route("/graphql", graphql),
         WebSocketRoute("/graphql", graphql),
         Route("/introspect", IntrospectionEndpoint(api_keys.verification, authenticator, settings), methods=["POST"]),
+        *forward_auth_routes(authenticator, settings),
         *rest_routes(api_keys, authenticator, settings),
         *_health_routes(database, stopping),
         *_page_routes(database, settings),

@@ -79,9 +79,10 @@ class PermissionDenied(ServiceError):
 class InsufficientScope(PermissionDenied):
     """The key is valid, its role allows this, and its scopes do not (RFC 6750, section 3.1)."""
 
-    def __init__(self, message: str, scope: str) -> None:
-        super().__init__(message, missingScopes=[scope])
-        self.headers = {"WWW-Authenticate": f'Bearer realm="gql_identity", error="insufficient_scope", scope="{scope}"'}
+    def __init__(self, message: str, *missing: str) -> None:
+        super().__init__(message, missingScopes=list(missing))
+        challenge = f'Bearer realm="gql_identity", error="insufficient_scope", scope="{" ".join(missing)}"'
+        self.headers = {"WWW-Authenticate": challenge}
 
 
 class FailedPrecondition(ServiceError):

@@ -18,23 +18,30 @@ MAX_CHARACTERS = 4_096  # of all scopes of a key together
 _TOKEN = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]{1,128}")
 
 
-def check_scopes(scopes: Sequence[str]) -> list[str]:
-    """The scopes, each once. Raises InvalidArgument that names the one to change."""
+def check_scopes(scopes: Sequence[str], at: str = "scopes") -> list[str]:
+    """The scopes, each once. Raises InvalidArgument that names the one to change, of the list at `at`."""
     if len(scopes) > MAX_SCOPES:
-        raise InvalidArgument(f"give at most {MAX_SCOPES} scopes, not {len(scopes)}.", at="scopes")
-    for at, scope in enumerate(scopes):
+        raise InvalidArgument(f"give at most {MAX_SCOPES} scopes, not {len(scopes)}.", at=at)
+    for position, scope in enumerate(scopes):
         if not _TOKEN.fullmatch(scope):
             raise InvalidArgument(
                 "give 1 to 128 printable ASCII characters, without a blank, a quote or a backslash.",
-                at=f"scopes[{at}]",
+                at=f"{at}[{position}]",
             )
         if scope.startswith("identity:") and scope not in OURS:
             raise InvalidArgument(
-                f"there is no such scope of this service; use one of {', '.join(sorted(OURS))}.", at=f"scopes[{at}]"
+                f"there is no such scope of this service; use one of {', '.join(sorted(OURS))}.", at=f"{at}[{position}]"
             )
     if sum(map(len, scopes)) > MAX_CHARACTERS:
-        raise InvalidArgument(f"give at most {MAX_CHARACTERS} characters in all.", at="scopes")
+        raise InvalidArgument(f"give at most {MAX_CHARACTERS} characters in all.", at=at)
     return list(dict.fromkeys(scopes))
+
+
+def read_scopes(text: str) -> list[str]:
+    """The scopes of a text in which blanks separate them (RFC 6749, section 3.3). Raises InvalidArgument."""
+    if not text.strip(" "):
+        raise InvalidArgument("name a scope, or leave it out.", at="scope")
+    return check_scopes([scope for scope in text.split(" ") if scope], "scope")
 
 
 def missing_scopes(scopes: Collection[str] | None, required: Sequence[Sequence[str]]) -> list[str] | None:

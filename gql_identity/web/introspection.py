@@ -5,7 +5,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 
-from ..errors import BadRequest, DeadlineExceeded, InsufficientScope, ServiceError, Unauthenticated
+from ..errors import BadRequest, ServiceError
 from ..keys.verification import Verification
 from ..messages.keys import APIKeyInfo
 from ..messages.requests import VerifyAPIKeyRequest
@@ -13,7 +13,7 @@ from ..settings import Settings
 from .authentication import Authenticator
 from .bodies import read_form
 from .deadline import in_time
-from .envelope import note_errors
+from .oauth_errors import error_response
 
 
 class IntrospectionEndpoint:
@@ -39,9 +39,7 @@ class IntrospectionEndpoint:
         except ClientDisconnect:
             return
         except ServiceError as error:
-            note_errors(scope, error.code)
-            problem = {"error": _error_code(error), "error_description": error.message}
-            response = JSONResponse(problem, _status(error), error.headers)
+            response = error_response(error, scope)
         await response(scope, receive, send)
 
     async def _introspect(self, request: VerifyAPIKeyRequest, scope: Scope) -> dict[str, str | int]:
@@ -74,19 +72,3 @@ def _claims(key: APIKeyInfo) -> dict[str, str | int]:
         "role": key.role.name,
         **scope,
     }
-
-
-def _error_code(error: ServiceError) -> str:
-    """The code of RFC 6750, section 3.1, or RFC 6749's for errors that RFC 6750 has no code for."""
-    if isinstance(error, Unauthenticated):
-        return "invalid_token"
-    if isinstance(error, InsufficientScope):
-        return "insufficient_scope"
-    if isinstance(error, BadRequest):
-        return "invalid_request"
-    return "temporarily_unavailable" if error.status >= 500 else error.code.lower()
-
-
-def _status(error: ServiceError) -> int:
-    # A gateway must not mistake a failure of the database for an invalid key, so a timeout is 503 too.
-    return 503 if isinstance(error, DeadlineExceeded) else error.status

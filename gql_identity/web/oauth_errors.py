@@ -1,0 +1,32 @@
+"""Errors as OAuth tells them (RFC 6749, section 5.2; RFC 6750, section 3.1), for proxies and OAuth clients."""
+
+from starlette.responses import JSONResponse
+from starlette.types import Scope
+
+from ..errors import (
+    BadRequest,
+    DeadlineExceeded,
+    InsufficientScope,
+    InvalidArgument,
+    PermissionDenied,
+    ServiceError,
+    Unauthenticated,
+)
+from .envelope import note_errors
+
+_CODES: dict[type[ServiceError], str] = {
+    Unauthenticated: "invalid_token",
+    InsufficientScope: "insufficient_scope",
+    PermissionDenied: "access_denied",
+    BadRequest: "invalid_request",
+    InvalidArgument: "invalid_request",
+}
+
+
+def error_response(error: ServiceError, scope: Scope) -> JSONResponse:
+    """The response of an error; its code is in the request's log line too."""
+    note_errors(scope, error.code)
+    code = _CODES.get(type(error)) or ("temporarily_unavailable" if error.status >= 500 else error.code.lower())
+    # A gateway must not mistake a failure of the database for an invalid key, so a timeout is 503 too.
+    status = 503 if isinstance(error, DeadlineExceeded) else error.status
+    return JSONResponse({"error": code, "error_description": error.message}, status, error.headers)
