@@ -81,6 +81,10 @@ bench: .venv/bench.stamp ## benchmark it beside a baseline and peers: half an ho
 	@$(PIP) install --no-deps --editable .
 	@touch $@
 
+.PHONY: pictures
+pictures: .venv/dev.stamp ## take the screenshots in docs/pictures again, with chromium
+	@$(BIN)/python -m tests.browser.screenshots
+
 .PHONY: abuse
 abuse: .venv/dev.stamp ## what a victim notices of each attack by one caller: ten minutes; or ARGS="NAME ... --workers 2"
 	@$(BIN)/python -m tests.abuse $(ARGS)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from graphql import LoneAnonymousOperationRule, build_schema, parse, specified_rules, validate
 
 from gql_identity.errors import ServiceError
 from tests.conftest import missing_tool
@@ -46,6 +47,23 @@ def test_the_requests_of_the_readme_answer_what_it_says(served: Any, tmp_path: P
     assert answers[7] == '{"data":{"enableApiKey":{"state":"ENABLED"}}}'
     assert answers[8].startswith('{"data":{"deleteApiKey":{"apiKeyId":"api-key-')
     assert len(answers) == 9
+
+
+def test_the_request_over_rest_is_the_readmes(served: Any) -> None:
+    script = block("REST").replace("http://127.0.0.1:8000", served.url)
+    environment = {**os.environ, "KEY": served.admin_key}
+    shown = subprocess.run(["bash", "-eu", "-c", script], env=environment, capture_output=True, text=True, check=True)
+    assert '"total_count":' in shown.stdout
+
+
+@pytest.mark.parametrize("page", ["README.md", *sorted(f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md"))])
+def test_the_operations_of_a_page_fit_the_schema(page: str) -> None:
+    schema = build_schema((ROOT / "schema.graphql").read_text(), assume_valid=True)
+    for document in re.findall(r"```graphql\n(.*?)```", (ROOT / page).read_text(), re.DOTALL):
+        parsed = parse(document)
+        alone = len(parsed.definitions) == 1
+        rules = [rule for rule in specified_rules if alone or rule is not LoneAnonymousOperationRule]
+        assert validate(schema, parsed, rules) == [], document
 
 
 def block(heading: str, number: int = 0) -> str:
@@ -85,6 +103,15 @@ def test_the_commands_of_a_clone_work_as_the_readme_calls_them(served: Any, tmp_
     assert done.returncode == 0, done.stderr
     assert ", role USER, for user ann of domain default." in done.stdout
     assert str(served.data_dir) in done.stderr
+    # The FAQ's command for a lost key, in the same shell.
+    again = subprocess.run(
+        ["bash", "-eu", "-c", block("Install").partition("\n")[0] + "\n" + block("FAQ")],
+        cwd=tmp_path,
+        env=surroundings(),
+        capture_output=True,
+        text=True,
+    )
+    assert ", role SYSTEM, for user admin of domain default." in again.stdout, again.stderr
     # Without the PATH, a message calls the command as it works here.
     command = [".venv/bin/gql-identity", "create-indexes", "--data-dir", "elsewhere"]
     refused = subprocess.run(command, cwd=tmp_path, env=surroundings(), capture_output=True, text=True)
