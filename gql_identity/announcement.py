@@ -65,6 +65,7 @@ def jwts_text(accepting: Mapping[str, datetime]) -> str:
 def announce(
     settings: Settings,
     listener: socket.socket,
+    metrics_listener: socket.socket | None,
     made: APIKeyInfo | None,
     first_key: FirstKey | None,
     accepting: Mapping[str, datetime],
@@ -73,14 +74,15 @@ def announce(
 
     `accepting` are the domains of Cloudforet whose JWTs are accepted, with their dates.
     """
-    port = listener.getsockname()[1]
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    url = f"http://{host}:{port}/graphql"
+    url = f"http://{host}:{listener.getsockname()[1]}/graphql"
     lines = [f"API       {url}"]
     if settings.shows_graphiql:
         code = first_key and first_key.code
         lines.append(f"GraphiQL  {url}{f'#code={code}' if code else ' in a browser'}")
     lines.append(f"Database  {place(settings)}")
+    if metrics_listener is not None:
+        lines.append(f"Metrics   http://{host}:{metrics_listener.getsockname()[1]}/metrics")
     if first_key is not None:
         lines.append(f"Key       {settings.data_dir.resolve() / 'admin-key'}")
         if not first_key.is_valid:

@@ -27,6 +27,7 @@ from .keys.api_keys import ApiKeys
 from .keys.changes import Changes
 from .logs import RequestLog, configure_logs
 from .reloading import reloading
+from .sampling import sampling
 from .schema.executor import make_executor
 from .settings import Settings
 from .storage.database import DEADLINE, Database
@@ -74,9 +75,10 @@ def create_app(settings: Settings | None = None, read_again: Callable[[Settings]
         *_health_routes(database, stopping),
         *_page_routes(database, settings),
     ]
+    paths = frozenset(route.path for route in routes if isinstance(route, Route | Mount) and "{" not in route.path)
     app = Starlette(
         routes=routes,
-        middleware=_middleware(settings, requests, clients, graphql),
+        middleware=_middleware(settings, requests, clients, graphql, paths),
         lifespan=lambda _: life_span(),
         exception_handlers={HTTPException: _no_route},
     )
@@ -92,7 +94,7 @@ def create_app(settings: Settings | None = None, read_again: Callable[[Settings]
         requests.follow_level()
         graphql.use_settings(new)
         # Requests that are under way end in the middleware in which they began.
-        app.user_middleware = _middleware(new, requests, clients, graphql)
+        app.user_middleware = _middleware(new, requests, clients, graphql, paths)
         app.middleware_stack = app.build_middleware_stack()
 
     @asynccontextmanager
@@ -100,6 +102,7 @@ def create_app(settings: Settings | None = None, read_again: Callable[[Settings]
         async with (
             _life_span(database, api_keys, changes, stopping, settings.shutdown_delay_seconds),
             reloading(settings, read_again, take),
+            sampling(database, api_keys.credentials, changes, operations, requests),
         ):
             yield
 
@@ -165,13 +168,15 @@ def _page_routes(database: Database, settings: Settings) -> list[BaseRoute]:
 
 
 def _middleware(
-    settings: Settings, requests: RequestLog, clients: Clients, graphql: GraphQLEndpoint
+    settings: Settings, requests: RequestLog, clients: Clients, graphql: GraphQLEndpoint, paths: frozenset[str]
 ) -> list[Middleware]:
     if not settings.cors_origins:
         # Requests to `/graphql` need no router, and skip it.
-        return [Middleware(Envelope, settings=settings, requests=requests, clients=clients, graphql=graphql)]
+        return [
+            Middleware(Envelope, settings=settings, requests=requests, clients=clients, graphql=graphql, routes=paths)
+        ]
     return [
-        Middleware(Envelope, settings=settings, requests=requests, clients=clients, graphql=None),
+        Middleware(Envelope, settings=settings, requests=requests, clients=clients, graphql=None, routes=paths),
         cors_middleware(settings),
     ]
 

@@ -93,6 +93,11 @@ class RequestLog:
         self._running += 1
         return time.monotonic()
 
+    @property
+    def running(self) -> int:
+        """How many requests run."""
+        return self._running
+
     def end_unlogged(self) -> None:
         """Count a finished request that has no line."""
         self._running -= 1

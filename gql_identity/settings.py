@@ -114,6 +114,12 @@ class Settings(BaseSettings):
     log_format: Literal["auto", "console", "json"] = Field(
         "auto", description="The format of a log line: `auto` is `console` on a terminal, `json` elsewhere."
     )
+    metrics_port: int | None = Field(
+        None,
+        ge=0,
+        le=65535,
+        description="The port for Prometheus, on the same address, with the path `/metrics`; 0 takes a free one.",
+    )
     database_timeout_seconds: float = Field(
         5.0, ge=0.1, le=300, description="How long one database operation may take."
     )

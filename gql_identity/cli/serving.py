@@ -5,13 +5,18 @@ import asyncio
 import os
 import signal
 import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import structlog
 from strawberry import ID
 
+from .. import metrics
 from ..announcement import FirstKey, announce, find_first_key, log_start
 from ..app import create_app
 from ..environment import SettingsSource, forget_environment
@@ -30,6 +35,7 @@ from ..settings import Settings
 from ..storage.data_directory import write_admin_key
 from ..storage.database import Database
 from ..storage.jwt_issuers import accepted_until
+from ..version import version
 from .arguments import Commands, add_setting_flags, settings_of, source_of
 from .databases import prepared_database, resolved_database
 
@@ -50,7 +56,11 @@ def _serve(options: argparse.Namespace) -> int:
     settings, source = settings_of(options), source_of(options)
     forget_environment()
     raise_file_limit()
-    with listen(settings.host, settings.port) as listener, resolved_database(settings) as resolved:
+    with (
+        listen(settings.host, settings.port) as listener,
+        _metrics(settings) as (metrics_listener, metrics_directory),
+        resolved_database(settings) as resolved,
+    ):
         try:
             made = asyncio.run(_prepare(resolved, embedded=settings.mongo_uri is None))
             first_key, accepting = asyncio.run(_told(settings, resolved))
@@ -58,21 +68,47 @@ def _serve(options: argparse.Namespace) -> int:
         except (Unavailable, DeadlineExceeded) as error:
             log.warning("The database does not respond yet. Starting anyway.", reason=error.reason or error.message)
             made, first_key, accepting = None, None, {}
-        print(announce(settings, listener, made, first_key, accepting), flush=True)
+        print(announce(settings, listener, metrics_listener, made, first_key, accepting), flush=True)
         log_start(settings, listener)
-        return _run(resolved, source, listener)
+        return _run(resolved, source, listener, metrics_directory)
+
+
+@contextmanager
+def _metrics(settings: Settings) -> Iterator[tuple[socket.socket | None, Path | None]]:
+    """The metrics' socket, which serves them, and the directory of their counts; None where they are off."""
+    if settings.metrics_port is None:
+        yield None, None
+        return
+    if sys.platform == "win32":
+        raise StartError("GQL_IDENTITY_METRICS_PORT works on Linux and macOS only.")
+    from ..server.metrics_port import metrics_directory, serving_metrics
+
+    advice = "Choose another by GQL_IDENTITY_METRICS_PORT."
+    with listen(settings.host, settings.metrics_port, advice) as listener, metrics_directory() as directory:
+        _count(directory, is_service=True, is_worker=settings.workers == 1)
+        with serving_metrics(listener, directory):
+            yield listener, directory
+
+
+def _count(directory: Path, *, is_service: bool, is_worker: bool) -> None:
+    try:
+        metrics.begin(directory, is_service=is_service, is_worker=is_worker, version=version())
+    except ImportError:
+        raise StartError(
+            "GQL_IDENTITY_METRICS_PORT needs prometheus-client: install gql-identity with its extra `otel` (README)."
+        ) from None
 
 
 def _stop_before_serving(*_: object) -> None:
     raise SystemExit(0)
 
 
-def _run(settings: Settings, source: SettingsSource, listener: socket.socket) -> int:
+def _run(settings: Settings, source: SettingsSource, listener: socket.socket, metrics_directory: Path | None) -> int:
     # Other processes of this user can read the environment, so worker processes get the settings through a pipe.
     def app_with(settings: Settings) -> partial[Any]:
         if settings.workers == 1:
             return partial(create_app, settings, source.read_again)
-        return partial(create_worker_app, settings, source, os.getpid())
+        return partial(create_worker_app, settings, source, os.getpid(), metrics_directory)
 
     def app_read_again() -> partial[Any] | None:
         try:
@@ -94,10 +130,14 @@ def _run(settings: Settings, source: SettingsSource, listener: socket.socket) ->
     )
 
 
-def create_worker_app(settings: Settings, source: SettingsSource, parent: int) -> Any:
+def create_worker_app(
+    settings: Settings, source: SettingsSource, parent: int, metrics_directory: Path | None = None
+) -> Any:
     """The application of a worker process, which ends when its parent does."""
     end_with_parent(parent)
     configure_logs(settings.log_level, settings.log_format)
+    if metrics_directory is not None:
+        _count(metrics_directory, is_service=False, is_worker=True)
     return create_app(settings, source.read_again)
 
 

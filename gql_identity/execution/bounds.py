@@ -20,6 +20,7 @@ from graphql import (
     parse,
 )
 
+from ..metrics import LIMITS
 from .error_text import tidy
 from .outline import SATURATED, Definition, Outline, innermost_first, outline_of
 
@@ -71,6 +72,7 @@ def parse_document(query: str, bounds: Bounds) -> DocumentNode:
     except GraphQLSyntaxError as error:
         message = tidy(error.message).replace("Parsing aborted.", "").rstrip()
         if "contains more than" in message:
+            LIMITS.add("max_tokens")
             message += " The limit is `max_tokens`."
         code = {"code": "GRAPHQL_PARSE_FAILED"}
         raise GraphQLError(message, source=error.source, positions=error.positions, extensions=code) from None
@@ -100,8 +102,10 @@ def check_document(document: DocumentNode, bounds: Bounds) -> list[GraphQLError]
             measures[node.name.value] = measure
         for name, number in numbers.items():
             if number > (bound := getattr(bounds, name)) and name not in errors:
+                LIMITS.add(name)
                 errors[name] = _broken(f"{_BROKEN[name].format(bound)}, fragments included: the limit `{name}`.", node)
         if measure.nesting > MAX_NESTING and "nesting" not in errors:
+            LIMITS.add("nesting")
             errors["nesting"] = _broken(f"Selections are nested more than {MAX_NESTING} deep.", node)
     return list(errors.values())
 

@@ -33,6 +33,7 @@ from graphql import (
 from graphql.utilities import value_from_ast_untyped
 
 from ..errors import ResourceExhausted
+from ..metrics import LIMITS
 from .outline import SATURATED, Outline, innermost_first, outline_of
 
 TYPICAL_LENGTH = 3  # of a list whose length neither an argument nor `CostRules.typical` gives
@@ -94,6 +95,7 @@ class Cost:
                 self._known.clear()
             cost = self._known[lengths] = self._add_up(lengths)
         if cost > self._max_cost:
+            LIMITS.add("max_cost")
             raise GraphQLError(
                 f"The operation costs {cost}, and {self._max_cost} is the most: the limit `max_cost`. "
                 "Ask for smaller pages (`page.limit`, `first`), fewer fields, or fewer connections and statistics.",

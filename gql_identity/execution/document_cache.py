@@ -19,6 +19,9 @@ class DocumentCache:
         self._documents: OrderedDict[str, tuple[ValidDocument, int]] = OrderedDict()
         self._bytes = 0
 
+    def __len__(self) -> int:
+        return len(self._documents)
+
     def find(self, text: str) -> ValidDocument | None:
         """The document of a text, if it is cached."""
         if (found := self._documents.get(text)) is None:

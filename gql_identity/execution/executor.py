@@ -18,6 +18,7 @@ from graphql import (
 from strawberry.schema.schema import Schema
 
 from ..errors import Internal, ServiceError, Unauthenticated
+from ..metrics import COST, DOCUMENTS_COMPILED, LIMITS
 from .answer import Answer, RequestError, format_error, refusal
 from .bounds import Bounds, check_document, parse_document
 from .core import CoreExecution
@@ -130,6 +131,7 @@ class Executor:
         # An operation that runs only once, as one without variables may, is not worth compiling, unless it is large.
         if (operation.has_run or cost >= LARGE_COST) and self._compiler is not None:
             operation.plan = self._compiler.compile(operation.document, operation.node)
+            DOCUMENTS_COMPILED.add()
             return await operation.plan.run(context, request.variables)
         operation.has_run = True
         result: Any = execute(**self._for_core(operation, request, context))
@@ -156,6 +158,11 @@ class Executor:
             yield refusal(error)
         except Exception as error:
             yield refusal(GraphQLError(str(error), original_error=error))
+
+    @property
+    def documents(self) -> int:
+        """How many documents are kept parsed and validated."""
+        return len(self._cached)
 
     async def execute_without_key(
         self, operation: Operation, request: Request, context: Any, when_large: WhenLarge | None = None
@@ -186,6 +193,7 @@ class Executor:
         leaves = [value for name, value in variables.items() if name in operation.leaf_variables]
         others = [value for name, value in variables.items() if name not in operation.leaf_variables]
         if count_values(others, most) + (count_values(leaves, most, 1) if leaves else 0) > most:
+            LIMITS.add("max_values")
             raise _refused(
                 "BAD_USER_INPUT",
                 f"The variables hold more than {most} values, of which an input object counts as {OBJECT_VALUES}: "
@@ -199,9 +207,11 @@ class Executor:
                 self._schema, operation.document, operation.node, self._cost_rules, self._bounds.max_cost
             )
         try:
-            return cost.of(request.variables)
+            computed = cost.of(request.variables)
         except GraphQLError as error:
             raise RequestError(error) from None
+        COST.observe(computed)
+        return computed
 
     def _for_core(self, operation: Operation, request: Request, context: Any) -> dict[str, Any]:
         """The arguments of graphql-core's `execute` and `subscribe`."""

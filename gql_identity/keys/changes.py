@@ -12,6 +12,7 @@ from ..errors import ResourceExhausted, ServiceError, Unauthenticated, Unavailab
 from ..messages.keys import APIKeyChange, APIKeyChangeType, APIKeyInfo
 from ..messages.requests import USUAL_CHANGES, APIKeyChangedRequest
 from ..messages.values import APIKeyState
+from ..metrics import CHANGE_STREAM_FAILURES, LIMITS, SUBSCRIPTIONS_ENDED
 from ..storage.change_stream import KeyEvent, watch_keys
 from ..storage.database import Database
 from ..storage.point_reads import PointReads
@@ -87,13 +88,21 @@ class Changes:
         if self._stopped:
             raise Unavailable("The service is stopping. Subscribe again.")
         self._add(subscriber)
+        reason = "client"
         try:
             while not isinstance(change := await subscriber.waiting.get(), _SubscriptionEnd):
                 yield change
+            reason = _reason(change.error)
             if change.error is not None:
                 raise change.error
         finally:
+            SUBSCRIPTIONS_ENDED.add(reason)
             self._remove(subscriber)
+
+    @property
+    def subscribers(self) -> int:
+        """How many subscriptions there are."""
+        return len(self._subscribers)
 
     async def stop(self) -> None:
         """End every subscription, and refuse new ones."""
@@ -109,6 +118,7 @@ class Changes:
     def _add(self, subscriber: _Subscriber) -> None:
         user = subscriber.caller.domain_id, subscriber.caller.user_id
         if self._per_user[user] >= MAX_SUBSCRIPTIONS:
+            LIMITS.add("subscriptions_of_a_user")
             raise ResourceExhausted(f"A user has at most {MAX_SUBSCRIPTIONS} subscriptions at one time. End some.")
         self._per_user[user] += 1
         self._subscribers.add(subscriber)
@@ -170,6 +180,7 @@ class Changes:
             # while it waits for the database.
             if asyncio.current_task() not in self._tasks:
                 return
+            CHANGE_STREAM_FAILURES.add()
             if not isinstance(error, Unavailable):
                 log.error("the change stream ended", exc_info=error)
                 error = Unavailable("Changes cannot be followed now. Subscribe again.")
@@ -216,6 +227,14 @@ class Changes:
 _ENDED = "Invalid API key: it was disabled, deleted or replaced, or has expired."
 # The fields whose changes are told.
 _WATCHED = ("state", "name", "expires_at", "scopes", "rotated_at", "tags", "allowed_addresses")
+
+
+def _reason(error: ServiceError | None) -> str:
+    if error is None:
+        return "service_stops"
+    if isinstance(error, Unauthenticated):
+        return "key_ended"
+    return "slow_reader" if isinstance(error, ResourceExhausted) else "database"
 
 
 def _change(event: KeyEvent) -> APIKeyChange | None:

@@ -9,6 +9,7 @@ from strawberry.dataloader import DataLoader
 from .. import secret
 from ..errors import Unauthenticated, Unavailable
 from ..messages.keys import APIKeyInfo
+from ..metrics import CREDENTIAL_LOOKUPS
 from ..settings import Settings
 from ..storage.batches import batch_loader
 from ..storage.database import Database
@@ -43,7 +44,7 @@ class Credentials:
         self._valid_at: dict[tuple[str, int], float] = {}
         self._changed_at: dict[str, float] = {}  # key id: when it was changed or deleted here
         self._reading: dict[bytes, tuple[float, asyncio.Future[APIKeyInfo | None]]] = {}
-        self._loader: DataLoader[str, APIKeyInfo | None] = batch_loader(self._read_secrets, MAX_BATCH)
+        self._loader: DataLoader[str, APIKeyInfo | None] = batch_loader(self._read_secrets, "secrets", MAX_BATCH)
 
     def use_peppers(self, peppers: tuple[str, ...]) -> None:
         """Use other peppers from now on, today's first."""
@@ -62,6 +63,7 @@ class Credentials:
         """
         asked = time.monotonic()
         if (key := self._cached(text, asked)) is not None:
+            CREDENTIAL_LOOKUPS.add("cache")
             return key
         is_jwt = secret.is_jwt(text)
         if not is_jwt and not secret.is_well_formed(text):
@@ -73,7 +75,9 @@ class Credentials:
             # A read that another request began is held to the same rule as the cache: a valid key, and no older.
             is_new = time.monotonic() - begun < CACHE_SECONDS
             if key and is_new and is_valid(key) and self._changed_at.get(key.api_key_id, 0.0) < begun:
+                CREDENTIAL_LOOKUPS.add("shared")
                 return key
+        CREDENTIAL_LOOKUPS.add("database")
         key = await asyncio.shield(self._begin_read(text, digest))
         return await self._jwts.first_use(text) if key is None and is_jwt else key
 
@@ -104,6 +108,7 @@ class Credentials:
         asked = time.monotonic()
         found = [self._cached(text, asked) for text in texts]
         if None not in found:
+            CREDENTIAL_LOOKUPS.add("cache", amount=len(found))
             return found
         different = dict.fromkeys(texts)
         keys = dict(zip(different, await asyncio.gather(*map(self.find, different)), strict=True))

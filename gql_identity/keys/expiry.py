@@ -5,6 +5,7 @@ from typing import Any
 
 from ..errors import InvalidArgument, PermissionDenied
 from ..messages.values import DateTime, instant_text
+from ..metrics import LIMITS
 from ..settings import Settings
 from .access import COMMAND_LINE, OF_ONE_USER, Caller
 from .scopes import ROTATE
@@ -73,6 +74,7 @@ def check_future(end: datetime, at: datetime) -> None:
 def _check_policy(end: datetime | None, settings: Settings, at: datetime) -> None:
     days = settings.max_lifetime_days
     if days and (end is None or end > at + timedelta(days=days)):
+        LIMITS.add("max_lifetime_days")
         raise InvalidArgument(
             f"give an instant at most {days} days ahead: the limit `max_lifetime_days`.", at="expires_at"
         )

@@ -10,6 +10,7 @@ from collections import OrderedDict
 
 from ..errors import ResourceExhausted
 from ..messages.values import APIKeyRole
+from ..metrics import RATE_LIMITED
 from ..settings import Settings
 from .access import Caller
 from .addresses import read_address
@@ -63,6 +64,7 @@ class Rates:
         if self._shared is not None:
             seconds = await self._shared.hit(what, who, per_minute, seconds)
         if seconds is not None:
+            RATE_LIMITED.add(what.replace(" ", "_"))
             raise ResourceExhausted(f"{message} Try again in {seconds} s.", retry_after_seconds=seconds)
 
     async def try_store(self) -> None:

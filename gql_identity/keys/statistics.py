@@ -7,6 +7,7 @@ from strawberry import ID
 from ..errors import InvalidArgument
 from ..messages.query import APIKeyStatisticsQuery
 from ..messages.requests import APIKeyStatQuery
+from ..metrics import LIMITS
 from ..queries.statistics import StatPlan, stat_answer, stat_plan
 from ..settings import Settings
 from ..storage.database import Database, Document
@@ -71,6 +72,7 @@ class KeyStatistics:
             )
             rows = await self._database.aggregate(counted, share_of(caller))
             if sum(row["total"] for row in rows) > most:
+                LIMITS.add("max_gathered_values")
                 raise InvalidArgument(
                     f"push and add_to_set gather at most {self._settings.max_gathered_values} values: "
                     f"{most} rows of {values}, and there are more: the limit `max_gathered_values`. "

@@ -6,6 +6,7 @@ from .. import secret
 from ..errors import InvalidArgument
 from ..messages.keys import APIKeyInfo, APIKeyVerification, APIKeyVerificationCode
 from ..messages.requests import VerifyAPIKeyRequest
+from ..metrics import VERIFICATIONS
 from .access import Caller, may_verify, require_scope
 from .addresses import is_allowed, read_address
 from .credentials import Credentials
@@ -21,9 +22,12 @@ class Verification:
     def __init__(self, credentials: Credentials) -> None:
         self._credentials = credentials
 
-    async def verify(self, requests: Sequence[VerifyAPIKeyRequest], caller: Caller) -> list[APIKeyVerification]:
+    async def verify(
+        self, requests: Sequence[VerifyAPIKeyRequest], caller: Caller, door: str
+    ) -> list[APIKeyVerification]:
         """Whether each secret is valid, in their order; one read for all. A valid one counts as used.
 
+        `door` is where the request came in, for the metrics.
         Raises InvalidArgument for more than a hundred at once.
         """
         if len(requests) > MAX_VERIFIED:
@@ -34,7 +38,10 @@ class Verification:
             _check_address(request.client_address, f"input[{at}].client_address")
         await self._credentials.check_caller(caller)
         keys = await self._credentials.find_many([request.api_key for request in requests])
-        return [self._verification(request, key, caller) for request, key in zip(requests, keys, strict=True)]
+        verified = [self._verification(request, key, caller) for request, key in zip(requests, keys, strict=True)]
+        for one in verified:
+            VERIFICATIONS.add(one.code.name, door)
+        return verified
 
     def _verification(self, request: VerifyAPIKeyRequest, key: APIKeyInfo | None, caller: Caller) -> APIKeyVerification:
         if key is None and not secret.is_well_formed(request.api_key) and not secret.is_jwt(request.api_key):

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from ..messages.connections import DEFAULT_PAGE_SIZE, APIKeyFilter, APIKeyOrderDirection, ConnectionArguments, PageInfo
 from ..messages.keys import APIKeyConnection, APIKeyEdge, APIKeyInfo
+from ..metrics import LIMITS
 from ..settings import Settings
 from .conditions import SCOPES, made_by
 from .cursors import Order, make_cursor, read_cursor
@@ -74,6 +75,8 @@ def read_page(
         raise invalid("first", "give `first` or `last`, not both")
     for name, number in (("first", first), ("last", last)):
         if number is not None and not 0 <= number <= settings.max_page_size:
+            if number > 0:
+                LIMITS.add("max_page_size")
             raise invalid(name, f"give 0 to {settings.max_page_size}, not {number}: the limit `max_page_size`")
     # `before` alone selects the page that ends just before it.
     backward = last is not None or (first is None and after is None and before is not None)

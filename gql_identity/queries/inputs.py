@@ -12,6 +12,7 @@ from strawberry import UNSET
 
 from ..errors import InvalidArgument
 from ..messages.query import APIKeyPage
+from ..metrics import LIMITS
 from ..settings import Settings
 
 LARGEST_NUMBER = 2**31 - 1  # GraphQL's Int, so that both protocols allow the same
@@ -34,6 +35,8 @@ def quoted(text: str) -> str:
 def check_count(path: str, number: int, bound: int, what: str, setting: str = "") -> None:
     """Raise InvalidArgument if `number` is above the limit, which this setting gives."""
     if number > bound:
+        if setting:
+            LIMITS.add(setting)
         raise invalid(path, f"give at most {bound} {what}, not {number}{setting and f': the limit `{setting}`'}")
 
 
@@ -93,6 +96,8 @@ def read_page(page: APIKeyPage | None, settings: Settings) -> tuple[int, int]:
         raise invalid("query.page.start", f"{start} is too large; give at most {LARGEST_NUMBER}")
     most = settings.max_page_size
     if not 0 <= limit <= most:
+        if limit > most:
+            LIMITS.add("max_page_size")
         size, bound = ("small", "") if limit < 0 else ("large", ": the limit `max_page_size`")
         raise invalid("query.page.limit", f"{limit} is too {size}; give 0 to {most}, where 0 means all{bound}")
     return (max(start, 1) - 1 if limit else 0), limit
@@ -101,6 +106,7 @@ def read_page(page: APIKeyPage | None, settings: Settings) -> tuple[int, int]:
 def too_many_rows(what: str, settings: Settings, otherwise: str = "") -> InvalidArgument:
     """The error for a query without a limit that has more rows than the largest page."""
     most = settings.max_page_size
+    LIMITS.add("max_page_size")
     return invalid(
         "query.page",
         f"there are more than {most} {what}: the limit `max_page_size`. Read them in pages: give start 1 and "

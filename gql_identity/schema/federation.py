@@ -27,6 +27,7 @@ from ..keys.access import may_see
 from ..keys.checks import check_text, is_text
 from ..messages.keys import APIKeyInfo, Domain, User
 from ..messages.values import DATE_TIME, DateTime
+from ..metrics import LIMITS
 from .context import Info
 from .json_literals import read_json_literals
 from .operations import Mutation, Query, Subscription
@@ -46,6 +47,7 @@ class FederatedSchema(Schema):
         """
         caller, most = info.context.caller, info.context.api_keys.max_page_size
         if len(representations) > most:
+            LIMITS.add("max_page_size")
             raise InvalidArgument(
                 f"give at most {most}, not {len(representations)}: the limit `max_page_size`.", at="representations"
             )

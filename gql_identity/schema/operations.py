@@ -173,7 +173,7 @@ class Mutation:
     )
     async def verify_api_key(self, info: Info, input: VerifyAPIKeyRequest) -> APIKeyVerification | None:
         """Verify one secret."""
-        (verification,) = await info.context.api_keys.verification.verify([input], info.context.caller)
+        (verification,) = await info.context.api_keys.verification.verify([input], info.context.caller, "graphql")
         return verification
 
     @strawberry.mutation(
@@ -182,7 +182,7 @@ class Mutation:
     )
     async def verify_api_keys(self, info: Info, input: list[VerifyAPIKeyRequest]) -> list[APIKeyVerification] | None:
         """Verify up to 100 secrets in one read."""
-        return await info.context.api_keys.verification.verify(input, info.context.caller)
+        return await info.context.api_keys.verification.verify(input, info.context.caller, "graphql")
 
     @strawberry.mutation(description="Remove a key for good.")
     async def delete_api_key(self, info: Info, input: APIKeyRequest) -> DeletedAPIKey | None:

@@ -3,6 +3,8 @@
 from collections import Counter
 from typing import Any
 
+from ..metrics import LIMITS
+
 ADDRESS_SHARE = 0.75  # of a process's connections, for one address
 
 
@@ -25,6 +27,7 @@ class Connections:
         self._idle[protocol] = None
         if self._total > self._limit or self._of_address[address] > max(1, int(self._limit * ADDRESS_SHARE)):
             own = self._of_address[address] > max(1, int(self._limit * ADDRESS_SHARE))
+            LIMITS.add("max_connections")
             victim = next((idle for idle in self._idle if not own or idle.address == address), protocol)
             if victim is protocol:
                 return False

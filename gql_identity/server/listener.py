@@ -16,8 +16,8 @@ BACKLOG = 2_048
 
 
 @contextmanager
-def listen(host: str, port: int) -> Iterator[socket.socket]:
-    """A socket that listens on this address; raises StartError where that is not possible."""
+def listen(host: str, port: int, advice: str | None = None) -> Iterator[socket.socket]:
+    """A socket that listens on this address; raises StartError, with this advice, where that is not possible."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listener = socket.socket(family, kind, protocol)
@@ -30,10 +30,10 @@ def listen(host: str, port: int) -> Iterator[socket.socket]:
             # From here on the port is ours, and clients that connect wait for the first worker.
             listener.listen(BACKLOG)
         except OSError as error:
-            raise StartError(
-                f"Cannot listen on {host} port {port}: {error.strerror}. "
-                f"Choose another with --port, or by GQL_IDENTITY_PORT={port + 1 if port < 65535 else 8000} make serve."
-            ) from None
+            if advice is None:
+                another = port + 1 if port < 65535 else 8000
+                advice = f"Choose another with --port, or by GQL_IDENTITY_PORT={another} make serve."
+            raise StartError(f"Cannot listen on {host} port {port}: {error.strerror}. {advice}") from None
         yield listener
 
 

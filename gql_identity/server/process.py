@@ -23,6 +23,7 @@ import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess, multiprocess
 
+from ..metrics import WORKER_RESTARTS
 from .hangup import then
 from .listener import room_for_connections
 from .protocol import Protocol
@@ -294,6 +295,7 @@ class Supervisor(Multiprocess):
             super().keep_subprocess_alive()
         for worker, now in zip(before, self.processes, strict=True):
             if now is not worker and isinstance(worker, Worker):
+                WORKER_RESTARTS.add()
                 logger.warning("Worker process %s %s; process %s replaces it.", worker.pid, worker.end, now.pid)
 
     def handle_signals(self) -> None:

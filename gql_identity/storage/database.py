@@ -19,6 +19,7 @@ import pymongo
 import pymongo.errors as driver
 import structlog
 from bson.codec_options import CodecOptions, DatetimeConversion
+from motor.frameworks import asyncio as asyncio_framework
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorCollection
 from pymongo import ReadPreference, WriteConcern
 from pymongo.client_session import ClientSession
@@ -29,8 +30,10 @@ from pymongo.read_concern import ReadConcern
 
 from ..command import own_command
 from ..errors import DeadlineExceeded, InvalidArgument, ServiceError, StartError, Unavailable
+from ..metrics import DATABASE_FAILURES
 from ..settings import Settings
 from ..version import version
+from .commands import listeners
 from .failures import NO_ANSWER, Failures, address_error, reason_of, refusal_at_start, translate
 from .indexes import INDEXES
 from .meta import MetaDocument
@@ -68,6 +71,7 @@ class Database:
                 timeoutMS=int(settings.database_timeout_seconds * 1000),
                 serverSelectionTimeoutMS=1000,
                 appname=f"gql-identity/{version()}",
+                event_listeners=listeners(),
             )
             self._scan_client: pymongo.MongoClient[Document] = pymongo.MongoClient(
                 settings.mongo_uri.get_secret_value(),
@@ -78,6 +82,7 @@ class Database:
                 serverSelectionTimeoutMS=1000,
                 retryReads=False,
                 appname=f"gql-identity-scans/{version()}",
+                event_listeners=listeners(),
             )
             database = self._client.get_default_database(DEFAULT_NAME)
         except (driver.PyMongoError, ValueError, OSError) as error:
@@ -115,6 +120,12 @@ class Database:
         self._scans.close()
         self._client.close()
         self._scan_client.close()
+
+    def waiting(self) -> dict[str, int]:
+        """How many calls wait for a thread, by the pool, and lists and statistics for a slot."""
+        pools = {"driver": asyncio_framework._EXECUTOR, "readers": self._readers}
+        threads = {name: pool._work_queue.qsize() for name, pool in pools.items()}
+        return {**threads, "scans": self._scans.waiting}
 
     async def run(self, call: Callable[[], Awaitable[T]]) -> T:
         """The result of a driver's call, within the database's timeout and the request's deadline.
@@ -210,6 +221,7 @@ class Database:
         return result
 
     def _failed(self, error: ServiceError, reason: str) -> ServiceError:
+        DATABASE_FAILURES.add(error.code)
         self.failures.note(reason)
         error.reason = reason
         return error

@@ -16,6 +16,7 @@ from pymongo import MongoClient
 from pymongo.errors import OperationFailure, PyMongoError
 
 from ..errors import StartError
+from ..metrics import EMBEDDED_RESTARTS
 from . import data_directory
 from .data_directory import HOST, open_private, unusable
 from .engine import command_line, end, find_binary, free_port
@@ -240,6 +241,7 @@ class EmbeddedDatabase:
                 if self._stopping.wait(pause):
                     return
                 self._spawn(port, "--auth")
+                EMBEDDED_RESTARTS.add()
             except StartError:  # stopped
                 return
             except Exception as error:

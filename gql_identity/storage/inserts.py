@@ -34,7 +34,7 @@ class BatchedInserts:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._loader: DataLoader[NewKey, None] = batch_loader(self._insert_batch, MAX_BATCH)
+        self._loader: DataLoader[NewKey, None] = batch_loader(self._insert_batch, "inserts", MAX_BATCH)
 
     async def insert(self, new: NewKey) -> None:
         """Insert a key with a new id; returns when a majority has it.

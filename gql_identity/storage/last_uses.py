@@ -36,6 +36,9 @@ class LastUses:
         self._written: dict[_Secret, float] = {}  # when its last use was written, by time.monotonic()
         self._moves: dict[str, tuple[str, Digests, Digests]] = {}  # by key id: domain, and digests before and after
 
+    def __len__(self) -> int:
+        return len(self._uses)
+
     def record(self, key_id: str, domain_id: str, secret_number: int) -> None:
         """Record that a secret of a key was used now."""
         self._uses[(key_id, secret_number)] = (domain_id, datetime.now(UTC))

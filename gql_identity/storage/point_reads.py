@@ -25,7 +25,7 @@ class PointReads:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._collection = database.api_keys
-        self._loader: DataLoader[_Lookup, _Reading] = batch_loader(self._begin_reads)
+        self._loader: DataLoader[_Lookup, _Reading] = batch_loader(self._begin_reads, "keys")
 
     async def find(self, references: Collection[Reference], fields: frozenset[str]) -> dict[Reference, Document]:
         """The documents of those of these keys that exist, read after the call, with at least these stored fields.

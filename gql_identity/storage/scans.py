@@ -20,6 +20,7 @@ from pymongo.collection import Collection
 from pymongo.errors import AutoReconnect, NetworkTimeout
 
 from ..errors import InvalidArgument, ResourceExhausted
+from ..metrics import LIMITS
 
 Document = dict[str, Any]
 
@@ -51,6 +52,11 @@ class Slots:
         self._total = 0
         self._waiting: dict[Share, deque[asyncio.Future[None]]] = {}
 
+    @property
+    def waiting(self) -> int:
+        """How many reads wait for a slot."""
+        return sum(map(len, self._waiting.values()))
+
     async def take(self, share: Share) -> None:
         """Wait for a slot; raises ResourceExhausted where too many reads of this user wait already."""
         if not self._waiting and self._is_free(share):
@@ -58,6 +64,7 @@ class Slots:
             return
         queue = self._waiting.setdefault(share, deque())
         if len(queue) >= WAITING_OF_A_USER:
+            LIMITS.add("scans_waiting_of_a_user")
             raise ResourceExhausted("Too many lists and statistics of this user wait. Try again.", 1)
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         queue.append(turn)
@@ -121,6 +128,11 @@ class Scans:
         self._slots = Slots()
         self._threads = ThreadPoolExecutor(SCANS_AT_ONCE, "scanner")
 
+    @property
+    def waiting(self) -> int:
+        """How many reads wait for a slot."""
+        return self._slots.waiting
+
     def close(self) -> None:
         """Start nothing more."""
         self._threads.shutdown(wait=False, cancel_futures=True)
@@ -145,6 +157,7 @@ class Scans:
             async with asyncio.timeout(seconds):
                 await self._slots.take(share)
         except TimeoutError:
+            LIMITS.add("scans_of_a_user_or_domain")
             raise ResourceExhausted(
                 "Earlier lists and statistics of this user or domain still run in the database. Ask for less at once.",
                 5,
@@ -213,6 +226,7 @@ class Scans:
 
 def too_large() -> InvalidArgument:
     """The error for a statistic that returns too much."""
+    LIMITS.add("max_answer_bytes")
     return InvalidArgument(
         "The statistics of this request return too much at once. Narrow them: a filter, a limit, fewer columns, or a "
         "count instead of push and add_to_set."

@@ -9,7 +9,9 @@ from ..keys.addresses import is_allowed
 from ..keys.credentials import INVALID_KEY, Credentials
 from ..keys.rates import Rates
 from ..keys.records import makers_of
-from ..keys.validity import end_of, is_valid, used_secret
+from ..keys.validity import code_of, end_of, is_valid, used_secret
+from ..messages.keys import APIKeyInfo
+from ..metrics import REFUSED_CREDENTIALS
 from ..settings import Settings
 from .clients import Place, address_of
 
@@ -53,6 +55,7 @@ class Authenticator:
             if place is not None:
                 # Only now: a valid key counts for its user, whatever else comes from its address.
                 place.check()
+            REFUSED_CREDENTIALS.add(_reason(key) if is_bearer else "NOT_BEARER")
             await self._count_failure(scope)
             raise refused or Unauthenticated()
         scopes = None if key.scopes is None else frozenset(key.scopes)
@@ -88,6 +91,13 @@ class Authenticator:
     async def _count_failure(self, scope: Scope) -> None:
         # Addresses are limited only after a failure: a valid key works whatever else its address sends.
         await self._rates.failed_credential(address_of(scope, self._settings))
+
+
+def _reason(key: APIKeyInfo | None) -> str:
+    """Why a secret is refused, in the words of verification."""
+    if key is None:
+        return "NOT_FOUND"
+    return "ADDRESS_NOT_ALLOWED" if is_valid(key) else code_of(key).name
 
 
 def _place(scope: Scope) -> Place | None:

@@ -9,6 +9,7 @@ from ..errors import ResourceExhausted
 from ..keys.access import Caller
 from ..keys.credentials import Credentials
 from ..keys.rates import client_address, network_of
+from ..metrics import LIMITS
 from ..settings import Settings
 from .proxies import peer_of
 from .starts import Starts
@@ -118,6 +119,7 @@ class Place:
             async with asyncio.timeout(ANSWER_SECONDS):
                 await answering.acquire()
         except TimeoutError:
+            LIMITS.add("answers_at_once")
             message = f"{ANSWERS_AT_ONCE} lists or other large responses of this client are under way or not read yet. "
             raise ResourceExhausted(f"{message}Read them, and try again.", RETRY_SECONDS) from None
         self._answering = answering
@@ -151,5 +153,6 @@ def _user(domain_id: str, user_id: str) -> str:
 
 
 def _too_many(what: str) -> ResourceExhausted:
+    LIMITS.add("max_concurrent_requests")
     message = f"Too many {what} of this client at once: the limit `max_concurrent_requests`. "
     return ResourceExhausted(f"{message}Try again in {RETRY_SECONDS} s.", RETRY_SECONDS)

@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..errors import BadRequest, Internal, ServiceError, Unavailable
 from ..logs import RequestLog
+from ..metrics import HTTP_DURATION, LIMITS
 from ..secret import contains_secret
 from ..server.writing import LINGER_SECONDS, MAX_TURN_BYTES
 from ..settings import Settings
@@ -37,6 +38,7 @@ SAFE_HEADERS = {
 SUNSET_WITHIN = timedelta(days=7)  # responses to a key that ends so soon have the header Sunset
 _HEAD: str = HTTPMethod.HEAD.value  # a text compares in a sixth of the time of an enum's member
 _BODY_REFUSED = {408, 413}
+_METHODS = frozenset(method.value for method in HTTPMethod)
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
@@ -49,9 +51,16 @@ class Envelope:
     """Middleware for every HTTP request. Requests to `/graphql` skip the router."""
 
     def __init__(
-        self, app: ASGIApp, settings: Settings, requests: RequestLog, clients: Clients, graphql: ASGIApp | None
+        self,
+        app: ASGIApp,
+        settings: Settings,
+        requests: RequestLog,
+        clients: Clients,
+        graphql: ASGIApp | None,
+        routes: frozenset[str] = frozenset(),
     ) -> None:
         self._app = app
+        self._routes = routes
         self._graphql = graphql
         self._clients = clients
         self._requests = requests
@@ -114,11 +123,21 @@ class Envelope:
                 await _refuse(stopping, scope, receive, respond)
         finally:
             place.leave()
+            if HTTP_DURATION.is_on:
+                method = scope["method"] if scope["method"] in _METHODS else "_OTHER"
+                HTTP_DURATION.observe(time.monotonic() - started, method, self._route(scope["path"]), str(status))
             if self._requests.are_logged and scope["path"] not in PROBES:
                 self._requests.end(request_id, started, **self._line(scope, status, sent))
             else:
                 self._requests.end_unlogged()
             structlog.contextvars.unbind_contextvars("request_id")
+
+    def _route(self, path: str) -> str:
+        """The route of a path, one of a few: a client may ask for any path."""
+        if path in self._routes:
+            return path
+        mount, _, rest = path[1:].partition("/")
+        return f"/{mount}" if rest and f"/{mount}" in self._routes else ""
 
     def _line(self, scope: Scope, status: int, sent: int) -> dict[str, Any]:
         # The server leaves out the body of a response to HEAD.
@@ -163,12 +182,14 @@ class Envelope:
                 async with asyncio.timeout(max(0, deadline - time.monotonic())):
                     message = await receive()
             except TimeoutError:
+                LIMITS.add("body_timeout_seconds")
                 raise BadRequest(
                     "The body arrived too slowly: send the request again.", 408, {"Connection": "close"}
                 ) from None
             complete = not message.get("more_body", False)
             read += len(message.get("body", b""))
             if read > limit:
+                LIMITS.add("max_body_bytes")
                 raise BadRequest(f"The body is larger than {limit} bytes: send less.", 413, {"Connection": "close"})
             return message
 

@@ -12,7 +12,7 @@ from starlette.types import Scope, Send
 from ..execution.answer import Answer
 from .accept import EVENTS
 from .envelope import note_errors
-from .graphql_operations import error_codes
+from .graphql_operations import count_operation, error_codes
 
 KEEP_ALIVE_SECONDS = 12.0  # between two comments on a stream that has nothing to send
 _HEADERS = {"Cache-Control": "private, no-store", "X-Accel-Buffering": "no"}
@@ -45,6 +45,7 @@ async def _events(answers: AsyncGenerator[Answer, None], scope: Scope) -> AsyncG
 
     # A task of its own: a wait that a keep-alive interrupts would end the answers.
     async def fill() -> None:
+        answer = None
         try:
             async with aclosing(answers):
                 async for answer in answers:
@@ -53,6 +54,8 @@ async def _events(answers: AsyncGenerator[Answer, None], scope: Scope) -> AsyncG
                     await waiting.put(b"event: next\ndata: " + orjson.dumps(answer.to_json()) + b"\n\n")
         except Exception as error:
             log.error("unexpected error", exc_info=error)
+        finally:
+            count_operation(scope.get("operation_type"), answer)
         # Not in a `finally`: when this is cancelled nobody takes it, and it would wait for ever.
         await waiting.put(None)
 

@@ -12,6 +12,7 @@ from starlette.types import Receive, Scope, Send
 from ..errors import BadRequest, InsufficientScope, ServiceError
 from ..keys.access import Caller
 from ..keys.scopes import IMPLIED, missing_scopes, read_scopes
+from ..metrics import VERIFICATIONS
 from ..settings import Settings
 from .authentication import Authenticator
 from .bodies import read_query_string
@@ -38,7 +39,9 @@ class ForwardAuth:
         try:
             needed = _needed_scopes(scope)
             caller = await in_time(self._authenticator.require(scope), self._timeout_seconds)
-            if missing := missing_scopes(caller.scopes, [needed]):
+            missing = missing_scopes(caller.scopes, [needed])
+            VERIFICATIONS.add("INSUFFICIENT_SCOPE" if missing else "VALID", "authz")
+            if missing:
                 raise InsufficientScope(f"This key lacks the scope {' and '.join(missing)}.", *missing)
         except ServiceError as error:
             await error_response(error, scope)(scope, receive, send)

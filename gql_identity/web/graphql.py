@@ -16,6 +16,7 @@ from ..errors import BadRequest, ServiceError
 from ..execution.answer import Answer, RequestError
 from ..execution.request import read_request
 from ..logs import RequestLog
+from ..metrics import LIMITS
 from ..settings import Settings
 from .accept import EVENTS, GRAPHQL_JSON, Accept, read_accept
 from .authentication import Authenticator
@@ -24,7 +25,7 @@ from .clients import Clients, Place
 from .deadline import in_time
 from .envelope import note_errors
 from .events import event_stream, only
-from .graphql_operations import GraphQLOperations, error_codes, refused
+from .graphql_operations import GraphQLOperations, count_operation, error_codes, refused
 from .proxies import is_forwarded
 from .websocket import Connection
 
@@ -117,6 +118,7 @@ class GraphQLEndpoint:
                 return event_stream(only(answer), scope)
         # Clients that ask for `application/json` expect status 200 even for a request error.
         status = 400 if not answer.executed and accept.media_type == GRAPHQL_JSON else 200
+        count_operation(scope.get("operation_type"), answer)
         return _json(scope, status, accept, answer)
 
     async def _respond_to_batch(self, batch: list[Any], scope: Scope, accept: Accept) -> Response:
@@ -124,19 +126,23 @@ class GraphQLEndpoint:
         most = self._settings.max_batch
         if not 1 <= len(batch) <= most:
             allowed = f"1 to {most} requests" if most else "one request, as a JSON object"
+            LIMITS.add("max_batch")
             raise BadRequest(f"Send {allowed}: the limit `max_batch`.")
         requests = [read_request(fields) for fields in batch]
         caller = await self._authenticator.authenticate(scope)
         place: Place = scope["place"]
         answers = []
         for request in requests:
+            type_ = None
             try:
                 operation = self._operations.find(request, caller, scope)
+                type_ = operation.type
                 if operation.is_subscription:
                     raise BadRequest("A batch runs no subscriptions: send each by itself.")
                 answers.append(await self._operations.answer(operation, request, caller, place.hold_answer))
             except RequestError as error:
                 answers.append(refused(error))
+            count_operation(type_, answers[-1])
             await asyncio.sleep(0)  # others get their turn between two operations, whatever these take
         return _json(scope, 200, accept, answers)
 
@@ -165,13 +171,15 @@ def _read_query_string(scope: Scope) -> dict[str, Any]:
 
 def _refusal(error: ServiceError, scope: Scope, accept: Accept) -> Response:
     """The response to a request that failed before it ran."""
+    answer = refused(error)
     if not accept.takes_only_streams:
-        response = _json(scope, error.status, accept, refused(error))
+        count_operation(scope.get("operation_type"), answer)
+        response = _json(scope, error.status, accept, answer)
     else:
         # PROTOCOL.md of graphql-sse: such a client cannot read a response with another status than 200. Only if the
         # rest of the body is not read the connection must end, and the status says so.
         status = error.status if error.headers.get("Connection") == "close" else 200
-        response = event_stream(only(refused(error)), scope, status)
+        response = event_stream(only(answer), scope, status)
     response.headers.update(error.headers)
     return response
 

@@ -14,6 +14,7 @@ from ..execution.request import Request
 from ..keys.access import Caller
 from ..keys.api_keys import ApiKeys
 from ..keys.changes import Changes
+from ..metrics import OPERATIONS
 from ..schema.context import Context
 from ..schema.visibility import hidden_fields, may_be_gateway, may_read_schema
 from ..settings import Settings
@@ -40,6 +41,11 @@ class GraphQLOperations:
     def use(self, executor: Executor) -> None:
         """Run operations with another executor from now on; those that run go on with theirs."""
         self._executor = executor
+
+    @property
+    def documents(self) -> int:
+        """How many documents are kept parsed and validated."""
+        return self._executor.documents
 
     def find(self, request: Request, caller: Caller | None, scope: Scope) -> Operation:
         """The operation of a request. Raises RequestError, also where the caller may not run it."""
@@ -97,6 +103,13 @@ class GraphQLOperations:
 def error_codes(answer: Answer) -> set[str]:
     """The codes of a response's errors."""
     return {error["extensions"]["code"] for error in answer.errors}
+
+
+def count_operation(operation_type: str | None, last_answer: Answer | None) -> None:
+    """Count an operation that ended with this answer; None where its client had enough before."""
+    if OPERATIONS.is_on:
+        errors = [] if last_answer is None else last_answer.errors
+        OPERATIONS.add(operation_type or "unknown", errors[0]["extensions"]["code"] if errors else "OK")
 
 
 def status_of(answer: Answer) -> int:

@@ -44,7 +44,7 @@ class IntrospectionEndpoint:
 
     async def _introspect(self, request: VerifyAPIKeyRequest, scope: Scope) -> dict[str, str | int]:
         caller = await self._authenticator.require(scope)
-        (verification,) = await self._verification.verify([request], caller)
+        (verification,) = await self._verification.verify([request], caller, "introspect")
         key, end = verification.api_key_info, verification.secret_expires_at
         if key is None:
             return {"active": False}

@@ -23,6 +23,7 @@ from ..messages.requests import (
     RotateAPIKeyRequest,
     UpdateAPIKeyRequest,
 )
+from ..metrics import LIMITS
 from ..queries.fields import listed
 from ..queries.lists import MINIMAL, wanted_fields
 from .bodies import parse_json
@@ -174,6 +175,7 @@ def read_message(operation: Operation, body: bytes, max_values: int) -> Any:
     if not isinstance(message, dict):
         raise BadRequest(f"Send one JSON object: the message {operation.request.__name__}.")
     if count_values(message.values(), max_values) > max_values:
+        LIMITS.add("max_values")
         raise InvalidArgument(
             f"The message holds more than {max_values} values, of which an object counts as {OBJECT_VALUES}: "
             "the limit `max_values`."

@@ -17,12 +17,13 @@ from ..execution.operation import Operation
 from ..execution.request import Request, read_request
 from ..keys.access import Caller
 from ..logs import RequestLog
+from ..metrics import LIMITS
 from ..settings import Settings
 from .authentication import Authenticator
 from .bodies import parse_json
 from .clients import Client, Clients
 from .deadline import in_time
-from .graphql_operations import GraphQLOperations, error_codes, refused, status_of
+from .graphql_operations import GraphQLOperations, count_operation, error_codes, refused, status_of
 from .handshake import may_connect
 from .request_line import request_line
 
@@ -176,6 +177,7 @@ class Connection:
     def _counted(self, caller: Caller | None) -> Client:
         client = self._clients.of_address(self._websocket.scope) if caller is None else self._clients.of_caller(caller)
         if client.connections >= MAX_CONNECTIONS:
+            LIMITS.add("connections_of_a_client")
             raise _Closed(1013, f"More than {MAX_CONNECTIONS} connections at once")
         client.connections += 1
         return client
@@ -188,6 +190,7 @@ class Connection:
         held = characters + sum(running.characters for running in self._running.values())
         try:
             if len(self._running) >= MAX_OPERATIONS or held > MAX_OPERATION_CHARACTERS:
+                LIMITS.add("operations_of_a_connection")
                 raise ResourceExhausted(
                     f"A connection has at most {MAX_OPERATIONS} operations at one time, in messages of at most "
                     f"{MAX_OPERATION_CHARACTERS} characters together. End some, or open another connection."
@@ -217,6 +220,7 @@ class Connection:
         # Each operation has an id, as each HTTP request has, so that its lines in the log can be found.
         request_id = uuid_utils.uuid7().hex
         structlog.contextvars.bind_contextvars(request_id=request_id)
+        answer = None
         try:
             if not self._clients.starts.begin():
                 await self._clients.starts.wait(client.name)
@@ -236,6 +240,7 @@ class Connection:
             if running is not None and running.task is asyncio.current_task():  # else another has the id by now
                 del self._running[operation_id]
                 self._ended()
+            count_operation(line.get("operation_type"), answer)
             if self._requests.are_logged:
                 self._requests.end(request_id, started, **line, **request_line(self._websocket.scope, self._settings))
             else:
