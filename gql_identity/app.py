@@ -44,7 +44,7 @@ from .web.proxies import is_forwarded
 from .web.rest import rest_routes
 from .web.sign_in import SignIn
 
-LAST_WRITE_SECONDS = 1.5  # for the last write of keys' last uses when the service stops
+LAST_WRITE_SECONDS = 1.5  # for the last write of keys' uses when the service stops
 PREPARE_SECONDS = 1.0  # between attempts to prepare a database that does not respond
 
 
@@ -59,7 +59,7 @@ def create_app(settings: Settings | None = None, read_again: Callable[[Settings]
         configure_logs(settings.log_level, settings.log_format)
     database = Database(settings)
     api_keys = ApiKeys(database, settings)
-    authenticator = Authenticator(api_keys.credentials, api_keys.rates, settings)
+    authenticator = Authenticator(api_keys.credentials, api_keys.uses, api_keys.rates, settings)
     changes = Changes(database)
     operations = GraphQLOperations(make_executor(settings), api_keys, changes, settings)
     requests = RequestLog()
@@ -129,6 +129,8 @@ async def _life_span(
                 _background(_prepare(database)),
                 _background(database.keep_checking_schema()),
                 _background(api_keys.credentials.last_uses.keep_writing()),
+                _background(api_keys.uses.stale_secrets.keep_writing()),
+                _background(api_keys.expiry_notices.keep_giving()),
             ):
                 yield
         await changes.stop()
@@ -136,6 +138,7 @@ async def _life_span(
         DEADLINE.set(time.monotonic() + LAST_WRITE_SECONDS)
         with suppress(ServiceError):
             await api_keys.credentials.last_uses.write(everything=True)
+            await api_keys.uses.stale_secrets.write()
 
 
 def _health_routes(database: Database, stopping: asyncio.Event) -> list[BaseRoute]:

@@ -48,7 +48,8 @@ from .audit_entries import AuditEntries, log_entry, logs_refusals
 from .checks import check_free_text, check_selected, check_text
 from .credentials import Credentials
 from .disabling import Disabling, disable_rule
-from .expiry import check_future, check_new_end, end_of_created
+from .expiry import check_future, check_new_end, end_of_created, next_notice
+from .expiry_notices import ExpiryNotices
 from .lists import KeyLists
 from .rates import Rates
 from .records import now, opaque_id, read_key, read_opaque_id, stored_fields
@@ -58,6 +59,7 @@ from .scopes import READ, ROTATE, WRITE, check_scopes
 from .statistics import KeyStatistics
 from .system_keys import SystemKeys
 from .tags import check_tags
+from .uses import KeyUses
 from .verification import Verification
 from .writes import Writes, not_found
 
@@ -71,12 +73,14 @@ class ApiKeys:
         self.max_page_size = settings.max_page_size
         self.rates = Rates(settings)
         self.credentials = Credentials(database, settings)
-        self.verification = Verification(self.credentials)
         self.lists = KeyLists(database, settings)
         self.statistics = KeyStatistics(database, settings)
         self._point_reads = PointReads(database)
         self._inserts = BatchedInserts(database)
         self._entries = AuditEntries(settings)
+        self.uses = KeyUses(database, self.credentials.last_uses, self._entries)
+        self.verification = Verification(self.credentials, self.uses)
+        self.expiry_notices = ExpiryNotices(database, self._entries)
         self.audit = KeyAudit(database, settings, self._entries)
         self._retries = Retries(database, settings)
         self._writes = Writes(database, self.credentials, self._entries)
@@ -141,6 +145,8 @@ class ApiKeys:
         document |= {name: value for name, value in given.items() if value is not None}
         if end is not None:
             document |= {"expires_at": end, "lifetime_seconds": int((end - made_at).total_seconds())}
+            if (notice_at := next_notice(end, made_at)) is not None:
+                document["notice_at"] = notice_at
         new = self._entries.new_key(document, caller, made_at)
         try:
             await (self._inserts.insert(new) if record is None else insert_once(self._database, new, record))

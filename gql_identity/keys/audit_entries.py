@@ -64,6 +64,27 @@ class AuditEntries:
 
         Of a key that is created, `key` has the ids alone. Without a caller the command line did it.
         """
+        address = (caller and caller.address) or None
+        return self._make(action, key, changes, _actor(caller), at, address)
+
+    def expiring(self, key: Document, at: datetime) -> Document:
+        """The entry to store for a stored key whose end is near."""
+        return self._make(APIKeyAuditAction.EXPIRING, key, {}, {"kind": APIKeyAuditActorKind.SERVICE.name}, at, None)
+
+    def stale_secret_used(self, key: Document, at: datetime, address: str | None) -> Document:
+        """The entry to store for a stored key of which a secret was used that a rotation had ended."""
+        holder = {"kind": APIKeyAuditActorKind.HOLDER.name}
+        return self._make(APIKeyAuditAction.STALE_SECRET_USED, key, {}, holder, at, address)
+
+    def _make(
+        self,
+        action: APIKeyAuditAction,
+        key: Document,
+        changes: Document,
+        actor: Document,
+        at: datetime,
+        address: str | None,
+    ) -> Document:
         entry = {
             "_id": uuid_utils.uuid7().hex,
             "domain_id": key["domain_id"],
@@ -72,10 +93,10 @@ class AuditEntries:
             "role": (key | changes)["role"],
             "at": at,
             "action": action.name,
-            "actor": _actor(caller),
+            "actor": actor,
             "changes": _changed(key, changes),
             "request_id": structlog.contextvars.get_contextvars().get("request_id"),
-            "client_address": (caller and caller.address) or None,
+            "client_address": address,
             "number": (key.get("audit_number") or 0) + 1,
             "expires_at": at + self._kept_for,
             "pepper": self._fingerprint,
@@ -180,7 +201,7 @@ def _canonical(entry: Document) -> bytes:
 
 
 def log_entry(entry: Document) -> None:
-    """Log a change that a caller made, at once; a command prints what it did itself."""
+    """Log an entry that was stored, at once; but a command prints what it did itself."""
     if entry["actor"]["kind"] == APIKeyAuditActorKind.COMMAND_LINE.name:
         return
     log.info(
@@ -189,7 +210,7 @@ def log_entry(entry: Document) -> None:
         outcome="OK",
         api_key_id=entry["api_key_id"],
         domain_id=entry["domain_id"],
-        actor=entry["actor"]["api_key_id"],
+        actor=entry["actor"].get("api_key_id"),
         client_address=entry["client_address"],
         number=entry["number"],
     )

@@ -169,7 +169,7 @@ class Changes:
     async def _watch(self) -> None:
         """Tell subscribers of each event; when the stream ends, so do they, and the next one starts another."""
         try:
-            async with aclosing(watch_keys(self._database, STORED, _WATCHED)) as events:
+            async with aclosing(watch_keys(self._database, (*STORED, "noticed_at"), _WATCHED)) as events:
                 async for event in events:
                     if event is not None and (change := _change(event)) is not None:
                         async with self._was_checked:
@@ -226,7 +226,7 @@ class Changes:
 
 _ENDED = "Invalid API key: it was disabled, deleted or replaced, or has expired."
 # The fields whose changes are told.
-_WATCHED = ("state", "name", "expires_at", "scopes", "rotated_at", "tags", "allowed_addresses")
+_WATCHED = ("state", "name", "expires_at", "scopes", "rotated_at", "tags", "allowed_addresses", "noticed_at")
 
 
 def _reason(error: ServiceError | None) -> str:
@@ -248,6 +248,8 @@ def _change(event: KeyEvent) -> APIKeyChange | None:
         kind = APIKeyChangeType.DELETED
     elif "state" in event.changed:
         kind = APIKeyChangeType.ENABLED if key.state is APIKeyState.ENABLED else APIKeyChangeType.DISABLED
+    elif event.changed == {"noticed_at"}:
+        kind = APIKeyChangeType.EXPIRING
     else:
         kind = APIKeyChangeType.ROTATED if "rotated_at" in event.changed else APIKeyChangeType.UPDATED
     return APIKeyChange(type=kind, api_key_info=key)

@@ -107,6 +107,9 @@ STORED_FIELDS: dict[str, StoredField] = {
     "scopes": StoredField(_LIST_OR_NULL, [], _are_texts),
     "secrets": StoredField(_LIST_OR_NULL, [], _are_secrets),
     "secret_uses": StoredField((dict, NoneType), {}, _are_uses),
+    "notice_at": StoredField(_INSTANT_OR_NULL, None),
+    "noticed_at": StoredField(_INSTANT_OR_NULL, None),
+    "stale_used_at": StoredField(_INSTANT_OR_NULL, None),
     "tags": StoredField(_LIST_OR_NULL, [], _are_tags),
     # Of one that cannot be read: from nowhere.
     "allowed_addresses": StoredField(_LIST_OR_NULL, [], _are_networks),

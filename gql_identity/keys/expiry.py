@@ -10,6 +10,8 @@ from ..settings import Settings
 from .access import COMMAND_LINE, OF_ONE_USER, Caller
 from .scopes import ROTATE
 
+NOTICES = tuple(timedelta(days=days) for days in (30, 7, 1))  # so long before its end a key's owner is told
+
 
 def end_of_created(given: DateTime | None, caller: Caller, settings: Settings, at: DateTime) -> DateTime | None:
     """The end of a key that is created at an instant; None for never.
@@ -47,6 +49,11 @@ def check_new_end(
             _check_renewal(new, document, caller, at)
         elif caller.expires_at is not None and (new is None or new > caller.expires_at):
             raise PermissionDenied(_LATER.format(end=instant_text(caller.expires_at)), at="expires_at")
+
+
+def next_notice(end: datetime | None, at: datetime) -> datetime | None:
+    """When the next notice of a key's end is due after an instant; None where there is none."""
+    return None if end is None else min((end - before for before in NOTICES if end - before > at), default=None)
 
 
 _LATER = "it is later than this key may give. Give {end} or earlier."

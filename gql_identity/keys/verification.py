@@ -11,7 +11,8 @@ from .access import Caller, may_verify, require_scope
 from .addresses import is_allowed, read_address
 from .credentials import Credentials
 from .scopes import MAX_SCOPES, VERIFY, missing_scopes
-from .validity import code_of, end_of, used_secret
+from .uses import KeyUses
+from .validity import code_of, end_of
 
 MAX_VERIFIED = 100
 
@@ -19,8 +20,9 @@ MAX_VERIFIED = 100
 class Verification:
     """Verification of secrets that somebody else received."""
 
-    def __init__(self, credentials: Credentials) -> None:
+    def __init__(self, credentials: Credentials, uses: KeyUses) -> None:
         self._credentials = credentials
+        self._uses = uses
 
     async def verify(
         self, requests: Sequence[VerifyAPIKeyRequest], caller: Caller, door: str
@@ -48,15 +50,16 @@ class Verification:
             return APIKeyVerification(valid=False, code=APIKeyVerificationCode.MALFORMED)
         if key is None or not may_verify(caller, key.domain_id, key.user_id, key.role):
             return APIKeyVerification(valid=False, code=APIKeyVerificationCode.NOT_FOUND)
-        if (code := code_of(key)) is not APIKeyVerificationCode.VALID:
-            return APIKeyVerification(valid=False, code=code, api_key_id=key.api_key_id)
-        if not is_allowed(key.allowed_addresses, request.client_address):
-            code = APIKeyVerificationCode.ADDRESS_NOT_ALLOWED
-            return APIKeyVerification(valid=False, code=code, api_key_id=key.api_key_id)
-        if request.required_scopes is not None and (missing := missing_scopes(key.scopes, request.required_scopes)):
-            code = APIKeyVerificationCode.INSUFFICIENT_SCOPE
+        code, missing = code_of(key), None
+        if code is APIKeyVerificationCode.VALID:
+            if not is_allowed(key.allowed_addresses, request.client_address):
+                code = APIKeyVerificationCode.ADDRESS_NOT_ALLOWED
+            elif request.required_scopes is not None:
+                missing = missing_scopes(key.scopes, request.required_scopes) or None
+                code = code if missing is None else APIKeyVerificationCode.INSUFFICIENT_SCOPE
+        self._uses.note(key, code, request.client_address)
+        if code is not APIKeyVerificationCode.VALID:
             return APIKeyVerification(valid=False, code=code, api_key_id=key.api_key_id, missing_scopes=missing)
-        self._credentials.last_uses.record(key.api_key_id, key.domain_id, used_secret(key).number)
         return APIKeyVerification(
             valid=True, code=code, api_key_id=key.api_key_id, api_key_info=key, secret_expires_at=end_of(key)
         )

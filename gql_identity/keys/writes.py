@@ -13,6 +13,7 @@ from .audit_entries import AuditEntries, log_entry
 from .checks import check_text
 from .credentials import Credentials
 from .documents import CHANGEABLE, REQUIRED, readable, tell_unreadable, unreadable
+from .expiry import next_notice
 from .records import now
 from .scopes import WRITE
 
@@ -54,6 +55,8 @@ class Writes:
             if not changes:
                 return document
             entry = self._entries.make(action, document, changes, caller, at)
+            if "expires_at" in changes:
+                changes["notice_at"] = next_notice(changes["expires_at"], at)
             # Every change counts up, so that this number tells whether another one came in between.
             changes |= {"audit_number": entry["number"], "updated_at": at}
             # A move to another pepper changes the digest without counting.

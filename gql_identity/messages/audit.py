@@ -14,7 +14,7 @@ from .values import APIKeyRole, DateTime
     description="What was done to a key. Later versions may add some: treat one that you do not know as UPDATED."
 )
 class APIKeyAuditAction(Enum):
-    """The actions that the audit log records; the use of a key is not one."""
+    """What the audit log records of a key; its use is not recorded."""
 
     CREATED = strawberry.enum_value("CREATED", description="It was made.")
     UPDATED = strawberry.enum_value("UPDATED", description="Its name, end, scopes, tags or addresses changed.")
@@ -25,6 +25,11 @@ class APIKeyAuditAction(Enum):
     ROTATED = strawberry.enum_value("ROTATED", description="It got another secret.")
     OVERLAP_ENDED = strawberry.enum_value("OVERLAP_ENDED", description="The older secret of a rotation was ended.")
     DELETED = strawberry.enum_value("DELETED", description="It was removed for good.")
+    EXPIRING = strawberry.enum_value("EXPIRING", description="Its end is near: 30, 7 and 1 days before.")
+    STALE_SECRET_USED = strawberry.enum_value(
+        "STALE_SECRET_USED",
+        description="A secret that a rotation has ended was used, and refused; at most one entry an hour.",
+    )
 
 
 @strawberry.enum(description="What sort of actor it was.")
@@ -33,6 +38,8 @@ class APIKeyAuditActorKind(Enum):
 
     KEY = strawberry.enum_value("KEY", description="A caller with a key.")
     COMMAND_LINE = strawberry.enum_value("COMMAND_LINE", description="A command of `gql-identity`.")
+    SERVICE = strawberry.enum_value("SERVICE", description="The service itself, as when a key's end is near.")
+    HOLDER = strawberry.enum_value("HOLDER", description="Whoever sent a secret of the key, which was refused.")
     UNKNOWN = strawberry.enum_value(
         "UNKNOWN", description="Nobody can tell: somebody changed the entry in the database, and it is not intact."
     )

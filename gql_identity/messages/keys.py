@@ -230,6 +230,7 @@ class APIKeyChangeType(Enum):
     DELETED = strawberry.enum_value("DELETED", description="The key is no more.")
     UPDATED = strawberry.enum_value("UPDATED", description="The key's name, end, scopes, tags or addresses changed.")
     ROTATED = strawberry.enum_value("ROTATED", description="The key has another secret.")
+    EXPIRING = strawberry.enum_value("EXPIRING", description="The key's end is near: 30, 7 and 1 days before.")
 
 
 @strawberry.type(name="APIKeyChange", description="A change of a key.")

@@ -13,6 +13,8 @@ _KEYS = {
     "domain_id_1_expires_at_1__id_1": IndexModel(
         [("domain_id", ASCENDING), ("expires_at", ASCENDING), ("_id", ASCENDING)]
     ),
+    # Of all domains, for notices of keys that end soon; keys without an end are not in it.
+    "notice_at_1": IndexModel([("notice_at", ASCENDING)], sparse=True),
     "digest_1": IndexModel([("digest", ASCENDING)]),
 }
 

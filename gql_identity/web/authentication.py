@@ -9,8 +9,9 @@ from ..keys.addresses import is_allowed
 from ..keys.credentials import INVALID_KEY, Credentials
 from ..keys.rates import Rates
 from ..keys.records import makers_of
-from ..keys.validity import code_of, end_of, is_valid, used_secret
-from ..messages.keys import APIKeyInfo
+from ..keys.uses import KeyUses
+from ..keys.validity import code_of, end_of, used_secret
+from ..messages.keys import APIKeyInfo, APIKeyVerificationCode
 from ..metrics import REFUSED_CREDENTIALS
 from ..settings import Settings
 from .clients import Place, address_of
@@ -19,8 +20,9 @@ from .clients import Place, address_of
 class Authenticator:
     """Finds the caller of a request, and counts the request."""
 
-    def __init__(self, credentials: Credentials, rates: Rates, settings: Settings) -> None:
+    def __init__(self, credentials: Credentials, uses: KeyUses, rates: Rates, settings: Settings) -> None:
         self._credentials = credentials
+        self._uses = uses
         self._rates = rates
         self._settings = settings
 
@@ -45,19 +47,19 @@ class Authenticator:
         is_bearer, secret = scheme.lower() == "bearer", secret.strip()
         place = _place(scope)
         key = await self._credentials.find(secret) if is_bearer else None
-        address, refused = address_of(scope, self._settings), None
-        if key is None or not is_valid(key):
-            refused = Unauthenticated(INVALID_KEY) if is_bearer else Unauthenticated()
-        elif not is_allowed(key.allowed_addresses, address):
-            refused = Unauthenticated("This key may not be used from this address.")
-        if key is None or refused is not None:
+        address = address_of(scope, self._settings)
+        code = _code(key, address)
+        if key is None or code is not APIKeyVerificationCode.VALID:
             scope["caller"] = None  # a WebSocket's key was valid before
+            if key is not None:
+                self._uses.note(key, code, address)
             if place is not None:
                 # Only now: a valid key counts for its user, whatever else comes from its address.
                 place.check()
-            REFUSED_CREDENTIALS.add(_reason(key) if is_bearer else "NOT_BEARER")
-            await self._count_failure(scope)
-            raise refused or Unauthenticated()
+            REFUSED_CREDENTIALS.add(code.name if is_bearer else "NOT_BEARER")
+            # Only now: a valid key works whatever else its address sends.
+            await self._rates.failed_credential(address)
+            raise _refusal(code) if is_bearer else Unauthenticated()
         scopes = None if key.scopes is None else frozenset(key.scopes)
         secret_sent = used_secret(key)
         caller = Caller(
@@ -79,7 +81,7 @@ class Authenticator:
         if place is not None:
             place.move_to(caller)
         await self._rates.request(caller)
-        self._credentials.last_uses.record(key.api_key_id, key.domain_id, secret_sent.number)
+        self._uses.note(key, code, address)
         return caller
 
     async def require(self, scope: Scope) -> Caller:
@@ -88,16 +90,21 @@ class Authenticator:
             raise Unauthenticated
         return caller
 
-    async def _count_failure(self, scope: Scope) -> None:
-        # Addresses are limited only after a failure: a valid key works whatever else its address sends.
-        await self._rates.failed_credential(address_of(scope, self._settings))
 
-
-def _reason(key: APIKeyInfo | None) -> str:
-    """Why a secret is refused, in the words of verification."""
+def _code(key: APIKeyInfo | None, address: str) -> APIKeyVerificationCode:
+    """Whether the key that was found, if any, may be used now from an address."""
     if key is None:
-        return "NOT_FOUND"
-    return "ADDRESS_NOT_ALLOWED" if is_valid(key) else code_of(key).name
+        return APIKeyVerificationCode.NOT_FOUND
+    code = code_of(key)
+    if code is APIKeyVerificationCode.VALID and not is_allowed(key.allowed_addresses, address):
+        return APIKeyVerificationCode.ADDRESS_NOT_ALLOWED
+    return code
+
+
+def _refusal(code: APIKeyVerificationCode) -> Unauthenticated:
+    if code is APIKeyVerificationCode.ADDRESS_NOT_ALLOWED:
+        return Unauthenticated("This key may not be used from this address.")
+    return Unauthenticated(INVALID_KEY)
 
 
 def _place(scope: Scope) -> Place | None:

@@ -142,7 +142,8 @@ async def test_the_database_and_the_pepper_do_not_give_the_secret(api: Api) -> N
 
 async def test_a_caller_s_repr_shows_no_secret(api: Api) -> None:
     system = await api.make()
-    authenticator = Authenticator(api.app.state.api_keys.credentials, api.app.state.api_keys.rates, api.settings)
+    keys = api.app.state.api_keys
+    authenticator = Authenticator(keys.credentials, keys.uses, keys.rates, api.settings)
     caller = await authenticator.identify(f"Bearer {system.secret}", {"type": "http", "headers": [], "client": None})
     assert system.secret not in repr(caller)
 

@@ -1,0 +1,90 @@
+"""Uses of secrets that a rotation has ended: an audit entry, at most one an hour for each key."""
+
+import asyncio
+import time
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+import structlog
+
+from ..errors import ServiceError
+from ..messages.keys import APIKeyInfo
+from ..storage.conditional_writes import set_if_unchanged
+from ..storage.database import Database, Document
+from .audit_entries import AuditEntries, log_entry
+from .documents import CHANGEABLE, REQUIRED, readable, unreadable
+from .records import now
+
+INTERVAL = timedelta(hours=1)  # between two entries of one key
+WRITE_SECONDS = 2.0  # between two writes
+MAX_KEYS = 10_000  # that are remembered, so that a flood of uses reads and writes nothing
+ATTEMPTS = 5  # where others change the key at the same time
+
+log = structlog.get_logger()
+
+
+class _Use(NamedTuple):
+    domain_id: str
+    address: str | None
+    request_id: str | None
+
+
+class StaleSecrets:
+    """Uses of ended secrets, gathered in memory and written in the background, so that no request waits for it."""
+
+    def __init__(self, database: Database, entries: AuditEntries) -> None:
+        self._database = database
+        self._entries = entries
+        self._waiting: dict[str, _Use] = {}  # by key id
+        self._noted: dict[str, float] = {}  # key id: when its last use was noted, by time.monotonic()
+
+    def note(self, key: APIKeyInfo, address: str | None) -> None:
+        """Note that an ended secret of a key was used now, from an address if it is known."""
+        at, interval = time.monotonic(), INTERVAL.total_seconds()
+        if at - self._noted.get(key.api_key_id, -interval) < interval:
+            return
+        if len(self._noted) >= MAX_KEYS:
+            self._noted = {id_: noted for id_, noted in self._noted.items() if at - noted < interval}
+        if len(self._noted) >= MAX_KEYS:
+            return  # the log has each refused credential
+        self._noted[key.api_key_id] = at
+        request_id = structlog.contextvars.get_contextvars().get("request_id")
+        self._waiting[key.api_key_id] = _Use(key.domain_id, address, request_id)
+
+    async def write(self) -> None:
+        """Write the entries of the uses so far. Raises what `Database.transaction` does; the rest is kept then."""
+        while self._waiting:
+            key_id, use = next(iter(self._waiting.items()))
+            await self._write(key_id, use)
+            self._waiting.pop(key_id)
+
+    async def _write(self, key_id: str, use: _Use) -> None:
+        where = {"domain_id": use.domain_id, "_id": key_id}
+        for _ in range(ATTEMPTS):
+            document: Document | None = await self._database.run(lambda: self._database.api_keys.find_one(where))
+            at = now()
+            if document is None or unreadable(document, CHANGEABLE) or _was_told(document, at):
+                return
+            with structlog.contextvars.bound_contextvars(request_id=use.request_id):
+                entry = self._entries.stale_secret_used(readable(document, REQUIRED), at, use.address)
+                changes = {"stale_used_at": at, "audit_number": entry["number"]}
+                if await set_if_unchanged(self._database, document, ("audit_number",), changes, entry):
+                    log_entry(entry)
+                    return
+
+    async def keep_writing(self) -> None:
+        """Write every two seconds until cancelled."""
+        while True:
+            await asyncio.sleep(WRITE_SECONDS)
+            try:
+                await self.write()
+            except ServiceError:
+                pass  # the log says why the database failed
+            except Exception:
+                log.exception("the use of an ended secret was not recorded; it is kept for the next attempt")
+
+
+def _was_told(document: Document, at: datetime) -> bool:
+    """Whether a stored key has an entry of the last hour, by this worker or another one."""
+    told = document.get("stale_used_at")
+    return isinstance(told, datetime) and at - told < INTERVAL
