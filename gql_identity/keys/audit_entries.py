@@ -29,6 +29,7 @@ from ..settings import Settings
 from ..storage.inserts import NewKey
 from .access import COMMAND_LINE, Caller, domain_of
 from .documents import LONG_AGO
+from .refusals import LINES_OF_A_KEY, Refusals
 from .rotation import live_secrets
 
 Document = dict[str, Any]
@@ -42,6 +43,7 @@ class AuditEntries:
     """Makes and reads entries, with the MACs of the settings' peppers."""
 
     def __init__(self, settings: Settings) -> None:
+        self.refusals = Refusals()
         self._kept_for = timedelta(days=settings.audit_days)
         self.use_peppers(settings.peppers)
 
@@ -220,7 +222,7 @@ Method = TypeVar("Method", bound=Callable[..., Awaitable[Any]])
 
 
 def logs_refusals(action: APIKeyAuditAction) -> Callable[[Method], Method]:
-    """Have a method, whose first arguments are a request and its caller, log each refusal of this action."""
+    """Have a method log the refusals of this action. It takes a request and its caller; its object has `_entries`."""
 
     def decorated(method: Method) -> Method:
         @wraps(method)
@@ -230,8 +232,9 @@ def logs_refusals(action: APIKeyAuditAction) -> Callable[[Method], Method]:
             except ServiceError as error:
                 if caller is None or caller is COMMAND_LINE:
                     raise
-                log.info(
-                    "audit",
+                self._entries.refusals.tell(
+                    caller.key_id,
+                    LINES_OF_A_KEY,
                     action=action.name,
                     outcome=error.code,
                     api_key_id=getattr(request, "api_key_id", None),

@@ -4,6 +4,8 @@ from ..messages.keys import APIKeyInfo, APIKeyVerificationCode
 from ..storage.database import Database
 from ..storage.last_uses import LastUses
 from .audit_entries import AuditEntries
+from .rates import network_of
+from .refusals import LINES_OF_A_KEY, LINES_OF_AN_ADDRESS
 from .stale_secrets import StaleSecrets
 from .validity import used_secret
 
@@ -14,6 +16,7 @@ class KeyUses:
     def __init__(self, database: Database, last_uses: LastUses, entries: AuditEntries) -> None:
         self.last_uses = last_uses
         self.stale_secrets = StaleSecrets(database, entries)
+        self._refusals = entries.refusals
 
     def note(self, key: APIKeyInfo, code: APIKeyVerificationCode, address: str | None) -> None:
         """Note that a secret of a key was used now, with which outcome, from an address if it is known."""
@@ -21,3 +24,18 @@ class KeyUses:
             self.last_uses.record(key.api_key_id, key.domain_id, used_secret(key).number)
         elif code is APIKeyVerificationCode.ROTATED:
             self.stale_secrets.note(key, address)
+
+    def refuse(self, key: APIKeyInfo | None, code: APIKeyVerificationCode, address: str, outcome: str) -> None:
+        """As `note`, for a credential of a caller that is refused; it is logged with its outcome."""
+        if key is not None:
+            self.note(key, code, address)
+        self._refusals.tell(
+            network_of(address) if key is None else key.api_key_id,
+            LINES_OF_AN_ADDRESS if key is None else LINES_OF_A_KEY,
+            action="AUTHENTICATED",
+            outcome=outcome,
+            api_key_id=key and key.api_key_id,
+            domain_id=key and key.domain_id,
+            actor=None,
+            client_address=address,
+        )

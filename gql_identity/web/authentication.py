@@ -51,12 +51,12 @@ class Authenticator:
         code = _code(key, address)
         if key is None or code is not APIKeyVerificationCode.VALID:
             scope["caller"] = None  # a WebSocket's key was valid before
-            if key is not None:
-                self._uses.note(key, code, address)
+            reason = code.name if is_bearer else "NOT_BEARER"
+            self._uses.refuse(key, code, address, reason)
             if place is not None:
                 # Only now: a valid key counts for its user, whatever else comes from its address.
                 place.check()
-            REFUSED_CREDENTIALS.add(code.name if is_bearer else "NOT_BEARER")
+            REFUSED_CREDENTIALS.add(reason)
             # Only now: a valid key works whatever else its address sends.
             await self._rates.failed_credential(address)
             raise _refusal(code) if is_bearer else Unauthenticated()

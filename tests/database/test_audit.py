@@ -9,7 +9,9 @@ from bson import ObjectId
 
 from gql_identity.keys.audit_check import check_audit
 from gql_identity.keys.audit_entries import AuditEntries
+from gql_identity.keys.refusals import LINES_OF_A_KEY
 from gql_identity.logs import configure_logs
+from gql_identity.secret import make_secret
 from gql_identity.settings import Settings
 from gql_identity.storage.database import Database
 from tests.conftest import Api, Person, mongo_client
@@ -326,3 +328,45 @@ async def test_an_entry_that_cannot_be_read_hides_no_other(api: Api, change: dic
     assert entries[2]["action"] == "DISABLED"
     if "pepper" not in str(change):
         assert any("is not as the service wrote it" in fault for fault in await check(api.settings))
+
+
+async def test_a_refused_credential_has_a_line_with_the_reason_and_no_entry(
+    api: Api, capsys: pytest.CaptureFixture[str], logs_as_before: None
+) -> None:
+    configure_logs("info", "json")
+    system, disabled, replaced, bound = [await api.make("SYSTEM", "d1") for _ in range(4)]
+    await do(api, system, "disableApiKey", disabled.key_id)
+    await do(api, system, "rotateApiKey", replaced.key_id, ", overlapSeconds: 0")
+    await do(api, system, "updateApiKey", bound.key_id, ', allowedAddresses: ["203.0.113.0/24"]')
+    before = len((await audit(api, system))["nodes"])
+    capsys.readouterr()
+    unknown = [make_secret() for _ in range(3)]
+    for secret in (disabled.secret, replaced.secret, bound.secret, *unknown):
+        assert (await api.send("{ __typename }", by=secret)).status_code == 401
+    lines = [line for line in capsys.readouterr().err.splitlines() if '"event":"audit"' in line]
+    told = [json.loads(line) for line in lines]
+    assert [(one["action"], one["outcome"], one["api_key_id"]) for one in told] == [
+        ("AUTHENTICATED", "DISABLED", disabled.key_id),
+        ("AUTHENTICATED", "ROTATED", replaced.key_id),
+        ("AUTHENTICATED", "ADDRESS_NOT_ALLOWED", bound.key_id),
+        ("AUTHENTICATED", "NOT_FOUND", None),
+    ]
+    assert {(one["actor"], one["client_address"]) for one in told} == {(None, "127.0.0.1")}
+    assert all(one["request_id"] for one in told)
+    for secret in (disabled.secret, replaced.secret, bound.secret, *unknown):
+        assert secret[6:20] not in "".join(lines)
+    assert len((await audit(api, system))["nodes"]) == before
+
+
+async def test_a_flood_of_refused_writes_floods_no_log(
+    api: Api, capsys: pytest.CaptureFixture[str], logs_as_before: None
+) -> None:
+    configure_logs("info", "json")
+    user = await api.make("USER", user_id="ann")
+    fields = " ".join(
+        f'f{n}: disableApiKey(input: {{domainId: "d1", apiKeyId: "api-key-{n}"}}) {{ id }}' for n in range(20)
+    )
+    for _ in range(3):
+        await api.run(f"mutation {{ {fields} }}", by=user)
+    lines = [line for line in capsys.readouterr().err.splitlines() if '"event":"audit"' in line]
+    assert len(lines) == LINES_OF_A_KEY

@@ -255,6 +255,7 @@ async def test_a_websocket_that_is_refused_has_a_line(settings: Settings, capsys
         with pytest.raises(ConnectionClosed):
             async with connected(address, Person("", "wrong", "", "")):
                 pass
-        (line,) = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+        audited, line = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+        assert (audited["event"], audited["action"], audited["outcome"]) == ("audit", "AUTHENTICATED", "NOT_FOUND")
         assert (line["event"], line["code"], line["reason"]) == ("websocket closed", 4403, "Forbidden")
         assert line["address"] == "127.0.0.1"
