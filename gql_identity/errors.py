@@ -119,7 +119,7 @@ class Internal(ServiceError):
     status = 500
 
     def __init__(self, request_id: str | None) -> None:
-        super().__init__("Internal error: a bug in the service. Its log has the cause under this `id`.", id=request_id)
+        super().__init__("Internal error: a bug in the service. Search its log for this `id`.", id=request_id)
 
 
 class Unavailable(ServiceError):

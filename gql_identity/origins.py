@@ -23,7 +23,9 @@ def check_origin(origin: str) -> None:
     if not origin.isascii():
         raise ValueError(f"`{origin}`: browsers send a host in ASCII; write its name as xn--...")
     if (sent := _as_sent(origin)) is None:
-        raise ValueError(f"`{origin}`: this is no origin; give a scheme, a host and maybe a port: https://app.example")
+        raise ValueError(
+            f"`{origin}`: this is not an origin; give a scheme, a host and maybe a port: https://app.example"
+        )
     if sent != origin:
         raise ValueError(f"`{origin}`: browsers send {sent}; write it so")
 

@@ -51,11 +51,11 @@ class Bounds:
 
 _BROKEN = {
     "max_depth": "Fields are nested more than {} deep",
-    "max_introspection_depth": "Introspection goes through more than {} lists within each other",
+    "max_introspection_depth": "Introspection nests more than {} lists",
     "max_aliases": "There are more than {} aliases",
     "max_root_fields": "There are more than {} root fields",
     "max_directives": "There are more than {} directives",
-    "max_repeated_fields": "One field of the answer is asked for more than {} times",
+    "max_repeated_fields": "One field of the response is selected more than {} times",
 }
 
 

@@ -97,7 +97,7 @@ class Cost:
         if cost > self._max_cost:
             LIMITS.add("max_cost")
             raise GraphQLError(
-                f"The operation costs {cost}, and {self._max_cost} is the most: the limit `max_cost`. "
+                f"The operation costs {cost}, more than {self._max_cost}: the limit `max_cost`. "
                 "Ask for smaller pages (`page.limit`, `first`), fewer fields, or fewer connections and statistics.",
                 extensions={"code": ResourceExhausted.code, "cost": cost, "maxCost": self._max_cost},
             )

@@ -88,7 +88,7 @@ class Executor:
         if hidden_fields and not hidden_fields.isdisjoint(document.field_names):
             raise _refused(
                 "GRAPHQL_VALIDATION_FAILED",
-                "The schema is not open to this request: leave introspection and `_service` out, or send a key.",
+                "The schema is not public: leave out introspection and `_service`, or send a key.",
             )
         operations, name = document.operations, request.operation_name
         if name is None and len(operations) == 1:
@@ -99,7 +99,7 @@ class Executor:
             "OPERATION_RESOLUTION_FAILURE",
             "The document has several operations: name one in `operationName`."
             if name is None
-            else "The document has no operation of the name in `operationName`.",
+            else "The document has no operation with the name in `operationName`.",
         )
 
     async def execute(
@@ -275,7 +275,7 @@ def _told(errors: list[GraphQLError]) -> list[GraphQLError]:
         return errors
     told = errors[: MAX_ERRORS - 1]
     code = (errors[len(told)].extensions or {}).get("code", Internal.code)
-    return [*told, GraphQLError("There are more errors than these; they are left out.", extensions={"code": code})]
+    return [*told, GraphQLError("There are more errors; they are left out.", extensions={"code": code})]
 
 
 def _refused(code: str, message: str) -> RequestError:

@@ -117,7 +117,7 @@ def access_to(caller: Caller, domain_id: str, scope: str | None = READ) -> Acces
         require_scope(caller, scope)
     if not may_name(caller, domain_id):
         raise PermissionDenied(
-            "This key may not ask about another domain than its own. Give its own, or send a key of role SYSTEM.",
+            "This key has access to its own domain only. Name that domain, or send a key of role SYSTEM.",
             at="domain_id",
         )
     return Access(domain_id, caller.user_id if caller.role in OF_ONE_USER else None, _VISIBLE_ROLES[caller.role])
@@ -137,7 +137,7 @@ def makers_of_created(caller: Caller) -> list[str]:
     """The makers of a key that this caller creates. Raises PermissionDenied for a chain that is too long."""
     if len(caller.makers) >= MAX_MAKERS:
         raise PermissionDenied(
-            f"This key is the last of a chain of {MAX_MAKERS} keys that made one another; create by an earlier one."
+            f"This key is the last of a chain of {MAX_MAKERS} keys that made one another; create with an older one."
         )
     return [*caller.makers, caller.key_id]
 
@@ -147,19 +147,21 @@ def check_create(caller: Caller, request: CreateAPIKeyRequest) -> None:
     access = access_to(caller, domain_of(request, caller), WRITE)
     if access.user_id not in (None, request.user_id):
         raise PermissionDenied(
-            "This key may make keys for its own user only. Give that as the `user_id`.", at="user_id"
+            "This key may create keys for its own user only. Give that user as `user_id`.", at="user_id"
         )
     allowed = _MAY_CREATE[caller.role]
     if request.role not in allowed:
         names = " or ".join(role.name for role in APIKeyRole if role in allowed)
-        raise PermissionDenied(f"This key may make keys of role {names} only.", at="role")
+        raise PermissionDenied(f"This key may create keys of role {names} only.", at="role")
 
 
 def scopes_of_created(given: list[str] | None, caller: Caller) -> list[str] | None:
     """The scopes of a key that this caller creates: at most its own. Raises PermissionDenied."""
     if given is None:
         if caller.scopes is not None:
-            raise PermissionDenied("this key has scopes, and makes only keys with scopes. Give a list.", at="scopes")
+            raise PermissionDenied(
+                "this key has scopes, so it can only create keys with scopes. Give a list.", at="scopes"
+            )
         return None
     _check_gained(frozenset(given), caller, "scopes")
     return given
@@ -173,7 +175,7 @@ def new_scopes(given: list[str] | None, old: list[str] | None, caller: Caller) -
     if given is None:
         if old is not None and caller.scopes is not None:
             raise PermissionDenied(
-                "this key has scopes, and may not take those of another away. Give a list.", at="scopes"
+                "this key has scopes, so it may not remove the restriction of another key. Give a list.", at="scopes"
             )
         return None
     scopes = check_scopes(given)
@@ -185,9 +187,9 @@ def check_may_hold(document: dict[str, Any], caller: Caller) -> None:
     """Raise PermissionDenied where the secret of a stored key would let the caller do more, or longer, than its own."""
     scopes, ends = document.get("scopes"), document.get("expires_at")
     if caller.role in OF_ONE_USER and caller.expires_at is not None and (ends is None or ends > caller.expires_at):
-        raise PermissionDenied("This key may not rotate one that ends later than itself.")
+        raise PermissionDenied("This key may not rotate a key that ends later than itself.")
     if scopes is None and caller.scopes is not None:
-        raise PermissionDenied("This key has scopes, and may not rotate one without.")
+        raise PermissionDenied("This key has scopes, so it may not rotate a key without scopes.")
     check_within(document.get("allowed_addresses"), caller.allowed_addresses)
     _check_gained(frozenset(scopes or ()), caller)
 

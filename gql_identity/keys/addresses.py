@@ -17,7 +17,7 @@ def check_addresses(networks: Sequence[str]) -> list[str]:
     """The networks as they are stored, each once. Raises InvalidArgument that names the one to change."""
     if not 1 <= len(networks) <= MAX_NETWORKS:
         raise InvalidArgument(
-            f"give 1 to {MAX_NETWORKS} networks, or null for a key that may be used from anywhere.",
+            f"give 1 to {MAX_NETWORKS} networks, or null for any.",
             at="allowed_addresses",
         )
     checked: dict[str, None] = {}
@@ -39,7 +39,7 @@ def check_within(given: Sequence[str] | None, own: Sequence[str] | None) -> None
         return
     if given is None or not all(any(_contains(network, text) for network in _networks(tuple(own))) for text in given):
         raise PermissionDenied(
-            "this key may be used from some addresses only, and gives no key more. Give some of its own.",
+            "this key is restricted to addresses, so it can only allow addresses of its own. Give some of those.",
             at="allowed_addresses",
         )
 

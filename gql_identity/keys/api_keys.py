@@ -236,7 +236,7 @@ class ApiKeys:
 
     async def _made(self, request: CreateAPIKeyRequest | RotateAPIKeyRequest, caller: Caller | None) -> APIKeyInfo:
         if (made := await self._retries.made_before(request, caller)) is None:
-            raise Unavailable("The same request ended at this moment. Try again.")
+            raise Unavailable("The same request has just ended. Try again.")
         return made
 
     @logs_refusals(APIKeyAuditAction.OVERLAP_ENDED)

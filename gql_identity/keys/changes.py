@@ -119,7 +119,7 @@ class Changes:
         user = subscriber.caller.domain_id, subscriber.caller.user_id
         if self._per_user[user] >= MAX_SUBSCRIPTIONS:
             LIMITS.add("subscriptions_of_a_user")
-            raise ResourceExhausted(f"A user has at most {MAX_SUBSCRIPTIONS} subscriptions at one time. End some.")
+            raise ResourceExhausted(f"A user has at most {MAX_SUBSCRIPTIONS} subscriptions at the same time. End some.")
         self._per_user[user] += 1
         self._subscribers.add(subscriber)
         # Both end only together with all subscribers, unless something that nobody expects ends one alone.
@@ -163,7 +163,7 @@ class Changes:
             if subscriber.waiting.qsize() < MAX_UNREAD:
                 subscriber.waiting.put_nowait(change)
             else:
-                slow = "Changes were not read quickly enough. Subscribe again, and list what there is."
+                slow = "The client reads changes too slowly. Subscribe again, and list the keys."
                 self._end(subscriber, ResourceExhausted(slow))
 
     async def _watch(self) -> None:

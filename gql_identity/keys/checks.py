@@ -37,4 +37,6 @@ def check_free_text(field: str, text: str) -> None:
     """As `check_text`, for a text that is stored: it may not contain a secret, which all who see the key could use."""
     check_text(field, text)
     if contains_secret(text):
-        raise InvalidArgument("it contains the secret of a key. Leave it out: whoever reads it can use it.", at=field)
+        raise InvalidArgument(
+            "it contains the secret of a key. Leave it out: anybody who reads it can use it.", at=field
+        )

@@ -56,7 +56,7 @@ def next_notice(end: datetime | None, at: datetime) -> datetime | None:
     return None if end is None else min((end - before for before in NOTICES if end - before > at), default=None)
 
 
-_LATER = "it is later than this key may give. Give {end} or earlier."
+_LATER = "it is later than this key may set. Give {end} or earlier."
 
 
 def _check_renewal(new: datetime | None, document: dict[str, Any], caller: Caller, at: datetime) -> None:
@@ -64,18 +64,18 @@ def _check_renewal(new: datetime | None, document: dict[str, Any], caller: Calle
     lifetime = document.get("lifetime_seconds")
     if caller.scopes is None or ROTATE not in caller.scopes or lifetime is None:
         raise PermissionDenied(
-            "a key of role USER or VERIFIER moves its own end further ahead only with the scope "
+            "a key of role USER or VERIFIER can postpone its own end only with the scope "
             f"{ROTATE}, and if it was made with an end. Send a key of a higher role.",
             at="expires_at",
         )
     if new is None or (new - at).total_seconds() > lifetime:
-        raise PermissionDenied(f"this key may give itself an end at most {lifetime} seconds ahead.", at="expires_at")
+        raise PermissionDenied(f"this key may set its own end at most {lifetime} seconds ahead.", at="expires_at")
 
 
 def check_future(end: datetime, at: datetime) -> None:
     """Raise InvalidArgument for an end that is past."""
     if end <= at:
-        raise InvalidArgument("this instant is past. Give a later one, or disable the key.", at="expires_at")
+        raise InvalidArgument("this instant is in the past. Give a later one, or disable the key.", at="expires_at")
 
 
 def _check_policy(end: datetime | None, settings: Settings, at: datetime) -> None:

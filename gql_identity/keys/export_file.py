@@ -82,7 +82,7 @@ def check_file(file: BinaryIO, settings: Settings) -> tuple[Header, int]:
             _check(kind, value, audit, at)
             counts[kind] += 1
         else:
-            raise InvalidArgument("it is no key, no entry and no end: this version does not know it.", at=at)
+            raise InvalidArgument("it is neither a key, an entry nor the end: this version does not know it.", at=at)
     if header is None or end != {"keys": counts["key"], "entries": counts["entry"]}:
         raise InvalidArgument(_CUT, at=f"line {number + (end is None)}")
     return header, counts["key"]
@@ -111,7 +111,7 @@ def _parse(line: bytes, at: str) -> dict[str, Any]:
     except ValueError:
         content = None
     if not isinstance(content, dict):
-        raise InvalidArgument("it is no JSON object. This is not a file of `export`.", at=at)
+        raise InvalidArgument("it is not a JSON object. This is not a file of `export`.", at=at)
     return content
 
 
@@ -139,7 +139,7 @@ def _read_header(header: dict[str, Any], settings: Settings) -> Header:
 
 def _check(kind: str, document: Any, audit: AuditEntries, at: str) -> None:
     if not isinstance(document, dict):
-        raise InvalidArgument(f"the {kind} is no JSON object.", at=at)
+        raise InvalidArgument(f"the {kind} is not a JSON object.", at=at)
     if kind == "entry":
         if not is_readable_entry(document, audit):
             raise InvalidArgument("the entry cannot be read.", at=at)

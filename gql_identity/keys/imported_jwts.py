@@ -145,7 +145,7 @@ def _public_rsa_key(public_key: Any) -> dict[str, str]:
         {name: public_key.get(name) for name in ("kty", "n", "e")} if isinstance(public_key, dict) else {}
     )
     if members.get("kty") != "RSA" or not all(isinstance(value, str) for value in members.values()):
-        raise InvalidArgument("it is no public RSA key.", at="pub_jwk")
+        raise InvalidArgument("it is not a public RSA key.", at="pub_jwk")
     try:
         number = urlsafe_b64decode(members["n"] + "=" * (-len(members["n"]) % 4))
         bits = int.from_bytes(number).bit_length()

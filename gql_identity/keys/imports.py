@@ -142,7 +142,7 @@ def _instant(document: Document, name: str, *, required: bool = False) -> dateti
     if value is None and not required:
         return None
     if not isinstance(value, datetime):
-        raise InvalidArgument(f"it is {_shown(value)}, and must be an instant of the years 1 to 9999.", at=name)
+        raise InvalidArgument(f"it is {_shown(value)}, and must be an instant in the years 1 to 9999.", at=name)
     return value
 
 

@@ -36,13 +36,11 @@ class Rates:
 
         Raises ResourceExhausted where its address sent too many. A valid one is never counted or refused.
         """
-        await self._count(
-            self._failures, "credential", network_of(address), "Too many wrong keys came from this address."
-        )
+        await self._count(self._failures, "credential", network_of(address), "This address sent too many invalid keys.")
 
     async def request(self, caller: Caller) -> None:
         """Count a request for the caller's user; raises ResourceExhausted where that user's keys made too many."""
-        await self._count(self._requests, "request", _owner(caller), "The keys of this user made too many requests.")
+        await self._count(self._requests, "request", _owner(caller), "The keys of this user sent too many requests.")
 
     async def create(self, caller: Caller) -> None:
         """Count a create of a caller below SYSTEM for its user; raises ResourceExhausted where there were too many.
@@ -51,9 +49,9 @@ class Rates:
         """
         if caller.role is APIKeyRole.SYSTEM:
             return
-        await self._count(self._creates, "create", _owner(caller), "The keys of this user made too many keys.")
+        await self._count(self._creates, "create", _owner(caller), "The keys of this user created too many keys.")
         if caller.role is APIKeyRole.DOMAIN_OWNER:
-            message = "The owners of this domain made too many keys."
+            message = "The owners of this domain created too many keys."
             await self._count(self._creates, "create by owners", caller.domain_id, message)
 
     async def _count(self, per_minute: int, what: str, who: str, message: str) -> None:

@@ -63,7 +63,7 @@ class Retries:
             raise InvalidArgument("only a caller with a key can send one. Leave it out.", at="request_id")
         if not _REQUEST_ID.fullmatch(request.request_id) or secret.contains_secret(request.request_id):
             raise InvalidArgument(
-                "give 16 to 64 letters, digits and characters of `._~-`, at best random ones.", at="request_id"
+                "give 16 to 64 letters, digits and characters of `._~-`, preferably random.", at="request_id"
             )
         ids = [_record_id(request, caller, pepper) for pepper in self._peppers]
         record = await find_record(self._database, ids, now())
@@ -76,12 +76,12 @@ class Retries:
         where = {"domain_id": record["domain_id"], "_id": record["api_key_id"]}
         document = await self._database.run(lambda: self._database.api_keys.find_one(where))
         if document is None:
-            raise FailedPrecondition("The key that this request made was deleted. Give another `request_id`.")
+            raise FailedPrecondition("The key that this request created was deleted. Give another `request_id`.")
         text = secret.derive_secret(caller.credential.get_secret_value(), request.request_id, record["salt"])
         if not self._opens(text, document):
             raise FailedPrecondition(
-                "The secret of this request cannot be given again: it was replaced meanwhile, or you send another "
-                "secret of your key now. Give another `request_id`."
+                "The secret of this request cannot be returned again: it was replaced meanwhile, or you sent "
+                "another secret of your key. Give another `request_id`."
             )
         key = read_key(document)
         key.api_key = text

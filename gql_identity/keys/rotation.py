@@ -76,8 +76,8 @@ def rotated(
     elif len(live) > 1:
         if request.if_overlapping is APIKeyOverlapChoice.REFUSE:
             raise FailedPrecondition(
-                "Two secrets of this key are accepted already. End the older one with `endApiKeyOverlap`, or say with "
-                "`ifOverlapping` which one ends."
+                "Two secrets of this key are accepted already. End the older one with `endApiKeyOverlap`, or choose "
+                "with `ifOverlapping` which one ends."
             )
         lasting = live[:1] if request.if_overlapping is APIKeyOverlapChoice.END_OLDER else live[1:]
     overlap_end = at + timedelta(seconds=request.overlap_seconds)

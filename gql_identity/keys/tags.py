@@ -19,7 +19,7 @@ def check_tags(tags: Sequence[APIKeyTagInput]) -> list[dict[str, str]] | None:
         check_free_text(f"tags[{at}].name", tag.name)
         check_free_text(f"tags[{at}].value", tag.value)
         if tag.name in stored:
-            raise InvalidArgument("a tag of this name is given already. Leave one out.", at=f"tags[{at}].name")
+            raise InvalidArgument("two tags have this name. Leave one out.", at=f"tags[{at}].name")
         stored[tag.name] = tag.value
     return [{"name": name, "value": value} for name, value in stored.items()] or None
 

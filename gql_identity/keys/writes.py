@@ -65,7 +65,7 @@ class Writes:
                 self._credentials.invalidate(document["_id"])
                 log_entry(entry)
                 return document | changes
-        raise Unavailable("The key is being changed by others. Try again.")
+        raise Unavailable("Other requests are changing this key. Try again.")
 
     async def delete(self, request: APIKeyReference, caller: Caller, scope: str | None = WRITE) -> None:
         """Remove a key; raises NotFound as `change` does."""
@@ -104,7 +104,7 @@ def _changeable(document: Document) -> Document:
     if names := unreadable(document, CHANGEABLE):
         tell_unreadable(document, names)
         raise FailedPrecondition(
-            f"This key cannot be changed: what the database has as its {', '.join(names)} cannot be read. Delete it."
+            f"This key cannot be changed: its stored {', '.join(names)} cannot be read. Delete it."
         )
     # Null is as missing, here too.
     return {name: value for name, value in readable(document, REQUIRED).items() if value is not None}

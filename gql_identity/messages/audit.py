@@ -10,21 +10,19 @@ from .connections import PageInfo
 from .values import APIKeyRole, DateTime
 
 
-@strawberry.enum(
-    description="What was done to a key. Later versions may add some: treat one that you do not know as UPDATED."
-)
+@strawberry.enum(description="A kind of change. Later versions may add values: treat an unknown one as UPDATED.")
 class APIKeyAuditAction(Enum):
     """What the audit log records of a key; its use is not recorded."""
 
-    CREATED = strawberry.enum_value("CREATED", description="It was made.")
-    UPDATED = strawberry.enum_value("UPDATED", description="Its name, end, scopes, tags or addresses changed.")
-    ENABLED = strawberry.enum_value("ENABLED", description="It became valid again.")
+    CREATED = strawberry.enum_value("CREATED", description="The key was created.")
+    UPDATED = strawberry.enum_value("UPDATED", description="The key's name, end, scopes, tags or addresses changed.")
+    ENABLED = strawberry.enum_value("ENABLED", description="The key was enabled.")
     DISABLED = strawberry.enum_value(
-        "DISABLED", description="It became invalid, or a lower role can no longer enable it."
+        "DISABLED", description="The key was disabled, or a lower role can no longer enable it."
     )
-    ROTATED = strawberry.enum_value("ROTATED", description="It got another secret.")
+    ROTATED = strawberry.enum_value("ROTATED", description="The key got another secret.")
     OVERLAP_ENDED = strawberry.enum_value("OVERLAP_ENDED", description="The older secret of a rotation was ended.")
-    DELETED = strawberry.enum_value("DELETED", description="It was removed for good.")
+    DELETED = strawberry.enum_value("DELETED", description="The key was deleted.")
     EXPIRING = strawberry.enum_value("EXPIRING", description="Its end is near: 30, 7 and 1 days before.")
     STALE_SECRET_USED = strawberry.enum_value(
         "STALE_SECRET_USED",
@@ -32,7 +30,7 @@ class APIKeyAuditAction(Enum):
     )
 
 
-@strawberry.enum(description="What sort of actor it was.")
+@strawberry.enum(description="The kind of author.")
 class APIKeyAuditActorKind(Enum):
     """Who can change a key."""
 
@@ -41,70 +39,71 @@ class APIKeyAuditActorKind(Enum):
     SERVICE = strawberry.enum_value("SERVICE", description="The service itself, as when a key's end is near.")
     HOLDER = strawberry.enum_value("HOLDER", description="Whoever sent a secret of the key, which was refused.")
     UNKNOWN = strawberry.enum_value(
-        "UNKNOWN", description="Nobody can tell: somebody changed the entry in the database, and it is not intact."
+        "UNKNOWN", description="Unknown: somebody changed the entry in the database, and it is not intact."
     )
 
 
-@strawberry.type(name="APIKeyAuditActor", description="Who did it.")
+@strawberry.type(name="APIKeyAuditActor", description="The author of a change.")
 class APIKeyAuditActor:
     """The actor of an entry."""
 
-    kind: APIKeyAuditActorKind = strawberry.field(description="What sort of actor it was.")
-    api_key_id: ID | None = strawberry.field(default=None, description="The key that the request was sent with.")
+    kind: APIKeyAuditActorKind = strawberry.field(description="The kind of author.")
+    api_key_id: ID | None = strawberry.field(default=None, description="The caller's key.")
     user_id: ID | None = strawberry.field(default=None, description="The user of that key.")
     domain_id: ID | None = strawberry.field(default=None, description="The domain of that key.")
-    role: APIKeyRole | None = strawberry.field(default=None, description="What that key could do.")
+    role: APIKeyRole | None = strawberry.field(default=None, description="The role of that key at that time.")
 
 
-@strawberry.type(name="APIKeyAuditChange", description="A field before and after.")
+@strawberry.type(name="APIKeyAuditChange", description="A field's value before and after a change.")
 class APIKeyAuditChange:
     """What changed; never a secret, nor a digest of one."""
 
-    field: str = strawberry.field(description="The field's name, as in `expiresAt`.")
-    before: JSON | None = strawberry.field(default=None, description="Its value before; null where it had none.")
-    after: JSON | None = strawberry.field(default=None, description="Its value after; null where it has none.")
+    field: str = strawberry.field(description="The field's name, for example `expiresAt`.")
+    before: JSON | None = strawberry.field(default=None, description="The value before; null if there was none.")
+    after: JSON | None = strawberry.field(default=None, description="The value after; null if there is none.")
 
 
-@strawberry.type(name="APIKeyAuditEntry", description="What was done to a key, when and by whom.")
+@strawberry.type(name="APIKeyAuditEntry", description="An entry of the audit log: one change of a key.")
 class APIKeyAuditEntry:
     """One change of a key."""
 
     id: ID = strawberry.field(description="The entry's id; ids sort by time.")
-    at: DateTime = strawberry.field(description="When it was done.")
-    action: APIKeyAuditAction = strawberry.field(description="What was done.")
+    at: DateTime = strawberry.field(description="The time of the change.")
+    action: APIKeyAuditAction = strawberry.field(description="The kind of change.")
     api_key_id: ID = strawberry.field(description="The public id of the key.")
     domain_id: ID = strawberry.field(description="The domain of the key.")
     user_id: ID = strawberry.field(description="The user of the key.")
-    actor: APIKeyAuditActor = strawberry.field(description="Who did it.")
+    actor: APIKeyAuditActor = strawberry.field(description="The author of a change.")
     changes: list[APIKeyAuditChange] = strawberry.field(description="The fields that changed.")
     request_id: str | None = strawberry.field(
-        default=None, description="The id of the request, as in the log and in `X-Request-ID`."
+        default=None, description="The id of the request, as in the log and in the header `X-Request-ID`."
     )
-    client_address: str | None = strawberry.field(default=None, description="The address that sent the request.")
+    client_address: str | None = strawberry.field(default=None, description="The client's address.")
     number: int = strawberry.field(
-        description="Counts the entries of the key from 1, without gaps: one that is missing was removed."
+        description="The number of the entry among those of its key, from 1 without gaps: a gap means that "
+        "entries were removed."
     )
     intact: bool | None = strawberry.field(
         default=None,
-        description="Whether the entry is as the service wrote it; null where the service no longer has the pepper "
-        "that it was written with.",
+        description="Whether the entry is unchanged since the service wrote it; null if the service no "
+        "longer has the pepper of that time.",
     )
 
 
-@strawberry.type(name="APIKeyAuditEdge", description="An entry and its place.")
+@strawberry.type(name="APIKeyAuditEdge", description="An entry and its cursor.")
 class APIKeyAuditEdge:
     """Relay's edge."""
 
-    cursor: str = strawberry.field(description="The entry's place, for `after` and `before`; opaque.")
+    cursor: str = strawberry.field(description="The entry's cursor for `after` and `before`; opaque.")
     node: APIKeyAuditEntry = strawberry.field(description="The entry.")
 
 
-@strawberry.type(name="APIKeyAuditConnection", description="A page of audit entries, as Relay's connections are.")
+@strawberry.type(name="APIKeyAuditConnection", description="A page of audit entries, as a Relay connection.")
 class APIKeyAuditConnection:
     """Relay's connection."""
 
-    edges: list[APIKeyAuditEdge] = strawberry.field(description="The entries of this page and their places.")
-    nodes: list[APIKeyAuditEntry] = strawberry.field(
-        description="The entries of this page, where their places don't matter."
+    edges: list[APIKeyAuditEdge] = strawberry.field(description="The entries of this page with their cursors.")
+    nodes: list[APIKeyAuditEntry] = strawberry.field(description="The entries of this page without their cursors.")
+    page_info: PageInfo = strawberry.field(
+        description="Whether there are pages before and after this one, and its cursors."
     )
-    page_info: PageInfo = strawberry.field(description="Where this page lies among all.")

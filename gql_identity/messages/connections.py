@@ -13,49 +13,53 @@ from strawberry.federation.schema_directives import ListSize
 from .values import APIKeyRole, APIKeyState, DateTime
 
 
-@strawberry.federation.type(name="PageInfo", shareable=True, description="Where a page lies among all (Relay).")
+@strawberry.federation.type(
+    name="PageInfo",
+    shareable=True,
+    description="Whether there are pages before and after this one, and its cursors (Relay).",
+)
 class PageInfo:
     """Relay's `PageInfo`, which must be the same in every subgraph."""
 
-    has_next_page: bool = strawberry.field(description="Whether there are more after this page.")
-    has_previous_page: bool = strawberry.field(description="Whether there are more before this page.")
+    has_next_page: bool = strawberry.field(description="Whether there is a page after this one.")
+    has_previous_page: bool = strawberry.field(description="Whether there is a page before this one.")
     start_cursor: str | None = strawberry.field(description="The first edge's cursor, for `before`.")
     end_cursor: str | None = strawberry.field(description="The last edge's cursor, for `after`.")
 
 
-@strawberry.enum(description="What to order keys by; ids break ties. Keys without a value come first in `ASC`.")
+@strawberry.enum(description="A field to order keys by; ids break ties. Keys without a value come first in `ASC`.")
 class APIKeyOrderField(Enum):
     """The fields that order a connection; each value is a name of `queries.fields.FIELDS`."""
 
-    API_KEY_ID = strawberry.enum_value("api_key_id", description="The key's id, which sorts by age: the usual order.")
-    CREATED_AT = strawberry.enum_value("created_at", description="When the key was made.")
+    API_KEY_ID = strawberry.enum_value("api_key_id", description="The key's id, which sorts by age: the default order.")
+    CREATED_AT = strawberry.enum_value("created_at", description="The time of creation.")
     LAST_ACCESSED_AT = strawberry.enum_value(
         "last_accessed_at",
-        description="When the key was last used. It changes as you page: a key in use may come twice, or never.",
+        description="The time of the last use. It changes while you page: a key in use may appear twice, or never.",
     )
     EXPIRES_AT = strawberry.enum_value(
-        "expires_at", description="When the key ends; keys without an end come first in `ASC`."
+        "expires_at", description="The end of the key; keys without an end come first in `ASC`."
     )
-    NAME = strawberry.enum_value("name", description="What its maker called it: capitals before small letters.")
+    NAME = strawberry.enum_value("name", description="The key's name: capital letters before small ones.")
 
 
-@strawberry.enum(description="Whether the least or the greatest comes first.")
+@strawberry.enum(description="Ascending or descending.")
 class APIKeyOrderDirection(Enum):
     """The two directions."""
 
-    ASC = strawberry.enum_value("asc", description="The least, or oldest, comes first.")
-    DESC = strawberry.enum_value("desc", description="The greatest, or latest, comes first.")
+    ASC = strawberry.enum_value("asc", description="The smallest or oldest first.")
+    DESC = strawberry.enum_value("desc", description="The largest or newest first.")
 
 
 @strawberry.input(
-    name="APIKeyOrder", description="The order of a connection, as in `{field: CREATED_AT, direction: DESC}`."
+    name="APIKeyOrder", description="The order of a connection, for example `{field: CREATED_AT, direction: DESC}`."
 )
 class APIKeyOrder:
     """A field and a direction."""
 
-    field: APIKeyOrderField = strawberry.field(description="What to order by.")
+    field: APIKeyOrderField = strawberry.field(description="The field to order by.")
     direction: APIKeyOrderDirection = strawberry.field(
-        default=APIKeyOrderDirection.ASC, description="Whether the least or the greatest comes first."
+        default=APIKeyOrderDirection.ASC, description="Ascending or descending."
     )
 
 
@@ -63,50 +67,53 @@ class APIKeyOrder:
 class APIKeyTagInput:
     """A tag of a request."""
 
-    name: str = strawberry.field(description="What it tells, as in `team`.")
-    value: str = strawberry.field(description="Its value, as in `payments`.")
+    name: str = strawberry.field(description="The tag's name, for example `team`.")
+    value: str = strawberry.field(description="The tag's value, for example `payments`.")
 
 
 @strawberry.input(
     name="APIKeyFilter",
-    description="Which keys are wanted: all that is given must hold. Never used, or not since May: "
-    '`{or: [{accessed: false}, {lastAccessedBefore: "2026-05-01T00:00:00Z"}]}`.',
+    description="A filter of keys: all fields that are given must match. Keys that were not used since May, "
+    'or never: `{or: [{accessed: false}, {lastAccessedBefore: "2026-05-01T00:00:00Z"}]}`.',
 )
 class APIKeyFilter:
     """The filter of connections: a typed alternative to the conditions of the query language."""
 
     name_contains: str | None = strawberry.field(
-        default=None, description="A text that the name contains, in any case."
+        default=None, description="A text that the name contains, ignoring case."
     )
-    role: APIKeyRole | None = strawberry.field(default=None, description="What the key may do.")
-    created_by: ID | None = strawberry.field(default=None, description="The id of the key that made it.")
+    role: APIKeyRole | None = strawberry.field(default=None, description="The key's role.")
+    created_by: ID | None = strawberry.field(default=None, description="The id of the key that created it.")
     made_by: ID | None = strawberry.field(
         default=None,
-        description="The id of a key that made it, directly or through keys that it made, deleted ones included.",
+        description="The id of a key that created it, directly or through other keys that it created, "
+        "including deleted ones.",
     )
-    created_after: DateTime | None = strawberry.field(default=None, description="It was made after this instant.")
-    created_before: DateTime | None = strawberry.field(default=None, description="It was made before this instant.")
-    accessed: bool | None = strawberry.field(default=None, description="Whether it was ever used.")
+    created_after: DateTime | None = strawberry.field(default=None, description="Only keys created after this instant.")
+    created_before: DateTime | None = strawberry.field(
+        default=None, description="Only keys created before this instant."
+    )
+    accessed: bool | None = strawberry.field(default=None, description="Whether the key was ever used.")
     last_accessed_after: DateTime | None = strawberry.field(
-        default=None, description="It was last used after this instant."
+        default=None, description="Only keys last used after this instant."
     )
     last_accessed_before: DateTime | None = strawberry.field(
-        default=None, description="It was last used before this instant; a key that never was is not among these."
+        default=None, description="Only keys last used before this instant; this excludes keys that were never used."
     )
-    has_scope: str | None = strawberry.field(default=None, description="A scope that it has.")
-    has_tag: APIKeyTagInput | None = strawberry.field(default=None, description="A tag that it has.")
-    expired: bool | None = strawberry.field(default=None, description="Whether its end has come.")
+    has_scope: str | None = strawberry.field(default=None, description="Only keys with this scope.")
+    has_tag: APIKeyTagInput | None = strawberry.field(default=None, description="Only keys with this tag.")
+    expired: bool | None = strawberry.field(default=None, description="Whether the key has expired.")
     expires_before: DateTime | None = strawberry.field(
-        default=None, description="It ends before this instant; a key without an end is not among these."
+        default=None, description="Only keys that end before this instant; this excludes keys without an end."
     )
     expires_after: DateTime | None = strawberry.field(
-        default=None, description="It ends after this instant; a key without an end is not among these."
+        default=None, description="Only keys that end after this instant; this excludes keys without an end."
     )
     and_: list["APIKeyFilter"] | None = strawberry.field(
-        name="and", default=None, description="Filters that must all hold; an empty list is as none."
+        name="and", default=None, description="Filters that must all match; an empty list has no effect."
     )
     or_: list["APIKeyFilter"] | None = strawberry.field(
-        name="or", default=None, description="Filters of which at least one must hold; an empty list is as none."
+        name="or", default=None, description="Filters of which at least one must match; an empty list has no effect."
     )
 
 
@@ -131,16 +138,16 @@ class ConnectionArguments(NamedTuple):
     """The arguments of every connection, by the names of their Python parameters."""
 
     state: Annotated[APIKeyState | None, _argument("Only keys in this state.")] = None
-    filter: Annotated[APIKeyFilter | None, _argument("Only keys for which this holds.")] = None
-    order_by: Annotated[APIKeyOrder | None, _argument("The order; without it by id, oldest first.")] = None
+    filter: Annotated[APIKeyFilter | None, _argument("Only keys that match.")] = None
+    order_by: Annotated[APIKeyOrder | None, _argument("The order. Default: by id, the oldest first.")] = None
     first: Annotated[
-        int | None, _argument("How many from the start; 20 where neither `first` nor `last` is given.")
+        int | None, _argument("The number of results from the start. Default: 20, unless `last` is given.")
     ] = None
-    after: Annotated[str | None, _argument("Start behind the place of this cursor, of the same domain and order.")] = (
+    after: Annotated[str | None, _argument("Start after this cursor, which must be of the same domain and order.")] = (
         None
     )
-    last: Annotated[int | None, _argument("How many from the end.")] = None
-    before: Annotated[str | None, _argument("End before the place of this cursor, of the same domain and order.")] = (
+    last: Annotated[int | None, _argument("The number of results from the end.")] = None
+    before: Annotated[str | None, _argument("End before this cursor, which must be of the same domain and order.")] = (
         None
     )
 

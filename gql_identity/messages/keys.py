@@ -35,7 +35,7 @@ else:
     Info = StrawberryInfo
 
 
-@strawberry.interface(name="Node", description="Whatever has an id that is its own among all objects (Relay).")
+@strawberry.interface(name="Node", description="An object with a globally unique id (Relay).")
 class Node:
     """Relay's `Node`."""
 
@@ -44,7 +44,7 @@ class Node:
 
 @strawberry.federation.type(
     keys=["domainId userId"],
-    description="A user, known here by its ids alone: another service of the supergraph may tell the rest.",
+    description="A user. This service knows only its ids; other subgraphs may add fields.",
 )
 class User:
     """The owner of keys."""
@@ -52,7 +52,7 @@ class User:
     domain_id: ID = strawberry.field(description="The domain that the user belongs to.")
     user_id: ID = strawberry.field(description="The user's id within its domain.")
 
-    @strawberry.field(description="The user's keys, those that you may see.", directives=[CONNECTION_SIZE])
+    @strawberry.field(description="The user's keys that the caller may see.", directives=[CONNECTION_SIZE])
     @with_arguments(ConnectionArguments)
     async def api_keys(self, info: Info, **arguments: Any) -> "APIKeyConnection | None":
         """Concurrent lookups are batched into one query."""
@@ -61,50 +61,50 @@ class User:
 
 @strawberry.federation.type(
     keys=["domainId"],
-    description="A domain, known here by its id alone: another service of the supergraph may tell the rest.",
+    description="A domain. This service knows only its id; other subgraphs may add fields.",
 )
 class Domain:
     """A domain, the owner of users and keys."""
 
     domain_id: ID = strawberry.field(description="The domain's id.")
 
-    @strawberry.field(description="The domain's keys, those that you may see.", directives=[CONNECTION_SIZE])
+    @strawberry.field(description="The domain's keys that the caller may see.", directives=[CONNECTION_SIZE])
     @with_arguments(ConnectionArguments)
     async def api_keys(self, info: Info, **arguments: Any) -> "APIKeyConnection | None":
         """Concurrent lookups are batched into one query."""
         return await info.context.connection(info, (self.domain_id, None), ConnectionArguments(**arguments))
 
     @strawberry.field(
-        description="A statistic of the domain's keys, those that you may see; as `apiKeyStats` of Query.",
+        description="A statistic of the domain's keys that the caller may see, as `apiKeyStats` of Query.",
         directives=[Cost(weight=50)],
     )
     async def api_key_stats(
         self,
         info: Info,
-        query: Annotated[APIKeyStatisticsQuery, strawberry.argument(description="What to count, and how.")],
+        query: Annotated[APIKeyStatisticsQuery, strawberry.argument(description="The statistic.")],
     ) -> JSON | None:
         """Concurrent lookups are batched into one query."""
         return await info.context.stats(info, self.domain_id, query)
 
 
-@strawberry.type(name="APIKeySecretInfo", description="One of a key's secrets: what tells it apart, never its text.")
+@strawberry.type(name="APIKeySecretInfo", description="One secret of a key, without its text.")
 class APIKeySecretInfo:
     """A secret that is accepted; Cloudforet has one for each key."""
 
     hint: str = strawberry.field(description="The secret's prefix and last four characters.")
-    created_at: DateTime = strawberry.field(description="When it was made.")
-    expires_at: DateTime | None = strawberry.field(description="When it ends; null where it ends with the key.")
+    created_at: DateTime = strawberry.field(description="The time of creation.")
+    expires_at: DateTime | None = strawberry.field(description="The end of the secret; null if it ends with the key.")
     last_accessed_at: DateTime | None = strawberry.field(
-        description="When it was last used, to within a minute; null where it never was."
+        description="The time of the last use, precise to a minute; null if it was never used."
     )
 
 
-@strawberry.type(name="APIKeyTag", description="A text of your own by which to find a key.")
+@strawberry.type(name="APIKeyTag", description="A text of your own to find keys by.")
 class APIKeyTag:
     """A tag; Cloudforet's keys have none."""
 
-    name: str = strawberry.field(description="What it tells, as in `team`; a key has each name once.")
-    value: str = strawberry.field(description="Its value, as in `payments`.")
+    name: str = strawberry.field(description="The tag's name, for example `team`; a key has each name at most once.")
+    value: str = strawberry.field(description="The tag's value, for example `payments`.")
 
 
 @strawberry.federation.type(name="APIKeyInfo", keys=["domainId apiKeyId"], description="An API key.")
@@ -114,68 +114,75 @@ class APIKeyInfo(Node):
     A field that was not read from the database is None, whatever its type says.
     """
 
-    api_key_id: ID = strawberry.field(description="The key's public id, as in `api-key-0193...`; ids sort by age.")
+    api_key_id: ID = strawberry.field(
+        description="The key's public id, for example `api-key-0193...`; ids sort by age."
+    )
     api_key: str | None = strawberry.field(
         default=None,
-        description="The secret: in the answer to `createApiKey` alone, null everywhere else. Keep it there.",
+        description="The secret: returned once, by `createApiKey` or `rotateApiKey`; null everywhere else.",
     )
     state: APIKeyState = strawberry.field(description="Whether the key is enabled; an expired key keeps its state.")
     user_id: ID = strawberry.field(description="The user that the key belongs to.")
     domain_id: ID = strawberry.field(description="The domain that the key belongs to.")
     last_accessed_at: DateTime | None = strawberry.field(
-        default=None, description="When the key was last used, to within a minute; null where it never was."
+        default=None, description="The time of the last use, precise to a minute; null if the key was never used."
     )
-    created_at: DateTime = strawberry.field(description="When the key was made.")
-    name: str | None = strawberry.field(default=None, description="What its maker called it.")
-    role: APIKeyRole = strawberry.field(description="What the key may do.")
+    created_at: DateTime = strawberry.field(description="The time of creation.")
+    name: str | None = strawberry.field(default=None, description="The key's name.")
+    role: APIKeyRole = strawberry.field(description="The key's role.")
     hint: str = strawberry.field(
-        description="The newest secret's prefix and last four characters, to tell keys apart; empty for an imported "
-        "key that was not used or rotated yet."
+        description="The newest secret's prefix and last four characters, to recognise the key; empty for an "
+        "imported key that was not used or rotated yet."
     )
     created_by: ID | None = strawberry.field(
-        default=None, description="The id of the key that made this one; null for one made from the command line."
+        default=None, description="The id of the key that created this one; null if a command created it."
     )
     expires_at: DateTime | None = strawberry.field(
-        default=None, description="When the key ends: it is valid before this instant; null where it never ends."
+        default=None, description="The end of the key: it is valid before this instant; null if it never ends."
     )
-    expired: bool = strawberry.field(description="Whether that instant has come.")
+    expired: bool = strawberry.field(description="Whether the key has expired.")
     updated_at: DateTime | None = strawberry.field(
-        default=None, description="When the key was last changed; null where it never was. Its use is no change."
+        default=None,
+        description="The time of the last change; null if there was none. A use of the key is not a change.",
     )
     scopes: list[str] | None = strawberry.field(
-        default=None, description="What the key may be used for, as OAuth's scopes; null: what its role says."
+        default=None, description="The key's scopes, as in OAuth; null: no restriction beyond its role."
     )
     secrets: list[APIKeySecretInfo] = strawberry.field(
-        description="The secrets that are accepted now, the newest first: two while a rotation overlaps, otherwise "
-        "one; none of an imported key that was not used or rotated yet."
+        description="The secrets that are accepted now, the newest first: two during the overlap of a "
+        "rotation, otherwise one; none for an imported key that was not used or rotated yet."
     )
     rotated_at: DateTime | None = strawberry.field(
-        default=None, description="When the key last got another secret; null where it never did."
+        default=None, description="The time of the last rotation; null if there was none."
     )
-    tags: list[APIKeyTag] = strawberry.field(description="Texts of your own by which to find the key.")
+    tags: list[APIKeyTag] = strawberry.field(description="Texts of your own to find the key by.")
     allowed_addresses: list[str] | None = strawberry.field(
-        default=None, description="From where it may be used, as networks in CIDR notation; null: from anywhere."
+        default=None, description="The networks from which the key may be used, in CIDR notation; null: any."
     )
     user: User = strawberry.field(description="The user that the key belongs to.")
     domain: Domain = strawberry.field(description="The domain that the key belongs to.")
 
 
-@strawberry.type(name="APIKeyEdge", description="A key and its place in a connection.")
+@strawberry.type(name="APIKeyEdge", description="A key and its cursor.")
 class APIKeyEdge:
     """Relay's edge."""
 
-    cursor: str = strawberry.field(description="The key's place, for `after` and `before`; opaque, bound to the order.")
+    cursor: str = strawberry.field(
+        description="The key's cursor for `after` and `before`; opaque, and valid only for the same order."
+    )
     node: APIKeyInfo = strawberry.field(description="The key.")
 
 
-@strawberry.type(name="APIKeyConnection", description="A page of API keys, as Relay's connections are.")
+@strawberry.type(name="APIKeyConnection", description="A page of API keys, as a Relay connection.")
 class APIKeyConnection:
     """Relay's connection."""
 
-    edges: list[APIKeyEdge] = strawberry.field(description="The keys of this page and their places.")
-    nodes: list[APIKeyInfo] = strawberry.field(description="The keys of this page, where their places don't matter.")
-    page_info: PageInfo = strawberry.field(description="Where this page lies among all.")
-    total_count: int | None = strawberry.field(description="How many keys match, whatever the page.")
+    edges: list[APIKeyEdge] = strawberry.field(description="The keys of this page with their cursors.")
+    nodes: list[APIKeyInfo] = strawberry.field(description="The keys of this page without their cursors.")
+    page_info: PageInfo = strawberry.field(
+        description="Whether there are pages before and after this one, and its cursors."
+    )
+    total_count: int | None = strawberry.field(description="The number of matching keys on all pages.")
 
 
 @strawberry.type(name="APIKeysInfo", description="A page of API keys.")
@@ -183,25 +190,27 @@ class APIKeysInfo:
     """Cloudforet's `APIKeysInfo`."""
 
     results: list[APIKeyInfo] = strawberry.field(description="The keys of this page; none with `countOnly`.")
-    total_count: int | None = strawberry.field(default=None, description="How many keys match, whatever the page.")
+    total_count: int | None = strawberry.field(default=None, description="The number of matching keys on all pages.")
 
 
-@strawberry.type(name="APIKeyViewer", description="Who sends the request.")
+@strawberry.type(name="APIKeyViewer", description="The caller.")
 class APIKeyViewer:
     """The caller; Cloudforet has no such message."""
 
     api_key_info: APIKeyInfo | None = strawberry.field(
-        default=None, description="The key that the request was sent with; null if it was deleted a moment ago."
+        default=None, description="The caller's key; null if it was deleted a moment ago."
     )
     domain_id: ID = strawberry.field(description="The domain of that key.")
     user_id: ID = strawberry.field(description="The user that the key belongs to.")
-    role: APIKeyRole = strawberry.field(description="What the key may do.")
+    role: APIKeyRole = strawberry.field(description="The key's role.")
     scopes: list[str] | None = strawberry.field(
-        description="What the key may be used for, as OAuth's scopes; null: what its role says."
+        description="The key's scopes, as in OAuth; null: no restriction beyond its role."
     )
 
 
-@strawberry.type(name="DeletedAPIKey", description="The ids of a key that is no more, so that a cache can drop it.")
+@strawberry.type(
+    name="DeletedAPIKey", description="The ids of a deleted key, so that clients can remove it from their cache."
+)
 class DeletedAPIKey:
     """Cloudforet's `Empty`, with the ids of the deleted key."""
 
@@ -210,26 +219,26 @@ class DeletedAPIKey:
     domain_id: ID = strawberry.field(description="The domain that the key belonged to.")
 
 
-@strawberry.type(name="DisabledAPIKeys", description="How many keys were disabled, and whether there are more.")
+@strawberry.type(name="DisabledAPIKeys", description="The number of disabled keys, and whether there are more.")
 class DisabledAPIKeys:
     """The response to `disableApiKeys`, which Cloudforet does not have."""
 
     count: int = strawberry.field(
-        description="How many keys changed: they are disabled now, or a lower role can no longer enable them."
+        description="The number of changed keys: they are disabled now, or a lower role can no longer enable them."
     )
     more: bool = strawberry.field(description="Whether more keys match: send the same request again.")
 
 
-@strawberry.enum(description="What became of a key.")
+@strawberry.enum(description="A kind of change of a key.")
 class APIKeyChangeType(Enum):
     """The changes that subscribers receive; the use of a key is not one."""
 
-    CREATED = strawberry.enum_value("CREATED", description="The key was made.")
-    ENABLED = strawberry.enum_value("ENABLED", description="The key is valid again.")
-    DISABLED = strawberry.enum_value("DISABLED", description="The key is no longer valid.")
-    DELETED = strawberry.enum_value("DELETED", description="The key is no more.")
+    CREATED = strawberry.enum_value("CREATED", description="The key was created.")
+    ENABLED = strawberry.enum_value("ENABLED", description="The key was enabled.")
+    DISABLED = strawberry.enum_value("DISABLED", description="The key was disabled.")
+    DELETED = strawberry.enum_value("DELETED", description="The key was deleted.")
     UPDATED = strawberry.enum_value("UPDATED", description="The key's name, end, scopes, tags or addresses changed.")
-    ROTATED = strawberry.enum_value("ROTATED", description="The key has another secret.")
+    ROTATED = strawberry.enum_value("ROTATED", description="The key got another secret.")
     EXPIRING = strawberry.enum_value("EXPIRING", description="The key's end is near: 30, 7 and 1 days before.")
 
 
@@ -237,45 +246,53 @@ class APIKeyChangeType(Enum):
 class APIKeyChange:
     """An event of a subscription."""
 
-    type: APIKeyChangeType = strawberry.field(description="What became of the key.")
-    api_key_info: APIKeyInfo = strawberry.field(description="The key as it then was; a deleted one as it last was.")
+    type: APIKeyChangeType = strawberry.field(description="The kind of change.")
+    api_key_info: APIKeyInfo = strawberry.field(
+        description="The key after the change; for a deleted key, its last state."
+    )
 
 
-@strawberry.enum(description="What became of a verification.")
+@strawberry.enum(description="The result of a verification.")
 class APIKeyVerificationCode(Enum):
     """Why a secret is valid or invalid."""
 
-    VALID = strawberry.enum_value("VALID", description="The key is good.")
-    NOT_FOUND = strawberry.enum_value("NOT_FOUND", description="There is no such key, or none that you may ask about.")
+    VALID = strawberry.enum_value("VALID", description="The secret is valid.")
+    NOT_FOUND = strawberry.enum_value(
+        "NOT_FOUND", description="There is no such key, or none that the caller may verify."
+    )
     DISABLED = strawberry.enum_value("DISABLED", description="The key is disabled.")
     ROTATED = strawberry.enum_value(
-        "ROTATED", description="The secret was replaced and its overlap is over: somebody still uses the old one."
+        "ROTATED", description="The secret was replaced and its overlap has ended: a client still uses the old one."
     )
-    EXPIRED = strawberry.enum_value("EXPIRED", description="The key's end has come.")
+    EXPIRED = strawberry.enum_value("EXPIRED", description="The key has expired.")
     ADDRESS_NOT_ALLOWED = strawberry.enum_value(
-        "ADDRESS_NOT_ALLOWED", description="The key may not be used from this address, or none was given."
+        "ADDRESS_NOT_ALLOWED", description="The key may not be used from this address, or no address was given."
     )
     INSUFFICIENT_SCOPE = strawberry.enum_value(
-        "INSUFFICIENT_SCOPE", description="The key is good, and lacks scopes that are needed."
+        "INSUFFICIENT_SCOPE", description="The secret is valid, but required scopes are missing."
     )
-    MALFORMED = strawberry.enum_value("MALFORMED", description="The text cannot be a key: a typo, or something else.")
+    MALFORMED = strawberry.enum_value(
+        "MALFORMED", description="The text is not a secret of this service: a typo, or another kind of credential."
+    )
 
 
 @strawberry.type(
-    name="APIKeyVerification", description="Whether a secret is good. A bad one is an answer, not an error."
+    name="APIKeyVerification", description="The result of a verification. An invalid secret is a result, not an error."
 )
 class APIKeyVerification:
     """The result of `verifyApiKey`."""
 
-    valid: bool = strawberry.field(description="Whether the key is good.")
-    code: APIKeyVerificationCode = strawberry.field(description="Why.")
+    valid: bool = strawberry.field(description="Whether the secret is valid.")
+    code: APIKeyVerificationCode = strawberry.field(description="The reason.")
     api_key_id: ID | None = strawberry.field(
-        default=None, description="The key's id, if there is one that you may ask about, valid or not."
+        default=None,
+        description="The key's id, whether the secret is valid or not; null if there is no "
+        "such key, or none that the caller may verify.",
     )
-    api_key_info: APIKeyInfo | None = strawberry.field(default=None, description="The key, when it is valid.")
+    api_key_info: APIKeyInfo | None = strawberry.field(default=None, description="The key, if the secret is valid.")
     secret_expires_at: DateTime | None = strawberry.field(
-        default=None, description="When this very secret ends; null where it does not."
+        default=None, description="The end of this secret; null if it has none."
     )
     missing_scopes: list[str] | None = strawberry.field(
-        default=None, description="With `INSUFFICIENT_SCOPE`: what the key lacks of the list that it is nearest to."
+        default=None, description="With `INSUFFICIENT_SCOPE`: the missing scopes of the list of which the key has most."
     )

@@ -9,7 +9,7 @@ from strawberry.scalars import JSON
 from .values import enum_value
 
 
-@strawberry.enum(description="How a condition compares a field with its value.")
+@strawberry.enum(description="A comparison of a field with a value.")
 class APIKeyOperator(Enum):
     """The 24 operators; their values are spelled as Cloudforet spells them."""
 
@@ -19,7 +19,7 @@ class APIKeyOperator(Enum):
     LTE = enum_value("lte", description="Is at most the value.")
     GT = enum_value("gt", description="Is greater than the value.")
     GTE = enum_value("gte", description="Is at least the value.")
-    EXISTS = enum_value("exists", description="Is there (true), or absent or null (false).")
+    EXISTS = enum_value("exists", description="Has a value (true), or is absent or null (false).")
     CONTAIN = enum_value("contain", description="Contains the text, ignoring case.")
     NOT_CONTAIN = enum_value("not_contain", description="Does not contain the text, ignoring case.")
     IN = enum_value("in", description="Is one of the values of the list.")
@@ -33,13 +33,13 @@ class APIKeyOperator(Enum):
     DATETIME_LTE = enum_value("datetime_lte", description="Is at or before the instant.")
     DATETIME_GT = enum_value("datetime_gt", description="Is after the instant.")
     DATETIME_GTE = enum_value("datetime_gte", description="Is at or after the instant.")
-    TIMEDIFF_LT = enum_value("timediff_lt", description="Is before an instant told from now, as in `now-7d`.")
-    TIMEDIFF_LTE = enum_value("timediff_lte", description="Is at or before an instant told from now.")
-    TIMEDIFF_GT = enum_value("timediff_gt", description="Is after an instant told from now, as in `now/d`.")
-    TIMEDIFF_GTE = enum_value("timediff_gte", description="Is at or after an instant told from now.")
+    TIMEDIFF_LT = enum_value("timediff_lt", description="Is before an instant relative to now, for example `now-7d`.")
+    TIMEDIFF_LTE = enum_value("timediff_lte", description="Is at or before an instant relative to now.")
+    TIMEDIFF_GT = enum_value("timediff_gt", description="Is after an instant relative to now, for example `now/d`.")
+    TIMEDIFF_GTE = enum_value("timediff_gte", description="Is at or after an instant relative to now.")
 
 
-_KEY = "A field, as `created_at` or `createdAt`."
+_KEY = "A field, for example `created_at` or `createdAt`."
 _ALIAS = "Short for `{}`; give one of the two."
 
 
@@ -49,9 +49,9 @@ class APIKeyCondition:
 
     key: str | None = strawberry.field(default=None, description=_KEY)
     k: str | None = strawberry.field(default=None, description=_ALIAS.format("key"))
-    value: JSON | None = strawberry.field(default=UNSET, description="What to compare with: any JSON value.")
+    value: JSON | None = strawberry.field(default=UNSET, description="The value to compare with: any JSON value.")
     v: JSON | None = strawberry.field(default=UNSET, description=_ALIAS.format("value"))
-    operator: APIKeyOperator | None = strawberry.field(default=None, description="How to compare.")
+    operator: APIKeyOperator | None = strawberry.field(default=None, description="The comparison.")
     o: APIKeyOperator | None = strawberry.field(default=None, description=_ALIAS.format("operator"))
 
 
@@ -60,7 +60,7 @@ class APIKeySortKey:
     """One key of several."""
 
     key: str = strawberry.field(description=_KEY)
-    desc: bool = strawberry.field(default=False, description="Whether the greatest comes first.")
+    desc: bool = strawberry.field(default=False, description="Whether the order is descending.")
 
 
 @strawberry.input(name="APIKeySort", description="An order: `{key, desc}`, or `{keys: [...]}` for several fields.")
@@ -68,81 +68,81 @@ class APIKeySort:
     """Cloudforet's sort."""
 
     key: str | None = strawberry.field(default=None, description=_KEY)
-    desc: bool = strawberry.field(default=False, description="Whether the greatest comes first.")
+    desc: bool = strawberry.field(default=False, description="Whether the order is descending.")
     keys: list[APIKeySortKey] | None = strawberry.field(
-        default=None, description="Several fields, the first the weightiest."
+        default=None, description="Several fields, the most significant first."
     )
 
 
-@strawberry.input(name="APIKeyPage", description="Which part of the results.")
+@strawberry.input(name="APIKeyPage", description="A part of the results.")
 class APIKeyPage:
     """Cloudforet's page."""
 
     start: int | None = strawberry.field(
-        default=None, description="The first result wanted, counted from 1; without a limit it has no effect."
+        default=None, description="The first result, counted from 1; without a limit it has no effect."
     )
     limit: int | None = strawberry.field(
         default=None,
-        description="How many results. None or 0 means all. If these are more than the largest page, a list whose "
-        "`totalCount` is read has the first ones, and every other query is an error.",
+        description="The number of results; 0 or absent means all. If there are more than the largest page, "
+        "a list returns the first ones if `totalCount` is selected; otherwise the query is an "
+        "error.",
     )
 
 
-@strawberry.input(
-    name="APIKeyListQuery", description="Which keys, in which order, which part and which of their fields."
-)
+@strawberry.input(name="APIKeyListQuery", description="Conditions, order, page and fields of a list.")
 class APIKeyListQuery:
     """The core package's `Query`."""
 
-    filter: list[APIKeyCondition] | None = strawberry.field(default=None, description="Conditions that must all hold.")
+    filter: list[APIKeyCondition] | None = strawberry.field(default=None, description="Conditions that must all match.")
     filter_or: list[APIKeyCondition] | None = strawberry.field(
-        default=None, description="Conditions of which at least one must hold."
+        default=None, description="Conditions of which at least one must match."
     )
     keyword: str | None = strawberry.field(
-        default=None, description="Words, any of which the key's id or its user's id contains; joins `filterOr`."
+        default=None,
+        description="Words: the key's id or its user's id contains at least one of them. They are added to `filterOr`.",
     )
-    sort: APIKeySort | None = strawberry.field(default=None, description="The order; without it by `api_key_id`.")
-    page: APIKeyPage | None = strawberry.field(default=None, description="Which part of the results.")
+    sort: APIKeySort | None = strawberry.field(default=None, description="The order. Default: by `api_key_id`.")
+    page: APIKeyPage | None = strawberry.field(default=None, description="A part of the results.")
     only: list[str] | None = strawberry.field(
-        default=None, description="The fields wanted; selecting another is an error. Without it all may be selected."
+        default=None, description="The fields that may be selected; selecting another one is an error. Default: all."
     )
     minimal: bool = strawberry.field(default=False, description="Short for `only: [api_key_id, state, user_id]`.")
-    count_only: bool = strawberry.field(default=False, description="No results, only `totalCount`.")
+    count_only: bool = strawberry.field(default=False, description="Return no results, only `totalCount`.")
     unwind: JSON | None = strawberry.field(default=None, description="For fields that are arrays; a key has none.")
 
 
-@strawberry.enum(description="What a group computes of its rows.")
+@strawberry.enum(description="A computation over the rows of a group.")
 class APIKeyGroupOperator(Enum):
     """The ten group operators."""
 
-    COUNT = enum_value("count", description="How many rows; needs no key.")
+    COUNT = enum_value("count", description="The number of rows; needs no key.")
     SUM = enum_value("sum", description="The sum of the key's values.")
     AVERAGE = enum_value("average", description="The mean of the key's values.")
-    MAX = enum_value("max", description="The greatest of the key's values.")
-    MIN = enum_value("min", description="The least of the key's values.")
+    MAX = enum_value("max", description="The largest of the key's values.")
+    MIN = enum_value("min", description="The smallest of the key's values.")
     FIRST = enum_value("first", description="The first row's value.")
     LAST = enum_value("last", description="The last row's value.")
     PUSH = enum_value("push", description="All values as a list; with `fields`, a list of objects.")
-    ADD_TO_SET = enum_value("add_to_set", description="The different values as a list.")
+    ADD_TO_SET = enum_value("add_to_set", description="The distinct values as a list.")
     MERGE_OBJECTS = enum_value("merge_objects", description="The objects merged into one.")
 
 
-@strawberry.enum(description="What a projection computes of a field.")
+@strawberry.enum(description="A computation on one field of a row.")
 class APIKeyProjectOperator(Enum):
     """The eight project operators."""
 
-    SIZE = enum_value("size", description="How many elements an array has.")
+    SIZE = enum_value("size", description="The number of elements of an array.")
     SUM = enum_value("sum", description="The sum of an array's elements.")
     ARRAY_TO_OBJECT = enum_value("array_to_object", description="An object from an array of `{k, v}`.")
     OBJECT_TO_ARRAY = enum_value("object_to_array", description="An array of `{k, v}` from an object.")
     ADD = enum_value("add", description="The key plus the value.")
-    SUBTRACT = enum_value("subtract", description="The key less the value.")
+    SUBTRACT = enum_value("subtract", description="The key minus the value.")
     MULTIPLY = enum_value("multiply", description="The key times the value.")
-    DIVIDE = enum_value("divide", description="The key divided by the value; null where that is 0.")
+    DIVIDE = enum_value("divide", description="The key divided by the value; null if the value is 0.")
 
 
-_NAME = "What to call it in the answer: letters, digits and underscores."
-_STAGE_KEY = "A field, as `created_at` or `createdAt`, or a name that an earlier stage made."
+_NAME = "The name in the response: letters, digits and underscores."
+_STAGE_KEY = "A field, for example `created_at` or `createdAt`, or a name that an earlier stage defined."
 
 
 @strawberry.input(name="APIKeyGroupKey", description="A field to group by.")
@@ -169,7 +169,7 @@ class APIKeyPushField:
     n: str | None = strawberry.field(default=None, description=_ALIAS.format("name"))
 
 
-@strawberry.input(name="APIKeyGroupField", description="What to compute of a group's rows.")
+@strawberry.input(name="APIKeyGroupField", description="A field that is computed for each group.")
 class APIKeyGroupField:
     """One computed field of a group."""
 
@@ -177,28 +177,29 @@ class APIKeyGroupField:
     k: str | None = strawberry.field(default=None, description=_ALIAS.format("key"))
     name: str | None = strawberry.field(default=None, description=_NAME)
     n: str | None = strawberry.field(default=None, description=_ALIAS.format("name"))
-    operator: APIKeyGroupOperator | None = strawberry.field(default=None, description="How to compute it.")
+    operator: APIKeyGroupOperator | None = strawberry.field(default=None, description="The computation.")
     o: APIKeyGroupOperator | None = strawberry.field(default=None, description=_ALIAS.format("operator"))
     fields: list[APIKeyPushField] | None = strawberry.field(
-        default=None, description="For `PUSH`: what each object holds."
+        default=None, description="For `PUSH`: the fields of each object."
     )
     conditions: list[APIKeyCondition] | None = strawberry.field(
         default=None,
-        description="For `COUNT`, `SUM` and `AVERAGE`: only rows for which all hold; with `EQ NOT GT GTE LT LTE`.",
+        description="For `COUNT`, `SUM` and `AVERAGE`: count only rows that match all of these; operators "
+        "`EQ NOT GT GTE LT LTE`.",
     )
 
 
-@strawberry.input(name="APIKeyGroup", description="Group rows by keys, and compute fields of each group.")
+@strawberry.input(name="APIKeyGroup", description="Groups rows by keys, and computes fields for each group.")
 class APIKeyGroup:
     """The stage `group`."""
 
     keys: list[APIKeyGroupKey] | None = strawberry.field(
-        default=None, description="What to group by; none is one group of all."
+        default=None, description="The fields to group by; without any, all rows are one group."
     )
-    fields: list[APIKeyGroupField] | None = strawberry.field(default=None, description="What to compute.")
+    fields: list[APIKeyGroupField] | None = strawberry.field(default=None, description="The fields to compute.")
 
 
-@strawberry.input(name="APIKeyProjectField", description="A field to keep, or to compute.")
+@strawberry.input(name="APIKeyProjectField", description="A field to keep or to compute.")
 class APIKeyProjectField:
     """One field of a projection."""
 
@@ -207,7 +208,7 @@ class APIKeyProjectField:
     name: str | None = strawberry.field(default=None, description=_NAME + " Without it, the key's own name.")
     n: str | None = strawberry.field(default=None, description=_ALIAS.format("name"))
     operator: APIKeyProjectOperator | None = strawberry.field(
-        default=None, description="How to compute it; none keeps it."
+        default=None, description="The computation; without one the field is kept."
     )
     o: APIKeyProjectOperator | None = strawberry.field(default=None, description=_ALIAS.format("operator"))
     value: JSON | None = strawberry.field(
@@ -216,24 +217,26 @@ class APIKeyProjectField:
     v: JSON | None = strawberry.field(default=UNSET, description=_ALIAS.format("value"))
 
 
-@strawberry.input(name="APIKeyProject", description="Keep or compute fields.")
+@strawberry.input(name="APIKeyProject", description="Keeps or computes fields.")
 class APIKeyProject:
     """The stage `project`."""
 
     fields: list[APIKeyProjectField] | None = strawberry.field(
         default=None, description="The fields to keep or compute."
     )
-    exclude_keys: bool = strawberry.field(default=False, description="Whether to drop the keys of the group before.")
+    exclude_keys: bool = strawberry.field(
+        default=False, description="Whether to remove the keys of the previous group."
+    )
 
 
-@strawberry.input(name="APIKeyUnwind", description="One row for each element of an array.")
+@strawberry.input(name="APIKeyUnwind", description="Makes one row of each element of an array.")
 class APIKeyUnwind:
     """The stage `unwind`."""
 
-    path: str = strawberry.field(description="The name of an array that an earlier stage made.")
+    path: str = strawberry.field(description="The name of an array that an earlier stage defined.")
 
 
-@strawberry.input(name="APIKeyCount", description="One row: how many there were.")
+@strawberry.input(name="APIKeyCount", description="Replaces the rows by one row with their number.")
 class APIKeyCount:
     """The stage `count`."""
 
@@ -244,30 +247,31 @@ class APIKeyCount:
 class APIKeyStage:
     """One of the seven stages."""
 
-    group: APIKeyGroup | None = strawberry.field(default=UNSET, description="Group rows and compute.")
-    sort: APIKeySort | None = strawberry.field(default=UNSET, description="Order the rows.")
-    project: APIKeyProject | None = strawberry.field(default=UNSET, description="Keep or compute fields.")
-    unwind: APIKeyUnwind | None = strawberry.field(default=UNSET, description="One row for each element of an array.")
-    count: APIKeyCount | None = strawberry.field(default=UNSET, description="Count the rows.")
-    limit: int | None = strawberry.field(default=UNSET, description="Keep so many rows.")
-    skip: int | None = strawberry.field(default=UNSET, description="Leave out so many rows.")
+    group: APIKeyGroup | None = strawberry.field(default=UNSET, description="Groups rows and computes fields.")
+    sort: APIKeySort | None = strawberry.field(default=UNSET, description="Sorts the rows.")
+    project: APIKeyProject | None = strawberry.field(default=UNSET, description="Keeps or computes fields.")
+    unwind: APIKeyUnwind | None = strawberry.field(
+        default=UNSET, description="Makes one row of each element of an array."
+    )
+    count: APIKeyCount | None = strawberry.field(default=UNSET, description="Counts the rows.")
+    limit: int | None = strawberry.field(default=UNSET, description="Keeps this number of rows.")
+    skip: int | None = strawberry.field(default=UNSET, description="Skips this number of rows.")
 
 
-@strawberry.input(name="APIKeyStatisticsQuery", description="Which keys to count, and how.")
+@strawberry.input(name="APIKeyStatisticsQuery", description="Conditions and computations of a statistic.")
 class APIKeyStatisticsQuery:
     """The core package's `StatisticsQuery`."""
 
-    filter: list[APIKeyCondition] | None = strawberry.field(default=None, description="Conditions that must all hold.")
+    filter: list[APIKeyCondition] | None = strawberry.field(default=None, description="Conditions that must all match.")
     filter_or: list[APIKeyCondition] | None = strawberry.field(
-        default=None, description="Conditions of which at least one must hold."
+        default=None, description="Conditions of which at least one must match."
     )
     keyword: str | None = strawberry.field(
-        default=None, description="Words, any of which the key's id or its user's id contains; joins `filterOr`."
+        default=None,
+        description="Words: the key's id or its user's id contains at least one of them. They are added to `filterOr`.",
     )
-    distinct: str | None = strawberry.field(
-        default=None, description="A field whose different values are wanted, sorted."
-    )
+    distinct: str | None = strawberry.field(default=None, description="A field: return its distinct values, sorted.")
     aggregate: list[APIKeyStage] | None = strawberry.field(default=None, description="The stages, in order.")
     page: APIKeyPage | None = strawberry.field(
-        default=None, description="Which part of the rows; with a limit the answer has `total_count`."
+        default=None, description="A part of the rows; with a limit the response has `total_count`."
     )

@@ -13,40 +13,41 @@ from .query import APIKeyListQuery, APIKeyStatisticsQuery
 from .values import APIKeyRole, APIKeyState, DateTime
 
 
-@strawberry.input(name="CreateAPIKeyRequest", description="What a new key is to be.")
+@strawberry.input(name="CreateAPIKeyRequest", description="The properties of a new key.")
 class CreateAPIKeyRequest:
     """Cloudforet's `CreateAPIKeyRequest`, with a name and a role."""
 
-    user_id: ID = strawberry.field(description="The user that the key is for; 1 to 255 characters.")
+    user_id: ID = strawberry.field(description="The user that the key belongs to; 1 to 255 characters.")
     domain_id: ID | None = strawberry.field(
-        default=None, description="The domain of that user; 1 to 255 characters. Without it: your own."
+        default=None, description="The domain of that user; 1 to 255 characters. Default: the caller's domain."
     )
     name: str | None = strawberry.field(
-        default=None, description="What to call it, as in `ci`; at most 255 characters."
+        default=None, description="The key's name, for example `ci`; at most 255 characters."
     )
-    role: APIKeyRole = strawberry.field(default=APIKeyRole.USER, description="What it may do.")
+    role: APIKeyRole = strawberry.field(default=APIKeyRole.USER, description="The key's role.")
     expires_at: DateTime | None = strawberry.field(
         default=None,
-        description="When it ends. Without it the service's policy decides; a key of role USER or VERIFIER makes none "
-        "that ends later than itself.",
+        description="The end of the key. Default: set by the service's policy. A caller of role USER or "
+        "VERIFIER cannot create a key that ends later than its own.",
     )
     scopes: list[str] | None = strawberry.field(
         default=None,
-        description="What it may be used for, at most what you may. Without a list: what its role says, and none of "
-        "your own scopes. An empty list: nothing.",
+        description="The key's scopes, at most those of the caller. Null: no restriction beyond its role, "
+        "and none of your own scopes. An empty list: no rights.",
     )
     tags: list[APIKeyTagInput] | None = strawberry.field(
-        default=None, description="Texts of your own by which to find it: at most 32, of different names."
+        default=None, description="Texts of your own to find the key by: at most 32, with different names."
     )
     allowed_addresses: list[str] | None = strawberry.field(
         default=None,
-        description="From where it may be used: up to 100 addresses or networks in CIDR notation, as in `10.0.0.0/8`. "
-        "Without a list: from where you may.",
+        description="The networks from which the key may be used: up to 100 addresses or networks in CIDR "
+        "notation, for example `10.0.0.0/8`. Default: those of the caller's key.",
     )
     request_id: ID | None = strawberry.field(
         default=None,
-        description="A text of your own, 16 to 64 letters, digits and `._~-`, at best random: sent again by the same "
-        "key within ten minutes, the request gives the same key and the same secret.",
+        description="A text of your own: 16 to 64 letters, digits and `._~-`, preferably random. If the same "
+        "key sends the request again within ten minutes, the response has the same key and the "
+        "same secret.",
     )
 
 
@@ -62,134 +63,138 @@ class APIKeyReference(InOneDomain, Protocol):
     api_key_id: ID
 
 
-@strawberry.input(name="APIKeyRequest", description="Which key to enable, disable or delete.")
+@strawberry.input(name="APIKeyRequest", description="Names one key.")
 class APIKeyRequest:
     """Cloudforet's `APIKeyRequest`."""
 
     api_key_id: ID = strawberry.field(description="The key's public id.")
     domain_id: ID | None = strawberry.field(
-        default=None, description="The domain that it belongs to. Without it: your own."
+        default=None, description="The domain of the key. Default: the caller's domain."
     )
 
 
 @strawberry.input(
-    name="UpdateAPIKeyRequest", description="What to change of a key: what is absent stays, what is null is removed."
+    name="UpdateAPIKeyRequest", description="The changes of a key: absent fields stay, null removes a value."
 )
 class UpdateAPIKeyRequest:
     """The request of `updateApiKey`, which Cloudforet does not have."""
 
     api_key_id: ID = strawberry.field(description="The key's public id.")
     domain_id: ID | None = strawberry.field(
-        default=None, description="The domain that it belongs to. Without it: your own."
+        default=None, description="The domain of the key. Default: the caller's domain."
     )
-    name: str | None = strawberry.field(default=UNSET, description="What to call it; at most 255 characters.")
+    name: str | None = strawberry.field(default=UNSET, description="The key's name; at most 255 characters.")
     expires_at: DateTime | None = strawberry.field(
         default=UNSET,
-        description="When it ends. A key of role USER or VERIFIER gives no key an end later than its own, and does not "
-        "move its own end further ahead.",
+        description="The end of the key. A caller of role USER or VERIFIER cannot set an end later than its "
+        "own, and cannot postpone its own end.",
     )
     scopes: list[str] | None = strawberry.field(
         default=UNSET,
-        description="What it may be used for: it may keep and lose what it has, and gain what you have.",
+        description="The key's scopes: those that it has can be kept or removed, and those that the caller "
+        "has can be added.",
     )
     tags: list[APIKeyTagInput] | None = strawberry.field(
-        default=UNSET, description="Texts of your own by which to find it: at most 32, of different names."
+        default=UNSET, description="Texts of your own to find the key by: at most 32, with different names."
     )
     allowed_addresses: list[str] | None = strawberry.field(
         default=UNSET,
-        description="From where it may be used: up to 100 addresses or networks in CIDR notation, as in `10.0.0.0/8`. "
-        "Null: from anywhere.",
+        description="The networks from which the key may be used: up to 100 addresses or networks in CIDR "
+        "notation, for example `10.0.0.0/8`. Null: any.",
     )
 
 
 @strawberry.enum(
     name="APIKeyOverlapChoice",
-    description="What a rotation does where two secrets are accepted already: never three are.",
+    description="The choice for a rotation of a key that has two accepted secrets already; it never has three.",
 )
 class APIKeyOverlapChoice(Enum):
     """What becomes of an earlier overlap."""
 
     REFUSE = strawberry.enum_value(
-        "REFUSE", description="Refuse with `FAILED_PRECONDITION`: nobody loses a secret that was promised."
+        "REFUSE", description="Refuse with `FAILED_PRECONDITION`: both secrets stay accepted."
     )
-    END_OLDER = strawberry.enum_value("END_OLDER", description="The older one ends now, the newer one overlaps.")
+    END_OLDER = strawberry.enum_value(
+        "END_OLDER", description="The older secret ends now; the newer one is accepted during the overlap."
+    )
     REPLACE_NEWER = strawberry.enum_value(
-        "REPLACE_NEWER", description="The newer one ends now, for it was lost; the older one overlaps."
+        "REPLACE_NEWER",
+        description="The newer secret ends now, for example because it was lost; the older "
+        "one is accepted during the overlap.",
     )
 
 
-@strawberry.input(
-    name="RotateAPIKeyRequest", description="Which key gets another secret, and how long the present one is accepted."
-)
+@strawberry.input(name="RotateAPIKeyRequest", description="Names the key to rotate, and sets the overlap.")
 class RotateAPIKeyRequest:
     """The request of `rotateApiKey`, which Cloudforet does not have."""
 
     api_key_id: ID = strawberry.field(description="The key's public id.")
     domain_id: ID | None = strawberry.field(
-        default=None, description="The domain that it belongs to. Without it: your own."
+        default=None, description="The domain of the key. Default: the caller's domain."
     )
     overlap_seconds: int = strawberry.field(
         default=86_400,
-        description="How long the present secret is still accepted, up to 2592000 seconds and the key's end. 0 ends "
-        "every older secret at once; a key that rotates itself leaves 60.",
+        description="How long the present secret is still accepted: up to 2592000 seconds, and never past "
+        "the key's end. 0 ends every older secret immediately; a key that rotates itself must "
+        "leave at least 60.",
     )
     if_overlapping: APIKeyOverlapChoice = strawberry.field(
-        default=APIKeyOverlapChoice.REFUSE, description="What to do where two secrets are accepted already."
+        default=APIKeyOverlapChoice.REFUSE, description="The choice if the key has two accepted secrets already."
     )
     expires_at: DateTime | None = strawberry.field(
-        default=UNSET, description="Another end for the key, as in `updateApiKey`; without it the end stays."
+        default=UNSET, description="Another end of the key, as in `updateApiKey`. Default: the end stays."
     )
     request_id: ID | None = strawberry.field(default=None, description="As in `createApiKey`.")
 
 
 @strawberry.input(
-    name="DisableAPIKeysRequest", description="Which keys to disable; give `userId` or `filter`, or both."
+    name="DisableAPIKeysRequest", description="Selects the keys to disable; give `userId`, `filter` or both."
 )
 class DisableAPIKeysRequest:
     """The request of `disableApiKeys`, which Cloudforet does not have."""
 
     domain_id: ID | None = strawberry.field(
-        default=None, description="The domain whose keys are disabled. Without it: your own."
+        default=None, description="The domain of the keys. Default: the caller's domain."
     )
     user_id: ID | None = strawberry.field(default=None, description="Only keys of this user.")
     filter: APIKeyFilter | None = strawberry.field(
-        default=None, description='Only keys that match. All that a stolen key made: `{madeBy: "api-key-..."}`.'
+        default=None, description='Only keys that match. All keys that a stolen key created: `{madeBy: "api-key-..."}`.'
     )
 
 
-@strawberry.input(name="GetAPIKeyRequest", description="Which key to read.")
+@strawberry.input(name="GetAPIKeyRequest", description="Names the key to read.")
 class GetAPIKeyRequest:
     """Cloudforet's `GetAPIKeyRequest`."""
 
     api_key_id: ID = strawberry.field(description="The key's public id.")
     domain_id: ID | None = strawberry.field(
-        default=None, description="The domain that it belongs to. Without it: your own."
+        default=None, description="The domain of the key. Default: the caller's domain."
     )
     only: list[str] | None = strawberry.field(
-        default=None, description="The fields wanted; selecting another is an error. Without it all may be selected."
+        default=None, description="The fields that may be selected; selecting another one is an error. Default: all."
     )
 
 
-@strawberry.input(name="APIKeyQuery", description="Which keys to list.")
+@strawberry.input(name="APIKeyQuery", description="Selects the keys to list.")
 class APIKeyQuery:
     """Cloudforet's `APIKeyQuery`."""
 
     query: APIKeyListQuery | None = strawberry.field(default=None, description="Conditions, order, page and fields.")
-    api_key_id: ID | None = strawberry.field(default=None, description="Only the key of this id.")
+    api_key_id: ID | None = strawberry.field(default=None, description="Only the key with this id.")
     state: APIKeyState | None = strawberry.field(default=None, description="Only keys in this state.")
     user_id: ID | None = strawberry.field(default=None, description="Only keys of this user.")
     domain_id: ID | None = strawberry.field(
-        default=None, description="The domain whose keys are listed. Without it: your own."
+        default=None, description="The domain of the keys. Default: the caller's domain."
     )
 
 
-@strawberry.input(name="APIKeyStatQuery", description="Which statistic of a domain's keys.")
+@strawberry.input(name="APIKeyStatQuery", description="A statistic of the keys of one domain.")
 class APIKeyStatQuery:
     """Cloudforet's `APIKeyStatQuery`."""
 
-    query: APIKeyStatisticsQuery = strawberry.field(description="What to count, and how.")
+    query: APIKeyStatisticsQuery = strawberry.field(description="The statistic.")
     domain_id: ID | None = strawberry.field(
-        default=None, description="The domain whose keys are counted. Without it: your own."
+        default=None, description="The domain of the keys. Default: the caller's domain."
     )
 
 
@@ -197,31 +202,35 @@ class APIKeyStatQuery:
 class APIKeyAuditQuery:
     """The arguments of `apiKeyAudit`, which Cloudforet does not have."""
 
-    domain_id: ID | None = strawberry.field(default=None, description="The domain of the keys. Without it: your own.")
+    domain_id: ID | None = strawberry.field(
+        default=None, description="The domain of the keys. Default: the caller's domain."
+    )
     api_key_id: ID | None = strawberry.field(default=None, description="Only entries of this key.")
     user_id: ID | None = strawberry.field(default=None, description="Only entries of this user's keys.")
-    actor_id: ID | None = strawberry.field(default=None, description="Only what this key did.")
-    actions: list[APIKeyAuditAction] | None = strawberry.field(default=None, description="Only these actions.")
+    actor_id: ID | None = strawberry.field(default=None, description="Only changes that this key made.")
+    actions: list[APIKeyAuditAction] | None = strawberry.field(default=None, description="Only these kinds of changes.")
     since: DateTime | None = strawberry.field(default=None, description="Only entries from this instant on.")
     until: DateTime | None = strawberry.field(default=None, description="Only entries before this instant.")
     first: int | None = strawberry.field(
-        default=None, description="How many from the start; 20 where neither `first` nor `last` is given."
+        default=None, description="The number of results from the start. Default: 20, unless `last` is given."
     )
-    after: str | None = strawberry.field(default=None, description="Start behind the place of this cursor.")
-    last: int | None = strawberry.field(default=None, description="How many from the end.")
-    before: str | None = strawberry.field(default=None, description="End before the place of this cursor.")
+    after: str | None = strawberry.field(default=None, description="Start after this cursor.")
+    last: int | None = strawberry.field(default=None, description="The number of results from the end.")
+    before: str | None = strawberry.field(default=None, description="End before this cursor.")
 
 
-@strawberry.input(name="VerifyAPIKeyRequest", description="A secret to ask about.")
+@strawberry.input(name="VerifyAPIKeyRequest", description="A secret to verify.")
 class VerifyAPIKeyRequest:
     """The request of `verifyApiKey`, which Cloudforet does not have."""
 
-    api_key: str = strawberry.field(description="The secret that somebody sent.")
+    api_key: str = strawberry.field(description="The secret that a client sent.")
     required_scopes: list[list[str]] | None = strawberry.field(
-        default=None, description="The scopes needed: all of at least one of these lists, as in `@requiresScopes`."
+        default=None, description="The required scopes: all of at least one of these lists, as in `@requiresScopes`."
     )
     client_address: str | None = strawberry.field(
-        default=None, description="The address of whoever sent the secret: a key that is bound to addresses needs it."
+        default=None,
+        description="The address of the client that sent the secret; required for a key that "
+        "is restricted to addresses.",
     )
 
 
@@ -234,15 +243,15 @@ USUAL_CHANGES = (
 )
 
 
-@strawberry.input(name="APIKeyChangedRequest", description="Whose keys to follow.")
+@strawberry.input(name="APIKeyChangedRequest", description="Selects the changes to follow.")
 class APIKeyChangedRequest:
     """The request of `apiKeyChanged`, which Cloudforet does not have."""
 
     domain_id: ID | None = strawberry.field(
-        default=None, description="The domain whose keys are followed. Without it: your own."
+        default=None, description="The domain of the keys. Default: the caller's domain."
     )
     user_id: ID | None = strawberry.field(default=None, description="Only keys of this user.")
     types: list[APIKeyChangeType] | None = strawberry.field(
         default_factory=lambda: list(USUAL_CHANGES),
-        description="Which changes to tell. Others are told only to those who name them.",
+        description="The kinds of changes to send; `UPDATED` and `ROTATED` are only sent if named.",
     )

@@ -74,7 +74,7 @@ def _aware(text: str) -> datetime:
 
 DATE_TIME = strawberry.scalar(
     name="DateTime",
-    description="An instant: RFC 3339 in UTC with milliseconds, as in `2026-11-23T04:36:42.000Z`.",
+    description="An instant: RFC 3339 in UTC with milliseconds, for example `2026-11-23T04:36:42.000Z`.",
     specified_by_url="https://www.rfc-editor.org/rfc/rfc3339",
     serialize=instant_text,
     parse_value=read_instant,
@@ -82,7 +82,7 @@ DATE_TIME = strawberry.scalar(
 
 
 @strawberry.enum(
-    description="Whether a key is valid.",
+    description="Whether a key is enabled.",
 )
 class APIKeyState(Enum):
     """Cloudforet's `State`."""
@@ -92,15 +92,13 @@ class APIKeyState(Enum):
 
 
 @strawberry.enum(
-    description="What a key may do, from least to most: `USER`, `VERIFIER`, `DOMAIN_OWNER`, `SYSTEM`.",
+    description="The rights of a key, from fewest to most: `USER`, `VERIFIER`, `DOMAIN_OWNER`, `SYSTEM`.",
 )
 class APIKeyRole(Enum):
     """What a key may do; `rank` orders the roles."""
 
     USER = strawberry.enum_value("USER", description="Manages its own user's keys.")
-    VERIFIER = strawberry.enum_value(
-        "VERIFIER", description="As USER, and may ask whether any key is good: for gateways."
-    )
+    VERIFIER = strawberry.enum_value("VERIFIER", description="As USER, and may verify any key: for gateways.")
     DOMAIN_OWNER = strawberry.enum_value("DOMAIN_OWNER", description="Manages all keys of its domain.")
     SYSTEM = strawberry.enum_value("SYSTEM", description="Manages all keys of all domains.")
 

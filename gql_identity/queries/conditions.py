@@ -87,7 +87,7 @@ def _condition(part: APIKeyCondition, path: str, settings: Settings, now: dateti
     value, at = read_aliased(part, "value", path)
     if column in (MAKERS, SCOPES):
         if operator not in ("eq", "not", "in", "not_in"):
-            raise invalid(path, f"`{name}` cannot be compared so; use eq, not, in or not_in")
+            raise invalid(path, f"`{name}` does not support this operator; use eq, not, in or not_in")
         many = read_items(value, at, settings) if operator.endswith("in") else [(value, at)]
         texts = [read_text(item, item_at) for item, item_at in many]
         if column is MAKERS:

@@ -74,7 +74,7 @@ def make_cursor(order: Order, document: Document) -> str:
     is_instant = FIELDS[order.field].kind is INSTANT
     if not isinstance(value, (datetime if is_instant else str) | None) or not isinstance(document["_id"], str):
         raise FailedPrecondition(
-            f"The key {document['_id']} has no place in the order: what the database has as its {order.field} cannot "
+            f"The key {document['_id']} has no place in the order: its stored {order.field} cannot "
             "be read. Order by another field, or delete the key."
         )
     if isinstance(value, datetime):

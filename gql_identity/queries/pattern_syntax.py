@@ -33,7 +33,9 @@ _TOKEN = re.compile(
     r"|(?P<refused>\\.?|\(\?.?|\{,[0-9]*\}|.[*+?]?)",
     re.DOTALL,
 )
-_ALLOWED = r"classes (of no \D, \W or \S), groups, alternatives, repetition, anchors, \d \w \s \b and escaped signs"
+_ALLOWED = (
+    r"classes (of no \D, \W or \S), groups, alternatives, repetition, anchors, \d \w \s \b and escaped characters"
+)
 # These are ASCII in MongoDB; in the embedded engine they are Unicode, and each takes a millisecond a document.
 _CLASSES = {r"\d": "0-9", r"\w": "0-9A-Za-z_", r"\s": r"\t\n\x0b\f\r "}
 _SET_ITEM = re.compile(r"\\x[0-9a-fA-F]{2}|\\.|.", re.DOTALL)
@@ -98,7 +100,7 @@ def read_pattern(text: str) -> Pattern:
                 groups.append(_Group())
             case "close":
                 if len(groups) == 1:
-                    raise ValueError("a ) has no (")
+                    raise ValueError("a ) has no ( before it")
                 closed = groups.pop()
                 groups[-1].add(closed.work + 1)
             case "flags":
@@ -109,10 +111,10 @@ def read_pattern(text: str) -> Pattern:
                 groups[-1].add(1)
                 part = r"\{"  # some engines read a lone one as a repetition
             case _:
-                raise UnreadToken(f"{quoted(part)} is not read in a pattern; use {_ALLOWED}")
+                raise UnreadToken(f"{quoted(part)} is not allowed in a pattern; use {_ALLOWED}")
         written.append(part)
     if len(groups) > 1:
-        raise ValueError("a ( has no )")
+        raise ValueError("a ( is not closed by a )")
     return Pattern("".join(written), groups[0].work)
 
 
@@ -123,7 +125,7 @@ def _repetitions(token: re.Match[str]) -> int:
     if most > MAX_REPETITIONS or least > MAX_REPETITIONS:
         raise ValueError(f"a part is repeated at most {MAX_REPETITIONS} times")
     if token["most"] and most < least:
-        raise ValueError(f"{token[0]} has its numbers the wrong way round")
+        raise ValueError(f"{token[0]} has a minimum above its maximum")
     return most
 
 
@@ -133,7 +135,7 @@ def _check_open(token: re.Match[str], names: set[str], nesting: int) -> None:
     name = token["name"]
     if name is not None:
         if not _NAME.fullmatch(name) or len(name) > MAX_NAME:
-            raise ValueError(f"a group's name is 1 to {MAX_NAME} letters, digits and underscores")
+            raise ValueError(f"a group's name has 1 to {MAX_NAME} letters, digits and underscores")
         if name in names:
             raise ValueError("two groups have one name")
         names.add(name)

@@ -27,7 +27,7 @@ class Work:
         if self._patterns > PATTERN_WORK:
             raise invalid(
                 path,
-                f"the patterns of a query match at most {PATTERN_WORK} signs, repetitions multiplied; "
+                f"the patterns of a query match at most {PATTERN_WORK} characters, repetitions multiplied; "
                 "use smaller repetitions or fewer patterns",
             )
 
@@ -37,7 +37,7 @@ class Work:
         if self._characters > TEXT_CHARACTERS:
             raise invalid(
                 path,
-                f"the texts to look for in a query are too long; give at most {TEXT_CHARACTERS} characters together",
+                f"the texts to search for in a query are too long; give at most {TEXT_CHARACTERS} characters together",
             )
 
 
@@ -72,7 +72,7 @@ def escape_text(value: Any, path: str, settings: Settings, work: Work) -> str:
     text = _bounded(value, path, settings)
     work.add_text(text, path)
     pattern = _META.sub(r"\\\g<0>", text)
-    check_count(path, len(pattern.encode()), PATTERN_BYTES, "bytes in a text to look for")
+    check_count(path, len(pattern.encode()), PATTERN_BYTES, "bytes in a text to search for")
     return pattern
 
 
@@ -97,7 +97,7 @@ def _bounded(value: Any, path: str, settings: Settings) -> str:
         path,
         len(text),
         settings.max_pattern_length,
-        "characters in a pattern or a text to look for",
+        "characters in a pattern or a text to search for",
         "max_pattern_length",
     )
     return text

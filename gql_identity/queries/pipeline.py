@@ -141,5 +141,7 @@ def check_name(name: Any, path: str) -> str:
     """A client's name for a column. Raises InvalidArgument for a malformed one."""
     text = read_text(name, path)
     if not _NAME.fullmatch(text):
-        raise invalid(path, f"{quoted(text)} is not 1 to 64 letters, digits and underscores that start with no digit")
+        raise invalid(
+            path, f"{quoted(text)} is not 1 to 64 letters, digits and underscores that do not start with a digit"
+        )
     return text

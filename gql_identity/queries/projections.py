@@ -71,7 +71,9 @@ def _conversion(row: NewRow, column: Column, operator: str, name: str, path: str
         return Computed({"$objectToArray": at}, Kind("list", element=Kind("object", fields={"k": TEXT, "v": OBJECT})))
     fields = kind.element.fields or {}
     if set(fields) != {"k", "v"} or fields["k"].name not in ("text", "enum"):
-        raise invalid(path, f"array_to_object is for objects of k, a text, and v; push {quoted(name)} with such fields")
+        raise invalid(
+            path, f"array_to_object is for objects with k, a text, and v; push {quoted(name)} with such fields"
+        )
     # A name that is no text is skipped: MongoDB would fail the whole statistic.
     is_text = {"$eq": [{"$type": "$$this.k"}, "string"]}
     return Computed({"$arrayToObject": {"$filter": {"input": at, "cond": is_text}}}, OBJECT)

@@ -111,7 +111,7 @@ _MOST_EXACT = 2**53  # a float beyond is no certain integer (IEEE 754)
 def _coerce_id(value: Any) -> str:
     """A variable's value as the type ID reads it, but for integers so large that JSON's reader has rounded them."""
     if type(value) is float and abs(value) > _MOST_EXACT:
-        raise GraphQLError("ID cannot represent a number of so many digits: give it as a string.")
+        raise GraphQLError("ID cannot represent a number with so many digits: give it as a string.")
     text: str = _read_plain_id(value)
     return text
 
@@ -154,16 +154,18 @@ def _describe_federation(made: GraphQLSchema) -> None:
     """Add descriptions to the fields and types that Strawberry adds for gateways."""
     types: dict[str, Any] = made.type_map
     for name, description in {
-        "_Any": "What names an entity: its type as `__typename` and its key's fields.",
-        "_Entity": "What a gateway may ask for by its key.",
+        "_Any": "A reference to an entity: its type as `__typename`, and the fields of its key.",
+        "_Entity": "The entities of this subgraph.",
         "_Service": "This service as a subgraph.",
     }.items():
         types[name].description = description
     fields = types["Query"].fields
-    fields["_entities"].description = "For gateways: entities by their keys, null where there is none that you may see."
+    fields[
+        "_entities"
+    ].description = "For gateways: entities by their keys; null if there is none that the caller may see."
     fields["_entities"].args["representations"].description = "The entities wanted."
     fields["_service"].description = "For gateways: this service as a subgraph."
-    types["_Service"].fields["sdl"].description = "Its schema, in the schema definition language of federation."
+    types["_Service"].fields["sdl"].description = "The subgraph's schema as SDL."
 
 
 # Types that other subgraphs have too, each with its fields that they have too.

@@ -52,16 +52,16 @@ def _list_size(assumed: int, *sized_fields: str) -> ListSize:
     )
 
 
-@strawberry.type(description="What can be read.")
+@strawberry.type(description="The operations that read.")
 class Query:
     """The queries: get, list and stat of Cloudforet, and Relay's."""
 
-    @strawberry.field(description="One key; null where there is none that you may see.")
+    @strawberry.field(description="One key; null if there is none that the caller may see.")
     async def api_key(self, info: Info, input: GetAPIKeyRequest) -> APIKeyInfo | None:
         """Cloudforet's `get`."""
         return await info.context.api_keys.find(input, info.context.caller, selected(info))
 
-    @strawberry.field(description="Who sends the request; null without a credential.")
+    @strawberry.field(description="The caller; null without a credential.")
     async def viewer(self, info: Info) -> APIKeyViewer | None:
         """The caller, and its key if that is selected."""
         if (caller := info.context.caller_if_any) is None:
@@ -86,7 +86,9 @@ class Query:
         """Cloudforet's `stat`."""
         return JSON(await info.context.api_keys.statistics.stats(input, info.context.caller))
 
-    @strawberry.field(description="The object of an opaque id; null where there is none that you may see (Relay).")
+    @strawberry.field(
+        description="The object with an opaque id; null if there is none that the caller may see (Relay)."
+    )
     async def node(
         self, info: Info, id: Annotated[ID, strawberry.argument(description="The `id` of an object.")]
     ) -> Node | None:
@@ -94,7 +96,7 @@ class Query:
         return await info.context.api_keys.find_node(id, info.context.caller, selected(info))
 
     @strawberry.field(
-        description="A domain's keys as a connection: for Relay, and for lists that are scrolled.",
+        description="A domain's keys as a connection, in pages by cursor: for Relay, and for lists that people scroll.",
         directives=[CONNECTION_SIZE],
     )
     @with_arguments(ConnectionArguments)
@@ -102,7 +104,7 @@ class Query:
         self,
         info: Info,
         domain_id: Annotated[
-            ID | None, strawberry.argument(description="The domain whose keys are listed. Without it: your own.")
+            ID | None, strawberry.argument(description="The domain of the keys. Default: the caller's domain.")
         ] = None,
         user_id: Annotated[ID | None, strawberry.argument(description="Only keys of this user.")] = None,
         **arguments: Any,
@@ -114,8 +116,8 @@ class Query:
         )
 
     @strawberry.field(
-        description="What was done to a domain's keys, those that you may see, also after they are gone; the oldest "
-        "first.",
+        description="The audit log of the keys that the caller may see, including deleted ones; the oldest "
+        "entry first.",
         directives=[CONNECTION_SIZE],
     )
     @with_arguments(APIKeyAuditQuery)
@@ -124,52 +126,55 @@ class Query:
         return await info.context.api_keys.audit.page(APIKeyAuditQuery(**arguments), info.context.caller)
 
 
-@strawberry.type(description="What can be changed.")
+@strawberry.type(description="The operations that change something.")
 class Mutation:
     """The mutations: create, enable, disable and delete of Cloudforet, and verification."""
 
-    @strawberry.mutation(description="Make a key. Its secret, `apiKey`, is in this answer alone: keep it now.")
+    @strawberry.mutation(
+        description="Create a key. Its secret, `apiKey`, is returned once, in this response: store it now."
+    )
     async def create_api_key(self, info: Info, input: CreateAPIKeyRequest) -> APIKeyInfo | None:
         """Cloudforet's `create`."""
         return await info.context.api_keys.create(input, info.context.caller)
 
-    @strawberry.mutation(description="Change what a key is called, when it ends and what it is for.")
+    @strawberry.mutation(description="Change a key's name, end, scopes, tags or addresses.")
     async def update_api_key(self, info: Info, input: UpdateAPIKeyRequest) -> APIKeyInfo | None:
         """Change the fields that are given."""
         return await info.context.api_keys.update(input, info.context.caller)
 
     @strawberry.mutation(
-        description="Give a key another secret under its id: `apiKey`, which is in this answer alone. Keep it now."
+        description="Replace a key's secret and keep its id. The new secret, `apiKey`, is returned once, in "
+        "this response: store it now."
     )
     async def rotate_api_key(self, info: Info, input: RotateAPIKeyRequest) -> APIKeyInfo | None:
         """Replace the secret, with an overlap."""
         return await info.context.api_keys.rotate(input, info.context.caller)
 
-    @strawberry.mutation(description="End the older secret that a rotation left.")
+    @strawberry.mutation(description="End the older secret of a rotation before its overlap is over.")
     async def end_api_key_overlap(self, info: Info, input: APIKeyRequest) -> APIKeyInfo | None:
         """Accept the newest secret alone."""
         return await info.context.api_keys.end_overlap(input, info.context.caller)
 
-    @strawberry.mutation(description="Make a disabled key valid again.")
+    @strawberry.mutation(description="Enable a disabled key.")
     async def enable_api_key(self, info: Info, input: APIKeyRequest) -> APIKeyInfo | None:
         """Cloudforet's `enable`."""
         return await info.context.api_keys.enable(input, info.context.caller)
 
-    @strawberry.mutation(description="Make a key invalid, until it is enabled.")
+    @strawberry.mutation(description="Disable a key until it is enabled again.")
     async def disable_api_key(self, info: Info, input: APIKeyRequest) -> APIKeyInfo | None:
         """Cloudforet's `disable`."""
         return await info.context.api_keys.disable(input, info.context.caller)
 
     @strawberry.mutation(
-        description="Disable all keys that match, at most a thousand, but not your own: those of somebody who leaves, "
-        "or those that a stolen key made."
+        description="Disable all keys that match, at most a thousand and never the caller's own: for example "
+        "all keys of a user who leaves, or all keys that a stolen key created."
     )
     async def disable_api_keys(self, info: Info, input: DisableAPIKeysRequest) -> DisabledAPIKeys | None:
         """Disable many keys."""
         return await info.context.api_keys.disabling.disable_matching(input, info.context.caller)
 
     @strawberry.mutation(
-        description="Whether a secret is good; a valid one counts as used. A mutation, so that no secret is in a URL."
+        description="Verify a secret; a valid one counts as used. It is a mutation, so that no secret is in a URL."
     )
     async def verify_api_key(self, info: Info, input: VerifyAPIKeyRequest) -> APIKeyVerification | None:
         """Verify one secret."""
@@ -177,26 +182,24 @@ class Mutation:
         return verification
 
     @strawberry.mutation(
-        description="Whether each of up to 100 secrets is good, in their order.",
+        description="Verify up to 100 secrets; the results are in the same order.",
         directives=[_list_size(MAX_VERIFIED)],
     )
     async def verify_api_keys(self, info: Info, input: list[VerifyAPIKeyRequest]) -> list[APIKeyVerification] | None:
         """Verify up to 100 secrets in one read."""
         return await info.context.api_keys.verification.verify(input, info.context.caller, "graphql")
 
-    @strawberry.mutation(description="Remove a key for good.")
+    @strawberry.mutation(description="Delete a key. It cannot be restored.")
     async def delete_api_key(self, info: Info, input: APIKeyRequest) -> DeletedAPIKey | None:
         """Cloudforet's `delete`."""
         return await info.context.api_keys.delete(input, info.context.caller)
 
 
-@strawberry.type(description="What can be followed.")
+@strawberry.type(description="The events to follow.")
 class Subscription:
     """Changes of keys; Cloudforet has no such operation."""
 
-    @strawberry.subscription(
-        description="Keys within your reach as they are created, changed and deleted, from now on."
-    )
+    @strawberry.subscription(description="Changes of the keys that the caller may see, from now on.")
     async def api_key_changed(self, info: Info, input: APIKeyChangedRequest) -> AsyncGenerator[APIKeyChange, None]:
         """Yield changes until the service stops; any other end is an error with its reason."""
         async for change in info.context.changes.subscribe(input, info.context.caller):

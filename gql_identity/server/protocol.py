@@ -217,7 +217,7 @@ class Protocol(HttpToolsProtocol):
         if codings not in ([], [b"chunked"]):  # the parser ends the body nowhere, or reads compressed bytes as they are
             return 400, "A request's only Transfer-Encoding is chunked."
         if self.parser.get_method() == b"CONNECT":
-            return 400, "This server is no proxy."
+            return 400, "This server is not a proxy."
         return None
 
     def on_body(self, body: bytes) -> None:

@@ -17,7 +17,7 @@ TELL_SECONDS = 5.0  # between two warnings, however often the reason changes
 
 log = structlog.get_logger()
 
-NO_ANSWER = "The database did not answer in time. Try again."
+NO_ANSWER = "The database did not respond in time. Try again."
 _REFUSES = "The database refuses what the service needs: check the user, its password and its rights (--mongo-uri)."
 _DAMAGED = "The database cannot read its files: restore all of them from a backup."
 _UNREADABLE = "WT_ERROR"  # of WiredTiger, for a file that is missing or damaged
@@ -101,7 +101,7 @@ def translate(error: driver.PyMongoError) -> Unavailable | DeadlineExceeded | In
         return InvalidArgument("The database cannot read a pattern of the query. Simplify it.")
     is_long = isinstance(error, driver.ProtocolError) and "max message size" in str(error)
     if is_long or (isinstance(error, driver.OperationFailure) and error.code in _TOO_LARGE):
-        return InvalidArgument("The query gathers more than the database can hold at once. Narrow it.")
+        return InvalidArgument("The query collects more than the database can hold at once. Narrow it.")
     if isinstance(error, driver.OperationFailure) and any(sign in str(error) for sign in _FULL_OR_FAILED):
         return Unavailable("The database cannot write now. Try again.")
     if isinstance(error, driver.OperationFailure) and _UNREADABLE in str(error):
@@ -111,7 +111,7 @@ def translate(error: driver.PyMongoError) -> Unavailable | DeadlineExceeded | In
     if isinstance(error, driver.WriteConcernError):
         return Unavailable("The database did not confirm the write. Check whether it took place.")
     if isinstance(error, driver.OperationFailure) and (error.code in _PASSING or _is_of_a_transaction(error)):
-        return Unavailable("The database cannot answer now. Try again.")
+        return Unavailable("The database cannot respond now. Try again.")
     return None
 
 

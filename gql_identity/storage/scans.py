@@ -65,7 +65,7 @@ class Slots:
         queue = self._waiting.setdefault(share, deque())
         if len(queue) >= WAITING_OF_A_USER:
             LIMITS.add("scans_waiting_of_a_user")
-            raise ResourceExhausted("Too many lists and statistics of this user wait. Try again.", 1)
+            raise ResourceExhausted("Too many lists and statistics of this user are waiting. Try again.", 1)
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         queue.append(turn)
         self._hand_out()
@@ -159,7 +159,7 @@ class Scans:
         except TimeoutError:
             LIMITS.add("scans_of_a_user_or_domain")
             raise ResourceExhausted(
-                "Earlier lists and statistics of this user or domain still run in the database. Ask for less at once.",
+                "Earlier lists and statistics of this user or domain are still running. Send fewer at the same time.",
                 5,
             ) from None
         counted = None if not bounded else [0] if (so_far := ANSWER_BYTES.get()) is None else so_far
@@ -228,6 +228,6 @@ def too_large() -> InvalidArgument:
     """The error for a statistic that returns too much."""
     LIMITS.add("max_answer_bytes")
     return InvalidArgument(
-        "The statistics of this request return too much at once. Narrow them: a filter, a limit, fewer columns, or a "
+        "The statistics of this request return too many bytes. Narrow them: a filter, a limit, fewer columns, or a "
         "count instead of push and add_to_set."
     )

@@ -71,7 +71,7 @@ def parse_json(text: bytes, subject: str = "The body") -> Any:
         is_too_deep = True
     if is_too_deep:
         # What reads such values calls itself for each level.
-        raise BadRequest(f"{subject} has more than {MAX_DEPTH} lists and objects within one another.")
+        raise BadRequest(f"{subject} has more than {MAX_DEPTH} nested lists and objects.")
     return value
 
 

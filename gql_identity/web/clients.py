@@ -120,7 +120,9 @@ class Place:
                 await answering.acquire()
         except TimeoutError:
             LIMITS.add("answers_at_once")
-            message = f"{ANSWERS_AT_ONCE} lists or other large responses of this client are under way or not read yet. "
+            message = (
+                f"{ANSWERS_AT_ONCE} lists or other large responses of this client are in progress or not read yet. "
+            )
             raise ResourceExhausted(f"{message}Read them, and try again.", RETRY_SECONDS) from None
         self._answering = answering
 

@@ -23,4 +23,4 @@ async def in_time(work: Awaitable[T], seconds: float) -> T:
         async with asyncio.timeout(seconds):
             return await work
     except TimeoutError:
-        raise DeadlineExceeded("The request took too long. Ask for less, or try again.") from None
+        raise DeadlineExceeded("The request took too long. Select less, or try again.") from None

@@ -57,7 +57,7 @@ def _request(form: dict[str, list[str]]) -> VerifyAPIKeyRequest:
         case [secret], [address]:
             return VerifyAPIKeyRequest(api_key=secret, client_address=address)
         case None, _:
-            raise BadRequest("`token` is missing: give the secret to check.")
+            raise BadRequest("`token` is missing: give the secret to verify.")
         case _:
             raise BadRequest("Give `token` and `client_address` once.")
 

@@ -47,34 +47,34 @@ _TOLD = {
 
 
 async def _create(api_keys: ApiKeys, request: CreateAPIKeyRequest, caller: Caller) -> Any:
-    """Make a key. Its secret, `api_key`, is in this answer alone: keep it now."""
+    """Create a key. Its secret, `api_key`, is returned once, in this response: store it now."""
     return message_of(await api_keys.create(request, caller))
 
 
 async def _enable(api_keys: ApiKeys, request: APIKeyRequest, caller: Caller) -> Any:
-    """Make a disabled key valid again."""
+    """Enable a disabled key."""
     return message_of(await api_keys.enable(request, caller))
 
 
 async def _disable(api_keys: ApiKeys, request: APIKeyRequest, caller: Caller) -> Any:
-    """Make a key invalid, until it is enabled."""
+    """Disable a key until it is enabled again."""
     return message_of(await api_keys.disable(request, caller))
 
 
 async def _delete(api_keys: ApiKeys, request: APIKeyRequest, caller: Caller) -> Any:
-    """Remove a key for good."""
+    """Delete a key. It cannot be restored."""
     await api_keys.delete(request, caller)
     return {}
 
 
 async def _get(api_keys: ApiKeys, request: GetAPIKeyRequest, caller: Caller) -> Any:
-    """Read one key; with `only`, those of its fields alone."""
+    """Read one key; with `only`, only these fields."""
     wanted = _wanted(request.only, "only")
     return message_of(await api_keys.get(request, caller, frozenset(wanted)), wanted)
 
 
 async def _list(api_keys: ApiKeys, request: APIKeyQuery, caller: Caller) -> Any:
-    """Read a page of a domain's keys; with `only` or `minimal`, those of their fields alone."""
+    """Read a page of a domain's keys; with `only` or `minimal`, only these fields."""
     wanted = _wanted(request.query.only if request.query else None, "query.only")
     if request.query and request.query.minimal:
         wanted = tuple(name for name in wanted if name in MINIMAL)
@@ -88,22 +88,22 @@ async def _stat(api_keys: ApiKeys, request: APIKeyStatQuery, caller: Caller) -> 
 
 
 async def _update(api_keys: ApiKeys, request: UpdateAPIKeyRequest, caller: Caller) -> Any:
-    """Change a key's name, end and scopes: what is absent stays, what is null is removed."""
+    """Change a key's name, end, scopes, tags or addresses: absent fields stay, null removes a value."""
     return message_of(await api_keys.update(request, caller))
 
 
 async def _rotate(api_keys: ApiKeys, request: RotateAPIKeyRequest, caller: Caller) -> Any:
-    """Give a key another secret under its id. The secret, `api_key`, is in this answer alone: keep it now."""
+    """Replace a key's secret and keep its id. The secret, `api_key`, is returned once: store it now."""
     return message_of(await api_keys.rotate(request, caller))
 
 
 async def _end_overlap(api_keys: ApiKeys, request: APIKeyRequest, caller: Caller) -> Any:
-    """End the older secret that a rotation left."""
+    """End the older secret of a rotation before its overlap is over."""
     return message_of(await api_keys.end_overlap(request, caller))
 
 
 async def _audit(api_keys: ApiKeys, request: APIKeyAuditQuery, caller: Caller) -> Any:
-    """Read what was done to a domain's keys, also after they are gone; the oldest first."""
+    """Read the audit log of a domain's keys, including deleted ones; the oldest entry first."""
     page = await api_keys.audit.page(request, caller)
     for entry in page.nodes:
         for change in entry.changes:

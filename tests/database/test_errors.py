@@ -95,7 +95,7 @@ async def test_an_error_of_a_list_names_its_place(
         ("user_id", " u", "white space at either end is not allowed; remove it."),
         ("domain_id", "d" * 256, "give 1 to 255 characters, not 256."),
         ("name", "a\nb", "control characters are not allowed; remove them."),
-        ("expires_at", "2020-01-01T00:00:00Z", "this instant is past. Give a later one, or disable the key."),
+        ("expires_at", "2020-01-01T00:00:00Z", "this instant is in the past. Give a later one, or disable the key."),
     ],
 )
 async def test_an_error_of_a_create_names_its_field(api: Api, field: str, value: str, told: str) -> None:
@@ -118,12 +118,10 @@ async def test_what_a_key_may_not_do_names_the_field(api: Api) -> None:
     user = await api.make("USER")
     message, code, path = await error_of(api, CREATE, {"input": {"userId": "other", "domainId": "d1"}}, user)
     assert (code, path) == ("PERMISSION_DENIED", ["input", "userId"])
-    assert message == "userId: This key may make keys for its own user only. Give that as the `userId`."
+    assert message == "userId: This key may create keys for its own user only. Give that user as `userId`."
     error = await rest(api, "list", {"domain_id": "other"}, user)
     assert (error["code"], error["path"]) == ("PERMISSION_DENIED", ["domain_id"])
-    told = (
-        "domain_id: This key may not ask about another domain than its own. Give its own, or send a key of role SYSTEM."
-    )
+    told = "domain_id: This key has access to its own domain only. Name that domain, or send a key of role SYSTEM."
     assert error["message"] == told
 
 

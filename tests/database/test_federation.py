@@ -273,7 +273,7 @@ async def test_a_number_that_json_readers_round_is_no_id(api: Api, system: Perso
     create = 'mutation($u: ID!) { createApiKey(input: {domainId: "d1", userId: $u}) { userId } }'
     for _ in range(2):  # by graphql-core, and compiled
         (error,) = (await api.run(create, {"u": number}, system))["errors"]
-        assert "ID cannot represent a number of so many digits: give it as a string." in error["message"]
+        assert "ID cannot represent a number with so many digits: give it as a string." in error["message"]
     exact = await api.data(create, {"u": 2**53}, system)
     assert exact == {"createApiKey": {"userId": str(2**53)}}
 

@@ -466,7 +466,7 @@ class TestOperations:
         assert answer.text.endswith("event: complete\ndata:\n\n")
 
     async def test_an_answer_has_at_most_ten_errors_and_the_last_says_that_there_are_more(self, api: Api) -> None:
-        more = "There are more errors than these; they are left out."
+        more = "There are more errors; they are left out."
         system = await api.make()
         errors = (await api.run("{ " + " ".join(f"f{n}" for n in range(15)) + " }", by=system))["errors"]
         assert len(errors) == 10

@@ -246,7 +246,7 @@ def test_domains_without_a_usable_key_are_named(source: Source) -> None:  # noqa
     code, out, err = source.run("--accept-jwt-until", AHEAD)
     assert code == 0
     assert "Cloudforet's JWTs are accepted for 1 domain until 2099-02-01T00:00:00.000Z" in out
-    assert "refused   d1: pub_jwk: it is no public RSA key." in err
+    assert "refused   d1: pub_jwk: it is not a public RSA key." in err
     for date in ("2099", "2099-13-01", "tomorrow", "2099-01-31T00:00:00"):
         code, out, err = source.run("--accept-jwt-until", date)
         assert (code, "give a day as in 2027-01-31" in err) == (2, True)

@@ -139,7 +139,7 @@ async def test_the_statistics_of_a_request_have_a_bound_on_bytes_together(api: A
     query = pushing(1)
     one = "query($i: APIKeyStatQuery!) { apiKeyStats(input: $i) }"
     assert await api.data(one, {"i": {"domainId": "d1", "query": query}}, system)
-    assert "return too much at once" in await refusal(api, query, system)
+    assert "return too many bytes" in await refusal(api, query, system)
 
 
 async def test_a_row_larger_than_the_database_can_hold_is_a_clear_error(mongo_uri: str) -> None:

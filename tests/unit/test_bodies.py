@@ -18,7 +18,7 @@ def nested(depth: int, *, objects: bool = False) -> bytes:
 def test_json_is_as_deep_as_its_bound_and_no_deeper(objects: bool) -> None:
     assert parse_json(nested(MAX_DEPTH, objects=objects))
     for depth in (MAX_DEPTH + 1, 1_000, 1_024, 1_025, 100_000):
-        with pytest.raises(BadRequest, match=r"^It has more than 250 lists and objects within one another\.$"):
+        with pytest.raises(BadRequest, match=r"^It has more than 250 nested lists and objects\.$"):
             parse_json(nested(depth, objects=objects), "It")
 
 

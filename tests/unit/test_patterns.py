@@ -79,7 +79,7 @@ def test_common_patterns_are_read(pattern: str) -> None:
 )
 def test_the_repetitions_of_a_querys_patterns_are_multiplied_and_bounded(patterns: list[str]) -> None:
     message = refused(list_query, filter=[condition("name", "regex_in", patterns)])
-    assert "the patterns of a query match at most 500 signs" in message
+    assert "the patterns of a query match at most 500 characters" in message
 
 
 def test_the_texts_of_a_query_are_bounded_together() -> None:
@@ -87,7 +87,7 @@ def test_the_texts_of_a_query_are_bounded_together() -> None:
     assert list_query(filter=[condition("name", "contain_in", words)]).filter
     message = refused(list_query, filter=[condition("name", "contain_in", words), condition("name", "contain", "a")])
     assert message.startswith(
-        "query.filter[1].value: the texts to look for in a query are too long; give at most 20000"
+        "query.filter[1].value: the texts to search for in a query are too long; give at most 20000"
     )
 
 
