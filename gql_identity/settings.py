@@ -95,12 +95,12 @@ class Settings(BaseSettings):
     )
     trusted_documents_for: Literal["users", "everyone"] = Field(
         "users",
-        description="Whom the manifest limits: `users` are clients without a key or with one of role USER.",
+        description="The clients that the manifest limits: `users` are clients without a key or with one of role USER.",
     )
     introspection: PublicTo | None = Field(
         None,
         description=(
-            "Who may read the schema. By default everyone on a loopback address, "
+            "The clients that may read the schema. By default all on a loopback address, "
             "elsewhere and through a proxy callers with a key."
         ),
     )

@@ -63,7 +63,7 @@ def test_the_way_of_each_request_is_the_one_that_is_traced(traces: dict[str, lis
 
 
 def test_the_files_that_only_the_first_runs_need_are_told(traces: dict[str, list[list[Call]]]) -> None:
-    told = {file for file, _ in STEP.findall(section("What only the first runs need"))}
+    told = {file for file, _ in STEP.findall(section("Only in the first runs"))}
     for operation in DOCUMENTS:
         first, second, third = ({call.file for call in calls} for calls in traces[operation])
         assert (first | second) - third <= told, operation
