@@ -27,11 +27,11 @@ from .keys.api_keys import ApiKeys
 from .keys.changes import Changes
 from .logs import RequestLog, configure_logs
 from .reloading import reloading
-from .sampling import sampling
 from .schema.executor import make_executor
 from .settings import Settings
 from .storage.database import DEADLINE, Database
 from .storage.sign_in_codes import SignInCodes
+from .telemetry import begin_traces, sampling, tracing
 from .web.authentication import Authenticator
 from .web.clients import Clients
 from .web.cors import cors_middleware
@@ -57,6 +57,7 @@ def create_app(settings: Settings | None = None, read_again: Callable[[Settings]
     if settings is None:
         settings = load_settings()
         configure_logs(settings.log_level, settings.log_format)
+    begin_traces(settings)
     database = Database(settings)
     api_keys = ApiKeys(database, settings)
     authenticator = Authenticator(api_keys.credentials, api_keys.uses, api_keys.rates, settings)
@@ -100,6 +101,7 @@ def create_app(settings: Settings | None = None, read_again: Callable[[Settings]
     @asynccontextmanager
     async def life_span() -> AsyncIterator[None]:
         async with (
+            tracing(),
             _life_span(database, api_keys, changes, stopping, settings.shutdown_delay_seconds),
             reloading(settings, read_again, take),
             sampling(database, api_keys.credentials, changes, operations, requests),

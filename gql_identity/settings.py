@@ -7,6 +7,7 @@ import re
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -119,6 +120,10 @@ class Settings(BaseSettings):
         ge=0,
         le=65535,
         description="The port for Prometheus, on the same address, with the path `/metrics`; 0 takes a free one.",
+    )
+    traces_endpoint: str | None = Field(
+        None,
+        description="An OTLP collector that traces are sent to over HTTP, such as `http://localhost:4318`.",
     )
     database_timeout_seconds: float = Field(
         5.0, ge=0.1, le=300, description="How long one database operation may take."
@@ -241,6 +246,17 @@ class Settings(BaseSettings):
     def _is_a_mongo_uri(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None and not value.get_secret_value().startswith(("mongodb://", "mongodb+srv://")):
             raise ValueError("a MongoDB connection string starts with mongodb:// or mongodb+srv://")
+        return value
+
+    @field_validator("traces_endpoint")
+    @classmethod
+    def _is_a_collector(cls, value: str | None) -> str | None:
+        if value is not None:
+            parts = urlsplit(value)
+            if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+                raise ValueError("give the URL of an OTLP collector without its path, such as http://localhost:4318")
+            if "@" in parts.netloc:  # it is logged at the start
+                raise ValueError("give credentials by OTEL_EXPORTER_OTLP_HEADERS")
         return value
 
     @field_validator("cors_origins")

@@ -16,7 +16,6 @@ from typing import Any
 import structlog
 from strawberry import ID
 
-from .. import metrics
 from ..announcement import FirstKey, announce, find_first_key, log_start
 from ..app import create_app
 from ..environment import SettingsSource, forget_environment
@@ -35,7 +34,7 @@ from ..settings import Settings
 from ..storage.data_directory import write_admin_key
 from ..storage.database import Database
 from ..storage.jwt_issuers import accepted_until
-from ..version import version
+from ..telemetry import begin_metrics, check_traces
 from .arguments import Commands, add_setting_flags, settings_of, source_of
 from .databases import prepared_database, resolved_database
 
@@ -56,6 +55,7 @@ def _serve(options: argparse.Namespace) -> int:
     settings, source = settings_of(options), source_of(options)
     forget_environment()
     raise_file_limit()
+    check_traces(settings)
     with (
         listen(settings.host, settings.port) as listener,
         _metrics(settings) as (metrics_listener, metrics_directory),
@@ -85,18 +85,9 @@ def _metrics(settings: Settings) -> Iterator[tuple[socket.socket | None, Path | 
 
     advice = "Choose another by GQL_IDENTITY_METRICS_PORT."
     with listen(settings.host, settings.metrics_port, advice) as listener, metrics_directory() as directory:
-        _count(directory, is_service=True, is_worker=settings.workers == 1)
+        begin_metrics(directory, is_service=True, is_worker=settings.workers == 1)
         with serving_metrics(listener, directory):
             yield listener, directory
-
-
-def _count(directory: Path, *, is_service: bool, is_worker: bool) -> None:
-    try:
-        metrics.begin(directory, is_service=is_service, is_worker=is_worker, version=version())
-    except ImportError:
-        raise StartError(
-            "GQL_IDENTITY_METRICS_PORT needs prometheus-client: install gql-identity with its extra `otel` (README)."
-        ) from None
 
 
 def _stop_before_serving(*_: object) -> None:
@@ -137,7 +128,7 @@ def create_worker_app(
     end_with_parent(parent)
     configure_logs(settings.log_level, settings.log_format)
     if metrics_directory is not None:
-        _count(metrics_directory, is_service=False, is_worker=True)
+        begin_metrics(metrics_directory, is_service=False, is_worker=True)
     return create_app(settings, source.read_again)
 
 

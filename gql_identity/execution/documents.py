@@ -35,6 +35,10 @@ class Documents:
         """Whether only the operations of a manifest run."""
         return self._trusted is not None
 
+    def trusts(self, text: str) -> bool:
+        """Whether the manifest has this document."""
+        return text in self._texts
+
     def get(self, document_id: str | None, text: str | None, *, any_text: bool = False) -> str:
         """The text of the document that a request sends or names.
 

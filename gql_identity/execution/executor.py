@@ -210,7 +210,8 @@ class Executor:
             computed = cost.of(request.variables)
         except GraphQLError as error:
             raise RequestError(error) from None
-        COST.observe(computed)
+        if COST.is_on:
+            COST.observe(computed)
         return computed
 
     def _for_core(self, operation: Operation, request: Request, context: Any) -> dict[str, Any]:
@@ -235,6 +236,9 @@ class Executor:
         if caches or valid.needs_no_key:
             self._validate(document, suggests)
         # A refused document is not cached: it would push out those that run.
+        if self._documents.trusts(text):
+            for operation in valid.operations.values():
+                operation.trusted_name = operation.name
         if caches:
             self._cached.add(text, valid, drop_tokens(document))
         return valid

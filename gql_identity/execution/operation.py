@@ -39,6 +39,7 @@ class Operation:
         "node",
         "plan",
         "root_fields",
+        "trusted_name",
         "type",
     )
 
@@ -46,6 +47,7 @@ class Operation:
         self.document = document
         self.node = node
         self.name = node.name.value if node.name else None
+        self.trusted_name: str | None = None  # its name, if its document is a trusted one; the executor knows
         self.type: str = node.operation.value  # query, mutation or subscription
         self.is_mutation = node.operation is OperationType.MUTATION
         self.is_subscription = node.operation is OperationType.SUBSCRIPTION

@@ -5,6 +5,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from contextvars import Context
 
 import structlog
 
@@ -126,7 +127,10 @@ class Changes:
         if not self._tasks or any(task.done() for task in self._tasks):
             self._stop_watching()
             self._checked = time.monotonic()
-            self._tasks = [asyncio.create_task(self._watch()), asyncio.create_task(self._check_callers())]
+            # In a context of their own: they belong to no request, in the log and in traces neither.
+            self._tasks = [
+                asyncio.create_task(work, context=Context()) for work in (self._watch(), self._check_callers())
+            ]
 
     def _remove(self, subscriber: _Subscriber) -> None:
         if subscriber not in self._subscribers:

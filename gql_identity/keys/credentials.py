@@ -4,14 +4,12 @@ import asyncio
 import time
 from collections.abc import Sequence
 
-from strawberry.dataloader import DataLoader
-
 from .. import secret
 from ..errors import Unauthenticated, Unavailable
 from ..messages.keys import APIKeyInfo
 from ..metrics import CREDENTIAL_LOOKUPS
 from ..settings import Settings
-from ..storage.batches import batch_loader
+from ..storage.batches import Batches
 from ..storage.database import Database
 from ..storage.last_uses import LastUses
 from .access import COMMAND_LINE, Caller
@@ -44,7 +42,7 @@ class Credentials:
         self._valid_at: dict[tuple[str, int], float] = {}
         self._changed_at: dict[str, float] = {}  # key id: when it was changed or deleted here
         self._reading: dict[bytes, tuple[float, asyncio.Future[APIKeyInfo | None]]] = {}
-        self._loader: DataLoader[str, APIKeyInfo | None] = batch_loader(self._read_secrets, "secrets", MAX_BATCH)
+        self._batches: Batches[str, APIKeyInfo | None] = Batches(self._read_secrets, "secrets", MAX_BATCH)
 
     def use_peppers(self, peppers: tuple[str, ...]) -> None:
         """Use other peppers from now on, today's first."""
@@ -63,7 +61,8 @@ class Credentials:
         """
         asked = time.monotonic()
         if (key := self._cached(text, asked)) is not None:
-            CREDENTIAL_LOOKUPS.add("cache")
+            if CREDENTIAL_LOOKUPS.is_on:
+                CREDENTIAL_LOOKUPS.add("cache")
             return key
         is_jwt = secret.is_jwt(text)
         if not is_jwt and not secret.is_well_formed(text):
@@ -91,7 +90,7 @@ class Credentials:
 
         The read continues for others when the request that began it ends.
         """
-        read = asyncio.ensure_future(self._loader.load(text))
+        read = asyncio.ensure_future(self._batches.load(text))
         begun = self._reading[digest] = (time.monotonic(), read)
 
         def done(read: "asyncio.Future[APIKeyInfo | None]") -> None:
@@ -108,7 +107,8 @@ class Credentials:
         asked = time.monotonic()
         found = [self._cached(text, asked) for text in texts]
         if None not in found:
-            CREDENTIAL_LOOKUPS.add("cache", amount=len(found))
+            if CREDENTIAL_LOOKUPS.is_on:
+                CREDENTIAL_LOOKUPS.add("cache", amount=len(found))
             return found
         different = dict.fromkeys(texts)
         keys = dict(zip(different, await asyncio.gather(*map(self.find, different)), strict=True))

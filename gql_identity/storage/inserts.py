@@ -9,10 +9,9 @@ from typing import NamedTuple
 import structlog
 from pymongo.client_session import ClientSession
 from pymongo.errors import BulkWriteError, OperationFailure
-from strawberry.dataloader import DataLoader
 
 from ..errors import Unavailable
-from .batches import batch_loader
+from .batches import Batches
 from .database import Database, Document
 from .request_records import insert_record
 
@@ -34,14 +33,14 @@ class BatchedInserts:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._loader: DataLoader[NewKey, None] = batch_loader(self._insert_batch, "inserts", MAX_BATCH)
+        self._batches: Batches[NewKey, None] = Batches(self._insert_batch, "inserts", MAX_BATCH)
 
     async def insert(self, new: NewKey) -> None:
         """Insert a key with a new id; returns when a majority has it.
 
         Raises what `Database.run` does; after Unavailable or DeadlineExceeded the key may or may not exist.
         """
-        await self._loader.load(new)
+        await self._batches.load(new)
 
     async def _insert_batch(self, batch: list[NewKey]) -> list[BaseException | None]:
         try:

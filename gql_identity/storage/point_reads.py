@@ -9,9 +9,7 @@ from collections.abc import Collection
 from itertools import repeat
 from typing import NamedTuple
 
-from strawberry.dataloader import DataLoader
-
-from .batches import batch_loader
+from .batches import Batches
 from .database import Database, Document
 
 MAX_BATCH_KEYS = 200  # of one read that several share: with more, the keys cost more than the round trip that is saved
@@ -25,14 +23,14 @@ class PointReads:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._collection = database.api_keys
-        self._loader: DataLoader[_Lookup, _Reading] = batch_loader(self._begin_reads, "keys")
+        self._batches: Batches[_Lookup, _Reading] = Batches(self._begin_reads, "keys")
 
     async def find(self, references: Collection[Reference], fields: frozenset[str]) -> dict[Reference, Document]:
         """The documents of those of these keys that exist, read after the call, with at least these stored fields.
 
         The result may hold documents of other lookups too. Raises what `Database.run` does.
         """
-        reading = await self._loader.load(_Lookup(references, fields))
+        reading = await self._batches.load(_Lookup(references, fields))
         return await asyncio.shield(reading)  # other lookups may wait for it too
 
     async def _begin_reads(self, lookups: "list[_Lookup]") -> "list[_Reading]":

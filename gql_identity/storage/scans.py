@@ -19,6 +19,7 @@ from bson.raw_bson import RawBSONDocument
 from pymongo.collection import Collection
 from pymongo.errors import AutoReconnect, NetworkTimeout
 
+from .. import traces
 from ..errors import InvalidArgument, ResourceExhausted
 from ..metrics import LIMITS
 
@@ -168,7 +169,7 @@ class Scans:
             return self._read(self._collections[collection], pipeline, deadline, batch, counted)
 
         try:
-            reading = asyncio.get_running_loop().run_in_executor(self._threads, read)
+            reading = asyncio.get_running_loop().run_in_executor(self._threads, traces.carried(read))
         except BaseException:
             self._slots.free(share)
             raise

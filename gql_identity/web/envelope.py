@@ -16,6 +16,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from .. import traces
 from ..errors import BadRequest, Internal, ServiceError, Unavailable
 from ..logs import RequestLog
 from ..metrics import HTTP_DURATION, LIMITS
@@ -81,6 +82,12 @@ class Envelope:
         started = self._requests.begin()
         request_id = _request_id(scope)
         structlog.contextvars.bind_contextvars(request_id=request_id)
+        traced = None
+        if traces.is_on:
+            traced = traces.begin_request(scope["headers"], _method(scope), self._route(scope["path"]))
+        if traced is not None:
+            scope["trace_id"] = traced.trace_id
+            structlog.contextvars.bind_contextvars(trace_id=traced.trace_id)
         status = 0
         sent = 0
 
@@ -124,8 +131,11 @@ class Envelope:
         finally:
             place.leave()
             if HTTP_DURATION.is_on:
-                method = scope["method"] if scope["method"] in _METHODS else "_OTHER"
-                HTTP_DURATION.observe(time.monotonic() - started, method, self._route(scope["path"]), str(status))
+                route = self._route(scope["path"])
+                HTTP_DURATION.observe(time.monotonic() - started, _method(scope), route, str(status))
+            if traced is not None:
+                structlog.contextvars.unbind_contextvars("trace_id")
+                traced.end(status)
             if self._requests.are_logged and scope["path"] not in PROBES:
                 self._requests.end(request_id, started, **self._line(scope, status, sent))
             else:
@@ -194,6 +204,11 @@ class Envelope:
             return message
 
         return receive_bounded
+
+
+def _method(scope: Scope) -> str:
+    """The request's method, one of a few: a client may send any."""
+    return scope["method"] if scope["method"] in _METHODS else "_OTHER"
 
 
 def _request_id(scope: Scope) -> str:

@@ -1,11 +1,13 @@
 """Finding and running GraphQL operations, the same for HTTP, batches, event streams and WebSockets."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Coroutine
 from contextlib import aclosing
+from typing import Any
 
 from graphql import GraphQLError
 from starlette.types import Scope
 
+from .. import traces
 from ..errors import ServiceError, Unauthenticated
 from ..execution.answer import Answer, RequestError, refusal
 from ..execution.executor import Executor, WhenLarge
@@ -60,13 +62,19 @@ class GraphQLOperations:
             any_document=self._exempts_gateways and may_be_gateway(caller.role),
         )
 
-    async def answer(
+    def answer(
         self, operation: Operation, request: Request, caller: Caller | None, when_large: WhenLarge | None = None
-    ) -> Answer:
+    ) -> Coroutine[Any, Any, Answer]:
         """Run a query or mutation; if its response may be large, `when_large` is awaited first.
 
         Raises RequestError where its cost is too high, and what `when_large` raises.
         """
+        answering = self._answer(operation, request, caller, when_large)
+        return _traced(answering, operation) if traces.is_on else answering
+
+    async def _answer(
+        self, operation: Operation, request: Request, caller: Caller | None, when_large: WhenLarge | None
+    ) -> Answer:
         context = Context(self._api_keys, self._changes, caller)
         if caller is None:
             return await self._executor.execute_without_key(operation, request, context, when_large)
@@ -80,12 +88,14 @@ class GraphQLOperations:
 
         An expected error, a passed deadline included, is yielded as the last response.
         """
+        span = None
         try:
             if not operation.is_subscription:
                 yield await in_time(self.answer(operation, request, caller, when_large), self._timeout_seconds)
                 return
             if caller is None:
                 raise Unauthenticated
+            span = traces.begin_subscription(operation.type, operation.trusted_name)
             # A subscription has no deadline of its own; each of its reads has the database's timeout.
             DEADLINE.set(None)
             context = Context(self._api_keys, self._changes, caller)
@@ -98,6 +108,17 @@ class GraphQLOperations:
                     yield answer
         except (RequestError, ServiceError) as error:
             yield refused(error)
+        finally:
+            if span is not None:
+                span.end()
+
+
+async def _traced(answering: Awaitable[Answer], operation: Operation) -> Answer:
+    with traces.operation(operation.type, operation.trusted_name) as span:
+        answer = await answering
+        if answer.errors:
+            span.set_attribute("error.type", answer.errors[0]["extensions"]["code"])
+        return answer
 
 
 def error_codes(answer: Answer) -> set[str]:

@@ -17,13 +17,16 @@ def request_line(scope: Scope, settings: Settings) -> dict[str, Any]:
     """The fields of a request's line that HTTP and WebSocket share; those without a value are left out.
 
     The caller's key, its domain and role; the address, the one that a trusted proxy names included; the trace that the
-    client or its gateway began.
+    client or its gateway began, or this service if it makes spans.
     """
     line: dict[str, Any] = {"path": scope["path"], "address": address_of(scope, settings)}
     if (caller := scope.get("caller")) is not None:
         line["key_id"] = caller.key_id
         line["domain_id"] = caller.domain_id
         line["role"] = caller.role.name
+    if (trace_id := scope.get("trace_id")) is not None:
+        line["trace_id"] = trace_id
+        return line
     for name, value in scope["headers"]:
         if name == b"traceparent":
             if found := _TRACEPARENT.fullmatch(value):

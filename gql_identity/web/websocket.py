@@ -11,6 +11,7 @@ import structlog
 import uuid_utils
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
+from .. import traces
 from ..errors import BadRequest, Internal, ResourceExhausted, ServiceError, Unauthenticated
 from ..execution.answer import Answer, RequestError
 from ..execution.operation import Operation
@@ -220,6 +221,12 @@ class Connection:
         # Each operation has an id, as each HTTP request has, so that its lines in the log can be found.
         request_id = uuid_utils.uuid7().hex
         structlog.contextvars.bind_contextvars(request_id=request_id)
+        traced = None
+        if traces.is_on:
+            traced = traces.begin_request(self._websocket.scope["headers"], "WEBSOCKET", self._websocket.scope["path"])
+        if traced is not None:
+            line["trace_id"] = traced.trace_id
+            structlog.contextvars.bind_contextvars(trace_id=traced.trace_id)
         answer = None
         try:
             if not self._clients.starts.begin():
@@ -241,8 +248,11 @@ class Connection:
                 del self._running[operation_id]
                 self._ended()
             count_operation(line.get("operation_type"), answer)
+            if traced is not None:
+                traced.end(line["status"])
             if self._requests.are_logged:
-                self._requests.end(request_id, started, **line, **request_line(self._websocket.scope, self._settings))
+                both = request_line(self._websocket.scope, self._settings) | line
+                self._requests.end(request_id, started, **both)
             else:
                 self._requests.end_unlogged()
 

@@ -20,6 +20,7 @@ from gql_identity.errors import StartError
 from gql_identity.server.metrics_port import MAX_READERS, metrics_directory
 from gql_identity.settings import Settings
 from gql_identity.storage.database import READS_AT_ONCE, Database
+from gql_identity.telemetry import begin_metrics
 
 from ..conftest import Api, running
 from ..processes import WHO, Process, Service, refused, serving, wait_until
@@ -351,12 +352,10 @@ def test_a_port_that_is_taken_is_a_clear_error(data_dir: Path) -> None:
     assert not data_dir.exists()
 
 
-def test_without_the_extra_the_error_names_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data_dir: Path) -> None:
-    from gql_identity.cli.serving import _count
-
+def test_without_the_extra_the_error_names_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "prometheus_client", None)
     with pytest.raises(StartError, match="extra `otel`"):
-        _count(tmp_path, is_service=True, is_worker=True)
+        begin_metrics(tmp_path, is_service=True, is_worker=True)
 
 
 def test_a_worker_takes_the_first_slot_that_is_free(tmp_path: Path) -> None:

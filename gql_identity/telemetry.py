@@ -1,0 +1,98 @@
+"""Begin and end of metrics and traces; and the metrics that are numbers of a moment.
+
+Each worker looks at those four times a second.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from importlib.util import find_spec
+from pathlib import Path
+
+from . import metrics, traces
+from .errors import StartError
+from .keys.changes import Changes
+from .keys.credentials import Credentials
+from .logs import RequestLog
+from .settings import Settings
+from .storage.database import Database
+from .version import version
+from .web.graphql_operations import GraphQLOperations
+
+SAMPLE_SECONDS = 0.25
+_INSTALL = "install gql-identity with its extra `otel` (README, Install)."
+
+
+def begin_metrics(directory: Path, *, is_service: bool, is_worker: bool) -> None:
+    """Count from now on, in files of this directory. Raises StartError without the library."""
+    try:
+        metrics.begin(directory, is_service=is_service, is_worker=is_worker, version=version())
+    except ImportError:
+        raise StartError(f"GQL_IDENTITY_METRICS_PORT needs a library that is missing: {_INSTALL}") from None
+
+
+def begin_traces(settings: Settings) -> None:
+    """Send spans from now on, if the settings name a collector. Raises StartError without the library."""
+    if settings.traces_endpoint is None:
+        return
+    try:
+        traces.begin(settings.traces_endpoint, version())
+    except ImportError:
+        raise StartError(f"GQL_IDENTITY_TRACES_ENDPOINT needs a library that is missing: {_INSTALL}") from None
+
+
+def check_traces(settings: Settings) -> None:
+    """Raise StartError where workers could not send spans."""
+    if settings.traces_endpoint is not None and find_spec("opentelemetry.sdk") is None:
+        raise StartError(f"GQL_IDENTITY_TRACES_ENDPOINT needs a library that is missing: {_INSTALL}")
+
+
+@asynccontextmanager
+async def tracing() -> AsyncIterator[None]:
+    """When the block has ended, send the last spans."""
+    try:
+        yield
+    finally:
+        await traces.end()
+
+
+@asynccontextmanager
+async def sampling(
+    database: Database,
+    credentials: Credentials,
+    changes: Changes,
+    operations: GraphQLOperations,
+    requests: RequestLog,
+) -> AsyncIterator[None]:
+    """Until the block ends, keep the gauges as they are, and how late the event loop comes. Nothing without metrics."""
+    if not metrics.are_on():
+        yield
+        return
+
+    def sample() -> None:
+        waiting = database.waiting()
+        metrics.HTTP_ACTIVE.set(requests.running)
+        metrics.DOCUMENTS_CACHED.set(operations.documents)
+        metrics.DATABASE_PREPARED.set(database.prepared)
+        metrics.SCANS_WAITING.set(waiting.pop("scans"))
+        for pool, number in waiting.items():
+            metrics.THREADS_WAITING.set(number, pool)
+        metrics.USES_UNWRITTEN.set(len(credentials.last_uses))
+        metrics.SUBSCRIPTIONS_OPEN.set(changes.subscribers)
+
+    async def keep_sampling() -> None:
+        while True:
+            sample()
+            asked = time.monotonic()
+            await asyncio.sleep(SAMPLE_SECONDS)
+            metrics.EVENT_LOOP_LAG.observe(max(0.0, time.monotonic() - asked - SAMPLE_SECONDS))
+
+    task = asyncio.create_task(keep_sampling())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+        metrics.end()

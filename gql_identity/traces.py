@@ -1,0 +1,165 @@
+"""Traces by OpenTelemetry: from a gateway's `traceparent` (W3C Trace Context) to the commands of MongoDB.
+
+Names and attributes of spans are those of OpenTelemetry's semantic conventions. None has a value that a client chose:
+no path, no id, no variable and no document. Nothing is done until `begin`, which `create_app` calls by a setting.
+"""
+
+import asyncio
+import os
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar, Token
+from typing import Any, TypeVar
+
+from opentelemetry import context, trace
+from opentelemetry.context import Context
+from opentelemetry.trace import Link, Span, SpanContext, SpanKind, Status, StatusCode, Tracer
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+SERVICE = "gql-identity"
+LAST_EXPORT_SECONDS = 1.5  # for the last spans when the service stops
+_PATH = "/v1/traces"  # OTLP over HTTP, "Request"
+
+T = TypeVar("T")
+
+is_on = False  # whether spans are made
+_tracer: Tracer | None = None
+_provider: Any = None
+_propagator = TraceContextTextMapPropagator()
+# The spans of other requests that the work of this context is also done for.
+_also_for: ContextVar[tuple[SpanContext, ...]] = ContextVar("also_for", default=())
+
+
+def begin(collector: str, version: str) -> None:
+    """Send spans to this OTLP collector from now on. All else the SDK reads from OpenTelemetry's own variables.
+
+    Raises ImportError without the SDK.
+    """
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+    from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+    global is_on, _tracer, _provider
+    named = {} if "OTEL_SERVICE_NAME" in os.environ else {"service.name": SERVICE}
+    # `end` shuts it down: at the interpreter's exit it would wait for a collector that does not answer.
+    _provider = TracerProvider(resource=Resource.create({**named, "service.version": version}), shutdown_on_exit=False)
+    _provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(f"{collector.rstrip('/')}{_PATH}")))
+    _tracer, is_on = _provider.get_tracer(SERVICE, version), True
+
+
+async def end() -> None:
+    """Send what is left, and trace no longer; waits at most `LAST_EXPORT_SECONDS` for the collector."""
+    global is_on, _tracer, _provider
+    provider, _tracer, _provider, is_on = _provider, None, None, False
+    if provider is not None:
+        closing = threading.Thread(target=provider.shutdown, daemon=True)
+        closing.start()
+        await asyncio.to_thread(closing.join, LAST_EXPORT_SECONDS)
+
+
+class Request:
+    """The span of an HTTP request, or of an operation over WebSocket; the current one until `end`."""
+
+    def __init__(self, span: Span, token: Token[Context]) -> None:
+        self._span = span
+        self._token = token
+        self.trace_id = trace.format_trace_id(span.get_span_context().trace_id)
+
+    def end(self, status: int) -> None:
+        """End with this HTTP status; 0 is a client that disconnected."""
+        if status:
+            self._span.set_attribute("http.response.status_code", status)
+        if status >= 500:
+            self._span.set_attribute("error.type", str(status))
+            self._span.set_status(Status(StatusCode.ERROR))
+        self._span.end()
+        context.detach(self._token)
+
+
+def begin_request(headers: Iterable[tuple[bytes, bytes]], method: str, route: str) -> Request | None:
+    """The span of a request with these headers, in the trace that its `traceparent` names; None if traces are off.
+
+    `tracestate` is not read: it would be a text of a client in each span.
+    """
+    if _tracer is None:
+        return None
+    sent = [value.decode("latin-1") for name, value in headers if name == b"traceparent"]
+    # Several are as good as none (Trace Context, section 3.2).
+    parent = _propagator.extract({"traceparent": sent[0]} if len(sent) == 1 else {}, Context())
+    attributes = {"http.request.method": method, **({"http.route": route} if route else {})}
+    span = _tracer.start_span(f"{method} {route}".rstrip(), parent, SpanKind.SERVER, attributes)
+    return Request(span, context.attach(trace.set_span_in_context(span)))
+
+
+@contextmanager
+def operation(type_: str, name: str | None) -> Iterator[Span]:
+    """The span of a GraphQL operation. Its name is given only if no client chose it."""
+    if _tracer is None:
+        yield trace.INVALID_SPAN
+        return
+    # The text of an exception may have a value that a client sent.
+    with _tracer.start_as_current_span(
+        _named(type_, name), attributes=_operation(type_, name), record_exception=False, set_status_on_exception=False
+    ) as span:
+        yield span
+
+
+def begin_subscription(type_: str, name: str | None) -> Span | None:
+    """The span of an operation that may last, which is not the current one; whoever gets it ends it."""
+    return None if _tracer is None else _tracer.start_span(_named(type_, name), attributes=_operation(type_, name))
+
+
+def _named(type_: str, name: str | None) -> str:
+    return type_ if name is None else f"{type_} {name}"
+
+
+def _operation(type_: str, name: str | None) -> dict[str, str]:
+    return {"graphql.operation.type": type_, **({} if name is None else {"graphql.operation.name": name})}
+
+
+def begin_command(command: str, attributes: dict[str, str | int]) -> Span | None:
+    """The span of a command of the database, if it is sent for a request that is traced; whoever gets it ends it."""
+    if _tracer is None or not trace.get_current_span().is_recording():
+        return None
+    collection = attributes.get("db.collection.name")
+    name = f"{command} {collection}" if collection else command
+    links = [Link(one) for one in _also_for.get()]
+    return _tracer.start_span(name, kind=SpanKind.CLIENT, attributes=attributes, links=links)
+
+
+def failed(span: Span, error_type: str) -> None:
+    """Note that what a span stands for has failed, without the error's text, which may have a value."""
+    span.set_attribute("error.type", error_type)
+    span.set_status(Status(StatusCode.ERROR))
+
+
+def current() -> SpanContext | None:
+    """The span for which work is done here; None if traces are off, or it is not sampled."""
+    if _tracer is None:
+        return None
+    span = trace.get_current_span()
+    return span.get_span_context() if span.is_recording() else None
+
+
+def share(spans: Iterable[SpanContext | None]) -> None:
+    """Note that the work of this context is done for the requests of all these spans.
+
+    The context is that of one of them, whose trace has what follows; spans of the others are linked to.
+    """
+    own = current()
+    others = {span.span_id: span for span in spans if span is not None and (own is None or span.span_id != own.span_id)}
+    _also_for.set(tuple(others.values()))
+
+
+def carried(work: Callable[[], T]) -> Callable[[], T]:
+    """The same work for another thread, which knows there the span that is current here, and nothing else of here."""
+    if _tracer is None or not (span := trace.get_current_span()).is_recording():
+        return work
+
+    def run() -> T:
+        with trace.use_span(span, record_exception=False, set_status_on_exception=False):
+            return work()
+
+    return run
