@@ -131,6 +131,7 @@ async def _life_span(
                 _background(_prepare(database)),
                 _background(database.keep_checking_schema()),
                 _background(api_keys.credentials.last_uses.keep_writing()),
+                _background(api_keys.uses.counts.keep_writing()),
                 _background(api_keys.uses.stale_secrets.keep_writing()),
                 _background(api_keys.expiry_notices.keep_giving()),
             ):
@@ -140,6 +141,7 @@ async def _life_span(
         DEADLINE.set(time.monotonic() + LAST_WRITE_SECONDS)
         with suppress(ServiceError):
             await api_keys.credentials.last_uses.write(everything=True)
+            await api_keys.uses.counts.write()
             await api_keys.uses.stale_secrets.write()
 
 

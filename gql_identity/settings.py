@@ -78,6 +78,9 @@ class Settings(BaseSettings):
     audit_days: int = Field(
         400, ge=1, le=36_500, description="How long the audit log keeps an entry. It holds for entries from then on."
     )
+    usage_days: int = Field(
+        90, ge=0, le=400, description="How many days the counts of keys' uses are kept; 0 counts nothing."
+    )
     rates_store: SecretStr = Field(
         SecretStr("memory://"),
         description="Where rates are counted, as a URI of the library `limits`. In memory, each worker counts alone.",

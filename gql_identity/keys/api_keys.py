@@ -28,6 +28,7 @@ from ..storage.database import Database, Document
 from ..storage.inserts import BatchedInserts, insert_once
 from ..storage.point_reads import PointReads
 from ..storage.request_records import RequestExistsError
+from ..storage.usage_counts import UsageCounts
 from .access import (
     COMMAND_LINE,
     Caller,
@@ -59,6 +60,7 @@ from .scopes import READ, ROTATE, WRITE, check_scopes
 from .statistics import KeyStatistics
 from .system_keys import SystemKeys
 from .tags import check_tags
+from .usage import KeyUsage
 from .uses import KeyUses
 from .verification import Verification
 from .writes import Writes, not_found
@@ -78,7 +80,9 @@ class ApiKeys:
         self._point_reads = PointReads(database)
         self._inserts = BatchedInserts(database)
         self._entries = AuditEntries(settings)
-        self.uses = KeyUses(database, self.credentials.last_uses, self._entries)
+        counts = UsageCounts(database, settings.usage_days)
+        self.usage = KeyUsage(counts, settings)
+        self.uses = KeyUses(database, self.credentials.last_uses, counts, self._entries)
         self.verification = Verification(self.credentials, self.uses)
         self.expiry_notices = ExpiryNotices(database, self._entries)
         self.audit = KeyAudit(database, settings, self._entries)

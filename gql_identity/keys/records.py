@@ -45,6 +45,7 @@ _STORED: dict[str, tuple[str, ...]] = {
     "user": ("domain_id", "user_id"),
     "domain": ("domain_id",),
     "expired": ("expires_at",),
+    "usage": ("user_id", "role"),  # they tell whether the caller may see it
     "secrets": ("secrets", "secret_uses", "hint", "created_at", "last_accessed_at"),
 }
 

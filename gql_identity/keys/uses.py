@@ -3,6 +3,7 @@
 from ..messages.keys import APIKeyInfo, APIKeyVerificationCode
 from ..storage.database import Database
 from ..storage.last_uses import LastUses
+from ..storage.usage_counts import UsageCounts
 from .audit_entries import AuditEntries
 from .rates import network_of
 from .refusals import LINES_OF_A_KEY, LINES_OF_AN_ADDRESS
@@ -11,15 +12,17 @@ from .validity import used_secret
 
 
 class KeyUses:
-    """Uses of keys, by callers and in verifications: when the last one was, and those of ended secrets."""
+    """Uses of keys, by callers and in verifications: how many, when the last one was, and those of ended secrets."""
 
-    def __init__(self, database: Database, last_uses: LastUses, entries: AuditEntries) -> None:
+    def __init__(self, database: Database, last_uses: LastUses, counts: UsageCounts, entries: AuditEntries) -> None:
         self.last_uses = last_uses
+        self.counts = counts
         self.stale_secrets = StaleSecrets(database, entries)
         self._refusals = entries.refusals
 
     def note(self, key: APIKeyInfo, code: APIKeyVerificationCode, address: str | None) -> None:
         """Note that a secret of a key was used now, with which outcome, from an address if it is known."""
+        self.counts.count(key.api_key_id, key.domain_id, code._name_)
         if code is APIKeyVerificationCode.VALID:
             self.last_uses.record(key.api_key_id, key.domain_id, used_secret(key).number)
         elif code is APIKeyVerificationCode.ROTATED:

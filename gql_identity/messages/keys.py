@@ -28,6 +28,9 @@ class ReadsKeys(Protocol):
     async def stats(self, info: "Info", domain_id: str, query: APIKeyStatisticsQuery) -> JSON | None:
         """A statistic of a domain's keys; None if the caller may not see it."""
 
+    async def usage(self, info: "Info", key: "APIKeyInfo", *period: Any) -> "list[APIKeyUsage] | None":
+        """How often a key was used since an instant, until another, per interval; None if the caller may not see it."""
+
 
 if TYPE_CHECKING:
     Info = StrawberryInfo[ReadsKeys, None]
@@ -85,6 +88,47 @@ class Domain:
     ) -> JSON | None:
         """Concurrent lookups are batched into one query."""
         return await info.context.stats(info, self.domain_id, query)
+
+
+@strawberry.enum(description="The result of a verification.")
+class APIKeyVerificationCode(Enum):
+    """Why a secret is valid or invalid."""
+
+    VALID = strawberry.enum_value("VALID", description="The secret is valid.")
+    NOT_FOUND = strawberry.enum_value(
+        "NOT_FOUND", description="There is no such key, or none that the caller may verify."
+    )
+    DISABLED = strawberry.enum_value("DISABLED", description="The key is disabled.")
+    ROTATED = strawberry.enum_value(
+        "ROTATED", description="The secret was replaced and its overlap has ended: a client still uses the old one."
+    )
+    EXPIRED = strawberry.enum_value("EXPIRED", description="The key has expired.")
+    ADDRESS_NOT_ALLOWED = strawberry.enum_value(
+        "ADDRESS_NOT_ALLOWED", description="The key may not be used from this address, or no address was given."
+    )
+    INSUFFICIENT_SCOPE = strawberry.enum_value(
+        "INSUFFICIENT_SCOPE", description="The secret is valid, but required scopes are missing."
+    )
+    MALFORMED = strawberry.enum_value(
+        "MALFORMED", description="The text is not a secret of this service: a typo, or another kind of credential."
+    )
+
+
+@strawberry.enum(description="The length of the intervals in which uses are counted.")
+class APIKeyUsageInterval(Enum):
+    """Hours and days of UTC."""
+
+    HOUR = strawberry.enum_value("HOUR", description="Hours.")
+    DAY = strawberry.enum_value("DAY", description="Days, in UTC.")
+
+
+@strawberry.type(name="APIKeyUsage", description="How often a key was used in an hour or a day, with one outcome.")
+class APIKeyUsage:
+    """A count; Cloudforet has none."""
+
+    start: DateTime = strawberry.field(description="When the hour or the day began.")
+    code: APIKeyVerificationCode = strawberry.field(description="The outcome: `VALID`, or why the key was refused.")
+    count: int = strawberry.field(description="How often.")
 
 
 @strawberry.type(name="APIKeySecretInfo", description="One secret of a key, without its text.")
@@ -161,6 +205,27 @@ class APIKeyInfo(Node):
     )
     user: User = strawberry.field(description="The user that the key belongs to.")
     domain: Domain = strawberry.field(description="The domain that the key belongs to.")
+
+    @strawberry.field(
+        description="How often the key was used by callers and verified, per hour or day and outcome, at most a minute "
+        "late. At most 400 hours or days; those without a use are left out. Null if uses are not counted."
+    )
+    async def usage(
+        self,
+        info: Info,
+        since: Annotated[
+            DateTime | None,
+            strawberry.argument(
+                description="From the hour or day of this instant on. Default: 24 hours or 30 days ago."
+            ),
+        ] = None,
+        until: Annotated[DateTime | None, strawberry.argument(description="Before this instant. Default: now.")] = None,
+        interval: Annotated[
+            APIKeyUsageInterval, strawberry.argument(description="The length of the intervals.")
+        ] = APIKeyUsageInterval.DAY,
+    ) -> list[APIKeyUsage] | None:
+        """Concurrent lookups are batched into one query."""
+        return await info.context.usage(info, self, since, until, interval)
 
 
 @strawberry.type(name="APIKeyEdge", description="A key and its cursor.")
@@ -249,30 +314,6 @@ class APIKeyChange:
     type: APIKeyChangeType = strawberry.field(description="The kind of change.")
     api_key_info: APIKeyInfo = strawberry.field(
         description="The key after the change; for a deleted key, its last state."
-    )
-
-
-@strawberry.enum(description="The result of a verification.")
-class APIKeyVerificationCode(Enum):
-    """Why a secret is valid or invalid."""
-
-    VALID = strawberry.enum_value("VALID", description="The secret is valid.")
-    NOT_FOUND = strawberry.enum_value(
-        "NOT_FOUND", description="There is no such key, or none that the caller may verify."
-    )
-    DISABLED = strawberry.enum_value("DISABLED", description="The key is disabled.")
-    ROTATED = strawberry.enum_value(
-        "ROTATED", description="The secret was replaced and its overlap has ended: a client still uses the old one."
-    )
-    EXPIRED = strawberry.enum_value("EXPIRED", description="The key has expired.")
-    ADDRESS_NOT_ALLOWED = strawberry.enum_value(
-        "ADDRESS_NOT_ALLOWED", description="The key may not be used from this address, or no address was given."
-    )
-    INSUFFICIENT_SCOPE = strawberry.enum_value(
-        "INSUFFICIENT_SCOPE", description="The secret is valid, but required scopes are missing."
-    )
-    MALFORMED = strawberry.enum_value(
-        "MALFORMED", description="The text is not a secret of this service: a typo, or another kind of credential."
     )
 
 

@@ -8,7 +8,7 @@ from strawberry import ID, UNSET
 
 from .audit import APIKeyAuditAction
 from .connections import APIKeyFilter, APIKeyTagInput
-from .keys import APIKeyChangeType
+from .keys import APIKeyChangeType, APIKeyUsageInterval
 from .query import APIKeyListQuery, APIKeyStatisticsQuery
 from .values import APIKeyRole, APIKeyState, DateTime
 
@@ -217,6 +217,23 @@ class APIKeyAuditQuery:
     after: str | None = strawberry.field(default=None, description="Start after this cursor.")
     last: int | None = strawberry.field(default=None, description="The number of results from the end.")
     before: str | None = strawberry.field(default=None, description="End before this cursor.")
+
+
+@strawberry.input(name="APIKeyUsageQuery", description="Which uses of a key to count.")
+class APIKeyUsageQuery:
+    """The arguments of `usage` over REST, which Cloudforet does not have."""
+
+    api_key_id: ID = strawberry.field(description="The key's public id.")
+    domain_id: ID | None = strawberry.field(
+        default=None, description="The domain of the key. Default: the caller's domain."
+    )
+    since: DateTime | None = strawberry.field(
+        default=None, description="From the hour or day of this instant on. Default: 24 hours or 30 days ago."
+    )
+    until: DateTime | None = strawberry.field(default=None, description="Before this instant. Default: now.")
+    interval: APIKeyUsageInterval = strawberry.field(
+        default=APIKeyUsageInterval.DAY, description="The length of the intervals. Default: days."
+    )
 
 
 @strawberry.input(name="VerifyAPIKeyRequest", description="A secret to verify.")

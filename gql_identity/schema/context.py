@@ -12,7 +12,7 @@ from ..keys.api_keys import ApiKeys
 from ..keys.changes import Changes
 from ..keys.matching import Owner
 from ..messages.connections import ConnectionArguments
-from ..messages.keys import APIKeyConnection
+from ..messages.keys import APIKeyConnection, APIKeyInfo, APIKeyUsage
 from ..messages.query import APIKeyStatisticsQuery
 from .loaders import Load, Loader
 from .selection import selected_parts
@@ -47,6 +47,11 @@ class Context:
         found: JSON | None = await self._loads.load(Load(info, domain_id, self._stats, query))
         return found
 
+    async def usage(self, info: "Info", key: APIKeyInfo, *period: Any) -> list[APIKeyUsage] | None:
+        """How often a key was used, batched in the same way as `connection`."""
+        found: list[APIKeyUsage] | None = await self._loads.load(Load(info, key, self._usage, period))
+        return found
+
     @property
     def _loads(self) -> Loader:
         if self._loader is None:
@@ -60,6 +65,11 @@ class Context:
 
     async def _stats(self, _: "Info", domains: list[str], query: APIKeyStatisticsQuery) -> list[dict[str, Any] | None]:
         return await self.api_keys.statistics.stats_of_domains(domains, query, self.caller)
+
+    async def _usage(
+        self, _: "Info", keys: list[APIKeyInfo], period: tuple[Any, ...]
+    ) -> list[list[APIKeyUsage] | None]:
+        return await self.api_keys.usage.of_keys(keys, self.caller, *period)
 
 
 if TYPE_CHECKING:

@@ -32,6 +32,8 @@ WEIGHTS = {
     "Domain.apiKeys": 30,
     # The database runs a pipeline for each domain, which takes it up to 8 ms.
     "Domain.apiKeyStats": 500,
+    # Up to 91 documents of a key.
+    "APIKeyInfo.usage": 400,
 }
 
 BYTES_OF_A_VALUE = 250  # of a statistic; a longer value counts once more for each of these
@@ -55,6 +57,7 @@ def cost_rules(settings: Settings) -> CostRules:
         # Average lengths; those of introspection are this schema's.
         typical={
             "APIKeyInfo.tags": 1,
+            "APIKeyInfo.usage": 30,
             "__Schema.types": 60,
             "__Type.fields": 2,
             "__Field.args": 1,

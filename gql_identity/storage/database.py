@@ -97,7 +97,13 @@ class Database:
         self.api_keys: AsyncIOMotorCollection[Document] = database.get_collection("api_keys", **strict)
         self.audit: AsyncIOMotorCollection[Document] = database.get_collection("audit", **strict)
         self.requests: AsyncIOMotorCollection[Document] = database.get_collection("requests", **strict)
-        self._indexed = {"api_keys": self.api_keys, "audit": self.audit, "requests": self.requests}
+        self.usage: AsyncIOMotorCollection[Document] = database.get_collection("usage", **strict)
+        self._indexed = {
+            "api_keys": self.api_keys,
+            "audit": self.audit,
+            "requests": self.requests,
+            "usage": self.usage,
+        }
         self.meta: AsyncIOMotorCollection[Document] = database.get_collection("meta", **strict)
         self.jwt_issuers: AsyncIOMotorCollection[Document] = database.get_collection("jwt_issuers", **strict)
         self.meta_document = MetaDocument(self.meta, settings.peppers, self._run)

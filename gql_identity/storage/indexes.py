@@ -28,5 +28,10 @@ _AUDIT = {
 
 _REQUESTS = {"expires_at_1": IndexModel([("expires_at", ASCENDING)], expireAfterSeconds=0)}
 
+_USAGE = {
+    "domain_id_1__id_1": IndexModel([("domain_id", ASCENDING), ("_id", ASCENDING)], unique=True),
+    "expires_at_1": IndexModel([("expires_at", ASCENDING)], expireAfterSeconds=0),
+}
+
 # By collection, and the name of the index.
-INDEXES = {"api_keys": _KEYS, "audit": _AUDIT, "requests": _REQUESTS}
+INDEXES = {"api_keys": _KEYS, "audit": _AUDIT, "requests": _REQUESTS, "usage": _USAGE}

@@ -25,8 +25,8 @@ from ..messages.keys import APIKeyInfo
 from ..messages.query import APIKeyGroupOperator, APIKeyOperator, APIKeyProjectOperator
 from ..messages.values import APIKeyRole, APIKeyState, instant_text, read_rfc_3339
 
-# REST leaves out `id`, `user` and `domain`, which only GraphQL clients use.
-INFO_FIELDS = tuple(field.name for field in fields(APIKeyInfo) if field.name not in ("id", "user", "domain"))
+# REST leaves out `id`, `user` and `domain`, which only GraphQL clients use; `usage` is an operation of its own.
+INFO_FIELDS = tuple(field.name for field in fields(APIKeyInfo) if field.name not in ("id", "user", "domain", "usage"))
 
 
 def message_of(key: APIKeyInfo, names: Iterable[str] = INFO_FIELDS) -> dict[str, Any]:
@@ -104,7 +104,7 @@ def _model(name: str, message: type, config: ConfigDict, members: dict[str, Any]
 
 def _fields(message: Any) -> list[tuple[Any, Any]]:
     hints = get_type_hints(message, localns=_LAZY)
-    return [(field, hints[field.name]) for field in fields(message)]
+    return [(field, hints[field.name]) for field in fields(message) if field.name in hints]  # else it is a resolver's
 
 
 def _type(hint: Any, of_message: Any) -> Any:

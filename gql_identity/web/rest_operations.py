@@ -12,12 +12,13 @@ from ..keys.access import Caller
 from ..keys.api_keys import ApiKeys
 from ..messages.audit import APIKeyAuditEntry
 from ..messages.connections import PageInfo
-from ..messages.keys import APIKeyInfo, APIKeysInfo
+from ..messages.keys import APIKeyInfo, APIKeysInfo, APIKeyUsage
 from ..messages.requests import (
     APIKeyAuditQuery,
     APIKeyQuery,
     APIKeyRequest,
     APIKeyStatQuery,
+    APIKeyUsageQuery,
     CreateAPIKeyRequest,
     GetAPIKeyRequest,
     RotateAPIKeyRequest,
@@ -111,6 +112,14 @@ async def _audit(api_keys: ApiKeys, request: APIKeyAuditQuery, caller: Caller) -
     return {"results": page.nodes, "page_info": page.page_info}
 
 
+async def _usage(api_keys: ApiKeys, request: APIKeyUsageQuery, caller: Caller) -> Any:
+    """Read how often a key was used by callers and verified, per hour or day and outcome, up to a minute ago."""
+    wanted = GetAPIKeyRequest(api_key_id=request.api_key_id, domain_id=request.domain_id)
+    key = await api_keys.get(wanted, caller, frozenset({"usage"}))
+    (counts,) = await api_keys.usage.of_keys([key], caller, request.since, request.until, request.interval)
+    return {"results": counts or []}
+
+
 def _wanted(only: list[str] | None, path: str) -> tuple[str, ...]:
     names = wanted_fields(only, path)
     if names is not None and (others := sorted(names.difference(INFO_FIELDS))):
@@ -136,6 +145,14 @@ _AuditPage = create_model(
     __doc__="A page of audit entries, the oldest first.",
     results=(_list_of(APIKeyAuditEntry), Field(description="The entries of this page.")),
     page_info=(answer_model(PageInfo), Field(description="Where this page lies among all; its cursors.")),
+)
+_Usage = create_model(
+    "Usage",
+    __doc__="How often a key was used.",
+    results=(
+        _list_of(APIKeyUsage),
+        Field(description="Counts, the oldest first; hours or days without a use have none."),
+    ),
 )
 _Empty = create_model("Empty", __doc__="Nothing.")
 
@@ -166,6 +183,7 @@ OPERATIONS = {
     "rotate": _operation(_rotate, answer_model(APIKeyInfo)),
     "end-overlap": _operation(_end_overlap, answer_model(APIKeyInfo)),
     "audit": _operation(_audit, _AuditPage),
+    "usage": _operation(_usage, _Usage),
 }
 
 

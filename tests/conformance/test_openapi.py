@@ -116,7 +116,20 @@ def requests(operation: str) -> Any:
 def test_the_document_has_the_routes_and_messages_of_all_operations() -> None:
     document = openapi()
     assert document["openapi"].startswith("3.1.")
-    names = ["create", "enable", "disable", "delete", "get", "list", "stat", "update", "rotate", "end-overlap", "audit"]
+    names = [
+        "create",
+        "enable",
+        "disable",
+        "delete",
+        "get",
+        "list",
+        "stat",
+        "update",
+        "rotate",
+        "end-overlap",
+        "audit",
+        "usage",
+    ]
     assert list(document["paths"]) == [f"/identity/v1/api-key/{name}" for name in names]
     assert requests("create")["required"] == ["user_id"]
     assert requests("enable")["required"] == requests("delete")["required"] == ["api_key_id"]

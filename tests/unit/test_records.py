@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from gql_identity.keys.records import projection, read_key
 from gql_identity.messages.keys import APIKeyInfo
 
-MADE = {"id", "api_key_id", "api_key", "user", "domain", "expired", "secrets", "tags"}  # made of what is stored
+MADE = {"id", "api_key_id", "api_key", "user", "domain", "expired", "secrets", "tags", "usage"}  # made of others
 STORED = {field.name for field in fields(APIKeyInfo)} - MADE
 
 

@@ -33,6 +33,7 @@ export default [
               "APIKeyAuditChange",
               "APIKeySecretInfo", // a part of a key
               "APIKeyTag",
+              "APIKeyUsage",
               "APIKeyViewer", // the caller: it has the id of its key
               "DisabledAPIKeys", // an answer: how many, and whether there are more
               "APIKeyVerification", // an answer, which caches shall not keep

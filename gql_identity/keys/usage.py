@@ -1,0 +1,94 @@
+"""How often keys were used, per hour or day, and with what outcome."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta
+
+from graphql import GRAPHQL_MAX_INT
+
+from ..errors import InvalidArgument
+from ..messages.keys import APIKeyInfo, APIKeyUsage, APIKeyUsageInterval, APIKeyVerificationCode
+from ..messages.values import DateTime
+from ..settings import Settings
+from ..storage.usage_counts import UsageCounts
+from .access import Caller, access_to, may_name
+from .records import now
+
+MAX_INTERVALS = 400  # of one request
+_LENGTHS = {APIKeyUsageInterval.HOUR: timedelta(hours=1), APIKeyUsageInterval.DAY: timedelta(days=1)}
+_USUAL = {APIKeyUsageInterval.HOUR: timedelta(hours=24), APIKeyUsageInterval.DAY: timedelta(days=30)}
+
+
+class KeyUsage:
+    """The counted uses of keys; of a key that a caller may not see there are none."""
+
+    def __init__(self, counts: UsageCounts, settings: Settings) -> None:
+        self._counts = counts
+        self._kept = timedelta(days=settings.usage_days)
+
+    async def of_keys(
+        self,
+        keys: Sequence[APIKeyInfo],
+        caller: Caller,
+        since: datetime | None,
+        until: datetime | None,
+        interval: APIKeyUsageInterval,
+    ) -> list[list[APIKeyUsage] | None]:
+        """The uses of each key, whose user and role must have been read; None where uses are not counted.
+
+        Intervals without uses are left out. Raises InvalidArgument for too many intervals, and InsufficientScope.
+        """
+        begin, end = _period(since, until, interval)
+        begin = max(begin, now() - self._kept - timedelta(days=1))
+        of_domains: dict[str, list[str]] = defaultdict(list)
+        for key in keys:
+            if self._kept and _may_see(key, caller):
+                of_domains[key.domain_id].append(key.api_key_id)
+        days = _days(begin, end)
+        found: dict[str, list[APIKeyUsage]] = {}
+        for domain_id, key_ids in of_domains.items():
+            hours = interval is APIKeyUsageInterval.HOUR
+            counts = await self._counts.read(domain_id, key_ids, days, hours=hours)
+            for key_id in key_ids:
+                found[key_id] = [
+                    APIKeyUsage(start=start, code=code, count=min(count, GRAPHQL_MAX_INT))
+                    for day in days
+                    for hour, of_hour in sorted(counts.get((key_id, day), {}).items())
+                    if begin <= (start := _start(day, hour)) < end
+                    for code in APIKeyVerificationCode
+                    if (count := of_hour.get(code.name)) is not None
+                ]
+        return [found.get(key.api_key_id) for key in keys]
+
+
+def _may_see(key: APIKeyInfo, caller: Caller) -> bool:
+    """Whether a caller may see a key that it was told of, as by a verification."""
+    return may_name(caller, key.domain_id) and access_to(caller, key.domain_id).includes(key.user_id, key.role)
+
+
+def _period(since: datetime | None, until: datetime | None, interval: APIKeyUsageInterval) -> tuple[datetime, datetime]:
+    """The begin of the first interval and the end of the last; an interval that has begun counts as a whole."""
+    length = _LENGTHS[interval]
+    end = now() if until is None else until
+    try:
+        begin = end - _USUAL[interval] if since is None else since
+        begin = begin.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+        if interval is APIKeyUsageInterval.DAY:
+            begin = begin.replace(hour=0)
+    except OverflowError:
+        raise InvalidArgument("this instant is too early.", at="until") from None
+    if end - begin > MAX_INTERVALS * length:
+        raise InvalidArgument(
+            f"give an instant at most {MAX_INTERVALS} intervals before `until`, which is now if it is not given.",
+            at="since",
+        )
+    return begin, end
+
+
+def _days(begin: datetime, end: datetime) -> list[date]:
+    first, last = begin.date(), end.astimezone(UTC).date()
+    return [first + timedelta(days=number) for number in range((last - first).days + 1)]
+
+
+def _start(day: date, hour: int) -> DateTime:
+    return DateTime(datetime(day.year, day.month, day.day, hour, tzinfo=UTC))

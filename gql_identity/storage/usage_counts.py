@@ -1,0 +1,143 @@
+"""Counts how often keys are used, in memory, and adds them to the database in batches, so that no request waits.
+
+A document has the counts of one key on one day (UTC): of the day, and of each hour.
+"""
+
+import asyncio
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import structlog
+from pymongo import UpdateOne
+from pymongo.errors import BulkWriteError
+
+from ..errors import ServiceError
+from .database import Database
+
+WRITE_SECONDS = 30.0  # between two writes
+MAX_COUNTS = 100_000  # of a key, an hour and an outcome that are not written yet: about 30 MB
+MAX_BATCH = 1_000  # documents of one write
+MAX_READ = 2_000  # documents of one read
+
+log = structlog.get_logger()
+
+_Count = tuple[str, str, int, str]  # domain, key id, hours since 1970, outcome
+
+
+class UsageCounts:
+    """Counts that are not written yet, and those of the database."""
+
+    def __init__(self, database: Database, kept_days: int) -> None:
+        self._database = database
+        self._kept_days = kept_days
+        self._counts: dict[_Count, int] = {}
+        self._lost = 0
+
+    def count(self, key_id: str, domain_id: str, outcome: str) -> None:
+        """Count a use of a key now, with its outcome, a word."""
+        place = (domain_id, key_id, int(time.time() // 3600), outcome)
+        if place in self._counts:
+            self._counts[place] += 1
+        elif not self._kept_days:
+            return
+        elif len(self._counts) < MAX_COUNTS:
+            self._counts[place] = 1
+        else:
+            self._lost += 1
+
+    async def write(self) -> None:
+        """Add what was counted. Raises what `Database.run` does; what was not added is kept for the next write.
+
+        A write whose outcome is unknown is repeated, so that its counts may be added twice.
+        """
+        if self._lost:
+            log.warning("uses of keys were not counted: too many keys were used", count=self._lost)
+            self._lost = 0
+        counts, self._counts = self._counts, {}
+        of_documents: dict[tuple[str, str, date], list[_Count]] = defaultdict(list)
+        for one in counts:
+            domain_id, key_id, hour, _ = one
+            of_documents[domain_id, key_id, _day(hour)].append(one)
+        waiting = list(of_documents.items())
+        while waiting:
+            batch, waiting = waiting[:MAX_BATCH], waiting[MAX_BATCH:]
+            writes = [self._addition(place, {one: counts[one] for one in of_day}) for place, of_day in batch]
+            try:
+                await self._database.run(lambda: self._database.usage.bulk_write(writes, ordered=False))  # noqa: B023
+            except BulkWriteError as error:
+                # Not `error` itself: its text has the ids of keys. One that another worker inserted at this moment.
+                failed = [batch[one["index"]] for one in error.details["writeErrors"]]
+                self._keep(counts, failed)
+                log.info("uses of keys were not added, kept for the next write", keys=len(failed))
+            except BaseException:
+                self._keep(counts, batch + waiting)
+                raise
+
+    def _keep(self, counts: dict[_Count, int], documents: list[tuple[Any, list[_Count]]]) -> None:
+        for _, of_day in documents:
+            for one in of_day:
+                self._counts[one] = self._counts.get(one, 0) + counts[one]
+
+    def _addition(self, place: tuple[str, str, date], counts: dict[_Count, int]) -> UpdateOne:
+        domain_id, key_id, day = place
+        added: dict[str, int] = defaultdict(int)
+        for (_, _, hour, outcome), count in counts.items():
+            added[f"day.{outcome}"] += count
+            added[f"hours.{hour % 24}.{outcome}"] += count
+        midnight = datetime(day.year, day.month, day.day, tzinfo=UTC)
+        return UpdateOne(
+            {"domain_id": domain_id, "_id": _id(domain_id, key_id, day)},
+            {"$inc": added, "$setOnInsert": {"expires_at": midnight + timedelta(days=self._kept_days + 1)}},
+            upsert=True,
+        )
+
+    async def read(
+        self, domain_id: str, key_ids: Sequence[str], days: Sequence[date], *, hours: bool
+    ) -> dict[tuple[str, date], dict[int, dict[str, int]]]:
+        """The counts of keys of a domain on these days, by key, day, hour of the day (0 without `hours`) and outcome.
+
+        Raises what `Database.run` does.
+        """
+        places = {_id(domain_id, key_id, day): (key_id, day) for key_id in dict.fromkeys(key_ids) for day in days}
+        wanted, ids = {"hours" if hours else "day": 1}, list(places)
+        found: dict[tuple[str, date], dict[int, dict[str, int]]] = {}
+        for start in range(0, len(ids), MAX_READ):
+            where = {"domain_id": domain_id, "_id": {"$in": ids[start : start + MAX_READ]}}
+            documents = await self._database.to_list(lambda usage: usage.find(where, wanted), "usage")  # noqa: B023
+            for document in documents:
+                counts = document.get("hours") if hours else {"0": document.get("day")}
+                found[places[document["_id"]]] = _readable(counts)
+        return found
+
+    async def keep_writing(self) -> None:
+        """Write every 30 seconds until cancelled."""
+        while True:
+            await asyncio.sleep(WRITE_SECONDS)
+            try:
+                await self.write()
+            except ServiceError:
+                pass  # the log says why the database failed
+            except Exception:
+                log.exception("uses of keys were not added, kept for the next write")
+
+
+def _day(hour: int) -> date:
+    return datetime.fromtimestamp(hour * 3600, UTC).date()
+
+
+def _id(domain_id: str, key_id: str, day: date) -> str:
+    return f"{key_id} {day.isoformat()} {domain_id}"
+
+
+def _readable(hours: Any) -> dict[int, dict[str, int]]:
+    """Stored counts, without those that something else wrote and that are none."""
+    if not isinstance(hours, dict):
+        return {}
+    return {
+        int(hour): {outcome: count for outcome, count in counts.items() if isinstance(count, int)}
+        for hour, counts in hours.items()
+        if isinstance(counts, dict) and hour.isdecimal() and int(hour) < 24
+    }
