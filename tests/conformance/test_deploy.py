@@ -74,16 +74,22 @@ def test_the_unit_is_one_that_systemd_reads_and_confines_the_service(tmp_path: P
 
 
 def rendered(values: dict[str, Any]) -> dict[str, Any]:
-    """The objects of the chart, by their kinds, each checked against Kubernetes' schemas."""
+    """The objects of the chart, by their kinds, each checked against Kubernetes' schemas.
+
+    The Service of the metrics is "Service metrics". ServiceMonitor is no kind of Kubernetes itself: it has no schema.
+    """
     chart = module("helm_python").Chart.load(CHART)
     validate = module("kubernetes_validate").validate
     files = chart.render(values, name="prod", namespace="identity", is_upgrade=True)
     texts = [text for name, text in files.items() if not name.endswith("NOTES.txt")]
     objects = [one for text in texts for one in yaml.safe_load_all(text) if one]
     for one in objects:
-        for version in KUBERNETES:
+        for version in KUBERNETES if one["kind"] != "ServiceMonitor" else ():
             validate(one, version, strict=True)
-    return {one["kind"]: one for one in objects}
+    return {
+        f"{one['kind']} metrics" if one["metadata"]["name"].endswith("-metrics") else one["kind"]: one
+        for one in objects
+    }
 
 
 def test_the_chart_renders_and_every_object_is_valid() -> None:
@@ -157,6 +163,26 @@ def test_each_value_of_the_chart_is_used_and_every_variable_is_a_setting() -> No
     assert variables.keys() | named <= known
 
 
+def test_the_chart_offers_metrics_on_a_service_of_their_own() -> None:
+    monitor = {"enabled": True, "interval": "15s", "labels": {"release": "prometheus"}}
+    objects = rendered({"metrics": {"enabled": True, "port": 9999, "serviceMonitor": monitor}})
+    (container,) = objects["Deployment"]["spec"]["template"]["spec"]["containers"]
+    assert {"name": "GQL_IDENTITY_METRICS_PORT", "value": "9999"} in container["env"]
+    (port,) = [one for one in container["ports"] if one["name"] == "metrics"]
+    assert port["containerPort"] == 9999
+    service, found = objects["Service metrics"], objects["ServiceMonitor"]
+    pods = objects["Deployment"]["spec"]["template"]["metadata"]["labels"]
+    assert service["spec"]["selector"].items() <= pods.items()
+    assert [one["targetPort"] for one in service["spec"]["ports"]] == ["metrics"]
+    assert [one["name"] for one in objects["Service"]["spec"]["ports"]] == ["http"]
+    wanted = found["spec"]["selector"]["matchLabels"].items()
+    assert wanted <= service["metadata"]["labels"].items()
+    assert not wanted <= objects["Service"]["metadata"]["labels"].items()
+    assert found["spec"]["endpoints"] == [{"port": "metrics", "path": "/metrics", "interval": "15s"}]
+    assert found["metadata"]["labels"]["release"] == "prometheus"
+    assert "ServiceMonitor" not in rendered({"metrics": {"enabled": True}})
+
+
 @pytest.mark.parametrize(
     ("values", "said"),
     [
@@ -164,6 +190,8 @@ def test_each_value_of_the_chart_is_used_and_every_variable_is_a_setting() -> No
         ({"settings": {"PEPPER": "p" * 32}}, "PEPPER"),
         ({"existingSecret": ""}, "existingSecret"),
         ({"replica": 3}, "replica"),
+        ({"metrics": {"port": 80}}, "port"),
+        ({"settings": {"METRICS_PORT": "1"}}, "METRICS_PORT"),
     ],
 )
 def test_the_chart_refuses_values_that_would_not_work(values: dict[str, Any], said: str) -> None:

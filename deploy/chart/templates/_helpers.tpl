@@ -63,6 +63,10 @@ env:
   {{- end }}
   - name: GQL_IDENTITY_SHUTDOWN_DELAY_SECONDS
     value: {{ .Values.shutdownDelaySeconds | quote }}
+  {{- if .Values.metrics.enabled }}
+  - name: GQL_IDENTITY_METRICS_PORT
+    value: {{ .Values.metrics.port | quote }}
+  {{- end }}
   {{- range $name, $value := .Values.settings }}
   - name: GQL_IDENTITY_{{ $name }}
     value: {{ $value | quote }}
