@@ -41,8 +41,8 @@ constraints: ## pin the current versions of all dependencies, with their hashes
 	.venv/fresh/bin/python -m pip --disable-pip-version-check --quiet install uv==0.9.30
 	.venv/fresh/bin/$(LOCK) --upgrade --extra embedded --extra dev --extra bench --output-file constraints-bench.txt
 	.venv/fresh/bin/$(LOCK) --constraint constraints-bench.txt --extra embedded --extra dev --output-file constraints.txt
-	.venv/fresh/bin/$(LOCK) --constraint constraints-bench.txt --extra embedded --extra redis --extra jwt --extra otel --output-file constraints-serve.txt
-	.venv/fresh/bin/$(LOCK) --constraint constraints-bench.txt --extra redis --extra jwt --extra otel --output-file constraints-image.txt
+	.venv/fresh/bin/$(LOCK) --constraint constraints-bench.txt --extra embedded --extra redis --extra tokens --extra jwt --extra otel --output-file constraints-serve.txt
+	.venv/fresh/bin/$(LOCK) --constraint constraints-bench.txt --extra redis --extra tokens --extra jwt --extra otel --output-file constraints-image.txt
 	.venv/fresh/bin/$(LOCK) --upgrade --constraint constraints-bench.txt --extra deploy --output-file constraints-deploy.txt
 	rm -rf .venv/fresh
 

@@ -6,10 +6,10 @@ import signal
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
 from starlette.datastructures import Headers
@@ -43,6 +43,10 @@ from .web.introspection import IntrospectionEndpoint
 from .web.proxies import is_forwarded
 from .web.rest import rest_routes
 from .web.sign_in import SignIn
+from .web.tokens import token_routes
+
+if TYPE_CHECKING:
+    from .tokens.exchange import Tokens
 
 LAST_WRITE_SECONDS = 1.5  # for the last write of keys' uses when the service stops
 PREPARE_SECONDS = 1.0  # between attempts to prepare a database that does not respond
@@ -60,9 +64,10 @@ def create_app(settings: Settings | None = None, read_again: Callable[[Settings]
     begin_traces(settings)
     database = Database(settings)
     api_keys = ApiKeys(database, settings)
-    authenticator = Authenticator(api_keys.credentials, api_keys.uses, api_keys.rates, settings)
+    tokens = _tokens(database, api_keys, settings)
+    authenticator = Authenticator(api_keys.credentials, api_keys.uses, api_keys.rates, settings, tokens)
     changes = Changes(database)
-    operations = GraphQLOperations(make_executor(settings), api_keys, changes, settings)
+    operations = GraphQLOperations(make_executor(settings), api_keys, changes, settings, tokens)
     requests = RequestLog()
     stopping = asyncio.Event()
     clients = Clients(api_keys.credentials, settings)
@@ -70,8 +75,13 @@ def create_app(settings: Settings | None = None, read_again: Callable[[Settings]
     routes: list[BaseRoute] = [
         Route("/graphql", graphql),
         WebSocketRoute("/graphql", graphql),
-        Route("/introspect", IntrospectionEndpoint(api_keys.verification, authenticator, settings), methods=["POST"]),
-        *forward_auth_routes(authenticator, settings),
+        Route(
+            "/introspect",
+            IntrospectionEndpoint(api_keys.verification, authenticator, settings, tokens),
+            methods=["POST"],
+        ),
+        *forward_auth_routes(authenticator, settings, tokens),
+        *([] if tokens is None else token_routes(tokens, authenticator, settings)),
         *rest_routes(api_keys, authenticator, settings),
         *_health_routes(database, stopping),
         *_page_routes(database, settings),
@@ -89,6 +99,8 @@ def create_app(settings: Settings | None = None, read_again: Callable[[Settings]
         executor = await asyncio.to_thread(make_executor, new) if new.trusted_documents is not None else None
         await database.use_peppers(new.peppers)
         api_keys.use_peppers(new.peppers)
+        if tokens is not None:
+            tokens.keys.use_peppers(new.peppers)
         if executor is not None:
             operations.use(executor)
         configure_logs(new.log_level, new.log_format)
@@ -105,12 +117,14 @@ def create_app(settings: Settings | None = None, read_again: Callable[[Settings]
             _life_span(database, api_keys, changes, stopping, settings.shutdown_delay_seconds),
             reloading(settings, read_again, take),
             sampling(database, api_keys.credentials, changes, operations, requests),
+            nullcontext() if tokens is None else _background(tokens.keys.keep_current()),
         ):
             yield
 
     # A redirect would repeat the Host header, which the client chooses.
     app.router.redirect_slashes = False
     app.state.api_keys = api_keys
+    app.state.tokens = tokens
     return app
 
 
@@ -143,6 +157,17 @@ async def _life_span(
             await api_keys.credentials.last_uses.write(everything=True)
             await api_keys.uses.counts.write()
             await api_keys.uses.stale_secrets.write()
+
+
+def _tokens(database: Database, api_keys: ApiKeys, settings: Settings) -> "Tokens | None":
+    """The tokens of a service that has an issuer; without one, nothing that they need is imported."""
+    if settings.issuer is None:
+        return None
+    try:
+        from .tokens.exchange import Tokens
+    except ImportError:
+        raise StartError("GQL_IDENTITY_ISSUER needs a library that signs: install gql-identity[tokens].") from None
+    return Tokens(database, api_keys, settings)
 
 
 def _health_routes(database: Database, stopping: asyncio.Event) -> list[BaseRoute]:

@@ -81,6 +81,29 @@ class Settings(BaseSettings):
     usage_days: int = Field(
         90, ge=0, le=400, description="How many days the counts of keys' uses are kept; 0 counts nothing."
     )
+    issuer: str | None = Field(
+        None,
+        description=(
+            "The service's own URL, such as `https://keys.example`, in whose name it makes tokens. Without it, none."
+        ),
+    )
+    audiences: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description=(
+            "For whom tokens may be made, separated by commas. The first is the default, and this service itself; "
+            "without it, the issuer."
+        ),
+    )
+    signing_algorithm: Literal["RS256", "ES256"] = Field(
+        "RS256", description="What new signing keys sign tokens with: `RS256` or `ES256`."
+    )
+    signing_key_file: Path | None = Field(
+        None,
+        description=(
+            "A private key (PEM, JSON Web Key, or a set of them) that signs tokens. "
+            "Without it, the service makes its own."
+        ),
+    )
     rates_store: SecretStr = Field(
         SecretStr("memory://"),
         description="Where rates are counted, as a URI of the library `limits`. In memory, each worker counts alone.",
@@ -224,7 +247,7 @@ class Settings(BaseSettings):
             return cls.model_fields["port"].default
         return value
 
-    @field_validator("peppers_retired", "trusted_proxies", "cors_origins", mode="before")
+    @field_validator("peppers_retired", "trusted_proxies", "cors_origins", "audiences", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
@@ -275,6 +298,13 @@ class Settings(BaseSettings):
             raise ValueError("; ".join(mistakes))
         return value
 
+    @field_validator("issuer")
+    @classmethod
+    def _is_an_issuer(cls, value: str | None) -> str | None:
+        if value is not None:
+            check_issuer(value)
+        return value
+
     @property
     def on_loopback(self) -> bool:
         """Whether only this machine can connect to the service."""
@@ -314,3 +344,13 @@ def check_pepper(pepper: str) -> None:
         raise ValueError("a pepper has no comma, and no white space at either end")
     if len(pepper) < PEPPER_CHARACTERS:
         raise ValueError(f"a pepper has at least {PEPPER_CHARACTERS} characters; make one with `openssl rand -hex 32`")
+
+
+def check_issuer(issuer: str) -> None:
+    """Raise ValueError for a text that is no issuer: a URL with https, on this machine also http (RFC 8414)."""
+    parts = urlsplit(issuer)
+    on_loopback = parts.hostname in ("localhost", "127.0.0.1", "::1")
+    if not (parts.scheme == "https" or (parts.scheme == "http" and on_loopback)) or not parts.hostname:
+        raise ValueError("give a URL with https; http is for this machine alone, as in http://127.0.0.1:8000")
+    if parts.query or parts.fragment or parts.username is not None or issuer.endswith("/") or not issuer.isascii():
+        raise ValueError("give a URL without a user, query, fragment, or slash at its end")

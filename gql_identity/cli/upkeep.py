@@ -1,13 +1,14 @@
-"""Upkeep of a database: `create-indexes`, `peppers` and `forget-pepper`."""
+"""Upkeep of a database: `create-indexes`, `peppers`, `forget-pepper` and `rotate-signing-key`."""
 
 import argparse
 import asyncio
 
+from ..errors import StartError
 from ..secret import pepper_fingerprint
 from ..settings import Settings
 from ..storage.database import Database
 from .arguments import Commands, add_setting_flags, agrees, settings_of
-from .databases import resolved_database
+from .databases import prepared_database, resolved_database
 
 INDEXES_SECONDS = 24 * 3600.0
 
@@ -29,6 +30,16 @@ def add_commands(commands: Commands) -> None:
     forget.add_argument("--yes", action="store_true", help="do not ask")
     add_setting_flags(forget, "mongo_uri", "data_dir")
     forget.set_defaults(run=_forget_pepper)
+
+    rotate = commands.add_parser(
+        "rotate-signing-key", help="make the next key that signs tokens; it signs in a day, once verifiers know it"
+    )
+    rotate.add_argument(
+        "--now", action="store_true", help="it signs at once, and all others are withdrawn: one was stolen"
+    )
+    rotate.add_argument("--yes", action="store_true", help="do not ask")
+    add_setting_flags(rotate, "mongo_uri", "data_dir")
+    rotate.set_defaults(run=_rotate_signing_key)
 
 
 def _create_indexes(options: argparse.Namespace) -> int:
@@ -79,3 +90,21 @@ def _forget_pepper(options: argparse.Namespace) -> int:
         else "The database has no pepper with this fingerprint."
     )
     return 0 if known else 1
+
+
+def _rotate_signing_key(options: argparse.Namespace) -> int:
+    try:
+        from ..tokens.signing_keys import SigningKeys
+    except ImportError:
+        raise StartError("This needs a library that makes keys: install gql-identity[tokens].") from None
+
+    async def rotate(settings: Settings) -> str:
+        async with prepared_database(settings) as database:
+            made = await SigningKeys(database, settings).rotate(at_once=options.now)
+        return f"{made.kid}  signs from {made.signs_from:%Y-%m-%d %H:%M} UTC"
+
+    with resolved_database(settings_of(options), join=True) as resolved:
+        if options.now and not options.yes and not agrees("All tokens of now are refused, once verifiers notice."):
+            return 1
+        print(asyncio.run(rotate(resolved)))
+    return 0

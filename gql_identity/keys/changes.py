@@ -20,7 +20,7 @@ from ..storage.point_reads import PointReads
 from .access import Caller, access_to, domain_of
 from .checks import check_text
 from .records import STORED, read_key
-from .validity import VALIDITY_FIELDS, is_valid_document
+from .validity import VALIDITY_FIELDS, has_ended, is_valid_document
 
 MAX_SUBSCRIPTIONS = 500  # of one user of a domain at one time, in one worker
 MAX_UNREAD = 100  # a subscriber with so many unread changes is disconnected
@@ -221,7 +221,8 @@ class Changes:
                 if (caller.domain_id, caller.key_id) not in keys:
                     continue  # it came after the read
                 document = documents.get((caller.domain_id, caller.key_id))
-                if document is None or not is_valid_document(document, caller.secret, caller.address):
+                is_over = has_ended(caller.secret.expires_at)  # of a token too
+                if document is None or is_over or not is_valid_document(document, caller.secret, caller.address):
                     self._end(subscriber, Unauthenticated(_ENDED))
             async with self._was_checked:
                 self._checked = asked

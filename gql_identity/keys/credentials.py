@@ -4,19 +4,21 @@ import asyncio
 import time
 from collections.abc import Sequence
 
+from pydantic import SecretStr
+
 from .. import secret
 from ..errors import Unauthenticated, Unavailable
 from ..messages.keys import APIKeyInfo
 from ..metrics import CREDENTIAL_LOOKUPS
 from ..settings import Settings
 from ..storage.batches import Batches
-from ..storage.database import Database
+from ..storage.database import Database, Document
 from ..storage.last_uses import LastUses
 from .access import COMMAND_LINE, Caller
 from .documents import DECISIVE, tell_unreadable, unreadable
 from .imported_jwts import ImportedJwts
-from .records import read_key
-from .rotation import is_forgotten, note_used_secret
+from .records import makers_of, read_key
+from .rotation import is_forgotten, note_secret_number, note_used_secret
 from .validity import VALIDITY_FIELDS, has_ended, is_valid, is_valid_document, used_secret
 
 # A key that was disabled, deleted or given an earlier end is refused everywhere within a second: this, and the time
@@ -26,6 +28,8 @@ CACHE_KEYS = 10_000
 LONGEST_READ_SECONDS = 301.0  # the longest timeout that a setting allows, and some
 INVALID_KEY = "Invalid API key: it is wrong, disabled, expired or deleted."
 MAX_BATCH = 200  # secrets of one read
+
+Parent = tuple[str, str, int]  # what a token names: the domain and the id of its key, and the number of its secret
 
 
 class Credentials:
@@ -37,12 +41,13 @@ class Credentials:
         self._collection = database.api_keys
         self._jwts = ImportedJwts(database, settings)
         self._pepper, *self._peppers_retired = settings.peppers
-        self._cache: dict[bytes, tuple[float, APIKeyInfo]] = {}
+        self._cache: dict[bytes | Parent, tuple[float, APIKeyInfo]] = {}  # by a digest, or what a token names
         # Key id and number of the secret: the start of the last read that found them valid.
         self._valid_at: dict[tuple[str, int], float] = {}
         self._changed_at: dict[str, float] = {}  # key id: when it was changed or deleted here
         self._reading: dict[bytes, tuple[float, asyncio.Future[APIKeyInfo | None]]] = {}
         self._batches: Batches[str, APIKeyInfo | None] = Batches(self._read_secrets, "secrets", MAX_BATCH)
+        self._parents: Batches[Parent, APIKeyInfo | None] = Batches(self._read_parents, "parents", MAX_BATCH)
 
     def use_peppers(self, peppers: tuple[str, ...]) -> None:
         """Use other peppers from now on, today's first."""
@@ -79,6 +84,17 @@ class Credentials:
         CREDENTIAL_LOOKUPS.add("database")
         key = await asyncio.shield(self._begin_read(text, digest))
         return await self._jwts.first_use(text) if key is None and is_jwt else key
+
+    async def find_parent(self, domain_id: str, key_id: str, number: int) -> APIKeyInfo | None:
+        """The key that a token names, by the secret of this number, in any state; None where there is none.
+
+        A valid key is cached as by `find`.
+        """
+        asked, parent = time.monotonic(), (domain_id, key_id, number)
+        entry = self._cache.get(parent)
+        if entry is not None and asked - entry[0] < CACHE_SECONDS:
+            return entry[1]
+        return await self._parents.load(parent)
 
     def recently_valid(self, text: str) -> APIKeyInfo | None:
         """The key that a secret belonged to when it was last valid, if that is remembered; it may have ended since."""
@@ -123,6 +139,29 @@ class Credentials:
             return None
         return self._cache.get(self.digest(text))
 
+    async def _read_parents(self, parents: list[Parent]) -> list[APIKeyInfo | None]:
+        asked = time.monotonic()
+        domains, ids = ({parent[part] for parent in parents} for part in (0, 1))
+        where = {"domain_id": {"$in": list(domains)}, "_id": {"$in": list(ids)}}
+        documents = await self._database.to_list(lambda keys: keys.find(where, batch_size=len(ids) + 1))
+        found: dict[tuple[str, str], Document] = {}
+        for document in documents:
+            if names := unreadable(document, DECISIVE):
+                tell_unreadable(document, names)
+                continue
+            found[document["domain_id"], document["_id"]] = document
+        return [self._parent(parent, found.get(parent[:2]), asked) for parent in parents]
+
+    def _parent(self, parent: Parent, document: Document | None, asked: float) -> APIKeyInfo | None:
+        if document is None:
+            return None
+        key = read_key(document)
+        if not note_secret_number(key, document, parent[2]):
+            return None
+        if is_valid(key):
+            self._cache_key(parent, key, asked)
+        return key
+
     async def _read_secrets(self, texts: list[str]) -> list[APIKeyInfo | None]:
         asked = time.monotonic()
         peppers = (self._pepper, *self._peppers_retired)
@@ -155,13 +194,13 @@ class Credentials:
                     self._cache_key(current, key, asked)
         return [found.get(text) for text in texts]
 
-    def _cache_key(self, digest: bytes, key: APIKeyInfo, asked: float) -> None:
+    def _cache_key(self, name: bytes | Parent, key: APIKeyInfo, asked: float) -> None:
         if asked <= self._changed_at.get(key.api_key_id, 0.0):
             return  # the read began before the key was changed or deleted
         if len(self._cache) >= CACHE_KEYS:
-            self._cache = {d: entry for d, entry in self._cache.items() if asked - entry[0] < CACHE_SECONDS}
+            self._cache = {name: entry for name, entry in self._cache.items() if asked - entry[0] < CACHE_SECONDS}
         if len(self._cache) < CACHE_KEYS:
-            self._cache[digest] = (asked, key)
+            self._cache[name] = (asked, key)
         self._note_valid((key.api_key_id, used_secret(key).number), asked)
 
     def _note_valid(self, secret_: tuple[str, int], asked: float) -> None:
@@ -205,4 +244,21 @@ class Credentials:
         changed = frozenset(key_ids)
         self._changed_at.update(dict.fromkeys(changed, now))
         self._valid_at = {one: at for one, at in self._valid_at.items() if one[0] not in changed}
-        self._cache = {digest: entry for digest, entry in self._cache.items() if entry[1].api_key_id not in changed}
+        self._cache = {name: entry for name, entry in self._cache.items() if entry[1].api_key_id not in changed}
+
+
+def caller_of(key: APIKeyInfo, credential: SecretStr | None = None, address: str = "") -> Caller:
+    """The caller that a key is, with the secret that was sent and the address that it came from."""
+    return Caller(
+        key.api_key_id,
+        key.domain_id,
+        key.user_id,
+        key.role,
+        makers_of(key),
+        key.expires_at,
+        None if key.scopes is None else frozenset(key.scopes),
+        None if key.allowed_addresses is None else tuple(key.allowed_addresses),
+        used_secret(key),
+        credential,
+        address,
+    )

@@ -45,11 +45,26 @@ def live_secrets(document: Document) -> list[APIKeySecretInfo]:
     ]
 
 
+def note_secret_number(key: APIKeyInfo, document: Document, number: int) -> bool:
+    """Note which of its secrets a token of this key was made for; return whether the key still has it."""
+    secrets = document.get("secrets")
+    if secrets is None:
+        return number in (0, 1)
+    one = next((one for one in secrets if one["number"] == (number or 1)), None)
+    if one is not None:
+        _note(key, document, one)
+    return one is not None
+
+
 def note_used_secret(key: APIKeyInfo, document: Document, digest: bytes) -> None:
     """Note by which of its secrets a key was found."""
     if (secrets := document.get("secrets")) is None:
         return
-    one = secrets[document["digest"].index(digest)]
+    _note(key, document, secrets[document["digest"].index(digest)])
+
+
+def _note(key: APIKeyInfo, document: Document, one: Document) -> None:
+    secrets = document["secrets"]
     is_superseded = one is not secrets[0] and str(secrets[0]["number"]) in document.get("secret_uses", {})
     key.__dict__["used_secret"] = UsedSecret(one["number"], one.get("expires_at"), is_superseded)
 

@@ -318,6 +318,26 @@ class APIKeyChange:
 
 
 @strawberry.type(
+    name="APIKeyExchange", description="A token, or why there is none. An invalid secret is a result, not an error."
+)
+class APIKeyExchange:
+    """The result of `exchangeApiKey`, which Cloudforet does not have."""
+
+    code: APIKeyVerificationCode = strawberry.field(description="Whether the secret is valid, and if not, why.")
+    access_token: str | None = strawberry.field(
+        default=None, description="A JSON Web Token (RFC 9068); null where the code is not `VALID`."
+    )
+    token_type: str | None = strawberry.field(default=None, description="How to send the token: `Bearer`.")
+    expires_at: DateTime | None = strawberry.field(default=None, description="When the token ends.")
+    scopes: list[str] | None = strawberry.field(
+        default=None, description="What the token may be used for; null where the key's role says it."
+    )
+    missing_scopes: list[str] | None = strawberry.field(
+        default=None, description="With `INSUFFICIENT_SCOPE`: the scopes that were asked for and the key lacks."
+    )
+
+
+@strawberry.type(
     name="APIKeyVerification", description="The result of a verification. An invalid secret is a result, not an error."
 )
 class APIKeyVerification:

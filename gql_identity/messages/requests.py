@@ -251,6 +251,22 @@ class VerifyAPIKeyRequest:
     )
 
 
+@strawberry.input(name="ExchangeAPIKeyRequest", description="Which secret to exchange for a token, and for what.")
+class ExchangeAPIKeyRequest:
+    """The request of `exchangeApiKey`, which Cloudforet does not have."""
+
+    api_key: str | None = strawberry.field(default=None, description="The secret; without it, your own.")
+    audience: str | None = strawberry.field(
+        default=None, description="For whom the token is: one of the service's audiences; without it, the first."
+    )
+    scopes: list[str] | None = strawberry.field(
+        default=None, description="What the token may be used for; without it, all that the key may."
+    )
+    lifetime_seconds: int = strawberry.field(
+        default=300, description="How long it lasts: 60 to 3600 seconds, and never longer than its secret."
+    )
+
+
 # Clients of earlier versions know only these.
 USUAL_CHANGES = (
     APIKeyChangeType.CREATED,

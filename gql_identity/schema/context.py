@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from strawberry.scalars import JSON
 from strawberry.types import Info as StrawberryInfo
 
-from ..errors import Unauthenticated
+from ..errors import FailedPrecondition, Unauthenticated
 from ..keys.access import Caller
 from ..keys.api_keys import ApiKeys
 from ..keys.changes import Changes
@@ -17,6 +17,9 @@ from ..messages.query import APIKeyStatisticsQuery
 from .loaders import Load, Loader
 from .selection import selected_parts
 
+if TYPE_CHECKING:
+    from ..tokens.exchange import Tokens  # imported only where an issuer is set
+
 
 @dataclass(slots=True)
 class Context:
@@ -25,6 +28,7 @@ class Context:
     api_keys: ApiKeys
     changes: Changes
     caller_if_any: Caller | None
+    tokens_if_any: "Tokens | None" = None
     _loader: Loader | None = field(default=None, init=False)
 
     @property
@@ -33,6 +37,13 @@ class Context:
         if self.caller_if_any is None:
             raise Unauthenticated
         return self.caller_if_any
+
+    @property
+    def tokens(self) -> "Tokens":
+        """The tokens of the service. Raises FailedPrecondition where it has no issuer."""
+        if self.tokens_if_any is None:
+            raise FailedPrecondition("This service makes no tokens: its setting `issuer` is not set.")
+        return self.tokens_if_any
 
     async def connection(self, info: "Info", owner: Owner, arguments: ConnectionArguments) -> APIKeyConnection | None:
         """A page of an owner's keys; None if the caller may not see the owner.

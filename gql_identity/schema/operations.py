@@ -14,6 +14,7 @@ from ..messages.connections import CONNECTION_SIZE, ConnectionArguments, with_ar
 from ..messages.keys import (
     APIKeyChange,
     APIKeyConnection,
+    APIKeyExchange,
     APIKeyInfo,
     APIKeysInfo,
     APIKeyVerification,
@@ -30,6 +31,7 @@ from ..messages.requests import (
     APIKeyStatQuery,
     CreateAPIKeyRequest,
     DisableAPIKeysRequest,
+    ExchangeAPIKeyRequest,
     GetAPIKeyRequest,
     RotateAPIKeyRequest,
     UpdateAPIKeyRequest,
@@ -188,6 +190,14 @@ class Mutation:
     async def verify_api_keys(self, info: Info, input: list[VerifyAPIKeyRequest]) -> list[APIKeyVerification] | None:
         """Verify up to 100 secrets in one read."""
         return await info.context.api_keys.verification.verify(input, info.context.caller, "graphql")
+
+    @strawberry.mutation(
+        description="A short-lived token for a secret, which a gateway checks by itself. "
+        "It is as good as the key, until it expires."
+    )
+    async def exchange_api_key(self, info: Info, input: ExchangeAPIKeyRequest) -> APIKeyExchange | None:
+        """Make a token."""
+        return await info.context.tokens.exchange(input, info.context.caller)
 
     @strawberry.mutation(description="Delete a key. It cannot be restored.")
     async def delete_api_key(self, info: Info, input: APIKeyRequest) -> DeletedAPIKey | None:

@@ -106,6 +106,7 @@ class Database:
         }
         self.meta: AsyncIOMotorCollection[Document] = database.get_collection("meta", **strict)
         self.jwt_issuers: AsyncIOMotorCollection[Document] = database.get_collection("jwt_issuers", **strict)
+        self.signing_keys: AsyncIOMotorCollection[Document] = database.get_collection("signing_keys", **strict)
         self.meta_document = MetaDocument(self.meta, settings.peppers, self._run)
         self.prepared = False
         self.failures = Failures()

@@ -1,30 +1,44 @@
 """Authentication: the `Caller` of a credential (RFC 6750)."""
 
+from typing import TYPE_CHECKING
+
 from pydantic import SecretStr
 from starlette.types import Scope
 
 from ..errors import Unauthenticated
 from ..keys.access import Caller
 from ..keys.addresses import is_allowed
-from ..keys.credentials import INVALID_KEY, Credentials
+from ..keys.credentials import INVALID_KEY, Credentials, caller_of
 from ..keys.rates import Rates
-from ..keys.records import makers_of
 from ..keys.uses import KeyUses
-from ..keys.validity import code_of, end_of, used_secret
+from ..keys.validity import code_of, end_of
 from ..messages.keys import APIKeyInfo, APIKeyVerificationCode
 from ..metrics import REFUSED_CREDENTIALS
 from ..settings import Settings
 from .clients import Place, address_of
 
+if TYPE_CHECKING:
+    from ..tokens.exchange import Tokens
+
+INVALID_TOKEN = "Invalid token: it is wrong or over, or its key is disabled, expired or deleted."  # noqa: S105
+
 
 class Authenticator:
     """Finds the caller of a request, and counts the request."""
 
-    def __init__(self, credentials: Credentials, uses: KeyUses, rates: Rates, settings: Settings) -> None:
+    def __init__(
+        self,
+        credentials: Credentials,
+        uses: KeyUses,
+        rates: Rates,
+        settings: Settings,
+        tokens: "Tokens | None" = None,
+    ) -> None:
         self._credentials = credentials
         self._uses = uses
         self._rates = rates
         self._settings = settings
+        self._tokens = tokens
 
     async def authenticate(self, scope: Scope) -> Caller | None:
         """The caller that the Authorization header names (RFC 6750, section 2.1); None without such a header.
@@ -45,11 +59,16 @@ class Authenticator:
         """As `authenticate`, for the value of an Authorization header that was sent outside the HTTP headers."""
         scheme, _, secret = authorization.strip().partition(" ")
         is_bearer, secret = scheme.lower() == "bearer", secret.strip()
-        place = _place(scope)
-        key = await self._credentials.find(secret) if is_bearer else None
-        address = address_of(scope, self._settings)
+        place, address = _place(scope), address_of(scope, self._settings)
+        invalid, key, caller = INVALID_KEY, None, None
+        if is_bearer and self._tokens is not None and self._tokens.issuer.is_ours(secret):
+            invalid = INVALID_TOKEN
+            if (active := await self._tokens.find(secret, address)) and self._tokens.is_for_this_service(active):
+                key, caller = active.key, active.caller
+        elif is_bearer and (key := await self._credentials.find(secret)) is not None:
+            caller = caller_of(key, SecretStr(secret), address)
         code = _code(key, address)
-        if key is None or code is not APIKeyVerificationCode.VALID:
+        if key is None or caller is None or code is not APIKeyVerificationCode.VALID:
             scope["caller"] = None  # a WebSocket's key was valid before
             reason = code.name if is_bearer else "NOT_BEARER"
             self._uses.refuse(key, code, address, reason)
@@ -59,22 +78,7 @@ class Authenticator:
             REFUSED_CREDENTIALS.add(reason)
             # Only now: a valid key works whatever else its address sends.
             await self._rates.failed_credential(address)
-            raise _refusal(code) if is_bearer else Unauthenticated()
-        scopes = None if key.scopes is None else frozenset(key.scopes)
-        secret_sent = used_secret(key)
-        caller = Caller(
-            key.api_key_id,
-            key.domain_id,
-            key.user_id,
-            key.role,
-            makers_of(key),
-            key.expires_at,
-            scopes,
-            None if key.allowed_addresses is None else tuple(key.allowed_addresses),
-            secret_sent,
-            SecretStr(secret),
-            address,
-        )
+            raise _refusal(code, invalid) if is_bearer else Unauthenticated()
         scope["caller"] = caller  # for the log line, also of a request above its rate limit
         if (end := end_of(key)) is not None:
             scope["caller_expires_at"] = end
@@ -101,10 +105,10 @@ def _code(key: APIKeyInfo | None, address: str) -> APIKeyVerificationCode:
     return code
 
 
-def _refusal(code: APIKeyVerificationCode) -> Unauthenticated:
+def _refusal(code: APIKeyVerificationCode, invalid: str) -> Unauthenticated:
     if code is APIKeyVerificationCode.ADDRESS_NOT_ALLOWED:
         return Unauthenticated("This key may not be used from this address.")
-    return Unauthenticated(INVALID_KEY)
+    return Unauthenticated(invalid)
 
 
 def _place(scope: Scope) -> Place | None:

@@ -3,8 +3,10 @@
 For nginx's `auth_request`, Traefik, Caddy and Envoy's `ext_authz`: examples/forward-auth.
 """
 
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
@@ -20,6 +22,9 @@ from .cors import FORWARD_AUTH
 from .deadline import in_time
 from .oauth_errors import error_response
 
+if TYPE_CHECKING:
+    from ..tokens.exchange import Tokens
+
 # Printable ASCII but for `%`, by which all else is told, and the comma, at which proxies join and split headers.
 _AS_IT_IS = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) not in "%,")
 
@@ -27,14 +32,16 @@ _AS_IT_IS = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) not in 
 class ForwardAuth:
     """The ASGI application at `/authz`: whether the request's own Authorization header is accepted."""
 
-    def __init__(self, authenticator: Authenticator, settings: Settings) -> None:
+    def __init__(self, authenticator: Authenticator, settings: Settings, tokens: "Tokens | None") -> None:
         self._authenticator = authenticator
+        self._tokens = tokens
         self._timeout_seconds = settings.operation_timeout_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer 200 with the headers `X-Auth-...`, else 401, 403, 429, or 503 while the database is unavailable.
+        """Answer 200 with the headers `X-Auth-...`, and with an issuer a token to pass on.
 
-        A request that cannot be read is 400, so that a mistake in a proxy's configuration lets nothing through.
+        Otherwise answer 401, 403, 429, or 503 while the database is unavailable. A request that cannot be read is 400,
+        so that a mistake in a proxy's configuration lets nothing through.
         """
         try:
             needed = _needed_scopes(scope)
@@ -43,18 +50,28 @@ class ForwardAuth:
             VERIFICATIONS.add("INSUFFICIENT_SCOPE" if missing else "VALID", "authz")
             if missing:
                 raise InsufficientScope(f"This key lacks the scope {' and '.join(missing)}.", *missing)
+            headers = _headers(caller) | self._token(caller, scope)
         except ServiceError as error:
             await error_response(error, scope)(scope, receive, send)
             return
-        await Response(headers=_headers(caller))(scope, receive, send)
+        await Response(headers=headers)(scope, receive, send)
+
+    def _token(self, caller: Caller, scope: Scope) -> dict[str, str]:
+        """The header with which the proxy replaces its client's: a token instead of a secret, a token as it came."""
+        if self._tokens is None:
+            return {}
+        if caller.credential is None:
+            return {"Authorization": Headers(scope=scope)["authorization"]}
+        token = self._tokens.kept_token(caller)
+        return {} if token is None else {"Authorization": f"Bearer {token}"}
 
 
-def forward_auth_routes(authenticator: Authenticator, settings: Settings) -> list[Route]:
+def forward_auth_routes(authenticator: Authenticator, settings: Settings, tokens: "Tokens | None") -> list[Route]:
     """The routes of forward authentication.
 
     Envoy asks with the path and method of its client's request, below a prefix of ours.
     """
-    endpoint = ForwardAuth(authenticator, settings)
+    endpoint = ForwardAuth(authenticator, settings, tokens)
     return [Route(FORWARD_AUTH, endpoint, methods=["GET"]), Route(f"{FORWARD_AUTH}/path/{{path:path}}", endpoint)]
 
 

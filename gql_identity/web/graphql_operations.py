@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, Awaitable, Coroutine
 from contextlib import aclosing
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from graphql import GraphQLError
 from starlette.types import Scope
@@ -24,6 +24,9 @@ from ..storage.database import DEADLINE
 from .deadline import in_time
 from .proxies import is_forwarded
 
+if TYPE_CHECKING:
+    from ..tokens.exchange import Tokens
+
 # BAD_REQUEST has several, and GraphQL's own codes have none: 400 for both.
 _STATUSES = {kind.code: kind.status for kind in ServiceError.__subclasses__() if hasattr(kind, "status")}
 
@@ -31,8 +34,11 @@ _STATUSES = {kind.code: kind.status for kind in ServiceError.__subclasses__() if
 class GraphQLOperations:
     """Finds and runs the operations of requests."""
 
-    def __init__(self, executor: Executor, api_keys: ApiKeys, changes: Changes, settings: Settings) -> None:
+    def __init__(
+        self, executor: Executor, api_keys: ApiKeys, changes: Changes, settings: Settings, tokens: "Tokens | None"
+    ) -> None:
         self._executor = executor
+        self._tokens = tokens
         self._api_keys = api_keys
         self._changes = changes
         self._introspection_for = settings.introspection_for
@@ -75,7 +81,7 @@ class GraphQLOperations:
     async def _answer(
         self, operation: Operation, request: Request, caller: Caller | None, when_large: WhenLarge | None
     ) -> Answer:
-        context = Context(self._api_keys, self._changes, caller)
+        context = Context(self._api_keys, self._changes, caller, self._tokens)
         if caller is None:
             return await self._executor.execute_without_key(operation, request, context, when_large)
         suggests = may_read_schema(self._introspection_for, authenticated=True)
@@ -98,7 +104,7 @@ class GraphQLOperations:
             span = traces.begin_subscription(operation.type, operation.trusted_name)
             # A subscription has no deadline of its own; each of its reads has the database's timeout.
             DEADLINE.set(None)
-            context = Context(self._api_keys, self._changes, caller)
+            context = Context(self._api_keys, self._changes, caller, self._tokens)
             # Variables that the operation does not declare are dropped: they would be held as long as it lasts.
             declared = {variable.variable.name.value for variable in operation.node.variable_definitions or ()}
             for name in request.variables.keys() - declared:

@@ -1,4 +1,6 @@
-"""`POST /introspect`: OAuth token introspection (RFC 7662) of keys, for gateways and proxies."""
+"""`POST /introspect`: OAuth token introspection (RFC 7662) of keys and tokens, for gateways and proxies."""
+
+from typing import TYPE_CHECKING, Any
 
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
@@ -15,6 +17,9 @@ from .bodies import read_form
 from .deadline import in_time
 from .oauth_errors import error_response
 
+if TYPE_CHECKING:
+    from ..tokens.exchange import ActiveToken, Tokens
+
 
 class IntrospectionEndpoint:
     """The ASGI application at `/introspect`.
@@ -22,7 +27,14 @@ class IntrospectionEndpoint:
     The caller authenticates with its own key; the role VERIFIER exists for this.
     """
 
-    def __init__(self, verification: Verification, authenticator: Authenticator, settings: Settings) -> None:
+    def __init__(
+        self,
+        verification: Verification,
+        authenticator: Authenticator,
+        settings: Settings,
+        tokens: "Tokens | None",
+    ) -> None:
+        self._tokens = tokens
         self._verification = verification
         self._authenticator = authenticator
         self._timeout_seconds = settings.operation_timeout_seconds
@@ -42,8 +54,11 @@ class IntrospectionEndpoint:
             response = error_response(error, scope)
         await response(scope, receive, send)
 
-    async def _introspect(self, request: VerifyAPIKeyRequest, scope: Scope) -> dict[str, str | int]:
+    async def _introspect(self, request: VerifyAPIKeyRequest, scope: Scope) -> dict[str, Any]:
         caller = await self._authenticator.require(scope)
+        if self._tokens is not None and self._tokens.issuer.is_ours(request.api_key):
+            active = await self._tokens.introspect(request.api_key, request.client_address, caller)
+            return {"active": False} if active is None else {"active": True, **_token_claims(active)}
         (verification,) = await self._verification.verify([request], caller, "introspect")
         key, end = verification.api_key_info, verification.secret_expires_at
         if key is None:
@@ -71,4 +86,21 @@ def _claims(key: APIKeyInfo) -> dict[str, str | int]:
         "domain_id": key.domain_id,
         "role": key.role.name,
         **scope,
+    }
+
+
+def _token_claims(active: "ActiveToken") -> dict[str, str | int]:
+    claims, scopes = active.claims, active.caller.scopes
+    return {
+        "iss": claims.issuer,
+        "sub": claims.user_id,
+        "aud": claims.audience,
+        "client_id": claims.key_id,
+        "iat": claims.issued_at,
+        "exp": claims.expires_at,
+        "jti": claims.token_id,
+        "token_type": "Bearer",
+        "domain_id": claims.domain_id,
+        "role": claims.role,
+        **({} if scopes is None else {"scope": " ".join(sorted(scopes))}),
     }

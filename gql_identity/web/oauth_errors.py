@@ -23,10 +23,10 @@ _CODES: dict[type[ServiceError], str] = {
 }
 
 
-def error_response(error: ServiceError, scope: Scope) -> JSONResponse:
-    """The response of an error; its code is in the request's log line too."""
+def error_response(error: ServiceError, scope: Scope, code: str | None = None) -> JSONResponse:
+    """The response of an error, by default with the code that fits its type; our own is in the request's log line."""
     note_errors(scope, error.code)
-    code = _CODES.get(type(error)) or ("temporarily_unavailable" if error.status >= 500 else error.code.lower())
+    code = code or _CODES.get(type(error)) or ("temporarily_unavailable" if error.status >= 500 else error.code.lower())
     # A gateway must not mistake a failure of the database for an invalid key, so a timeout is 503 too.
     status = 503 if isinstance(error, DeadlineExceeded) else error.status
     return JSONResponse({"error": code, "error_description": error.message}, status, error.headers)

@@ -266,7 +266,7 @@ async def test_a_traceback_shows_no_secret(
     system = await api.make()
     user = await api.make("USER")
 
-    async def fail(_: Any, requests: Any, __: Any) -> None:
+    async def fail(_: Any, requests: Any, *__: Any) -> None:
         local = requests[0].api_key
         raise RuntimeError(f"cannot verify {local} of {requests!r}")
 

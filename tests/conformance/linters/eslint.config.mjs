@@ -36,6 +36,7 @@ export default [
               "APIKeyUsage",
               "APIKeyViewer", // the caller: it has the id of its key
               "DisabledAPIKeys", // an answer: how many, and whether there are more
+              "APIKeyExchange", // an answer with a token, which caches shall not keep
               "APIKeyVerification", // an answer, which caches shall not keep
             ],
           },

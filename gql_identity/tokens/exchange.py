@@ -1,0 +1,145 @@
+"""`Tokens`: secrets are exchanged for tokens, and tokens are accepted as their keys' credentials."""
+
+import time
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from ..errors import InvalidArgument, PermissionDenied
+from ..keys.access import Caller, may_verify, require_scope
+from ..keys.addresses import is_allowed
+from ..keys.api_keys import ApiKeys
+from ..keys.credentials import caller_of
+from ..keys.scopes import VERIFY, check_scopes, missing_scopes
+from ..keys.validity import UsedSecret, code_of, is_valid
+from ..messages.keys import APIKeyExchange, APIKeyInfo, APIKeyVerificationCode
+from ..messages.requests import ExchangeAPIKeyRequest
+from ..messages.values import DateTime
+from ..settings import Settings
+from ..storage.database import Database
+from .issuer import Claims, Issuer, Token
+from .signing_keys import SigningKeys
+
+LIFETIMES = range(60, 3_601)  # seconds
+DEFAULT_SECONDS = 300
+MAX_KEPT = 10_000  # tokens that proxies pass on
+
+
+class ActiveToken(NamedTuple):
+    """A token of ours whose key is valid."""
+
+    claims: Claims
+    key: APIKeyInfo
+    caller: Caller
+
+
+class Tokens:
+    """The tokens of a service with an issuer."""
+
+    def __init__(self, database: Database, api_keys: ApiKeys, settings: Settings) -> None:
+        self.keys = SigningKeys(database, settings)
+        self.issuer = Issuer(self.keys, settings)
+        self._credentials = api_keys.credentials
+        self._uses = api_keys.uses
+        self._kept: dict[tuple[object, ...], Token] = {}
+
+    async def exchange(self, request: ExchangeAPIKeyRequest, caller: Caller) -> APIKeyExchange:
+        """A token for the secret of the request, or for the caller's own. A bad secret is an answer, not an error.
+
+        Another's secret may be exchanged by whoever may verify it. Raises InvalidArgument, InsufficientScope, and
+        PermissionDenied for a caller with a token, which must not become a longer one.
+        """
+        if request.lifetime_seconds not in LIFETIMES:
+            raise InvalidArgument(f"give {LIFETIMES[0]} to {LIFETIMES[-1]}.", at="lifetime_seconds")
+        if request.audience is not None and request.audience not in self.issuer.audiences:
+            raise InvalidArgument("the service makes no tokens for this audience.", at="audience")
+        scopes = None if request.scopes is None else check_scopes(request.scopes)
+        holder = caller
+        if request.api_key is not None:
+            require_scope(caller, VERIFY)
+            await self._credentials.check_caller(caller)
+            key = await self._credentials.find(request.api_key)
+            if key is None or not may_verify(caller, key.domain_id, key.user_id, key.role):
+                return APIKeyExchange(code=APIKeyVerificationCode.NOT_FOUND)
+            code = code_of(key)
+            if code is APIKeyVerificationCode.VALID and not is_allowed(key.allowed_addresses, None):
+                code = APIKeyVerificationCode.ADDRESS_NOT_ALLOWED
+            self._uses.note(key, code, None)
+            if code is not APIKeyVerificationCode.VALID:
+                return APIKeyExchange(code=code)
+            holder = caller_of(key)
+        elif caller.credential is None:
+            raise PermissionDenied("A token gives no other token. Send the secret of the key.")
+        else:
+            await self._credentials.check_caller(caller)
+        if scopes is not None and (missing := missing_scopes(holder.scopes, [scopes])):
+            return APIKeyExchange(code=APIKeyVerificationCode.INSUFFICIENT_SCOPE, missing_scopes=missing)
+        wanted = holder.scopes if scopes is None else frozenset(scopes)
+        token = self.issuer.mint(holder, request.lifetime_seconds, wanted, request.audience)
+        if token is None:
+            return APIKeyExchange(code=APIKeyVerificationCode.EXPIRED)
+        return APIKeyExchange(
+            code=APIKeyVerificationCode.VALID,
+            access_token=token.text,
+            token_type="Bearer",  # noqa: S106 - how to send it (RFC 6750)
+            expires_at=DateTime(datetime.fromtimestamp(token.expires_at, UTC)),
+            scopes=None if wanted is None else sorted(wanted),
+        )
+
+    def kept_token(self, caller: Caller) -> str | None:
+        """A token for a caller's key that a proxy passes on, the same one until half of its life is over.
+
+        None where the key ends within a second. Raises Unavailable before the signing keys were read.
+        """
+        # Whatever a token says of its key is in the name of the kept one.
+        ends = (caller.expires_at, caller.secret.expires_at)
+        name = (caller.key_id, caller.domain_id, caller.secret.number, caller.scopes, ends, self.keys.current.kid)
+        now = time.time()
+        kept = self._kept.get(name)
+        if kept is not None and now < kept.expires_at - kept.life_seconds / 2:
+            return kept.text
+        token = self.issuer.mint(caller, DEFAULT_SECONDS, caller.scopes)
+        if token is None:
+            return None
+        if len(self._kept) >= MAX_KEPT:
+            self._kept = {name: one for name, one in self._kept.items() if now < one.expires_at - one.life_seconds / 2}
+        if len(self._kept) < MAX_KEPT:
+            self._kept[name] = token
+        return token.text
+
+    def is_for_this_service(self, active: ActiveToken) -> bool:
+        """Whether a token opens this service: those for other audiences are shown to others, who must not use them."""
+        return active.claims.audience == self.issuer.audiences[0]
+
+    async def introspect(self, text: str, address: str | None, caller: Caller) -> ActiveToken | None:
+        """As `find`, for a token that somebody else received from this address; None where the caller may not ask.
+
+        Raises InsufficientScope.
+        """
+        require_scope(caller, VERIFY)
+        await self._credentials.check_caller(caller)
+        if (active := await self.find(text)) is None or not is_allowed(active.key.allowed_addresses, address):
+            return None
+        key = active.key
+        return active if may_verify(caller, key.domain_id, key.user_id, key.role) else None
+
+    async def find(self, text: str, address: str = "") -> ActiveToken | None:
+        """A token of ours whose key is valid, by a read of at most half a second ago; None for any other text.
+
+        Raises what `Database.run` does.
+        """
+        if (claims := await self.issuer.check(text)) is None:
+            return None
+        key = await self._credentials.find_parent(claims.domain_id, claims.key_id, claims.secret_number)
+        if key is None or not is_valid(key) or key.user_id != claims.user_id:
+            return None
+        caller = caller_of(key, address=address)
+        end = datetime.fromtimestamp(claims.expires_at, UTC)
+        secret = UsedSecret(caller.secret.number, end, caller.secret.is_superseded)
+        return ActiveToken(claims, key, caller._replace(scopes=_narrowed(caller.scopes, claims.scopes), secret=secret))
+
+
+def _narrowed(of_key: frozenset[str] | None, of_token: frozenset[str] | None) -> frozenset[str] | None:
+    """What a token may be used for: what it says, and no more than its key has by now."""
+    if of_key is None or of_token is None:
+        return of_token if of_key is None else of_key
+    return of_key & of_token

@@ -1,0 +1,152 @@
+"""`POST /token` of OAuth clients (RFC 6749, section 4.4), and what verifiers of tokens read: keys and metadata."""
+
+import binascii
+import time
+from base64 import b64decode
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote_plus
+
+from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from ..errors import BadRequest, InvalidArgument, ServiceError, Unauthenticated
+from ..keys.scopes import read_scopes
+from ..messages.keys import APIKeyVerificationCode
+from ..messages.requests import ExchangeAPIKeyRequest
+from ..settings import Settings
+from .authentication import Authenticator
+from .bodies import read_form
+from .deadline import in_time
+from .oauth_errors import error_response
+
+if TYPE_CHECKING:
+    from ..tokens.exchange import Tokens
+
+JWKS = "/.well-known/jwks.json"
+# Verifiers keep keys for so long. A key is published a day before its first token.
+CACHED = {"Cache-Control": "public, max-age=300"}
+_GRANT = "client_credentials"
+_AUDIENCES = ("audience", "resource")  # the second one is RFC 8707's
+
+
+class _Refused(BadRequest):
+    """A request that OAuth has a code of its own for (RFC 6749, section 5.2)."""
+
+    def __init__(self, oauth_code: str, message: str) -> None:
+        super().__init__(message)
+        self.oauth_code = oauth_code
+
+
+class TokenEndpoint:
+    """The ASGI application at `/token`: a key is an OAuth client, with its id and its secret."""
+
+    def __init__(self, tokens: "Tokens", authenticator: Authenticator, settings: Settings) -> None:
+        self._tokens = tokens
+        self._authenticator = authenticator
+        self._timeout_seconds = settings.operation_timeout_seconds
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one token request; errors have OAuth's codes."""
+        try:
+            form = await read_form(Headers(scope=scope), receive)
+            response = JSONResponse(await in_time(self._issue(form, scope), self._timeout_seconds))
+        except ClientDisconnect:
+            return
+        except Unauthenticated as error:
+            error.headers = {"WWW-Authenticate": 'Basic realm="gql_identity"'}
+            response = error_response(error, scope, "invalid_client")
+        except _Refused as error:
+            response = error_response(error, scope, error.oauth_code)
+        except ServiceError as error:
+            response = error_response(error, scope)
+        await response(scope, receive, send)
+
+    async def _issue(self, form: dict[str, list[str]], scope: Scope) -> dict[str, Any]:
+        if any(len(values) > 1 for values in form.values()):
+            raise BadRequest("Give each parameter once.")
+        sent = {name: value for name, (value,) in form.items()}
+        key_id, secret = _client(sent, Headers(scope=scope).getlist("authorization"))
+        caller = await self._authenticator.identify(f"Bearer {secret}", scope)
+        if caller.key_id != key_id or caller.credential is None:
+            raise Unauthenticated("The `client_id` is not the id of this secret's key.")
+        if (grant := sent.get("grant_type")) != _GRANT:
+            code = "invalid_request" if grant is None else "unsupported_grant_type"
+            raise _Refused(code, f"Send `grant_type={_GRANT}`.")
+        try:
+            scopes = read_scopes(sent["scope"]) if sent.get("scope") else None
+            audience = next((sent[name] for name in _AUDIENCES if sent.get(name)), None)
+            made = await self._tokens.exchange(ExchangeAPIKeyRequest(audience=audience, scopes=scopes), caller)
+        except InvalidArgument as error:
+            raise _Refused("invalid_target" if error.at == "audience" else "invalid_scope", error.message) from None
+        if made.code is APIKeyVerificationCode.INSUFFICIENT_SCOPE:
+            raise _Refused("invalid_scope", f"The key lacks {' and '.join(made.missing_scopes or ())}.")
+        if made.access_token is None or made.expires_at is None:
+            raise Unauthenticated("The key ends within a second.")
+        return {
+            "access_token": made.access_token,
+            "token_type": made.token_type,
+            "expires_in": max(0, int(made.expires_at.timestamp() - time.time())),
+            **({} if made.scopes is None else {"scope": " ".join(made.scopes)}),
+        }
+
+
+def token_routes(tokens: "Tokens", authenticator: Authenticator, settings: Settings) -> list[Route]:
+    """The routes that only a service with an issuer has."""
+
+    async def jwks(request: Request) -> JSONResponse:
+        try:
+            keys = [key.published for key in tokens.keys.published]
+        except ServiceError as error:
+            return error_response(error, request.scope)
+        return JSONResponse({"keys": keys}, headers=CACHED)
+
+    issuer = tokens.issuer.name
+    server = {
+        "issuer": issuer,
+        "token_endpoint": f"{issuer}/token",
+        "jwks_uri": f"{issuer}{JWKS}",
+        "introspection_endpoint": f"{issuer}/introspect",
+        "grant_types_supported": [_GRANT],
+        "response_types_supported": [],
+        "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
+    }
+
+    async def authorization_server(_: Request) -> JSONResponse:
+        return JSONResponse(server, headers=CACHED)
+
+    async def openid_configuration(_: Request) -> JSONResponse:
+        algorithms = [settings.signing_algorithm]
+        openid = {"subject_types_supported": ["public"], "id_token_signing_alg_values_supported": algorithms}
+        return JSONResponse(server | openid, headers=CACHED)
+
+    return [
+        Route("/token", TokenEndpoint(tokens, authenticator, settings), methods=["POST"]),
+        Route(JWKS, jwks),
+        Route("/.well-known/oauth-authorization-server", authorization_server),
+        Route("/.well-known/openid-configuration", openid_configuration),
+    ]
+
+
+def _client(form: dict[str, str], authorization: list[str]) -> tuple[str, str]:
+    """The id and the secret of a client (RFC 6749, section 2.3.1). Raises Unauthenticated and BadRequest."""
+    if not authorization:
+        if "client_id" in form and "client_secret" in form:
+            return form["client_id"], form["client_secret"]
+        raise Unauthenticated("Send `client_id` and `client_secret`: the id and the secret of a key.")
+    if "client_secret" in form:
+        raise BadRequest("Send the secret once: in the `Authorization` header or in the form.")
+    scheme, _, sent = ", ".join(authorization).strip().partition(" ")
+    try:
+        if scheme.lower() != "basic":
+            raise ValueError
+        key_id, separator, secret = b64decode(sent.strip(), validate=True).decode().partition(":")
+        if not separator:
+            raise ValueError
+    except (ValueError, binascii.Error):
+        raise Unauthenticated(
+            "Send the id and the secret of a key as `Authorization: Basic`, or in the form."
+        ) from None
+    return unquote_plus(key_id), unquote_plus(secret)
