@@ -1,33 +1,50 @@
 // How GraphiQL calls the API: POST for queries and mutations, WebSocket (graphql-transport-ws) for subscriptions.
-import { getOperationAST } from "graphql";
-import { createClient } from "graphql-ws";
+import { getOperationAST, parse } from "graphql";
 
-import { keptHeadersParsed } from "./key.js";
+import { authorizationOf, keyState, nameOfAuthorization, noteRefusal } from "./key.js";
+import { createSubscriptions, failure } from "./subscriptions.js";
 
-export function createFetcher(endpoint) {
+/** `activeTab` returns the id of GraphiQL's active tab. */
+export function createFetcher(endpoint, activeTab) {
   const url = new URL(endpoint, location.href);
-  const socketUrl = new URL(url);
-  socketUrl.protocol = url.protocol.replace("http", "ws");
+  const subscriptions = createSubscriptions(url, activeTab);
 
-  return (operation, { headers, documentAST } = {}) => {
-    // GraphiQL reads the schema before its headers editor exists.
-    const given = withoutBlankCredential(headers ?? keptHeadersParsed());
-    const kind = documentAST && getOperationAST(documentAST, operation.operationName)?.operation;
-    if (kind === "subscription") return subscribe(socketUrl, operation, given);
-    return operation.operationName === "IntrospectionQuery"
-      ? readSchema(url, operation, given)
-      : post(url, operation, given);
-  };
+  function fetcher(operation, { headers } = {}) {
+    const sent = withKey(headers ?? {});
+    if (operation.operationName === "IntrospectionQuery") return readSchema(url, operation, sent);
+    return kindOf(operation) === "subscription" ? subscriptions.follow(operation, sent) : post(url, operation, sent);
+  }
+  return Object.assign(fetcher, { subscriptions });
 }
 
-/** Without a key, a schema that requires one gives advice instead of an error. */
+/** The kind of an operation, read from its own text: what GraphiQL has parsed may be that of the tab before. */
+function kindOf({ query, operationName }) {
+  try {
+    return getOperationAST(parse(query), operationName)?.operation;
+  } catch {
+    return undefined; // the service says what is wrong with it
+  }
+}
+
+/** The headers of a tab, with the page's key unless they have a credential of their own. */
+function withKey(headers) {
+  const { secret } = keyState();
+  return !secret || authorizationOf(headers) ? headers : { ...headers, Authorization: `Bearer ${secret}` };
+}
+
+/** A key that is refused does not hide a public schema. Without a key, a schema that requires one gives advice. */
 async function readSchema(url, operation, headers) {
   const answer = await post(url, operation, headers);
-  if (answer.data || authorizationOf(headers)) return answer;
-  return { data: null, advice: "The schema is shown to callers with a key: paste yours into Headers, on the left." };
+  if (answer.data) return answer;
+  const advice = { data: null, advice: "The schema is shown to callers with a valid key: enter yours at the bottom right." };
+  if (!authorizationOf(headers)) return advice;
+  const { [nameOfAuthorization(headers)]: _, ...others } = headers;
+  const open = await post(url, operation, others);
+  return open.data ? open : answer;
 }
 
 async function post(url, operation, headers) {
+  const { secret } = keyState();
   const response = await fetch(url, {
     method: "POST",
     headers: {
@@ -38,50 +55,15 @@ async function post(url, operation, headers) {
     body: JSON.stringify(operation),
   });
   const answer = await response.text();
+  let parsed;
   try {
-    return JSON.parse(answer);
+    parsed = JSON.parse(answer);
   } catch {
     throw failure(`The response is not JSON: ${response.status} ${response.statusText} ${answer.slice(0, 200)}`);
   }
-}
-
-/** An observable, which GraphiQL can stop at once. Each has its own socket, since its credential may differ. */
-function subscribe(url, operation, headers) {
-  const authorization = authorizationOf(headers);
-  const client = createClient({
-    url: url.href,
-    connectionParams: authorization && { Authorization: authorization },
-    retryAttempts: 0, // show why the service closed the connection; a retry would hide it
-  });
-  return {
-    subscribe: ({ next, error, complete }) => ({
-      unsubscribe: client.subscribe(operation, { next, complete, error: (cause) => error(readable(cause)) }),
-    }),
-  };
-}
-
-function readable(cause) {
-  if (cause instanceof CloseEvent) return failure(`The service closed the connection: ${cause.code} ${cause.reason}`.trim());
-  return cause instanceof Event ? failure("The service could not be reached over WebSocket.") : cause;
-}
-
-/** An error without its stack, which GraphiQL would show. */
-function failure(message) {
-  const error = new Error(message);
-  delete error.stack;
-  return error;
-}
-
-/** Leave out `Bearer ` without a key, which the page starts with, so that no wrong credential is sent. */
-function withoutBlankCredential(headers) {
-  const isBlank = ([name, value]) => isAuthorization(name) && /^(bearer)?\s*$/i.test(value);
-  return Object.fromEntries(Object.entries(headers).filter((header) => !isBlank(header)));
-}
-
-function authorizationOf(headers) {
-  return headers[Object.keys(headers).find(isAuthorization)];
-}
-
-function isAuthorization(name) {
-  return name.toLowerCase() === "authorization";
+  if (authorizationOf(headers) === `Bearer ${secret}`) {
+    if (response.status === 401) noteRefusal(secret, parsed.errors?.[0]?.message ?? "Invalid API key.");
+    else if (response.ok) noteRefusal(secret, "");
+  }
+  return parsed;
 }

@@ -1,49 +1,57 @@
-// The API key in GraphiQL's headers. All that GraphiQL keeps goes into sessionStorage, the storage of this browser
-// tab alone: headers hold secrets, and so may documents and variables.
+// The API key that this page sends. It is kept in sessionStorage, the storage of this browser tab alone, and so is all
+// that GraphiQL keeps: documents and variables may hold secrets too.
 
-const HEADERS = "gql_identity:headers";
-
-const CREDENTIAL = /("authorization"\s*:\s*"bearer)\s*([^"]*)/i;
+const KEY = "gql_identity:key";
 const WHOLE_KEY = /^gqlid_[0-9A-Za-z]{49}$/;
 
-/** GraphiQL's storage, in the form that its `storage` property wants. */
+/** The key, "" if there is none, and the service's message if it refuses the key. Replaced whole, never changed. */
+let state = { secret: sessionStorage.getItem(KEY) ?? "", refusal: "" };
+const listeners = new Set();
+
+export function keyState() {
+  return state;
+}
+
+/** Call a function after each change; returns a function that ends it. */
+export function onKeyChange(listener) {
+  listeners.add(listener);
+  return () => listeners.delete(listener);
+}
+
+function become(next) {
+  state = next;
+  for (const listener of listeners) listener();
+}
+
+/** Send this key from now on; "" forgets the present one. */
+export function setKey(secret) {
+  if (secret) sessionStorage.setItem(KEY, secret);
+  else sessionStorage.removeItem(KEY);
+  become({ secret, refusal: "" });
+}
+
+/** Note how the service took a key: the message with which it refused it, or "". */
+export function noteRefusal(secret, refusal) {
+  if (secret && secret === state.secret && refusal !== state.refusal) become({ secret, refusal });
+}
+
+/** GraphiQL's storage, in the form that its `storage` property wants. Its "Clear data" forgets the key too. */
 export const tabStorage = {
   getItem: (name) => sessionStorage.getItem(name),
   setItem: (name, value) => sessionStorage.setItem(name, value),
   removeItem: (name) => sessionStorage.removeItem(name),
-  clear: () => sessionStorage.clear(),
+  clear: () => {
+    sessionStorage.clear();
+    setKey("");
+  },
   get length() {
     return sessionStorage.length;
   },
 };
 
-/** The last headers of this browser tab, as the text of GraphiQL's editor. */
-export function keptHeaders() {
-  return sessionStorage.getItem(HEADERS) ?? withKey("", "");
-}
-
-export function keepHeaders(headers) {
-  sessionStorage.setItem(HEADERS, headers);
-}
-
-/** The same as an object; empty if the text is not JSON. */
-export function keptHeadersParsed() {
-  return parsed(keptHeaders());
-}
-
-/** The secret in a headers text; "" if there is none. */
-export function keyIn(headers) {
-  return CREDENTIAL.exec(headers)?.[2].trim() ?? "";
-}
-
-/** Whether a text is a complete secret, not one that is still being typed. */
-export function isWholeKey(secret) {
-  return WHOLE_KEY.test(secret);
-}
-
 /** The part of a secret that may be shown: its prefix and its last four characters. */
 export function hint(secret) {
-  return isWholeKey(secret) ? `gqlid_...${secret.slice(-4)}` : "another kind of credential";
+  return WHOLE_KEY.test(secret) ? `gqlid_...${secret.slice(-4)}` : "another kind of credential";
 }
 
 /** A message about the link that opened this page; "" if there is none. */
@@ -51,22 +59,20 @@ export let linkNotice = "";
 
 /**
  * Take the secret of a link `/graphql#key=SECRET`, or of the service's own `/graphql#code=CODE`, out of the address and
- * its history, and put the key into the headers. A code is exchanged for the key, once.
+ * its history, and use it. A code is exchanged for the key, once.
  *
- * Another key already in this browser tab stays unless the person agrees. Resolves to whether the headers changed.
+ * Another key already in this browser tab stays unless the person agrees. Resolves to whether the key changed.
  */
 export async function moveKeyOutOfAddress() {
-  const [, kind, text] = /^#(key|code)=([\w-]+)$/.exec(location.hash) ?? []; // anything else could break the JSON
+  const [, kind, text] = /^#(key|code)=([\w-]+)$/.exec(location.hash) ?? [];
   if (/^#(key|code)=/.test(location.hash)) history.replaceState(history.state, "", location.pathname + location.search);
   if (!kind) return false;
   const secret = kind === "key" ? text : await exchanged(text);
-  if (!secret) return false;
+  if (!secret || secret === state.secret) return false;
 
-  const headers = keptHeaders();
-  const present = keyIn(headers);
-  const question = `This tab already holds ${hint(present)}. Replace it with ${hint(secret)}, from the link?`;
-  if (present === secret || (present && !confirm(question))) return false;
-  keepHeaders(withKey(headers, secret));
+  const question = `This tab already holds ${hint(state.secret)}. Replace it with ${hint(secret)}, from the link?`;
+  if (state.secret && !confirm(question)) return false;
+  setKey(secret);
   return true;
 }
 
@@ -87,15 +93,11 @@ async function exchanged(code) {
   return "";
 }
 
-function withKey(headers, secret) {
-  if (CREDENTIAL.test(headers)) return headers.replace(CREDENTIAL, (_, before) => `${before} ${secret}`);
-  return JSON.stringify({ ...parsed(headers), Authorization: `Bearer ${secret}` }, null, 2);
+/** The credential among the headers of a request, if any. */
+export function authorizationOf(headers) {
+  return headers[nameOfAuthorization(headers)];
 }
 
-function parsed(headers) {
-  try {
-    return JSON.parse(headers);
-  } catch {
-    return {}; // still empty, or not JSON, which GraphiQL could not send either
-  }
+export function nameOfAuthorization(headers) {
+  return Object.keys(headers).find((name) => name.toLowerCase() === "authorization");
 }

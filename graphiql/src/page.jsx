@@ -2,7 +2,7 @@ import "graphiql/setup-workers/vite"; // first: Monaco's workers, as files of th
 import { explorerPlugin } from "@graphiql/plugin-explorer";
 import { pick, useGraphiQL, useGraphiQLActions } from "@graphiql/react";
 import { GraphiQL, HISTORY_PLUGIN } from "graphiql";
-import { useCallback, useEffect, useRef, useState } from "react";
+import { useEffect, useRef, useState, useSyncExternalStore } from "react";
 import { createRoot } from "react-dom/client";
 
 import "graphiql/style.css";
@@ -11,74 +11,135 @@ import "./page.css";
 
 import examples from "./examples.graphql?raw";
 import { createFetcher } from "./fetcher.js";
-import { hint, isWholeKey, keepHeaders, keptHeaders, keyIn, linkNotice, tabStorage } from "./key.js";
+import { hint, keyState, linkNotice, onKeyChange, tabStorage, setKey } from "./key.js";
 
 const root = document.getElementById("page");
-const fetcher = createFetcher(root.dataset.endpoint || location.pathname);
+let activeTab = "";
+const fetcher = createFetcher(root.dataset.endpoint || location.pathname, () => activeTab);
 const plugins = [HISTORY_PLUGIN, explorerPlugin({ showAttribution: false })];
-const headersAtStart = keptHeaders();
-const keyAtStart = keyIn(headersAtStart);
+const tabs = examples.split(/^# ---\n/m).map((query) => ({ query: query.trim() + "\n" }));
 
 function Page() {
-  const [secret, setSecret] = useState(keyAtStart);
-  const onEditHeaders = useCallback((headers) => {
-    keepHeaders(headers);
-    setSecret(keyIn(headers));
-  }, []);
   return (
     <GraphiQL
       fetcher={fetcher}
       plugins={plugins}
-      defaultQuery={examples}
-      defaultHeaders={headersAtStart}
-      // Hide the headers if they have a key already; show them if a key must be entered.
-      defaultEditorToolsVisibility={keyAtStart ? false : "headers"}
+      defaultTabs={tabs}
+      defaultQuery=""
+      defaultEditorToolsVisibility={false}
       storage={tabStorage}
-      shouldPersistHeaders={false} // key.js stores them: GraphiQL would add a tab at each reload
-      onEditHeaders={onEditHeaders}
+      shouldPersistHeaders={false} // they may hold a credential
     >
       <GraphiQL.Logo>
         <span className="service">gql_identity</span>
       </GraphiQL.Logo>
       <GraphiQL.Footer>
-        <KeyInUse secret={secret} />
+        <Key />
       </GraphiQL.Footer>
-      <FollowKey secret={secret} />
+      <FollowKey />
+      <FollowTabs />
     </GraphiQL>
   );
 }
 
-function KeyInUse({ secret }) {
-  if (secret) return <p role="status">Requests carry {hint(secret)}, stored only in this browser tab.</p>;
+/** The key in use, or a form for one. */
+function Key() {
+  const { secret, refusal } = useSyncExternalStore(onKeyChange, keyState);
+  const [isChanging, setChanging] = useState(false);
+  if (!secret || isChanging) return <KeyForm secret={secret} onDone={() => setChanging(false)} />;
   return (
-    <p role="status">
-      <strong>No API key yet.</strong> {linkNotice} Paste one after <code>Bearer</code> in <b>Headers</b>, below the operations. The
-      first key is in the file <code>admin-key</code> of the data directory. On the service’s machine{" "}
-      <code>gql-identity create-key</code> makes more (in a clone <code>.venv/bin/gql-identity</code>).
-    </p>
+    <div className="key">
+      <p role="status">
+        {refusal ? (
+          <>
+            <strong>The service refuses {hint(secret)}.</strong> {refusal}
+          </>
+        ) : (
+          <>Requests carry {hint(secret)}, stored only in this browser tab.</>
+        )}
+      </p>
+      <button type="button" onClick={() => setChanging(true)}>
+        Change key
+      </button>
+      <button type="button" onClick={() => setKey("")}>
+        Forget key
+      </button>
+    </div>
   );
 }
 
-/** When the key changes, reads the schema and copies the key to new tabs, which GraphiQL does not. */
-function FollowKey({ secret }) {
-  const { headerEditor, schema, tabs } = useGraphiQL(pick("headerEditor", "schema", "tabs"));
+function KeyForm({ secret, onDone }) {
+  const [text, setText] = useState("");
+  const onSubmit = (event) => {
+    event.preventDefault();
+    setKey(text.trim().replace(/^bearer\s+/i, ""));
+    onDone();
+  };
+  return (
+    <form className="key" onSubmit={onSubmit}>
+      {!secret && (
+        <p role="status">
+          <strong>No API key yet.</strong> {linkNotice} The first key is in the file <code>admin-key</code> of the data directory. On
+          the service’s machine <code>gql-identity create-key</code> makes more (in a clone <code>.venv/bin/gql-identity</code>).
+        </p>
+      )}
+      <label>
+        API key{" "}
+        <input
+          type="password"
+          autoComplete="off"
+          required
+          autoFocus={Boolean(secret)}
+          value={text}
+          onChange={(event) => setText(event.target.value)}
+        />
+      </label>
+      <button type="submit">Use key</button>
+      {secret && (
+        <button type="button" onClick={onDone}>
+          Cancel
+        </button>
+      )}
+    </form>
+  );
+}
+
+/** When another key comes into use and there is no schema yet, read it. */
+function FollowKey() {
+  const { secret } = useSyncExternalStore(onKeyChange, keyState);
+  const { schema } = useGraphiQL(pick("schema"));
   const { introspect } = useGraphiQLActions();
-  const lastHeaders = useRef(headersAtStart);
-  const tabsBefore = useRef(tabs.length);
-  const keyBefore = useRef(secret);
+  const before = useRef(secret);
 
   useEffect(() => {
-    const opened = tabs.length > tabsBefore.current;
-    tabsBefore.current = tabs.length;
-    if (opened && headerEditor && !keyIn(headerEditor.getValue())) headerEditor.setValue(lastHeaders.current);
-  }, [headerEditor, tabs.length]);
+    if (secret === before.current) return;
+    before.current = secret;
+    if (secret && !schema) introspect();
+  }, [introspect, schema, secret]);
 
+  return null;
+}
+
+/** When a tab becomes active whose subscription still runs, show it again: "run" attaches to it. */
+function FollowTabs() {
+  const { tabs, activeTabIndex, documentAST } = useGraphiQL(pick("tabs", "activeTabIndex", "documentAST"));
+  const { run } = useGraphiQLActions();
+  const active = tabs[activeTabIndex];
+  activeTab = active?.id;
+
+  useEffect(() => fetcher.subscriptions.keepOnly(tabs.map((tab) => tab.id)), [tabs]);
+
+  const returned = useRef(active?.id);
   useEffect(() => {
-    if (secret === keyBefore.current) return;
-    keyBefore.current = secret;
-    if (secret && headerEditor) lastHeaders.current = headerEditor.getValue();
-    if (!schema && isWholeKey(secret)) introspect();
-  }, [headerEditor, introspect, schema, secret]);
+    if (active?.id !== returned.current) returned.current = fetcher.subscriptions.runsIn(active?.id) ? null : active?.id;
+    if (returned.current !== null) return undefined;
+    // GraphiQL reads the tab's text and its operation's name a little after the change.
+    const timer = setTimeout(() => {
+      returned.current = active?.id;
+      run();
+    }, 400);
+    return () => clearTimeout(timer);
+  }, [active?.id, documentAST, run]);
 
   return null;
 }

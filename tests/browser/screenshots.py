@@ -18,7 +18,6 @@ async def graphiql(page: Any, service: Service) -> None:
     await page.goto(f"{service.url}/graphql#key={service.admin_key}")
     await page.wait_for_selector("[aria-label^='Re-fetch GraphQL schema']:enabled")
     await page.click(".graphiql-execute-button")
-    await page.get_by_role("menuitem", name="ListKeys").click()
     await page.locator(".result-window .view-line", has_text="totalCount").wait_for()
     await page.get_by_label("Show Documentation Explorer").click()
     await page.locator(".graphiql-plugin").get_by_text("Mutation", exact=True).click()

@@ -19,7 +19,7 @@ import httpx
 import pytest
 import websockets
 
-from tests.browser.test_graphiql import EDITOR, browser_page, model
+from tests.browser.test_graphiql import EDITOR, browser_page, model, open_tab
 from tests.conftest import missing_tool
 from tests.processes import ROOT, Service, serving, wait_until
 
@@ -251,8 +251,8 @@ async def test_graphiql_works_below_a_prefix(tmp_path: Path) -> None:
             await page.wait_for_selector(f"{EDITOR} .view-line")
             await page.wait_for_selector("[aria-label^='Re-fetch GraphQL schema']:enabled")
             for operation, expected in (("ListKeys", '"totalCount": 1'), ("FollowKeys", '"CREATED"')):
+                await open_tab(page, operation)
                 await page.click(".graphiql-execute-button")
-                await page.get_by_role("menuitem", name=operation).click()
                 async with asyncio.timeout(30):
                     while expected not in await page.evaluate(model("response.json")):
                         if operation == "FollowKeys":  # there is no word that a subscription has begun

@@ -1,0 +1,113 @@
+// Subscriptions of the tabs. Each keeps its last events, and goes on while another tab is active: GraphiQL itself ends a
+// subscription when its tab is left, and shows its last event only.
+import { createClient } from "graphql-ws";
+
+import { authorizationOf, keyState, noteRefusal } from "./key.js";
+
+const MAX_EVENTS = 100; // shown of one subscription, the newest first
+
+export function createSubscriptions(url, activeTab) {
+  const socketUrl = new URL(url);
+  socketUrl.protocol = url.protocol.replace("http", "ws");
+  const byTab = new Map();
+
+  return {
+    /** Whether a tab has a subscription that runs. */
+    runsIn: (tab) => byTab.has(tab),
+
+    /** End the subscriptions of tabs that are no more. */
+    keepOnly(tabs) {
+      for (const [tab, subscription] of byTab) if (!tabs.includes(tab)) subscription.end();
+    },
+
+    /** An observable of all events so far. It attaches to the tab's subscription, if that is of the same operation. */
+    follow(operation, headers) {
+      const tab = activeTab();
+      const text = JSON.stringify([operation, headers]);
+      let subscription = byTab.get(tab);
+      if (subscription?.text !== text) {
+        subscription?.end();
+        subscription = begin(socketUrl, operation, headers, () => byTab.get(tab) === subscription && byTab.delete(tab));
+        subscription.text = text;
+        byTab.set(tab, subscription);
+      }
+      return {
+        subscribe: (observer) => {
+          subscription.attach(observer);
+          // GraphiQL says the same for "Stop" and for a change of the tab, which is done a moment later.
+          const unsubscribe = () => {
+            subscription.detach();
+            setTimeout(() => activeTab() === tab && !subscription.isWatched() && subscription.end());
+          };
+          return { unsubscribe };
+        },
+      };
+    },
+  };
+}
+
+/** Each subscription has its own socket, since its credential may differ. */
+function begin(url, operation, headers, onEnd) {
+  const authorization = authorizationOf(headers);
+  const { secret } = keyState();
+  const isOurs = authorization === `Bearer ${secret}`;
+  const client = createClient({
+    url: url.href,
+    connectionParams: authorization && { Authorization: authorization },
+    retryAttempts: 0, // show why the service closed the connection; a retry would hide it
+  });
+  const events = [];
+  let count = 0;
+  let observer = null;
+
+  const end = client.subscribe(operation, {
+    next: (event) => {
+      if (isOurs) noteRefusal(secret, refusalIn(event));
+      count += 1;
+      events.unshift(event);
+      events.length = Math.min(events.length, MAX_EVENTS);
+      observer?.next(shown());
+    },
+    complete: () => {
+      onEnd();
+      observer?.complete();
+    },
+    error: (cause) => {
+      if (isOurs && cause instanceof CloseEvent && cause.code === 4403) noteRefusal(secret, "Invalid API key.");
+      onEnd();
+      observer?.error(readable(cause));
+    },
+  });
+
+  /** The only event as it is; several with the newest first. */
+  function shown() {
+    return count === 1 ? events[0] : { eventsSoFar: count, newestFirst: events };
+  }
+
+  return {
+    end,
+    attach(next) {
+      observer = next;
+      if (count) next.next(shown());
+    },
+    detach: () => (observer = null),
+    isWatched: () => observer !== null,
+  };
+}
+
+/** The message of an event that ends a subscription because its key is no longer valid. */
+function refusalIn(event) {
+  return event.errors?.find((error) => error.extensions?.code === "UNAUTHENTICATED")?.message ?? "";
+}
+
+function readable(cause) {
+  if (cause instanceof CloseEvent) return failure(`The service closed the connection: ${cause.code} ${cause.reason}`.trim());
+  return cause instanceof Event ? failure("The service could not be reached over WebSocket.") : cause;
+}
+
+/** An error without its stack, which GraphiQL would show. */
+export function failure(message) {
+  const error = new Error(message);
+  delete error.stack;
+  return error;
+}
