@@ -26,7 +26,9 @@ class APIKeyOperator(Enum):
     NOT_IN = enum_value("not_in", description="Is none of the values of the list.")
     CONTAIN_IN = enum_value("contain_in", description="Contains any of the list's texts, ignoring case.")
     NOT_CONTAIN_IN = enum_value("not_contain_in", description="Contains none of the list's texts, ignoring case.")
-    MATCH = enum_value("match", description="For fields that are arrays of objects; a key has none.")
+    MATCH = enum_value(
+        "match", description="Has an element that matches the object: for `tags`, `{name, value}` or one of the two."
+    )
     REGEX = enum_value("regex", description="Matches the pattern, ignoring case.")
     REGEX_IN = enum_value("regex_in", description="Matches any of the list's patterns, ignoring case.")
     DATETIME_LT = enum_value("datetime_lt", description="Is before the instant, given as ISO 8601 text.")
@@ -108,7 +110,9 @@ class APIKeyListQuery:
     )
     minimal: bool = strawberry.field(default=False, description="Short for `only: [api_key_id, state, user_id]`.")
     count_only: bool = strawberry.field(default=False, description="Return no results, only `totalCount`.")
-    unwind: JSON | None = strawberry.field(default=None, description="For fields that are arrays; a key has none.")
+    unwind: JSON | None = strawberry.field(
+        default=None, description="Refused: a list returns each key once. Statistics have `unwind`."
+    )
 
 
 @strawberry.enum(description="A computation over the rows of a group.")
@@ -233,7 +237,10 @@ class APIKeyProject:
 class APIKeyUnwind:
     """The stage `unwind`."""
 
-    path: str = strawberry.field(description="The name of an array that an earlier stage defined.")
+    path: str = strawberry.field(
+        description="The name of an array that an earlier stage defined; at the start `tags`, whose rows have "
+        "`tag_name` and `tag_value`, or `scopes`, whose rows have `scope`."
+    )
 
 
 @strawberry.input(name="APIKeyCount", description="Replaces the rows by one row with their number.")

@@ -9,14 +9,20 @@ from typing import Any
 from ..messages.query import APIKeyCondition, APIKeyListQuery, APIKeyStatisticsQuery
 from ..messages.values import read_rfc_3339, utc_milliseconds
 from ..settings import Settings
-from .fields import FIELDS, INSTANT, NUMBER, TEXT, Column, Document, Kind, get_column
+from .fields import FIELDS, INSTANT, NUMBER, OBJECT, TEXT, Column, Document, Kind, get_column
 from .inputs import check_count, invalid, json_type, quoted, read_aliased, read_items, read_number, read_text
 from .patterns import Work, escape_text, join_alternatives, regex_condition, text_condition
 
-# Lists of texts: only to be filtered by.
-MAKERS = Column("makers", TEXT)
-SCOPES = Column("scopes", TEXT)
-_FILTERED = {**FIELDS, "makers": MAKERS, "scopes": SCOPES}
+# Lists: only to be filtered by, each with these operators.
+MAKERS = Column("makers", Kind("list", element=TEXT))
+SCOPES = Column("scopes", Kind("list", element=TEXT))
+TAGS = Column("tags", Kind("list", element=OBJECT))
+_OPERATORS_OF_LISTS = {
+    "makers": ("eq", "not", "in", "not_in"),
+    "scopes": ("eq", "not", "in", "not_in", "exists"),
+    "tags": ("match", "exists"),
+}
+_FILTERED = {**FIELDS, "makers": MAKERS, "scopes": SCOPES, "tags": TAGS}
 COMPARISONS = {"eq": "$eq", "not": "$ne", "lt": "$lt", "lte": "$lte", "gt": "$gt", "gte": "$gte"}
 
 
@@ -73,6 +79,11 @@ def made_by(makers: list[str], *, negated: bool = False) -> Document:
     return {"$nor" if negated else "$or": [{MAKERS.path: ids}, {FIELDS["created_by"].path: ids}]}
 
 
+def has_tag(parts: dict[str, str]) -> Document:
+    """The condition that a key has a tag with this name, value or both."""
+    return {TAGS.path: {"$elemMatch": parts}}
+
+
 def conjunction(conditions: list[Document]) -> Document:
     """Combine conditions into one filter that requires all of them; an empty filter without conditions."""
     if len(conditions) > 1:
@@ -85,14 +96,11 @@ def _condition(part: APIKeyCondition, path: str, settings: Settings, now: dateti
     name, column = get_column(_FILTERED, key, key_path)
     operator = read_aliased(part, "operator", path)[0].value
     value, at = read_aliased(part, "value", path)
-    if column in (MAKERS, SCOPES):
-        if operator not in ("eq", "not", "in", "not_in"):
-            raise invalid(path, f"`{name}` does not support this operator; use eq, not, in or not_in")
-        many = read_items(value, at, settings) if operator.endswith("in") else [(value, at)]
-        texts = [read_text(item, item_at) for item, item_at in many]
-        if column is MAKERS:
-            return made_by(texts, negated=operator.startswith("not"))
-        return {SCOPES.path: {"$nin" if operator.startswith("not") else "$in": texts}}
+    if name in _OPERATORS_OF_LISTS:
+        if operator not in (operators := _OPERATORS_OF_LISTS[name]):
+            usable = f"{', '.join(operators[:-1])} or {operators[-1]}"
+            raise invalid(path, f"`{name}` does not support this operator; use {usable}")
+        return _list_condition(column, operator, value, at, settings)
     if operator in COMPARISONS:
         null = operator in ("eq", "not")
         return {column.path: {COMPARISONS[operator]: _single(column.kind, value, at, null=null)}}
@@ -100,9 +108,7 @@ def _condition(part: APIKeyCondition, path: str, settings: Settings, now: dateti
         values = [_single(column.kind, item, item_at, null=True) for item, item_at in read_items(value, at, settings)]
         return {column.path: {"$in" if operator == "in" else "$nin": values}}
     if operator == "exists":
-        if not isinstance(value, bool):
-            raise invalid(at, f"give true or false, which exists takes, not {json_type(value)}")
-        return {column.path: {"$ne" if value else "$eq": None}}  # a missing field equals null
+        return {column.path: {"$ne" if _boolean(value, at) else "$eq": None}}  # a missing field equals null
     if operator == "match":
         raise invalid(path, f"match is for arrays of objects, and `{name}` is {column.kind}; use another operator")
     family, _, comparison = operator.partition("_")
@@ -114,6 +120,35 @@ def _condition(part: APIKeyCondition, path: str, settings: Settings, now: dateti
     if column.kind is INSTANT:
         raise invalid(path, f"{operator} searches text, and `{name}` is an instant; use another operator")
     return text_condition(column.path, operator, value, at, settings, work)
+
+
+def _list_condition(column: Column, operator: str, value: Any, at: str, settings: Settings) -> Document:
+    """A condition on a list of a key, with one of the operators that it has."""
+    if column is TAGS:
+        if operator == "match":
+            return has_tag(_tag_parts(value, at))
+        # One without tags may have an empty list, or none.
+        any_tag = {TAGS.path: {"$elemMatch": {"name": {"$ne": None}}}}
+        return any_tag if _boolean(value, at) else {"$nor": [any_tag]}
+    if operator == "exists":
+        return {column.path: {"$ne" if _boolean(value, at) else "$eq": None}}
+    many = read_items(value, at, settings) if operator.endswith("in") else [(value, at)]
+    texts = [read_text(item, item_at) for item, item_at in many]
+    if column is MAKERS:
+        return made_by(texts, negated=operator.startswith("not"))
+    return {column.path: {"$nin" if operator.startswith("not") else "$in": texts}}
+
+
+def _tag_parts(value: Any, at: str) -> dict[str, str]:
+    if not isinstance(value, dict) or not value or not value.keys() <= {"name", "value"}:
+        raise invalid(at, "give an object of `name`, `value` or both, as in {name: team, value: payments}")
+    return {name: read_text(part, f"{at}.{name}") for name, part in value.items()}
+
+
+def _boolean(value: Any, at: str) -> bool:
+    if not isinstance(value, bool):
+        raise invalid(at, f"give true or false, which exists takes, not {json_type(value)}")
+    return value
 
 
 def _single(kind: Kind, value: Any, path: str, *, null: bool) -> Any:

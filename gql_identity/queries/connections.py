@@ -8,7 +8,7 @@ from ..messages.connections import DEFAULT_PAGE_SIZE, APIKeyFilter, APIKeyOrderD
 from ..messages.keys import APIKeyConnection, APIKeyEdge, APIKeyInfo
 from ..metrics import LIMITS
 from ..settings import Settings
-from .conditions import SCOPES, made_by
+from .conditions import SCOPES, has_tag, made_by
 from .cursors import Order, make_cursor, read_cursor
 from .fields import FIELDS, Document
 from .inputs import check_count, invalid, read_text
@@ -158,7 +158,7 @@ def _conditions(
     if part.has_tag is not None:
         at = f"{path}.hasTag"
         name, value = read_text(part.has_tag.name, f"{at}.name"), read_text(part.has_tag.value, f"{at}.value")
-        yield {"tags": {"$elemMatch": {"name": name, "value": value}}}
+        yield has_tag({"name": name, "value": value})
     if part.accessed is not None:
         yield {FIELDS["last_accessed_at"].path: {"$ne" if part.accessed else "$eq": None}}
     if part.expired is not None:

@@ -62,8 +62,13 @@ FIELDS: Mapping[str, Column] = {
     "updated_at": Column("updated_at", INSTANT),
     "rotated_at": Column("rotated_at", INSTANT),
 }
+# Lists of a key: a statistic unwinds them to rows, whose further columns are these.
+LISTS: Mapping[str, Mapping[str, Column]] = {
+    "scopes": {"scope": Column("scopes", TEXT)},
+    "tags": {"tag_name": Column("tags.name", TEXT), "tag_value": Column("tags.value", TEXT)},
+}
 READABLE = tuple(APIKeyInfo.__dataclass_fields__)
-SNAKE_CASE = {re.sub("_(.)", lambda part: part[1].upper(), name): name for name in (*FIELDS, *READABLE)}
+SNAKE_CASE = {re.sub("_(.)", lambda part: part[1].upper(), name): name for name in (*FIELDS, *READABLE, *LISTS["tags"])}
 
 
 def listed(names: Iterable[str]) -> str:

@@ -30,7 +30,7 @@ def list_plan(request: APIKeyQuery, settings: Settings, now: datetime) -> ListPl
     """Read an `APIKeyQuery`. Raises InvalidArgument that names the part to change."""
     query = request.query or APIKeyListQuery()
     if query.unwind is not None:
-        raise invalid("query.unwind", "an API key has no array field; leave it out")
+        raise invalid("query.unwind", "a list returns each key once; leave it out. Statistics have `unwind`")
     if query.minimal and query.only:
         raise invalid("query.minimal", "it is short for an `only`; give one of the two")
     own: Document = {}

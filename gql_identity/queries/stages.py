@@ -7,7 +7,7 @@ from strawberry import UNSET
 
 from ..messages.query import APIKeyCount, APIKeySort, APIKeyStage, APIKeyUnwind
 from ..settings import Settings
-from .fields import FIELDS, NUMBER, Column, Document, get_column
+from .fields import FIELDS, LISTS, NUMBER, Column, Document, get_column
 from .groups import add_group
 from .inputs import LARGEST_NUMBER, invalid, quoted
 from .pipeline import Gathered, NewRow, Pipeline, check_name
@@ -55,6 +55,9 @@ def _add_sort(pipeline: Pipeline, sort: APIKeySort, path: str) -> None:
 
 
 def _add_unwind(pipeline: Pipeline, unwind: APIKeyUnwind, path: str) -> None:
+    if pipeline.columns is FIELDS and unwind.path in LISTS:
+        _add_unwind_of_keys(pipeline, unwind.path)
+        return
     name, column = get_column(pipeline.columns, unwind.path, f"{path}.path")
     if column.kind.name != "list":
         raise invalid(f"{path}.path", f"{quoted(name)} is {column.kind}; use a list")
@@ -65,6 +68,15 @@ def _add_unwind(pipeline: Pipeline, unwind: APIKeyUnwind, path: str) -> None:
     pipeline.sort_if_unsorted()
     pipeline.stages.append({"$unwind": f"${column.path}"})
     pipeline.set_columns({**pipeline.columns, name: Column(column.path, column.kind.element)})
+
+
+def _add_unwind_of_keys(pipeline: Pipeline, name: str) -> None:
+    """One row for each element of a key's list, with the key's fields; none for a key without."""
+    pipeline.stages.append({"$unwind": f"${name}"})
+    row = NewRow()
+    for column_name, column in (*FIELDS.items(), *LISTS[name].items()):
+        row.add(column_name, column.value, column.kind)
+    pipeline.replace_rows(row)
 
 
 def _add_count(pipeline: Pipeline, count: APIKeyCount, path: str) -> None:

@@ -8,7 +8,7 @@ from ..messages.requests import APIKeyStatQuery
 from ..messages.values import instant_text
 from ..settings import Settings
 from .conditions import conjunction, read_filter
-from .fields import FIELDS, Document, get_column
+from .fields import FIELDS, LISTS, Document, get_column
 from .inputs import check_count, invalid, read_page, too_many_rows
 from .pipeline import Gathered
 from .stages import build_pipeline
@@ -72,9 +72,14 @@ def stat_answer(plan: StatPlan, rows: list[Document], settings: Settings) -> Doc
 
 
 def _distinct(name: str) -> list[Document]:
-    _, column = get_column(FIELDS, name, "query.distinct")
+    # An element of a list is named as in the rows that `unwind` makes.
+    elements = {element: path for path, columns in LISTS.items() for element in columns}
+    every = {**FIELDS} | {element: LISTS[path][element] for element, path in elements.items()}
+    found, column = get_column(every, name, "query.distinct")
+    unwind: list[Document] = [{"$unwind": f"${elements[found]}"}] if found in elements else []
     # Leave out null, stored or missing.
-    return [{"$match": {column.path: {"$ne": None}}}, {"$group": {"_id": f"${column.path}"}}, {"$sort": {"_id": 1}}]
+    group = {"$group": {"_id": f"${column.path}"}}
+    return [*unwind, {"$match": {column.path: {"$ne": None}}}, group, {"$sort": {"_id": 1}}]
 
 
 def _plain(value: Any) -> Any:

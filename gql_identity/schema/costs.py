@@ -10,7 +10,7 @@ from typing import Any
 
 from ..execution.cost import CostRules
 from ..messages.connections import DEFAULT_PAGE_SIZE
-from ..queries.fields import FIELDS, SNAKE_CASE
+from ..queries.fields import FIELDS, LISTS, SNAKE_CASE
 from ..settings import Settings
 
 LENGTH_ARGUMENTS = {
@@ -97,7 +97,8 @@ def _after(stage: Any, rows: int, columns: dict[str, int], max_rows: int) -> tup
     if stage.get("count"):
         return 1, {stage["count"]["name"]: 1}, False
     if stage.get("unwind"):
-        return max_rows, {**columns, stage["unwind"]["path"]: _TEXT}, False
+        path = stage["unwind"]["path"]
+        return max_rows, {**columns, **dict.fromkeys(LISTS.get(path, (path,)), _TEXT)}, False
     if (project := stage.get("project")) is not None:
         kept = {_name(field): 1 if _operator(field) else _width(columns, _key(field)) for field in _fields(project)}
         return rows, ({} if project.get("excludeKeys") else columns) | kept, False

@@ -76,12 +76,19 @@ def made_keys() -> list[Row]:
                 key[name] = None
             if number % period == 2:
                 del key[name]
+        if number % 8:
+            key["scopes"] = ["a", "b", "identity:read"][: number % 4]
+        if number % 7:
+            pairs = [("team", "a"), ("team", "A b"), ("env", "a"), ("$x.y", "")]
+            key["tags"] = [{"name": name, "value": value} for name, value in pairs[number % 3 : number % 5]]
         keys.append(key)
     return keys
 
 
 KEYS = made_keys()
 ROWS = [{name: key.get("_id" if name == "api_key_id" else name) for name in KINDS} for key in KEYS]
+LISTS = {key["_id"]: {name: key.get(name) for name in ("scopes", "tags")} for key in KEYS}
+ELEMENTS = {"scopes": ("scope",), "tags": ("tag_name", "tag_value")}  # the columns of unwound lists
 
 
 def listed(stored: Collection[Any], query: APIKeyListQuery | None, now: datetime = NOW, **own: Any) -> list[str]:
@@ -139,9 +146,11 @@ def holds(row: Row, condition: APIKeyCondition) -> bool:
     """Whether a row meets a condition, by the words of the document."""
     assert condition.operator is not None
     name = re.sub("[A-Z]", lambda letter: "_" + letter[0].lower(), condition.key or "")
-    field = row[name]
     operator: str = condition.operator.value
     value: Any = condition.value
+    if name in ELEMENTS:
+        return list_holds(name, LISTS[row["api_key_id"]][name], operator, value)
+    field = row[name]
     if KINDS.get(name) == "instant" and not operator.startswith("timediff"):
         value = [item and instant(item) for item in value] if isinstance(value, list) else value
         value = instant(value) if isinstance(value, str) else value
@@ -163,6 +172,24 @@ def holds(row: Row, condition: APIKeyCondition) -> bool:
         )
     contains: bool = field is not None and any(text.lower() in field.lower() for text in values)
     return contains != operator.startswith("not_")
+
+
+def list_holds(name: str, field: list[Any] | None, operator: str, value: Any) -> bool:
+    """As `holds`, for a list; no scopes differ from an empty list of them, and no tags do not."""
+    if operator == "exists":
+        return bool((bool(field) if name == "tags" else field is not None) == value)
+    if operator == "match":
+        return any(tag | value == tag for tag in field or [])
+    values = value if operator.endswith("in") else [value]
+    return any(one in values for one in field or []) != operator.startswith("not")
+
+
+def unwound(rows: list[Row], name: str) -> list[Row]:
+    """A row for each element of a list of the keys."""
+    elements = [(row, one) for row in rows for one in LISTS[row["api_key_id"]][name] or []]
+    if name == "scopes":
+        return [{**row, "scope": one} for row, one in elements]
+    return [{**row, "tag_name": one["name"], "tag_value": one["value"]} for row, one in elements]
 
 
 def matching(query: APIKeyListQuery | APIKeyStatisticsQuery) -> list[Row]:
@@ -213,9 +240,23 @@ PATTERNS = st.sampled_from(
 PIECES = st.sampled_from([*TEXTS, "LIC", "é", "ж", ".", "*", "$", "\\", "api-key-1", "0"])
 
 
+SCOPES = st.sampled_from(["a", "b", "identity:read", "none"])
+TAG_PARTS = st.fixed_dictionaries(
+    {}, optional={"name": st.sampled_from(["team", "env", "$x.y", "no"]), "value": st.sampled_from(["a", "A b", ""])}
+).filter(bool)
+OF_LISTS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
+    "scopes": {"eq": SCOPES, "not": SCOPES, "in": st.lists(SCOPES), "not_in": st.lists(SCOPES)},
+    "tags": {"match": TAG_PARTS},
+}
+
+
 @st.composite
 def conditions(draw: st.DrawFn) -> APIKeyCondition:
-    name = draw(st.sampled_from(list(KINDS)))
+    name = draw(st.sampled_from([*KINDS, *OF_LISTS]))
+    if name in OF_LISTS:
+        chosen = draw(st.sampled_from([*OF_LISTS[name], "exists"]))
+        values = OF_LISTS[name].get(chosen, st.booleans())
+        return APIKeyCondition(key=name, operator=APIKeyOperator(chosen), value=draw(values))
     kind = KINDS[name]
     one = VALUES[name if kind == "enum" else kind]
     operator = draw(st.sampled_from([operator.value for operator in APIKeyOperator if operator.value != "match"]))

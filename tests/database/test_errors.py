@@ -51,7 +51,7 @@ LISTS: list[tuple[dict[str, Any], list[str | int], str]] = [
     ),
     ({"only": ["name", "secret"]}, ["only", 1], '"secret" is not a field; use one of '),
     ({"sort": {"key": "name", "keys": [{"key": "role"}]}}, ["sort"], "give either `key` or `keys`."),
-    ({"unwind": {"path": "name"}}, ["unwind"], "an API key has no array field; leave it out."),
+    ({"unwind": {"path": "name"}}, ["unwind"], "a list returns each key once; leave it out. Statistics have `unwind`."),
 ]
 
 

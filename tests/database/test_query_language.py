@@ -133,7 +133,7 @@ def answered(call: Callable[[], Any]) -> Any:
 @given(
     condition=st.builds(
         APIKeyCondition,
-        key=st.sampled_from(list(KINDS)),
+        key=st.sampled_from([*KINDS, "scopes", "tags", "makers"]),
         value=ANY_JSON | st.lists(SIGNS, max_size=3),
         operator=st.sampled_from(APIKeyOperator),
     )

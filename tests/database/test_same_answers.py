@@ -72,6 +72,8 @@ def document(number: int, domain_id: str = DOMAIN) -> dict[str, Any]:
     if number % 5 == 0:
         made |= {"expires_at": created_at(number) + timedelta(days=1), "updated_at": created_at(number)}
         made["scopes"] = ["a", "identity:read"]
+        made["rotated_at"] = created_at(number) + timedelta(hours=1)
+        made["tags"] = [{"name": "team", "value": f"t{number % 2}"}, {"name": "env", "value": "x"}]
     absent = {ABSENT_NAME: "name", ABSENT_ACCESS: "last_accessed_at"}.get(number)
     return {name: value for name, value in made.items() if name != absent}
 
@@ -182,6 +184,7 @@ NAMELESS = {28, 29, 30}
 UNUSED = where(lambda number: number % 3 == 0)
 NOON = "2025-02-01T12:00:00Z"
 BEFORE_NOON = where(lambda number: number < 36)
+FIFTHS = where(lambda number: number % 5 == 0)
 THIRD_HOUR = {8, 9, 10, 11}  # created at 22:30:00.500
 
 # A field, an operator, a value, and the numbers of the keys that match.
@@ -289,6 +292,21 @@ CONDITIONS: list[tuple[str, str, Any, set[int]]] = [
     ("last_accessed_at", "timediff_lte", "now/w-2w", where(lambda number: number % 3 == 1)),
     ("created_at", "timediff_gt", "now/d", set()),
     ("created_at", "timediff_lt", "now", set(EVERY)),
+    ("scopes", "eq", "a", FIFTHS),
+    ("scopes", "in", ["b", "identity:read"], FIFTHS),
+    ("scopes", "not", "a", set(EVERY) - FIFTHS),
+    ("scopes", "not_in", ["b"], set(EVERY)),
+    ("scopes", "exists", False, set(EVERY) - FIFTHS),
+    ("tags", "match", {"name": "team", "value": "t0"}, where(lambda number: number % 10 == 0)),
+    ("tags", "match", {"value": "t1"}, where(lambda number: number % 10 == 5)),
+    ("tags", "match", {"name": "env"}, FIFTHS),
+    ("tags", "match", {"name": "env", "value": "t0"}, set()),
+    ("tags", "exists", True, FIFTHS),
+    ("tags", "exists", False, set(EVERY) - FIFTHS),
+    ("expires_at", "exists", True, FIFTHS),
+    ("expires_at", "datetime_lt", "2025-02-01T21:00:00Z", {0}),
+    ("updatedAt", "gte", "2025-02-01T12:30:00.500Z", where(lambda number: number % 5 == 0 and number >= 36)),
+    ("rotated_at", "lte", "2025-01-31T22:00:00Z", {0}),
 ]
 
 
@@ -307,7 +325,7 @@ async def test_each_condition_finds_the_same_keys_over_both(both: Both) -> None:
 
 def test_each_operator_is_in_the_table() -> None:
     tried = {operator for _, operator, _, _ in CONDITIONS}
-    assert tried == {operator.value for operator in APIKeyOperator} - {"match"}
+    assert tried == {operator.value for operator in APIKeyOperator}
 
 
 ALPHA = {"key": "name", "operator": "contain", "value": "alpha"}
@@ -455,6 +473,32 @@ STATS: list[tuple[dict[str, Any], dict[str, Any]]] = [
                 {"Year": "2025", "Month": "02", "Day": "02", "Count": 4},
             ]
         },
+    ),
+    ({"distinct": "scope"}, {"results": ["a", "identity:read"]}),
+    ({"distinct": "tagValue"}, {"results": ["t0", "t1", "x"]}),
+    (
+        {"distinct": "expires_at", "page": {"limit": 1}},
+        {"results": [text(START + timedelta(days=1))], "total_count": 8},
+    ),
+    (
+        {
+            "filter": [{"k": "tags", "o": "match", "v": {"name": "team"}}],
+            "aggregate": [
+                {"unwind": {"path": "tags"}},
+                {"group": {"keys": [{"key": "tag_name"}, {"key": "tagValue", "name": "value"}], "fields": [COUNT]}},
+            ],
+        },
+        {
+            "results": [
+                {"tag_name": "env", "value": "x", "Count": 8},
+                {"tag_name": "team", "value": "t0", "Count": 4},
+                {"tag_name": "team", "value": "t1", "Count": 4},
+            ]
+        },
+    ),
+    (
+        {"aggregate": [{"unwind": {"path": "scopes"}}, {"group": {"keys": [{"key": "scope"}], "fields": [COUNT]}}]},
+        {"results": [{"scope": "a", "Count": 8}, {"scope": "identity:read", "Count": 8}]},
     ),
     ({"distinct": "role"}, {"results": ["DOMAIN_OWNER", "SYSTEM", "USER", "VERIFIER"]}),
     ({"distinct": "userId"}, {"results": ["U.1", "jane@example.com", "u*1", "u.1"]}),
@@ -640,6 +684,9 @@ REFUSED_LISTS: list[tuple[dict[str, Any], str]] = [
     ({"page": {"limit": 1001}}, "query.page.limit: "),
     ({"page": {"limit": -1}}, "query.page.limit: "),
     ({"unwind": {"path": "x"}}, "query.unwind: "),
+    ({"unwind": {"path": "tags"}}, "query.unwind: "),
+    ({"sort": {"key": "tags"}}, "query.sort.key: "),
+    (condition(key="tags", value={"name": 1}, operator="match"), "query.filter[0].value.name: "),
     ({"minimal": True, "only": ["name"]}, "query.minimal: "),
 ]
 
@@ -675,6 +722,10 @@ REFUSED_STATS: list[tuple[dict[str, Any], str]] = [
     ({"aggregate": [{"sort": {"key": "Count"}}]}, f"{STAGE}sort.key: "),
     ({"aggregate": [{"unwind": {"path": "$name"}}]}, f"{STAGE}unwind.path: "),
     ({"aggregate": [{"unwind": {"path": "name"}}]}, f"{STAGE}unwind.path: "),
+    ({"aggregate": [{"unwind": {"path": "makers"}}]}, f"{STAGE}unwind.path: "),
+    ({"aggregate": [{"unwind": {"path": "tags"}}, {"unwind": {"path": "scopes"}}]}, "query.aggregate[1].unwind.path: "),
+    ({"aggregate": [{"sort": {"key": "tag_name"}}]}, f"{STAGE}sort.key: "),
+    ({"distinct": "tags"}, "query.distinct: "),
     ({"aggregate": [{"limit": 0}]}, f"{STAGE}limit: "),
     ({"aggregate": [{"skip": -1}]}, f"{STAGE}skip: "),
     ({"aggregate": [group(operator="sum")]}, f"{STAGE}group.fields[0]"),

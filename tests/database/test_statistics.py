@@ -33,6 +33,7 @@ from gql_identity.messages.query import (
 from gql_identity.queries.fields import FIELDS
 from tests.database.plain_reading import (
     COMPARED,
+    ELEMENTS,
     FILTERS,
     INSTANTS,
     KINDS,
@@ -44,6 +45,7 @@ from tests.database.plain_reading import (
     matching,
     paged,
     told,
+    unwound,
 )
 
 # A table of rows to which stages are added, while a plain reading follows.
@@ -282,7 +284,13 @@ def next_stage(draw: st.DrawFn, table: Table) -> tuple[APIKeyStage, Table]:
         possible += ["sort", "sort"]
     if len(compound) == 1 and table.kinds[compound[0]] in ("list", "objects", "pairs", "entries"):
         possible += ["unwind"] * 5
+    possible += ["unwind a key"] * 3 if table.kinds is KINDS else []
     kind = draw(st.sampled_from(possible))
+    if kind == "unwind a key":
+        path = draw(st.sampled_from(list(ELEMENTS)))
+        kinds = {**table.kinds, **dict.fromkeys(ELEMENTS[path], "text")}
+        stage = APIKeyStage(unwind=APIKeyUnwind(path=path))
+        return stage, replace(table, rows=unwound(table.rows, path), kinds=kinds, distinct=False)
     if kind == "group":
         return grouped(draw, table)
     if kind == "project":
@@ -351,11 +359,19 @@ def test_a_statistic_equals_a_plain_reading(
     assert {name: value for name, value in answer.items() if name != "results"} == counted
 
 
+COLUMNS = {column: name for name, columns in ELEMENTS.items() for column in columns}
+
+
 @QUICK
-@given(query=st.builds(APIKeyStatisticsQuery, distinct=st.sampled_from([*KINDS, "createdAt"]), page=PAGES, **FILTERS))
+@given(
+    query=st.builds(
+        APIKeyStatisticsQuery, distinct=st.sampled_from([*KINDS, *COLUMNS, "createdAt"]), page=PAGES, **FILTERS
+    )
+)
 def test_distinct_values_are_sorted(stored: Collection[Any], query: APIKeyStatisticsQuery) -> None:
     name = re.sub("[A-Z]", lambda letter: "_" + letter[0].lower(), query.distinct or "")
-    values = sorted({row[name] for row in matching(query) if row[name] is not None})
+    rows = unwound(matching(query), COLUMNS[name]) if name in COLUMNS else matching(query)
+    values = sorted({row[name] for row in rows if row[name] is not None})
     answer = told(stored, query)
     assert answer["results"] == plain(paged(values, query.page))
     assert answer.get("total_count", len(values)) == len(values)
