@@ -42,6 +42,7 @@ from .web.graphql_operations import GraphQLOperations
 from .web.introspection import IntrospectionEndpoint
 from .web.proxies import is_forwarded
 from .web.rest import rest_routes
+from .web.revocation import RevocationEndpoint
 from .web.sign_in import SignIn
 from .web.tokens import token_routes
 
@@ -80,6 +81,7 @@ def create_app(settings: Settings | None = None, read_again: Callable[[Settings]
             IntrospectionEndpoint(api_keys.verification, authenticator, settings, tokens),
             methods=["POST"],
         ),
+        Route("/revoke", RevocationEndpoint(api_keys.leaks, authenticator, settings, tokens), methods=["POST"]),
         *forward_auth_routes(authenticator, settings, tokens),
         *([] if tokens is None else token_routes(tokens, authenticator, settings)),
         *rest_routes(api_keys, authenticator, settings),

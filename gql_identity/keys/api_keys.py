@@ -51,6 +51,7 @@ from .credentials import Credentials
 from .disabling import Disabling, disable_rule
 from .expiry import check_future, check_new_end, end_of_created, next_notice
 from .expiry_notices import ExpiryNotices
+from .leaks import Leaks
 from .lists import KeyLists
 from .rates import Rates
 from .records import now, opaque_id, read_key, read_opaque_id, stored_fields
@@ -89,6 +90,7 @@ class ApiKeys:
         self._retries = Retries(database, settings)
         self._writes = Writes(database, self.credentials, self._entries)
         self._system_keys = SystemKeys(database, self._writes)
+        self.leaks = Leaks(self.credentials, self._writes, self._system_keys, self.uses, self.rates)
         self.disabling = Disabling(database, settings, self.credentials, self._writes, self._system_keys, self._entries)
 
     def use_peppers(self, peppers: tuple[str, ...]) -> None:

@@ -4,7 +4,7 @@ An entry is stored in the transaction of its change. Its MAC (RFC 2104) tells wh
 the key of the MAC comes from the pepper, so that whoever can write the database alone cannot forge one.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 from functools import wraps
 from typing import Any, TypeVar
@@ -78,6 +78,14 @@ class AuditEntries:
         holder = {"kind": APIKeyAuditActorKind.HOLDER.name}
         return self._make(APIKeyAuditAction.STALE_SECRET_USED, key, {}, holder, at, address)
 
+    def leak_reported(
+        self, key: Document, changes: Document, at: datetime, address: str | None, url: str | None
+    ) -> Document:
+        """The entry to store for a stored key whose secret somebody reported as leaked, found at this URL."""
+        holder = {"kind": APIKeyAuditActorKind.HOLDER.name}
+        found = [] if url is None else [{"field": "url", "before": None, "after": url}]
+        return self._make(APIKeyAuditAction.LEAK_REPORTED, key, changes, holder, at, address, found)
+
     def _make(
         self,
         action: APIKeyAuditAction,
@@ -86,6 +94,7 @@ class AuditEntries:
         actor: Document,
         at: datetime,
         address: str | None,
+        told: Sequence[Document] = (),
     ) -> Document:
         entry = {
             "_id": uuid_utils.uuid7().hex,
@@ -96,7 +105,7 @@ class AuditEntries:
             "at": at,
             "action": action.name,
             "actor": actor,
-            "changes": _changed(key, changes),
+            "changes": [*_changed(key, changes), *told],
             "request_id": structlog.contextvars.get_contextvars().get("request_id"),
             "client_address": address,
             "number": (key.get("audit_number") or 0) + 1,

@@ -20,6 +20,7 @@ from .scopes import WRITE
 # Given the stored key and the time, the fields to set, None for a field to remove. Raises ServiceError to refuse.
 Rule = Callable[[Document, datetime], Document]
 
+_BUSY = "Other requests are changing this key. Try again."
 ATTEMPTS = 20  # of each, at least one of those that change the key at the same time succeeds
 
 
@@ -57,15 +58,39 @@ class Writes:
             entry = self._entries.make(action, document, changes, caller, at)
             if "expires_at" in changes:
                 changes["notice_at"] = next_notice(changes["expires_at"], at)
-            # Every change counts up, so that this number tells whether another one came in between.
-            changes |= {"audit_number": entry["number"], "updated_at": at}
-            # A move to another pepper changes the digest without counting.
-            guarded = ("audit_number", "digest") if "digest" in changes else ("audit_number",)
-            if await set_if_unchanged(self._database, document, guarded, changes, entry, record):
-                self._credentials.invalidate(document["_id"])
-                log_entry(entry)
+            if await self._write(document, changes, entry, record):
                 return document | changes
-        raise Unavailable("Other requests are changing this key. Try again.")
+        raise Unavailable(_BUSY)
+
+    async def change_by_holder(self, request: APIKeyReference, holder: Caller, rule: Rule, url: str | None) -> None:
+        """Change a key as the rule says for whoever reports its secret, found at this URL, as leaked.
+
+        The key may be one that is not valid any more. Raises NotFound, and FailedPrecondition for what `change` does.
+        """
+        for _ in range(ATTEMPTS):
+            document = _changeable(await self.read(request, holder, None))
+            at = now()
+            changes = {name: value for name, value in rule(document, at).items() if document.get(name) != value}
+            if not changes:
+                return
+            entry = self._entries.leak_reported(document, changes, at, holder.address or None, url)
+            if await self._write(document, changes, entry):
+                return
+        raise Unavailable(_BUSY)
+
+    async def _write(
+        self, document: Document, changes: Document, entry: Document, record: Document | None = None
+    ) -> bool:
+        """Write the changes of a document with their entry; return False if another change came in between."""
+        # Every change counts up, so that this number tells whether another one came in between.
+        changes |= {"audit_number": entry["number"], "updated_at": entry["at"]}
+        # A move to another pepper changes the digest without counting.
+        guarded = ("audit_number", "digest") if "digest" in changes else ("audit_number",)
+        if not await set_if_unchanged(self._database, document, guarded, changes, entry, record):
+            return False
+        self._credentials.invalidate(document["_id"])
+        log_entry(entry)
+        return True
 
     async def delete(self, request: APIKeyReference, caller: Caller, scope: str | None = WRITE) -> None:
         """Remove a key; raises NotFound as `change` does."""

@@ -24,6 +24,11 @@ class APIKeyAuditAction(Enum):
     OVERLAP_ENDED = strawberry.enum_value("OVERLAP_ENDED", description="The older secret of a rotation was ended.")
     DELETED = strawberry.enum_value("DELETED", description="The key was deleted.")
     EXPIRING = strawberry.enum_value("EXPIRING", description="Its end is near: 30, 7 and 1 days before.")
+    LEAK_REPORTED = strawberry.enum_value(
+        "LEAK_REPORTED",
+        description="A secret of the key was reported as leaked: the key was disabled, or a replaced secret was ended. "
+        "`changes` has the URL, if it was given.",
+    )
     STALE_SECRET_USED = strawberry.enum_value(
         "STALE_SECRET_USED",
         description="A secret that a rotation has ended was used, and refused; at most one entry an hour.",
@@ -37,7 +42,9 @@ class APIKeyAuditActorKind(Enum):
     KEY = strawberry.enum_value("KEY", description="A caller with a key.")
     COMMAND_LINE = strawberry.enum_value("COMMAND_LINE", description="A command of `gql-identity`.")
     SERVICE = strawberry.enum_value("SERVICE", description="The service itself, as when a key's end is near.")
-    HOLDER = strawberry.enum_value("HOLDER", description="Whoever sent a secret of the key, which was refused.")
+    HOLDER = strawberry.enum_value(
+        "HOLDER", description="Whoever sent a secret of the key: one that was refused, or that is reported as leaked."
+    )
     UNKNOWN = strawberry.enum_value(
         "UNKNOWN", description="Unknown: somebody changed the entry in the database, and it is not intact."
     )

@@ -307,6 +307,15 @@ class APIKeyChangeType(Enum):
     EXPIRING = strawberry.enum_value("EXPIRING", description="The key's end is near: 30, 7 and 1 days before.")
 
 
+@strawberry.type(
+    name="APIKeyLeakReport", description="The response to a report: the same whether or not the text is a secret."
+)
+class APIKeyLeakReport:
+    """The response to `reportLeakedApiKey`, which Cloudforet does not have."""
+
+    received: bool = strawberry.field(description="Always true.")
+
+
 @strawberry.type(name="APIKeyChange", description="A change of a key.")
 class APIKeyChange:
     """An event of a subscription."""

@@ -251,6 +251,16 @@ class VerifyAPIKeyRequest:
     )
 
 
+@strawberry.input(name="ReportLeakedAPIKeyRequest", description="A secret that was found where it should not be.")
+class ReportLeakedAPIKeyRequest:
+    """The request of `reportLeakedApiKey`, which Cloudforet does not have."""
+
+    api_key: str = strawberry.field(description="The secret.")
+    url: str | None = strawberry.field(
+        default=None, description="Where it was found, up to 2,000 characters; the audit log keeps it."
+    )
+
+
 @strawberry.input(name="ExchangeAPIKeyRequest", description="Which secret to exchange for a token, and for what.")
 class ExchangeAPIKeyRequest:
     """The request of `exchangeApiKey`, which Cloudforet does not have."""

@@ -16,6 +16,7 @@ from ..messages.keys import (
     APIKeyConnection,
     APIKeyExchange,
     APIKeyInfo,
+    APIKeyLeakReport,
     APIKeysInfo,
     APIKeyVerification,
     APIKeyViewer,
@@ -33,6 +34,7 @@ from ..messages.requests import (
     DisableAPIKeysRequest,
     ExchangeAPIKeyRequest,
     GetAPIKeyRequest,
+    ReportLeakedAPIKeyRequest,
     RotateAPIKeyRequest,
     UpdateAPIKeyRequest,
     VerifyAPIKeyRequest,
@@ -198,6 +200,14 @@ class Mutation:
     async def exchange_api_key(self, info: Info, input: ExchangeAPIKeyRequest) -> APIKeyExchange | None:
         """Make a token."""
         return await info.context.tokens.exchange(input, info.context.caller)
+
+    @strawberry.mutation(
+        description="Disable the key of a leaked secret. Any caller may report one: for scanners, and for finders. "
+        "The key's own role, or a higher one, enables it again."
+    )
+    async def report_leaked_api_key(self, info: Info, input: ReportLeakedAPIKeyRequest) -> APIKeyLeakReport | None:
+        """Disable a key by its secret."""
+        return await info.context.api_keys.leaks.report_by(input, info.context.caller)
 
     @strawberry.mutation(description="Delete a key. It cannot be restored.")
     async def delete_api_key(self, info: Info, input: APIKeyRequest) -> DeletedAPIKey | None:

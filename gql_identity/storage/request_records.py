@@ -4,6 +4,7 @@ A record is written in the transaction of its change, so it is there if and only
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime
 
 from pymongo.client_session import ClientSession
@@ -21,6 +22,12 @@ async def find_record(database: Database, ids: Sequence[bytes], at: datetime) ->
     where = {"_id": {"$in": list(ids)}, "expires_at": {"$gt": at}}
     found: Document | None = await database.run(lambda: database.requests.find_one(where))
     return found
+
+
+async def store_record(database: Database, record: Document) -> None:
+    """Store a record outside a transaction, unless it is there. Raises what `Database.run` does."""
+    with suppress(DuplicateKeyError):
+        await database.run(lambda: database.requests.insert_one(record))
 
 
 def insert_record(database: Database, record: Document, session: ClientSession) -> None:

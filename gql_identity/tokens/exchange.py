@@ -1,14 +1,17 @@
 """`Tokens`: secrets are exchanged for tokens, and tokens are accepted as their keys' credentials."""
 
+import hashlib
 import time
 from datetime import UTC, datetime
 from typing import NamedTuple
+
+import structlog
 
 from ..errors import InvalidArgument, PermissionDenied
 from ..keys.access import Caller, may_verify, require_scope
 from ..keys.addresses import is_allowed
 from ..keys.api_keys import ApiKeys
-from ..keys.credentials import caller_of
+from ..keys.credentials import CACHE_SECONDS, caller_of
 from ..keys.scopes import VERIFY, check_scopes, missing_scopes
 from ..keys.validity import UsedSecret, code_of, is_valid
 from ..messages.keys import APIKeyExchange, APIKeyInfo, APIKeyVerificationCode
@@ -16,12 +19,15 @@ from ..messages.requests import ExchangeAPIKeyRequest
 from ..messages.values import DateTime
 from ..settings import Settings
 from ..storage.database import Database
+from ..storage.request_records import find_record, store_record
 from .issuer import Claims, Issuer, Token
 from .signing_keys import SigningKeys
 
 LIFETIMES = range(60, 3_601)  # seconds
 DEFAULT_SECONDS = 300
-MAX_KEPT = 10_000  # tokens that proxies pass on
+MAX_KEPT = 10_000  # tokens that proxies pass on, and answers whether one was revoked
+
+log = structlog.get_logger()
 
 
 class ActiveToken(NamedTuple):
@@ -40,6 +46,8 @@ class Tokens:
         self.issuer = Issuer(self.keys, settings)
         self._credentials = api_keys.credentials
         self._uses = api_keys.uses
+        self._database = database
+        self._revoked: dict[str, tuple[float, bool]] = {}  # by the token's id: when it was looked up
         self._kept: dict[tuple[object, ...], Token] = {}
 
     async def exchange(self, request: ExchangeAPIKeyRequest, caller: Caller) -> APIKeyExchange:
@@ -110,6 +118,31 @@ class Tokens:
         """Whether a token opens this service: those for other audiences are shown to others, who must not use them."""
         return active.claims.audience == self.issuer.audiences[0]
 
+    async def revoke(self, text: str) -> None:
+        """End a token of ours (RFC 7009): here at once, by other workers within a second. Its key stays as it is.
+
+        Does nothing for any other text. Raises what `Database.run` does.
+        """
+        if (claims := await self.issuer.check(text)) is None:
+            return
+        record = {"_id": _revoked_id(claims), "expires_at": datetime.fromtimestamp(claims.expires_at, UTC)}
+        await store_record(self._database, record)
+        self._kept = {name: token for name, token in self._kept.items() if token.text != text}
+        self._revoked[claims.token_id] = (time.monotonic(), True)
+        log.info("a token was revoked", api_key_id=claims.key_id, domain_id=claims.domain_id)
+
+    async def _is_revoked(self, claims: Claims) -> bool:
+        asked = time.monotonic()
+        known = self._revoked.get(claims.token_id)
+        if known is not None and asked - known[0] < CACHE_SECONDS:
+            return known[1]
+        is_revoked = await find_record(self._database, [_revoked_id(claims)], datetime.now(UTC)) is not None
+        if len(self._revoked) >= MAX_KEPT:
+            self._revoked = {id_: one for id_, one in self._revoked.items() if asked - one[0] < CACHE_SECONDS}
+        if len(self._revoked) < MAX_KEPT:
+            self._revoked[claims.token_id] = (asked, is_revoked)
+        return is_revoked
+
     async def introspect(self, text: str, address: str | None, caller: Caller) -> ActiveToken | None:
         """As `find`, for a token that somebody else received from this address; None where the caller may not ask.
 
@@ -130,12 +163,17 @@ class Tokens:
         if (claims := await self.issuer.check(text)) is None:
             return None
         key = await self._credentials.find_parent(claims.domain_id, claims.key_id, claims.secret_number)
-        if key is None or not is_valid(key) or key.user_id != claims.user_id:
+        if key is None or not is_valid(key) or key.user_id != claims.user_id or await self._is_revoked(claims):
             return None
         caller = caller_of(key, address=address)
         end = datetime.fromtimestamp(claims.expires_at, UTC)
         secret = UsedSecret(caller.secret.number, end, caller.secret.is_superseded)
         return ActiveToken(claims, key, caller._replace(scopes=_narrowed(caller.scopes, claims.scopes), secret=secret))
+
+
+def _revoked_id(claims: Claims) -> bytes:
+    """The id of the record that a token was revoked; those of requests are digests of other texts."""
+    return hashlib.sha256(f"revoked token {claims.token_id}".encode()).digest()
 
 
 def _narrowed(of_key: frozenset[str] | None, of_token: frozenset[str] | None) -> frozenset[str] | None:

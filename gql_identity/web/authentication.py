@@ -51,8 +51,7 @@ class Authenticator:
         # Several headers count as one invalid credential: a proxy may have checked another one than the service would.
         if sent:
             return await self.identify(", ".join(sent), scope)
-        if (place := _place(scope)) is not None:
-            place.check()
+        self.admit(scope)
         return None
 
     async def identify(self, authorization: str, scope: Scope) -> Caller:
@@ -87,6 +86,11 @@ class Authenticator:
         await self._rates.request(caller)
         self._uses.note(key, code, address)
         return caller
+
+    def admit(self, scope: Scope) -> None:
+        """Raise ResourceExhausted for a request without a caller whose address has too many under way."""
+        if (place := _place(scope)) is not None:
+            place.check()
 
     async def require(self, scope: Scope) -> Caller:
         """As `authenticate`, but raises Unauthenticated without an Authorization header too."""

@@ -109,6 +109,7 @@ def token_routes(tokens: "Tokens", authenticator: Authenticator, settings: Setti
         "token_endpoint": f"{issuer}/token",
         "jwks_uri": f"{issuer}{JWKS}",
         "introspection_endpoint": f"{issuer}/introspect",
+        "revocation_endpoint": f"{issuer}/revoke",
         "grant_types_supported": [_GRANT],
         "response_types_supported": [],
         "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],

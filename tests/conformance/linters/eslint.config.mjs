@@ -37,6 +37,7 @@ export default [
               "APIKeyViewer", // the caller: it has the id of its key
               "DisabledAPIKeys", // an answer: how many, and whether there are more
               "APIKeyExchange", // an answer with a token, which caches shall not keep
+              "APIKeyLeakReport", // an answer, the same for every secret
               "APIKeyVerification", // an answer, which caches shall not keep
             ],
           },

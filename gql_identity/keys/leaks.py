@@ -1,0 +1,80 @@
+"""Reports of leaked secrets: whoever holds a secret may have its key disabled."""
+
+import structlog
+from strawberry import ID
+
+from .. import secret
+from ..errors import FailedPrecondition, InvalidArgument, NotFound, PermissionDenied
+from ..messages.keys import APIKeyInfo, APIKeyLeakReport, APIKeyVerificationCode
+from ..messages.requests import APIKeyRequest, ReportLeakedAPIKeyRequest
+from .access import Caller
+from .credentials import Credentials, caller_of
+from .disabling import disable_rule
+from .rates import Rates
+from .rotation import overlap_ended
+from .system_keys import SystemKeys
+from .uses import KeyUses
+from .validity import code_of
+from .writes import Writes
+
+MAX_URL = 2_000  # characters
+
+log = structlog.get_logger()
+
+
+class Leaks:
+    """Disables keys whose secrets are reported."""
+
+    def __init__(
+        self, credentials: Credentials, writes: Writes, system_keys: SystemKeys, uses: KeyUses, rates: Rates
+    ) -> None:
+        self._credentials = credentials
+        self._writes = writes
+        self._system_keys = system_keys
+        self._uses = uses
+        self._rates = rates
+
+    async def report_by(self, request: ReportLeakedAPIKeyRequest, caller: Caller) -> APIKeyLeakReport:
+        """As `report`, for any caller with a key."""
+        await self._credentials.check_caller(caller)
+        return await self.report(request, caller.address)
+
+    async def report(self, request: ReportLeakedAPIKeyRequest, address: str) -> APIKeyLeakReport:
+        """Disable the key of a secret, at the key's own rank, so that its owner's role enables it again.
+
+        The response is the same for a text that is no secret. Of a secret that was replaced and is only accepted for a
+        while, this alone is ended: whoever stole it must not throw the owner out. The last valid SYSTEM key stays, and
+        the log says so. Raises InvalidArgument for a `url` that is too long or has a secret, ResourceExhausted for an
+        address that sends many texts that are no secrets.
+        """
+        _check_url(request.url)
+        key = await self._credentials.find(request.api_key)
+        if key is None:
+            await self._rates.failed_credential(address)
+        elif (code := code_of(key)) is APIKeyVerificationCode.ROTATED:
+            self._uses.note(key, code, address)
+        else:
+            await self._end(key, caller_of(key, address=address), request.url)
+        return APIKeyLeakReport(received=True)
+
+    async def _end(self, key: APIKeyInfo, holder: Caller, url: str | None) -> None:
+        named = APIKeyRequest(api_key_id=ID(holder.key_id), domain_id=ID(holder.domain_id))
+        try:
+            if holder.secret.is_superseded:
+                await self._writes.change_by_holder(named, holder, overlap_ended, url)
+                return
+            async with self._system_keys.ending(named, holder):
+                await self._writes.change_by_holder(named, holder, disable_rule(holder), url)
+        except NotFound:
+            pass  # deleted meanwhile
+        except (PermissionDenied, FailedPrecondition) as error:
+            log.error("a leaked key stays valid", api_key_id=key.api_key_id, reason=error.message)
+
+
+def _check_url(url: str | None) -> None:
+    if url is None:
+        return
+    if not 1 <= len(url) <= MAX_URL or not url.isprintable():
+        raise InvalidArgument(f"give 1 to {MAX_URL} printable characters.", at="url")
+    if secret.contains_secret(url):
+        raise InvalidArgument("it contains a secret, and would be kept in the audit log. Leave it out.", at="url")
