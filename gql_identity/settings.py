@@ -84,18 +84,19 @@ class Settings(BaseSettings):
     issuer: str | None = Field(
         None,
         description=(
-            "The service's own URL, such as `https://keys.example`, in whose name it makes tokens. Without it, none."
+            "The service's own URL, such as `https://keys.example`, which is the issuer of its tokens. "
+            "Without it, the service makes no tokens."
         ),
     )
     audiences: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
         description=(
-            "For whom tokens may be made, separated by commas. The first is the default, and this service itself; "
-            "without it, the issuer."
+            "The audiences that tokens may have, separated by commas. The first is the default, and stands for "
+            "this service; without it, the issuer."
         ),
     )
     signing_algorithm: Literal["RS256", "ES256"] = Field(
-        "RS256", description="What new signing keys sign tokens with: `RS256` or `ES256`."
+        "RS256", description="The algorithm of new signing keys: `RS256` or `ES256`."
     )
     signing_key_file: Path | None = Field(
         None,

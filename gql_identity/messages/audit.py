@@ -43,7 +43,7 @@ class APIKeyAuditActorKind(Enum):
     COMMAND_LINE = strawberry.enum_value("COMMAND_LINE", description="A command of `gql-identity`.")
     SERVICE = strawberry.enum_value("SERVICE", description="The service itself, as when a key's end is near.")
     HOLDER = strawberry.enum_value(
-        "HOLDER", description="Whoever sent a secret of the key: one that was refused, or that is reported as leaked."
+        "HOLDER", description="The sender of a secret of the key that was refused, or that was reported as leaked."
     )
     UNKNOWN = strawberry.enum_value(
         "UNKNOWN", description="Unknown: somebody changed the entry in the database, and it is not intact."

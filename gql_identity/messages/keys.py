@@ -114,7 +114,7 @@ class APIKeyVerificationCode(Enum):
     )
 
 
-@strawberry.enum(description="The length of the intervals in which uses are counted.")
+@strawberry.enum(description="The interval in which uses are counted.")
 class APIKeyUsageInterval(Enum):
     """Hours and days of UTC."""
 
@@ -122,13 +122,15 @@ class APIKeyUsageInterval(Enum):
     DAY = strawberry.enum_value("DAY", description="Days, in UTC.")
 
 
-@strawberry.type(name="APIKeyUsage", description="How often a key was used in an hour or a day, with one outcome.")
+@strawberry.type(name="APIKeyUsage", description="The number of uses of a key in an hour or a day, with one outcome.")
 class APIKeyUsage:
     """A count; Cloudforet has none."""
 
-    start: DateTime = strawberry.field(description="When the hour or the day began.")
-    code: APIKeyVerificationCode = strawberry.field(description="The outcome: `VALID`, or why the key was refused.")
-    count: int = strawberry.field(description="How often.")
+    start: DateTime = strawberry.field(description="The start of the hour or the day.")
+    code: APIKeyVerificationCode = strawberry.field(
+        description="The outcome: `VALID`, or the reason why the key was refused."
+    )
+    count: int = strawberry.field(description="The number of uses.")
 
 
 @strawberry.type(name="APIKeySecretInfo", description="One secret of a key, without its text.")
@@ -207,8 +209,9 @@ class APIKeyInfo(Node):
     domain: Domain = strawberry.field(description="The domain that the key belongs to.")
 
     @strawberry.field(
-        description="How often the key was used by callers and verified, per hour or day and outcome, at most a minute "
-        "late. At most 400 hours or days; those without a use are left out. Null if uses are not counted."
+        description="The number of uses and verifications of the key, per hour or day and outcome; up to a "
+        "minute late. At most 400 hours or days; those without a use are left out. Null if uses "
+        "are not counted."
     )
     async def usage(
         self,
@@ -327,22 +330,24 @@ class APIKeyChange:
 
 
 @strawberry.type(
-    name="APIKeyExchange", description="A token, or why there is none. An invalid secret is a result, not an error."
+    name="APIKeyExchange",
+    description="The result of an exchange: a token, or the reason why there is none. "
+    "An invalid secret is a result, not an error.",
 )
 class APIKeyExchange:
     """The result of `exchangeApiKey`, which Cloudforet does not have."""
 
-    code: APIKeyVerificationCode = strawberry.field(description="Whether the secret is valid, and if not, why.")
+    code: APIKeyVerificationCode = strawberry.field(description="`VALID`, or the reason why there is no token.")
     access_token: str | None = strawberry.field(
-        default=None, description="A JSON Web Token (RFC 9068); null where the code is not `VALID`."
+        default=None, description="A JSON Web Token (RFC 9068); null if the code is not `VALID`."
     )
-    token_type: str | None = strawberry.field(default=None, description="How to send the token: `Bearer`.")
-    expires_at: DateTime | None = strawberry.field(default=None, description="When the token ends.")
+    token_type: str | None = strawberry.field(default=None, description="The scheme to send the token with: `Bearer`.")
+    expires_at: DateTime | None = strawberry.field(default=None, description="The end of the token.")
     scopes: list[str] | None = strawberry.field(
-        default=None, description="What the token may be used for; null where the key's role says it."
+        default=None, description="The token's scopes; null: no restriction beyond the key's role."
     )
     missing_scopes: list[str] | None = strawberry.field(
-        default=None, description="With `INSUFFICIENT_SCOPE`: the scopes that were asked for and the key lacks."
+        default=None, description="With `INSUFFICIENT_SCOPE`: the requested scopes that the key does not have."
     )
 
 

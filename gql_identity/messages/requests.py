@@ -219,7 +219,7 @@ class APIKeyAuditQuery:
     before: str | None = strawberry.field(default=None, description="End before this cursor.")
 
 
-@strawberry.input(name="APIKeyUsageQuery", description="Which uses of a key to count.")
+@strawberry.input(name="APIKeyUsageQuery", description="Selects the uses of a key to count.")
 class APIKeyUsageQuery:
     """The arguments of `usage` over REST, which Cloudforet does not have."""
 
@@ -261,19 +261,21 @@ class ReportLeakedAPIKeyRequest:
     )
 
 
-@strawberry.input(name="ExchangeAPIKeyRequest", description="Which secret to exchange for a token, and for what.")
+@strawberry.input(
+    name="ExchangeAPIKeyRequest", description="Names the secret to exchange, and the properties of the token."
+)
 class ExchangeAPIKeyRequest:
     """The request of `exchangeApiKey`, which Cloudforet does not have."""
 
-    api_key: str | None = strawberry.field(default=None, description="The secret; without it, your own.")
+    api_key: str | None = strawberry.field(default=None, description="The secret. Default: the caller's own.")
     audience: str | None = strawberry.field(
-        default=None, description="For whom the token is: one of the service's audiences; without it, the first."
+        default=None, description="The token's audience: one of the service's audiences. Default: the first one."
     )
     scopes: list[str] | None = strawberry.field(
-        default=None, description="What the token may be used for; without it, all that the key may."
+        default=None, description="The token's scopes. Default: those of the key."
     )
     lifetime_seconds: int = strawberry.field(
-        default=300, description="How long it lasts: 60 to 3600 seconds, and never longer than its secret."
+        default=300, description="The token's lifetime: 60 to 3600 seconds, and never longer than its secret."
     )
 
 

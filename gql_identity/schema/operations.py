@@ -194,8 +194,8 @@ class Mutation:
         return await info.context.api_keys.verification.verify(input, info.context.caller, "graphql")
 
     @strawberry.mutation(
-        description="A short-lived token for a secret, which a gateway checks by itself. "
-        "It is as good as the key, until it expires."
+        description="Exchange a secret for a short-lived token, which a gateway checks by itself. The token "
+        "has the same rights as the key until it expires."
     )
     async def exchange_api_key(self, info: Info, input: ExchangeAPIKeyRequest) -> APIKeyExchange | None:
         """Make a token."""

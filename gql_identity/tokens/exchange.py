@@ -76,7 +76,7 @@ class Tokens:
                 return APIKeyExchange(code=code)
             holder = caller_of(key)
         elif caller.credential is None:
-            raise PermissionDenied("A token gives no other token. Send the secret of the key.")
+            raise PermissionDenied("A token cannot be exchanged for another token. Send the secret of the key.")
         else:
             await self._credentials.check_caller(caller)
         if scopes is not None and (missing := missing_scopes(holder.scopes, [scopes])):

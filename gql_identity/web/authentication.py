@@ -20,7 +20,7 @@ from .clients import Place, address_of
 if TYPE_CHECKING:
     from ..tokens.exchange import Tokens
 
-INVALID_TOKEN = "Invalid token: it is wrong or over, or its key is disabled, expired or deleted."  # noqa: S105
+INVALID_TOKEN = "Invalid token: it is wrong or expired, or its key is disabled, expired or deleted."  # noqa: S105
 
 
 class Authenticator:

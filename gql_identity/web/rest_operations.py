@@ -148,10 +148,10 @@ _AuditPage = create_model(
 )
 _Usage = create_model(
     "Usage",
-    __doc__="How often a key was used.",
+    __doc__="The number of uses of a key.",
     results=(
         _list_of(APIKeyUsage),
-        Field(description="Counts, the oldest first; hours or days without a use have none."),
+        Field(description="Counts, the oldest first; hours and days without a use are left out."),
     ),
 )
 _Empty = create_model("Empty", __doc__="Nothing.")
