@@ -1,6 +1,6 @@
-"""Begin and end of metrics and traces; and the metrics that are numbers of a moment.
+"""Begin and end of metrics and traces.
 
-Each worker looks at those four times a second.
+Four times a second each worker looks at the metrics that are numbers of a moment, and writes what it counted.
 """
 
 import asyncio
@@ -65,7 +65,10 @@ async def sampling(
     operations: GraphQLOperations,
     requests: RequestLog,
 ) -> AsyncIterator[None]:
-    """Until the block ends, keep the gauges as they are, and how late the event loop comes. Nothing without metrics."""
+    """Until the block ends, keep gauges and written counts up to date, and count how late the event loop comes.
+
+    Nothing without metrics.
+    """
     if not metrics.are_on():
         yield
         return
@@ -84,6 +87,7 @@ async def sampling(
     async def keep_sampling() -> None:
         while True:
             sample()
+            metrics.write()
             asked = time.monotonic()
             await asyncio.sleep(SAMPLE_SECONDS)
             metrics.EVENT_LOOP_LAG.observe(max(0.0, time.monotonic() - asked - SAMPLE_SECONDS))

@@ -9,7 +9,7 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar, Token
+from contextvars import ContextVar
 from typing import Any, TypeVar
 
 from opentelemetry import context, trace
@@ -62,13 +62,16 @@ async def end() -> None:
 class Request:
     """The span of an HTTP request, or of an operation over WebSocket; the current one until `end`."""
 
-    def __init__(self, span: Span, token: Token[Context]) -> None:
+    def __init__(self, span: Span) -> None:
         self._span = span
-        self._token = token
+        # One that is not sampled is nobody's parent: where no span is current, none is made.
+        self._token = context.attach(trace.set_span_in_context(span)) if span.is_recording() else None
         self.trace_id = trace.format_trace_id(span.get_span_context().trace_id)
 
     def end(self, status: int) -> None:
         """End with this HTTP status; 0 is a client that disconnected."""
+        if self._token is None:
+            return
         if status:
             self._span.set_attribute("http.response.status_code", status)
         if status >= 500:
@@ -87,16 +90,16 @@ def begin_request(headers: Iterable[tuple[bytes, bytes]], method: str, route: st
         return None
     sent = [value.decode("latin-1") for name, value in headers if name == b"traceparent"]
     # Several are as good as none (Trace Context, section 3.2).
-    parent = _propagator.extract({"traceparent": sent[0]} if len(sent) == 1 else {}, Context())
+    parent = _propagator.extract({"traceparent": sent[0]}, Context()) if len(sent) == 1 else Context()
     attributes = {"http.request.method": method, **({"http.route": route} if route else {})}
     span = _tracer.start_span(f"{method} {route}".rstrip(), parent, SpanKind.SERVER, attributes)
-    return Request(span, context.attach(trace.set_span_in_context(span)))
+    return Request(span)
 
 
 @contextmanager
 def operation(type_: str, name: str | None) -> Iterator[Span]:
     """The span of a GraphQL operation. Its name is given only if no client chose it."""
-    if _tracer is None:
+    if _tracer is None or not _is_traced():
         yield trace.INVALID_SPAN
         return
     # The text of an exception may have a value that a client sent.
@@ -108,7 +111,14 @@ def operation(type_: str, name: str | None) -> Iterator[Span]:
 
 def begin_subscription(type_: str, name: str | None) -> Span | None:
     """The span of an operation that may last, which is not the current one; whoever gets it ends it."""
-    return None if _tracer is None else _tracer.start_span(_named(type_, name), attributes=_operation(type_, name))
+    if _tracer is None or not _is_traced():
+        return None
+    return _tracer.start_span(_named(type_, name), attributes=_operation(type_, name))
+
+
+def _is_traced() -> bool:
+    """Whether what runs here does so for a request that is traced, and sampled."""
+    return trace.get_current_span().is_recording()
 
 
 def _named(type_: str, name: str | None) -> str:
@@ -121,7 +131,7 @@ def _operation(type_: str, name: str | None) -> dict[str, str]:
 
 def begin_command(command: str, attributes: dict[str, str | int]) -> Span | None:
     """The span of a command of the database, if it is sent for a request that is traced; whoever gets it ends it."""
-    if _tracer is None or not trace.get_current_span().is_recording():
+    if _tracer is None or not _is_traced():
         return None
     collection = attributes.get("db.collection.name")
     name = f"{command} {collection}" if collection else command

@@ -20,7 +20,7 @@ from gql_identity.errors import StartError
 from gql_identity.server.metrics_port import MAX_READERS, metrics_directory
 from gql_identity.settings import Settings
 from gql_identity.storage.database import READS_AT_ONCE, Database
-from gql_identity.telemetry import begin_metrics
+from gql_identity.telemetry import SAMPLE_SECONDS, begin_metrics
 
 from ..conftest import Api, running
 from ..processes import WHO, Process, Service, refused, serving, wait_until
@@ -67,6 +67,8 @@ def read(service: Service, accept: str = "text/plain") -> httpx.Response:
 
 
 def counts(service: Service) -> Counts:
+    """What the service has counted, all workers having written it."""
+    time.sleep(2 * SAMPLE_SECONDS)
     return Counts(read(service).text)
 
 
