@@ -10,6 +10,7 @@ from urllib.parse import unquote
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from ..metrics import LIMITS
 from .connections import Connections
 from .writing import LINGER_SECONDS, TurnTransport
 
@@ -20,6 +21,7 @@ HEAD_SECONDS = 10.0  # for a client to send the head of a request, the first one
 _PHRASES = {400: b"Bad Request", 408: b"Request Timeout", 431: b"Request Header Fields Too Large"}
 _HEAD_TOO_LARGE = (431, f"The headers are larger than {MAX_HEAD_BYTES} bytes.")
 _HEAD_TOO_SLOW = (408, f"The head of the request took longer than {HEAD_SECONDS:.0f} s.")
+_LIMITS = {408: "head_seconds", 431: "head_bytes"}
 _INVALID = (400, "Invalid HTTP request received.")
 # RFC 9110, 7.2: a host as RFC 3986 has it, and a port. Without its comma, which joins two hosts.
 _HOST = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+;=%-]*|\[[0-9A-Za-z:.]+\])(?::[0-9]*)?")
@@ -71,6 +73,7 @@ class Protocol(HttpToolsProtocol):
         """Parse what has arrived; close the connection of a client that exceeds a bound."""
         # uvicorn queues every request it has read: one connection could fill the memory.
         if len(self.pipeline) > MAX_WAITING_REQUESTS:
+            LIMITS.add("requests_of_a_connection")
             self.transport.close()
         elif not self._is_refused and not self.transport.is_closing():
             self._unset_keepalive_if_required()
@@ -253,6 +256,8 @@ class Protocol(HttpToolsProtocol):
             self._head_timer = None
 
     def _refuse(self, status: int, message: str) -> None:
+        if status in _LIMITS:
+            LIMITS.add(_LIMITS[status])
         self._is_refused = True
         self._stop_head_timer()
         is_within_request = not self._is_waiting and not self.pipeline and not self.cycle.response_started

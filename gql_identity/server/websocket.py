@@ -11,6 +11,7 @@ from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import CloseCode, Frame
 
+from ..metrics import LIMITS
 from .connections import Connections
 from .writing import LINGER_SECONDS, UNREAD
 
@@ -72,6 +73,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         if len(self.frames) < MAX_FRAGMENTS:
             super().handle_cont(event)
         elif not self.close_sent:
+            LIMITS.add("fragments_of_a_message")
             self._fail(CloseCode.MESSAGE_TOO_BIG, f"A message has at most {MAX_FRAGMENTS} fragments")
 
     def send_receive_event_to_app(self) -> None:

@@ -4,6 +4,8 @@ import asyncio
 import time
 from typing import Any
 
+from ..metrics import LIMITS
+
 MAX_TURN_BYTES = 64_000  # gathered in one turn of the event loop before they are sent
 MAX_WAITING_BYTES = 64_000_000  # of one process, written and not taken by clients
 WRITE_SECONDS = 20.0  # for a client to take a part of what waits for it
@@ -71,6 +73,7 @@ class Unread:
                 break
             waiting -= self._transports.pop(slowest)[0]
             slowest.abort()
+            LIMITS.add("unread_bytes")
         if self._timer is None:
             self._timer = loop.call_later(_CHECK_SECONDS, self._check, loop)
 
@@ -87,6 +90,7 @@ class Unread:
             elif now - since > WRITE_SECONDS:
                 del self._transports[transport]
                 transport.abort()
+                LIMITS.add("unread_seconds")
         self._timer = loop.call_later(_CHECK_SECONDS, self._check, loop) if self._transports else None
 
 

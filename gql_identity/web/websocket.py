@@ -127,6 +127,7 @@ class Connection:
         text = message.get("text") or ""
         body, most = text.encode(), self._settings.max_body_bytes
         if len(body) > most:
+            LIMITS.add("max_body_bytes")
             raise _Closed(1009, f"Messages have at most {most} bytes")
         try:
             parsed = parse_json(body, "A message")

@@ -297,6 +297,14 @@ def test_one_of_each_outcome_raises_each_series(service: Service) -> None:
     assert {re.sub(r"_(bucket|sum|count)$", "", name) for name, _ in seen.samples} <= known
 
 
+def test_what_is_refused_before_it_is_a_request_is_counted(service: Service) -> None:
+    url = httpx.URL(service.url)
+    with socket.create_connection((url.host, url.port)) as client:
+        client.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\nX: " + b"x" * 200_000)
+        assert client.recv(100).startswith(b"HTTP/1.1 431 ")
+    assert counts(service).of("gql_identity_limit_refusals_total", limit="head_bytes") == 1
+
+
 def test_a_reader_that_takes_its_time_keeps_no_other_out(service: Service) -> None:
     url = httpx.URL(metrics_url(service))
     slow = [socket.create_connection((url.host, url.port)) for _ in range(MAX_READERS - 1)]
