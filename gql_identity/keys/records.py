@@ -46,7 +46,7 @@ _STORED: dict[str, tuple[str, ...]] = {
     "domain": ("domain_id",),
     "expired": ("expires_at",),
     "usage": ("user_id", "role"),  # they tell whether the caller may see it
-    "secrets": ("secrets", "secret_uses", "hint", "created_at", "last_accessed_at"),
+    "secrets": ("secrets", "secret_uses", "expires_at", "hint", "created_at", "last_accessed_at"),
 }
 
 _EVERY = frozenset(APIKeyInfo.__dataclass_fields__)

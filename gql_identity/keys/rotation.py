@@ -11,6 +11,7 @@ from typing import Any
 from ..errors import FailedPrecondition, InvalidArgument
 from ..messages.keys import APIKeyInfo, APIKeySecretInfo
 from ..messages.requests import APIKeyOverlapChoice, RotateAPIKeyRequest
+from ..messages.values import DateTime
 from .validity import UsedSecret, has_ended
 
 KEPT_FOR = timedelta(days=30)  # how long an ended secret answers ROTATED
@@ -31,12 +32,13 @@ def secrets_of(document: Document) -> list[Document]:
 
 def live_secrets(document: Document) -> list[APIKeySecretInfo]:
     """The secrets that are accepted now, the newest first."""
-    uses = document.get("secret_uses") or {"1": document.get("last_accessed_at")}
+    end, uses = document.get("expires_at"), document.get("secret_uses") or {"1": document.get("last_accessed_at")}
     return [
         APIKeySecretInfo(
             hint=one["hint"],
             created_at=one["created_at"],
-            expires_at=one.get("expires_at"),
+            # An overlap that was promised never passes the key's end, which may have been moved since.
+            expires_at=_earlier(one.get("expires_at"), end),
             last_accessed_at=uses.get(str(one["number"])),
         )
         for one in secrets_of(document)
@@ -54,6 +56,11 @@ def note_secret_number(key: APIKeyInfo, document: Document, number: int) -> bool
     if one is not None:
         _note(key, document, one)
     return one is not None
+
+
+def _earlier(one: datetime | None, end: datetime | None) -> DateTime | None:
+    """The end of a secret, of a key that ends then; None for one that ends with its key."""
+    return None if one is None else DateTime(one if end is None else min(one, end))
 
 
 def note_used_secret(key: APIKeyInfo, document: Document, digest: bytes) -> None:

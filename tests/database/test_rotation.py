@@ -1,11 +1,14 @@
 """Rotation: two secrets at most, each accepted until its end and not after it, whoever rotates at the same time."""
 
 import asyncio
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
+import httpx
 import pytest
 from pydantic import SecretStr
+from websockets.exceptions import ConnectionClosed
 
 from gql_identity.keys import rotation, validity
 from tests.conftest import PEPPER, Api, Person, listening, mongo_client, running
@@ -111,6 +114,71 @@ async def test_of_rotations_at_the_same_time_one_wins_and_the_others_get_no_secr
     assert await opens(api, user.secret, *won) == [True, True]
 
 
+async def test_however_many_rotate_at_once_on_two_workers_never_three_secrets_open(api: Api) -> None:
+    """Invariant 1, also where a rotation may end a secret that overlaps."""
+    system, user = await api.make(), await api.make("USER")
+    secrets = [user.secret]
+    async with running(api.settings) as another_worker:
+        for _ in range(3):
+            answers = await asyncio.gather(
+                *(
+                    rotate(worker, system, user, ifOverlapping=choice, overlapSeconds=3600)
+                    for worker in (api, another_worker)
+                    for choice in ("END_OLDER", "REPLACE_NEWER", "REFUSE")
+                )
+            )
+            assert {code(answer) for answer in answers} <= {None, "FAILED_PRECONDITION", "UNAVAILABLE"}
+            won = [answer["data"]["rotateApiKey"] for answer in answers if "errors" not in answer]
+            assert won
+            assert {len(made["secrets"]) for made in won} == {2}
+            secrets += [made["apiKey"] for made in won]
+            await asyncio.sleep(1)
+            accepted = await opens(api, *secrets)
+            assert accepted.count(True) == 2
+            assert await opens(another_worker, *secrets) == accepted
+
+
+async def test_the_older_secret_ends_on_sockets_streams_and_proxies_too(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Invariant 2, on the doors where a secret is not looked up for each request."""
+    system, user = await api.make(), await api.make("USER")
+    made = await rotated(api, system, user, overlapSeconds=100)
+    end = datetime.fromisoformat(made["secrets"][1]["expiresAt"])
+    monkeypatch.setattr(validity, "datetime", Clock)
+    stream = {"query": 'subscription { apiKeyChanged(input: {domainId: "d1"}) { type } }'}
+
+    async def doors(address: str, secret: str) -> list[bool]:
+        headers = {"Authorization": f"Bearer {secret}"}
+        asked = await api.client.get("/authz", headers=headers)
+        try:
+            async with connected(address, Person("", secret, "", "")):
+                socket = True
+        except (AssertionError, ConnectionClosed):
+            socket = False
+        refused = False
+        async with (
+            httpx.AsyncClient(trust_env=False) as client,
+            client.stream(
+                "POST", f"http://{address}/graphql", json=stream, headers=headers | {"Accept": "text/event-stream"}
+            ) as response,
+        ):
+            if response.status_code != 200:
+                refused = True
+            else:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(0.3):
+                        refused = "UNAUTHENTICATED" in (await anext(response.aiter_text()))
+        return [asked.status_code == 200, socket, not refused]
+
+    async with listening(api.app) as address:
+        Clock.at = end - timedelta(milliseconds=1)
+        assert [await doors(address, secret) for secret in (made["apiKey"], user.secret)] == [[True] * 3] * 2
+        Clock.at = end
+        assert await doors(address, made["apiKey"]) == [True] * 3
+        assert await doors(address, user.secret) == [False] * 3
+
+
 async def test_where_two_overlap_the_request_says_which_one_ends(api: Api) -> None:
     system = await api.make()
     for choice, expected in (("END_OLDER", [False, True, True]), ("REPLACE_NEWER", [True, False, True])):
@@ -141,6 +209,21 @@ async def test_a_rotation_does_not_move_the_end_and_no_overlap_passes_it(api: Ap
     disabled = await api.make("USER")
     await change(api, "disableApiKey", system, disabled)
     assert (await rotated(api, system, disabled))["state"] == "DISABLED"
+
+
+async def test_an_overlap_never_passes_an_end_that_is_moved_later(api: Api) -> None:
+    """Invariant 4."""
+    system = await api.make()
+    _, user = await create(api, system, expiresAt=ahead(days=9))
+    overlap = (await rotated(api, system, user, overlapSeconds=5 * 86_400))["secrets"][1]["expiresAt"]
+    secrets = f'{{ apiKey(input: {{apiKeyId: "{user.key_id}"}}) {{ secrets {{ expiresAt }} }} }}'
+    verified = "mutation($i: VerifyAPIKeyRequest!) { verifyApiKey(input: $i) { code secretExpiresAt } }"
+    for end, expected in ((ahead(days=1), None), (ahead(days=8), overlap)):
+        await api.data(UPDATE, {"i": {"domainId": "d1", "apiKeyId": user.key_id, "expiresAt": end}}, system)
+        shown = (await api.data(secrets, by=system))["apiKey"]["secrets"]
+        assert [one["expiresAt"] for one in shown] == [None, expected or end]
+        found = (await api.data(verified, {"i": {"apiKey": user.secret}}, system))["verifyApiKey"]
+        assert found == {"code": "VALID", "secretExpiresAt": expected or end}
 
 
 async def test_the_old_secret_manages_nothing_once_the_new_one_was_used(api: Api) -> None:
@@ -227,6 +310,24 @@ async def test_a_move_to_another_pepper_loses_no_secret(api: Api) -> None:
         client.get_default_database().meta.update_one({"_id": "meta"}, {"$set": {"peppers": []}})
     async with running(api.settings.model_copy(update={"pepper": SecretStr(new)})) as only_new:
         assert await opens(only_new, second, third) == [True, True]
+
+
+async def test_moves_to_another_pepper_and_rotations_that_race_lose_neither(api: Api) -> None:
+    """Invariant 5, with writes of both at the same time."""
+    system = await api.make()
+    users = [await api.make("USER") for _ in range(10)]
+    new = "another pepper that is as long as one has to be"
+    peppers = {"pepper": SecretStr(new), "peppers_retired": (SecretStr(PEPPER),)}
+    async with running(api.settings.model_copy(update=peppers)) as moved:
+        assert all(await opens(moved, *[user.secret for user in users]))  # the moves wait to be written
+        *made, _ = await asyncio.gather(*[rotated(moved, system, user) for user in users], moved.uses_written())
+        both = [secret for user, one in zip(users, made, strict=True) for secret in (user.secret, one["apiKey"])]
+        assert all(await opens(moved, *both))
+        await moved.uses_written()
+    with mongo_client(api.settings) as client:
+        client.get_default_database().meta.update_one({"_id": "meta"}, {"$set": {"peppers": []}})
+    async with running(api.settings.model_copy(update={"pepper": SecretStr(new)})) as only_new:
+        assert all(await opens(only_new, *both))
 
 
 async def test_rest_rotates_alike(api: Api) -> None:

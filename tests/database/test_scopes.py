@@ -90,6 +90,33 @@ async def test_null_is_what_the_role_may_and_an_empty_list_opens_nothing(api: Ap
         assert await code(api, key, "{ viewer { userId } }", {}) == (None if expected is None else "PERMISSION_DENIED")
 
 
+async def test_an_empty_list_and_null_stay_apart_through_update_rotate_and_lists(api: Api) -> None:
+    """Invariant 6."""
+    system = await api.make()
+    _, nothing = await create(api, system, name="k", scopes=[])
+    _, role = await create(api, system, name="k", scopes=None)
+    expected: dict[str, list[str] | None] = {nothing.key_id: [], role.key_id: None}
+    rotate = "mutation($i: RotateAPIKeyRequest!) { rotateApiKey(input: $i) { apiKeyId scopes } }"
+    name = "mutation($i: UpdateAPIKeyRequest!) { updateApiKey(input: $i) { apiKeyId scopes } }"
+    for document, more in ((rotate, {}), (name, {"name": "l"}), (name, {"expiresAt": "2100-01-01T00:00:00Z"})):
+        for key_id, scopes in expected.items():
+            answer = await api.data(document, {"i": {"domainId": "d1", "apiKeyId": key_id, **more}}, system)
+            assert [*answer.values()] == [{"apiKeyId": key_id, "scopes": scopes}]
+    query = '{ apiKeys(input: {domainId: "d1", userId: "u1"}) { results { apiKeyId scopes } } }'
+    listed = (await api.data(query, by=system))["apiKeys"]["results"]
+    over_rest = await api.client.post(
+        "/identity/v1/api-key/list", json={"user_id": "u1"}, headers={"Authorization": f"Bearer {system.secret}"}
+    )
+    for found, key_id in ((listed, "apiKeyId"), (over_rest.json()["results"], "api_key_id")):
+        assert {one[key_id]: one["scopes"] for one in found if one[key_id] in expected} == expected
+    for key, other in ((nothing, None), (role, [])):
+        changed = await api.data(UPDATE, {"i": {"domainId": "d1", "apiKeyId": key.key_id, "scopes": other}}, system)
+        assert changed["updateApiKey"]["scopes"] == other
+    viewer = "{ viewer { userId } }"
+    assert await code(api, nothing, viewer, {}) is None
+    assert await code(api, role, viewer, {}) == "PERMISSION_DENIED"
+
+
 @pytest.mark.parametrize("name", ["disableApiKey", "deleteApiKey"])
 async def test_a_key_without_any_scope_ends_itself(api: Api, name: str) -> None:
     _, key = await create(api, await api.make(), scopes=[])

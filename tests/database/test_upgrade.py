@@ -1,6 +1,7 @@
 """The upgrade from schema 1: its keys work as before, and no worker of an older version goes on beside a newer one."""
 
 import asyncio
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from pydantic import SecretStr
 from gql_identity.errors import StartError
 from gql_identity.settings import Settings
 from gql_identity.storage import database as storage
+from gql_identity.storage import meta
 from gql_identity.storage.database import Database
 from gql_identity.storage.meta import SCHEMA
 from tests.conftest import Api, mongo_client, running
@@ -69,6 +71,33 @@ async def test_keys_of_schema_1_work_as_before(old: Settings) -> None:
             assert (shown["state"], shown["hint"], shown["createdBy"]) == (key["state"], key["hint"], key["created_by"])
             assert (shown["expiresAt"], shown["expired"], shown["updatedAt"]) == (None, False, None)
         await _lives_on(api, SCHEMA_1["secrets"][system], stored)
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+async def test_a_client_that_asks_for_nothing_new_gets_the_bytes_of_schema_1(old: Settings, compiled: bool) -> None:
+    """Invariant 18. The answers were made by the last commit of schema 1, on the same keys."""
+    async with Database(old) as database:
+        await database.create_indexes()
+    answers = json.loads((Path(__file__).parent / "data" / "schema_1_answers.json").read_text())
+    assert len(answers) > 10
+    secret_of = {key["name"]: SCHEMA_1["secrets"][key["_id"]] for key in SCHEMA_1["api_keys"]}
+    async with running(old.model_copy(update={"compiled_execution": compiled})) as api:
+        for name, (document, expected) in answers.items():
+            document = document.replace("ANN", secret_of["ci"])
+            # The second and the third run of a document that only reads take other ways than the first.
+            for _ in range(1 if document.startswith("mutation") else 3):
+                assert (await api.send(document, by=secret_of["first key"])).text == expected, name
+
+
+async def test_a_worker_of_schema_1_does_not_start_on_schema_2(
+    api: Api, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Invariant 19."""
+    monkeypatch.setattr(meta, "SCHEMA", 1)
+    async with Database(settings) as database:
+        with pytest.raises(StartError, match=f"has schema {SCHEMA}, and this version of gql-identity knows 1"):
+            await database.prepare()
+        assert not database.prepared
 
 
 async def _lives_on(api: Api, by: str, stored: dict[str, Any]) -> None:
