@@ -2,7 +2,7 @@
 import { getOperationAST, parse } from "graphql";
 
 import { authorizationOf, keyState, nameOfAuthorization, noteRefusal } from "./key.js";
-import { createSubscriptions, failure } from "./subscriptions.js";
+import { createSubscriptions } from "./subscriptions.js";
 
 /** `activeTab` returns the id of GraphiQL's active tab. */
 export function createFetcher(endpoint, activeTab) {
@@ -53,6 +53,8 @@ async function post(url, operation, headers) {
       ...headers,
     },
     body: JSON.stringify(operation),
+  }).catch(() => {
+    throw failure("The service could not be reached. Is it running, and are you online?");
   });
   const answer = await response.text();
   let parsed;
@@ -66,4 +68,11 @@ async function post(url, operation, headers) {
     else if (response.ok) noteRefusal(secret, "");
   }
   return parsed;
+}
+
+/** An error without its stack, which GraphiQL would show. */
+function failure(message) {
+  const error = new Error(message);
+  delete error.stack;
+  return error;
 }

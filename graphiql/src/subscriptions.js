@@ -4,6 +4,7 @@ import { createClient } from "graphql-ws";
 
 import { authorizationOf, keyState, noteRefusal } from "./key.js";
 
+const FORBIDDEN = 4403; // how the service closes the connection of a refused key
 const MAX_EVENTS = 100; // shown of one subscription, the newest first
 
 export function createSubscriptions(url, activeTab) {
@@ -46,7 +47,7 @@ export function createSubscriptions(url, activeTab) {
   };
 }
 
-/** Each subscription has its own socket, since its credential may differ. */
+/** Each subscription has its own socket, since its credential may differ. `onEnd` is called once its end was shown. */
 function begin(url, operation, headers, onEnd) {
   const authorization = authorizationOf(headers);
   const { secret } = keyState();
@@ -58,24 +59,29 @@ function begin(url, operation, headers, onEnd) {
   });
   const events = [];
   let count = 0;
+  let hasEnded = false;
   let observer = null;
 
+  const add = (event) => {
+    if (isOurs) noteRefusal(secret, refusalIn(event));
+    count += 1;
+    events.unshift(event);
+    events.length = Math.min(events.length, MAX_EVENTS);
+    observer?.next(shown());
+  };
+  const finish = () => {
+    hasEnded = true;
+    if (!observer) return; // shown when its tab is active again
+    observer.complete();
+    onEnd();
+  };
   const end = client.subscribe(operation, {
-    next: (event) => {
-      if (isOurs) noteRefusal(secret, refusalIn(event));
-      count += 1;
-      events.unshift(event);
-      events.length = Math.min(events.length, MAX_EVENTS);
-      observer?.next(shown());
-    },
-    complete: () => {
-      onEnd();
-      observer?.complete();
-    },
+    next: add,
+    complete: finish,
     error: (cause) => {
-      if (isOurs && cause instanceof CloseEvent && cause.code === 4403) noteRefusal(secret, "Invalid API key.");
-      onEnd();
-      observer?.error(readable(cause));
+      add({ errors: errorsOf(cause) }); // an event like the others, so that those before it stay
+      if (isOurs && cause.code === FORBIDDEN) noteRefusal(secret, "Invalid API key.");
+      finish();
     },
   });
 
@@ -85,10 +91,14 @@ function begin(url, operation, headers, onEnd) {
   }
 
   return {
-    end,
+    end() {
+      end();
+      onEnd();
+    },
     attach(next) {
       observer = next;
       if (count) next.next(shown());
+      if (hasEnded) setTimeout(finish); // GraphiQL notes that it has subscribed only after this
     },
     detach: () => (observer = null),
     isWatched: () => observer !== null,
@@ -100,14 +110,9 @@ function refusalIn(event) {
   return event.errors?.find((error) => error.extensions?.code === "UNAUTHENTICATED")?.message ?? "";
 }
 
-function readable(cause) {
-  if (cause instanceof CloseEvent) return failure(`The service closed the connection: ${cause.code} ${cause.reason}`.trim());
-  return cause instanceof Event ? failure("The service could not be reached over WebSocket.") : cause;
-}
-
-/** An error without its stack, which GraphiQL would show. */
-export function failure(message) {
-  const error = new Error(message);
-  delete error.stack;
-  return error;
+/** What ended a subscription, as GraphQL errors: those of the service, or the end of the connection. */
+function errorsOf(cause) {
+  if (Array.isArray(cause)) return cause;
+  if (cause instanceof CloseEvent) return [{ message: `The service closed the connection: ${cause.code} ${cause.reason}`.trim() }];
+  return [{ message: cause instanceof Event ? "The service could not be reached over WebSocket." : cause.message }];
 }

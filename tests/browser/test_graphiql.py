@@ -365,6 +365,39 @@ async def test_a_refused_key_is_named_and_leaves_the_documentation(tolerant_page
     assert "refuses" not in await footer(page)
 
 
+async def test_a_key_revoked_meanwhile_ends_the_subscription_whose_events_stay(tolerant_page: Any, served: Any) -> None:
+    page = tolerant_page
+    leaver = served.create("leaver", "default", role="SYSTEM")
+    await open_page(page, served, leaver["apiKey"])
+    await open_tab(page, "FollowKeys")
+    await page.click(".graphiql-execute-button")
+    await expect_events(page, served, 2)
+    # It ends while another tab is active, and is shown when its own tab is active again.
+    await open_tab(page, "Viewer")
+    disable = "mutation($id: ID!) { disableApiKey(input: {apiKeyId: $id}) { state } }"
+    served.data(disable, {"id": leaver["apiKeyId"]})
+    await page.get_by_text("The service refuses").wait_for()
+    await open_tab(page, "FollowKeys")
+    async with asyncio.timeout(20):
+        while "errors" not in (answer := await shown(page)).get("newestFirst", [{}])[0]:
+            await page.wait_for_timeout(100)
+    assert answer["newestFirst"][0]["errors"][0]["extensions"]["code"] == "UNAUTHENTICATED"
+    assert answer["eventsSoFar"] > 2
+    await page.locator(".graphiql-execute-button[aria-label^='Execute']").wait_for()
+
+
+async def test_offline_it_says_so_and_works_again_afterwards(tolerant_page: Any, served: Any) -> None:
+    page = tolerant_page
+    await open_page(page, served, served.admin_key)
+    await open_tab(page, "Viewer")
+    await page.context.set_offline(True)
+    await page.click(".graphiql-execute-button")
+    assert "could not be reached" in json.dumps(await shown(page))
+    assert "refuses" not in await footer(page)
+    await page.context.set_offline(False)
+    assert (await run(page, "Viewer"))["data"]["viewer"]["userId"] == "admin"
+
+
 @pytest.mark.parametrize("width", [1280, 768, 400])
 async def test_the_document_does_not_scroll_and_nothing_is_cut_off(page: Any, served: Any, width: int) -> None:
     await page.set_viewport_size({"width": width, "height": 720})
