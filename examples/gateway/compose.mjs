@@ -1,4 +1,5 @@
-// Composes the two subgraphs into supergraph.graphql, as `rover supergraph compose --config supergraph.yaml` does.
+// Composes the two subgraphs into supergraph.graphql, as `rover supergraph compose --config supergraph.yaml` does. With
+// `npm run compose -- orders`, a third one too, which needs a gateway that checks tokens.
 
 import { readFileSync, writeFileSync } from "node:fs";
 import { composeServices } from "@apollo/composition";
@@ -11,6 +12,7 @@ const { errors, hints, supergraphSdl } = composeServices([
   subgraph("users", process.env.USERS_URL ?? "http://127.0.0.1:4001/"),
   // What `gql-identity schema --subgraph` prints.
   subgraph("api-keys", process.env.API_KEYS_URL ?? "http://127.0.0.1:8000/graphql"),
+  ...(process.argv.includes("orders") ? [subgraph("orders", process.env.ORDERS_URL ?? "http://127.0.0.1:4002/")] : []),
 ]);
 if (errors) throw new Error(errors.map(({ message }) => message).join("\n"));
 for (const { message } of hints) console.log(message);

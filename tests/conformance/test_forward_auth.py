@@ -53,30 +53,36 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         yield service
 
 
-@pytest.fixture(scope="module")
-def proxy(service: Service, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
-    directory = tmp_path_factory.mktemp("nginx")
+@contextlib.contextmanager
+def guarded(service: Service, upstream_address: str, directory: Path) -> Iterator[httpx.Client]:
+    """nginx with the example's lines before an upstream, in which only the addresses are ours."""
     shutil.copy(EXAMPLE / "forward-auth.inc", directory)
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    with upstream() as behind:
-        lines = (EXAMPLE / "nginx.conf").read_text()
-        for written, ours in (
-            ("listen 8080", f"listen 127.0.0.1:{port}"),
-            ("127.0.0.1:8000", service.url.removeprefix("http://")),
-            ("127.0.0.1:9000", f"127.0.0.1:{behind}"),
-        ):
-            assert written in lines
-            lines = lines.replace(written, ours)
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30, trust_env=False) as client:
+    lines = (EXAMPLE / "nginx.conf").read_text()
+    for written, ours in (
+        ("listen 8080", f"listen 127.0.0.1:{port}"),
+        ("127.0.0.1:8000", service.url.removeprefix("http://")),
+        ("127.0.0.1:9000", upstream_address),
+    ):
+        assert written in lines
+        lines = lines.replace(written, ours)
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30, trust_env=False) as client:
 
-            def is_up() -> bool:
-                with contextlib.suppress(httpx.TransportError):
-                    return client.get("/").status_code == 401
-                return False
+        def is_up() -> bool:
+            with contextlib.suppress(httpx.TransportError):
+                return client.get("/").status_code == 401
+            return False
 
-            with running_nginx(lines, directory, is_up):
-                yield client
+        with running_nginx(lines, directory, is_up):
+            yield client
+
+
+@pytest.fixture(scope="module")
+def proxy(service: Service, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+    directory = tmp_path_factory.mktemp("nginx")
+    with upstream() as behind, guarded(service, f"127.0.0.1:{behind}", directory) as client:
+        yield client
 
 
 def bearer(secret: str, **headers: str) -> dict[str, str]:
