@@ -13,7 +13,7 @@ serve: .venv/serve.stamp ## start the service on its embedded database
 	@exec $(BIN)/gql-identity serve
 
 test: .venv/dev.stamp ## run the tests on a real database
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slow" $(COVERAGE)
+	$(BIN)/python -m pytest -n 4 --dist loadgroup -m "not slow" $(COVERAGE)
 
 check: COVERAGE = --cov --cov-branch --cov-report=term --cov-fail-under=90
 check: format lint types imports schema test ## every check, with branch coverage; run it before a commit

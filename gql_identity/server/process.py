@@ -36,6 +36,9 @@ LEAVE_SECONDS = 0.25  # for clients to finish sending, and to be told to close t
 TICK_SECONDS = 0.1  # how often the server looks whether the delay before its stop is over
 MAX_MESSAGE_BYTES = 1_000_000  # of one WebSocket message
 
+# Tells a worker that the others stop too, so that no new connection needs to be accepted. Windows has no SIGUSR1.
+ALL_STOP = getattr(signal, "SIGUSR1", signal.SIGTERM)
+
 _CLOSE = (b"connection", b"close")
 _SO_ATTACH_FILTER = 26  # socket(7), and a filter of one instruction (linux/filter.h): keep 0 bytes of each packet
 _BPF_RET = 0x06
@@ -117,6 +120,7 @@ class Server(uvicorn.Server):
     """A server without pauses of the garbage collector, which answers every request sent before it stops."""
 
     stops: Sequence[int] = ()  # the signals to stop that came before uvicorn handled them
+    all_workers_stop = False  # whether this one stops because the whole service does
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
@@ -158,7 +162,7 @@ class Server(uvicorn.Server):
                 for server in self.servers:
                     server.close()
                 listener.close()
-                if self.config.workers == 1:  # other workers may still accept from it
+                if self.config.workers == 1 or self.all_workers_stop:  # else others still accept from it
                     _refuse_new_connections(waiting)
                 await self._accept_all(waiting)
         await self._wait()
@@ -228,24 +232,29 @@ class Worker(multiprocess.Process):
         """Start the process with SIGINT ignored, as a Ctrl-C before its server handles it would print a traceback.
 
         This process gets its own SIGINT a moment later: a blocked signal waits even if it is ignored. In the process,
-        SIGHUP stays blocked until its application handles it.
+        the other signals stay blocked until they are handled there.
         """
         if sys.platform == "win32":
             super().start()
             return
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP})
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP, ALL_STOP})
         handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:
             super().start()
         finally:
             signal.signal(signal.SIGINT, handler)
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGHUP})
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGHUP, ALL_STOP})
 
     def target(self, sockets: list[socket.socket] | None = None) -> None:
         """Run the server, in the worker's own process."""
         if sys.platform != "win32":
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+            signal.signal(ALL_STOP, self._all_stop)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, ALL_STOP})
         super().target(sockets)
+
+    def _all_stop(self, number: int, frame: FrameType | None) -> None:
+        server: Any = self.server
+        server.all_workers_stop = True
 
     @property
     def server(self) -> uvicorn.Server:
@@ -270,6 +279,7 @@ class Supervisor(Multiprocess):
     def _pass_on(self, number: int, frame: FrameType | None) -> None:
         """Send SIGTERM to the workers at once: this process itself notices it up to half a second later."""
         self.signal_queue.append(number)
+        self._send(ALL_STOP)
         for worker in self.processes:
             worker.process.terminate()
 
@@ -278,15 +288,19 @@ class Supervisor(Multiprocess):
         if (app := self._app_read_again()) is None:
             return
         self.config.app = app
-        for worker in self.processes:
-            if worker.pid is not None and worker.exitcode is None:
-                os.kill(worker.pid, signal.SIGHUP)
+        self._send(signal.SIGHUP)
 
     def terminate_all(self) -> None:
         """Stop the workers, and leave the listening socket to them: the last one closes it."""
         for listener in self.sockets:
             listener.close()
+        self._send(ALL_STOP)
         super().terminate_all()
+
+    def _send(self, number: int) -> None:
+        for worker in self.processes:
+            if worker.pid is not None and worker.exitcode is None:
+                os.kill(worker.pid, number)
 
     def keep_subprocess_alive(self) -> None:
         """Replace workers that have ended; one that cannot be started now is tried again."""

@@ -10,27 +10,15 @@ from .measure import measure
 NOT_YET = {
     "variables": "13.9",
     "silent-connections": "13.12",
-    "refusals": "13.16",  # p99 90 to 110 ms on a busy machine
     "documents": "13.18",
-    "accept-headers": "13.18",
-    "wrong-keys": "13.24",
-    "creates": "13.19",
     "no-key": "21.6",
-    "resolvers": "21.7",
-    "compiled-patterns": "13.14",
-    "statistics": "13.17",
-    "variables-websocket": "13.9",
-    "websocket-origin": "21.5",
-    "inflated-messages": "13.10",
-    "kept-variables": "13.10",
     "unread-answers-websocket": "13.11",
-    "stop-with-slow-reader": "13.6",
-    "database-away": "13.7",
-    "database-hangs": "13.8",
     "idle-flood": "21.4",
 }
 
-TRIES = 3  # attacker, victim, service and engine share the machine with whatever else runs on it
+# The promised times are measured by `make abuse` on a quiet machine. Here victim, attacker, service and engine share two
+# cores with other tests: what fails here is a victim who is not served.
+SLACK = 10
 
 
 @pytest.mark.slow
@@ -41,8 +29,5 @@ def test_a_victim_is_served_while_one_caller_attacks(name: str, workers: int) ->
     if name in NOT_YET:
         issue, _, number = NOT_YET[name].partition(".")
         pytest.skip(f"not mended yet: issue {issue}, number {number}")
-    for _ in range(TRIES):
-        row = measure(KINDS[name], workers=workers, seconds=5, alone_seconds=2)
-        if row.holds:
-            return
-    pytest.fail(str(row))
+    row = measure(KINDS[name], workers=workers, seconds=4, alone_seconds=1, slack=SLACK)
+    assert row.holds, str(row)
