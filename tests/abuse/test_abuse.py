@@ -16,8 +16,8 @@ NOT_YET = {
     "idle-flood": "21.4",
 }
 
-# The promised times are measured by `make abuse` on a quiet machine. Here victim, attacker, service and engine share two
-# cores with other tests: what fails here is a victim who is not served.
+# The promised times are measured by `make abuse` on a quiet machine. Here victim, attacker, service and engine share
+# two cores with other tests: what fails here is a victim who is not served.
 SLACK = 10
 
 
