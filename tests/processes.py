@@ -173,7 +173,7 @@ class Service:
         self.assert_nothing_is_left()
         return code
 
-    def assert_nothing_is_left(self, seconds: float = 2.0) -> None:
+    def assert_nothing_is_left(self, seconds: float = 10.0) -> None:
         """Fail where a process of it runs `seconds` from now."""
         wait_until(lambda: not any(process.is_running for process in self._known), seconds)
 
