@@ -116,6 +116,7 @@ def _run(settings: Settings, source: SettingsSource, listener: socket.socket, me
         settings.workers,
         app_read_again,
         max_connections=settings.max_connections,
+        trusted_proxies=settings.trusted_proxies,
         keep_alive_seconds=settings.keep_alive_seconds,
         shutdown_delay_seconds=settings.shutdown_delay_seconds,
     )

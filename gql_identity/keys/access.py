@@ -49,7 +49,7 @@ class Caller(NamedTuple):
     allowed_addresses: tuple[str, ...] | None = None  # from where it may be used; None: from anywhere
     secret: UsedSecret = ONLY_SECRET  # which of its secrets was sent
     credential: SecretStr | None = None  # that secret itself
-    address: str = ""  # where the request comes from, as `rates.client_address` finds it
+    address: str = ""  # where the request comes from, as `addresses.client_address` finds it
 
 
 # Whoever runs commands on the machine: it may do what a SYSTEM key may, and has no key.

@@ -5,12 +5,12 @@ A key without a list may be used from anywhere. One with a list makes and change
 
 from collections.abc import Sequence
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_network
 
+from ..addresses import Network, is_within
 from ..errors import InvalidArgument, PermissionDenied
 
 MAX_NETWORKS = 100  # of one key
-_Network = IPv4Network | IPv6Network
 
 
 def check_addresses(networks: Sequence[str]) -> list[str]:
@@ -46,30 +46,10 @@ def check_within(given: Sequence[str] | None, own: Sequence[str] | None) -> None
 
 def is_allowed(networks: Sequence[str] | None, address: str | None) -> bool:
     """Whether a key with this list may be used from an address; from an unknown one only without a list."""
-    if networks is None:
-        return True
-    try:
-        known = read_address(address or "")
-    except ValueError:
-        return False
-    return any(known in network for network in _networks(tuple(networks)))
+    return networks is None or is_within(address or "", _networks(tuple(networks)))
 
 
-def read_address(text: str) -> IPv4Address | IPv6Address:
-    """The address of a text, without the port that some proxies add; IPv4 mapped to IPv6 becomes IPv4.
-
-    Raises ValueError.
-    """
-    if text.startswith("["):
-        text = text[1:].partition("]")[0]
-    elif text.count(":") == 1:
-        text = text.partition(":")[0]
-    address = ip_address(text)
-    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-    return mapped or address
-
-
-def _network(text: str) -> _Network:
+def _network(text: str) -> Network:
     """A network; one of IPv4 that is mapped to IPv6 becomes IPv4, as addresses do. Raises ValueError."""
     network = ip_network(text)
     mapped = network.network_address.ipv4_mapped if isinstance(network, IPv6Network) else None
@@ -77,11 +57,11 @@ def _network(text: str) -> _Network:
 
 
 @lru_cache(maxsize=1_000)
-def _networks(networks: tuple[str, ...]) -> tuple[_Network, ...]:
+def _networks(networks: tuple[str, ...]) -> tuple[Network, ...]:
     return tuple(ip_network(network) for network in networks)
 
 
-def _contains(network: _Network, text: str) -> bool:
+def _contains(network: Network, text: str) -> bool:
     other = ip_network(text)
     if isinstance(network, IPv4Network):
         return isinstance(other, IPv4Network) and other.subnet_of(network)

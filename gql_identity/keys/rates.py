@@ -3,17 +3,16 @@
 In memory, each worker counts for itself. A setting can name a store that all workers share (`shared_counts.py`).
 """
 
-import ipaddress
 import math
 import time
 from collections import OrderedDict
 
+from ..addresses import network_of
 from ..errors import ResourceExhausted
 from ..messages.values import APIKeyRole
 from ..metrics import RATE_LIMITED
 from ..settings import Settings
 from .access import Caller
-from .addresses import read_address
 from .shared_counts import SharedCounts
 
 WINDOW_SECONDS = 60
@@ -111,39 +110,6 @@ class Counts:
         return elapsed
 
 
-def client_address(peer: str, forwarded_for: str | None, settings: Settings) -> str:
-    """The address that a request comes from: the peer's, unless the peer is a trusted proxy that names another.
-
-    The first address from the right that is not a trusted proxy's: anyone can write those left of it.
-    """
-    addresses = [part.strip() for part in (forwarded_for or "").split(",") if part.strip()]
-    address = peer
-    while addresses and is_trusted_proxy(address, settings):
-        address = addresses.pop()
-    return address
-
-
-def is_trusted_proxy(address: str, settings: Settings) -> bool:
-    """Whether this is the address of a proxy whose `X-Forwarded-*` headers are trusted."""
-    parsed = _parsed(address)
-    return parsed is not None and any(parsed in network for network in settings.trusted_proxies)
-
-
 def _owner(caller: Caller) -> str:
     # Ids have no control characters.
     return f"{caller.domain_id}\n{caller.user_id}"
-
-
-def network_of(address: str) -> str:
-    """The address itself, or for IPv6 its /64: whoever has one of its addresses has them all."""
-    parsed = _parsed(address)
-    if parsed is None:
-        return "unknown"
-    return str(parsed if parsed.version == 4 else ipaddress.ip_network((parsed, 64), strict=False))
-
-
-def _parsed(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    try:
-        return read_address(address)
-    except ValueError:
-        return None

@@ -1,11 +1,11 @@
 """What is noted of each use of a key, in memory; it is written in the background, so that no request waits."""
 
+from ..addresses import network_of
 from ..messages.keys import APIKeyInfo, APIKeyVerificationCode
 from ..storage.database import Database
 from ..storage.last_uses import LastUses
 from ..storage.usage_counts import UsageCounts
 from .audit_entries import AuditEntries
-from .rates import network_of
 from .refusals import LINES_OF_A_KEY, LINES_OF_AN_ADDRESS
 from .stale_secrets import StaleSecrets
 from .validity import used_secret

@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 
 from .. import secret
+from ..addresses import read_address
 from ..errors import InvalidArgument
 from ..messages.keys import APIKeyInfo, APIKeyVerification, APIKeyVerificationCode
 from ..messages.requests import VerifyAPIKeyRequest
 from ..metrics import VERIFICATIONS
 from .access import Caller, may_verify, require_scope
-from .addresses import is_allowed, read_address
+from .addresses import is_allowed
 from .credentials import Credentials
 from .scopes import MAX_SCOPES, VERIFY, missing_scopes
 from .uses import KeyUses

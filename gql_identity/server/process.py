@@ -23,6 +23,7 @@ import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess, multiprocess
 
+from ..addresses import Network
 from ..metrics import WORKER_RESTARTS
 from .hangup import then
 from .listener import room_for_connections
@@ -53,6 +54,7 @@ def serve(
     app_read_again: Callable[[], Any | None] = lambda: None,
     *,
     max_connections: int = 0,
+    trusted_proxies: Sequence[Network] = (),
     keep_alive_seconds: int = 75,
     shutdown_delay_seconds: float = 0.0,
 ) -> int:
@@ -61,7 +63,8 @@ def serve(
     `app` makes the application; with several workers it is pickled and sent to them. On SIGHUP `app_read_again` gives
     another for workers to come, or None where it cannot, and the workers get SIGHUP; with one worker SIGHUP is left to
     the application.
-    `max_connections` is of each process; 0 is as many as its file descriptors allow.
+    `max_connections` is of each process; 0 is as many as its file descriptors allow. One address may have three
+    quarters of them, but an address of `trusted_proxies` all: its connections are those of many clients.
     After SIGTERM it serves on for `shutdown_delay_seconds`; after SIGINT it does not.
     """
     config = uvicorn.Config(
@@ -88,6 +91,7 @@ def serve(
         signal.signal(number, lambda number, _: stops.append(number))
     ours: Any = config  # the protocol and the server of each worker find these there
     ours.max_connections = min(max_connections or sys.maxsize, room_for_connections())
+    ours.trusted_proxies = tuple(trusted_proxies)
     ours.shutdown_delay_seconds = shutdown_delay_seconds
     if workers == 1:
         server = Server(config)

@@ -41,14 +41,16 @@ class Protocol(HttpToolsProtocol):
     _has_head = False  # whether the head of the current request is complete: what comes now is body and trailers
     _refusal: tuple[int, str] | None = None
     _head_timer: asyncio.TimerHandle | None = None
-    address = ""
+    client_name = ""  # by which its connections are counted
 
     @property
     def _counted(self) -> Connections:
         # One for each process: uvicorn gives its state to every connection.
         state: Any = self.server_state
         if not hasattr(state, "counted"):
-            state.counted = Connections(getattr(self.config, "max_connections", 1_000_000))
+            state.counted = Connections(
+                getattr(self.config, "max_connections", 1_000_000), getattr(self.config, "trusted_proxies", ())
+            )
             state.websocket_paths = {
                 route.path for route in getattr(self.app, "routes", ()) if type(route).__name__ == "WebSocketRoute"
             }
@@ -57,8 +59,8 @@ class Protocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A client has connected."""
         super().connection_made(cast(asyncio.Transport, TurnTransport(transport, self.loop)))
-        self.address = self.client[0] if self.client else ""
-        if self._counted.add(self, self.address):
+        self.client_name = self._counted.client_of(self.client[0] if self.client else "")
+        if self._counted.add(self):
             self._head_timer = self.loop.call_later(HEAD_SECONDS, self._head_is_late)
         else:
             transport.abort()
@@ -66,7 +68,7 @@ class Protocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection has ended."""
         self._stop_head_timer()
-        self._counted.remove(self, self.address)
+        self._counted.remove(self)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:

@@ -29,9 +29,15 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
     def __init__(self, config: Any, server_state: Any, app_state: dict[str, Any], _loop: Any = None) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self._counted: Connections = server_state.counted
+        self.client_name = ""
         self._unparsed = b""
         self._is_scheduled = False
         self._has_failed = False  # what the client still sends is dropped
+
+    def connection_made(self, transport: Any) -> None:
+        """A client has asked for a WebSocket, on a connection that is counted already."""
+        super().connection_made(transport)
+        self.client_name = self._counted.client_of(self.client[0] if self.client else "")
 
     def data_received(self, data: bytes) -> None:
         """Parse some of what has arrived, and the rest in later turns: a read may hold 10,000 frames."""
@@ -134,7 +140,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection has ended."""
-        self._counted.remove(self, self.client[0] if self.client else "")
+        self._counted.remove(self)
         super().connection_lost(exc)
 
     def pause_writing(self) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import OrderedDict
 from typing import Any
 
 from ..metrics import LIMITS
@@ -60,38 +61,48 @@ class Unread:
 
     def __init__(self) -> None:
         # Size and last progress, by `time.monotonic()`; the longest without progress comes first.
-        self._transports: dict[asyncio.Transport, tuple[int, float]] = {}
+        self._transports: OrderedDict[asyncio.Transport, tuple[int, float]] = OrderedDict()
+        self._bytes = 0  # the sum of these sizes
         self._timer: asyncio.TimerHandle | None = None
 
     def add(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         """Watch a transport until it has sent everything."""
-        _, since = self._transports.get(transport, (0, time.monotonic()))
-        self._transports[transport] = (transport.get_write_buffer_size(), since)
-        waiting = sum(size for size, _ in self._transports.values())
-        for slowest in list(self._transports):
-            if waiting <= MAX_WAITING_BYTES or slowest is transport:
-                break
-            waiting -= self._transports.pop(slowest)[0]
-            slowest.abort()
-            LIMITS.add("unread_bytes")
+        now = time.monotonic()
+        before, since = self._transports.get(transport, (0, now))
+        size = transport.get_write_buffer_size()
+        self._transports[transport] = (size, since)
+        self._bytes += size - before
+        while self._bytes > MAX_WAITING_BYTES and len(self._transports) > 1:
+            slowest = next(iter(self._transports))
+            if not self._has_taken_some(slowest, now):
+                self._end(slowest)
+                LIMITS.add("unread_bytes")
         if self._timer is None:
             self._timer = loop.call_later(_CHECK_SECONDS, self._check, loop)
 
     def _check(self, loop: asyncio.AbstractEventLoop) -> None:
         now = time.monotonic()
-        for transport, (before, since) in list(self._transports.items()):
-            # A closed transport keeps its buffer until the client has taken it.
-            size = transport.get_write_buffer_size()
-            if not size:
-                del self._transports[transport]
-            elif size < before:
-                del self._transports[transport]  # to the end
-                self._transports[transport] = (size, now)
-            elif now - since > WRITE_SECONDS:
-                del self._transports[transport]
-                transport.abort()
+        for transport, (_, since) in list(self._transports.items()):
+            if not self._has_taken_some(transport, now) and now - since > WRITE_SECONDS:
+                self._end(transport)
                 LIMITS.add("unread_seconds")
         self._timer = loop.call_later(_CHECK_SECONDS, self._check, loop) if self._transports else None
+
+    def _has_taken_some(self, transport: asyncio.Transport, now: float) -> bool:
+        """Whether a client has taken something since this was asked last; if all, its transport is dropped."""
+        # A closed transport keeps its buffer until the client has taken it.
+        before, size = self._transports[transport][0], transport.get_write_buffer_size()
+        if size >= before > 0:
+            return False
+        self._bytes -= before - size
+        del self._transports[transport]
+        if size:
+            self._transports[transport] = (size, now)  # to the end
+        return True
+
+    def _end(self, transport: asyncio.Transport) -> None:
+        self._bytes -= self._transports.pop(transport)[0]
+        transport.abort()
 
 
 UNREAD = Unread()

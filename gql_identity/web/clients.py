@@ -1,14 +1,13 @@
 """Clients: the users whose keys are used, and the addresses without a known key; how much each may have at once."""
 
 import asyncio
-from functools import lru_cache
 
 from starlette.types import Scope
 
+from ..addresses import client_address, network_of
 from ..errors import ResourceExhausted
 from ..keys.access import Caller
 from ..keys.credentials import Credentials
-from ..keys.rates import client_address, network_of
 from ..metrics import LIMITS
 from ..settings import Settings
 from .proxies import peer_of
@@ -17,8 +16,6 @@ from .starts import Starts
 ANSWERS_AT_ONCE = 3  # large responses of one client, of up to 30 MB, that are computed or wait to be read
 ANSWER_SECONDS = 5.0  # for an earlier one of these to be read, before the next request is refused
 RETRY_SECONDS = 1
-
-_network_of = lru_cache(10_000)(network_of)
 
 
 class Client:
@@ -69,7 +66,7 @@ class Clients:
         return self._address(scope)
 
     def _address(self, scope: Scope) -> str:
-        return f"address {_network_of(address_of(scope, self._settings))}"
+        return f"address {network_of(address_of(scope, self._settings))}"
 
     def _named(self, name: str) -> Client:
         if (client := self._clients.get(name)) is None:
@@ -147,7 +144,7 @@ def address_of(scope: Scope, settings: Settings) -> str:
         return peer
     # A proxy may add its own header below the client's.
     forwarded_for = ",".join(value.decode("latin-1") for name, value in scope["headers"] if name == b"x-forwarded-for")
-    return client_address(peer, forwarded_for, settings)
+    return client_address(peer, forwarded_for, settings.trusted_proxies)
 
 
 def _user(domain_id: str, user_id: str) -> str:

@@ -6,7 +6,7 @@ import structlog
 from starlette.datastructures import Headers
 from starlette.types import Scope
 
-from ..keys.rates import is_trusted_proxy
+from ..addresses import is_within
 from ..settings import Settings
 from .clients import address_of
 from .cors import NOT_NAMED
@@ -33,7 +33,7 @@ def _is_allowed(origin: str, scope: Scope, headers: Headers, settings: Settings)
     if origin in settings.cors_origins:
         return True
     hosts = headers.getlist("host")
-    if is_trusted_proxy(peer_of(scope), settings):
+    if is_within(peer_of(scope), settings.trusted_proxies):
         hosts += [host.strip() for line in headers.getlist("x-forwarded-host") for host in line.split(",")]
     if any(_is_same_host(origin, host) for host in hosts):
         return True
