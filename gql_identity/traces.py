@@ -5,6 +5,7 @@ no path, no id, no variable and no document. Nothing is done until `begin`, whic
 """
 
 import asyncio
+import logging
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -12,6 +13,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, TypeVar
 
+import structlog
 from opentelemetry import context, trace
 from opentelemetry.context import Context
 from opentelemetry.trace import Link, Span, SpanContext, SpanKind, Status, StatusCode, Tracer
@@ -20,6 +22,8 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 SERVICE = "gql-identity"
 LAST_EXPORT_SECONDS = 1.5  # for the last spans when the service stops
 _PATH = "/v1/traces"  # OTLP over HTTP, "Request"
+
+log = structlog.get_logger()
 
 T = TypeVar("T")
 
@@ -31,6 +35,28 @@ _propagator = TraceContextTextMapPropagator()
 _also_for: ContextVar[tuple[SpanContext, ...]] = ContextVar("also_for", default=())
 
 
+class _Told(logging.Filter):
+    """Lets one line of the SDK through, in its words, until the collector takes spans again."""
+
+    has_failed = False
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the line is logged."""
+        before, self.has_failed = self.has_failed, True
+        return not before
+
+    def end(self) -> None:
+        """Note that the collector takes spans."""
+        if self.has_failed:
+            self.has_failed = False
+            log.info("the collector of traces responds again")
+
+
+_told = _Told()
+for _name in ("opentelemetry.exporter.otlp.proto.http.trace_exporter", "opentelemetry.sdk._shared_internal"):
+    logging.getLogger(_name).addFilter(_told)
+
+
 def begin(collector: str, version: str) -> None:
     """Send spans to this OTLP collector from now on. All else the SDK reads from OpenTelemetry's own variables.
 
@@ -39,13 +65,20 @@ def begin(collector: str, version: str) -> None:
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import TracerProvider
-    from opentelemetry.sdk.trace.export import BatchSpanProcessor
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExportResult
+
+    class Exporter(OTLPSpanExporter):
+        def export(self, spans: Any) -> SpanExportResult:
+            result = super().export(spans)
+            if result is SpanExportResult.SUCCESS:
+                _told.end()
+            return result
 
     global is_on, _tracer, _provider
     named = {} if "OTEL_SERVICE_NAME" in os.environ else {"service.name": SERVICE}
     # `end` shuts it down: at the interpreter's exit it would wait for a collector that does not answer.
     _provider = TracerProvider(resource=Resource.create({**named, "service.version": version}), shutdown_on_exit=False)
-    _provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(f"{collector.rstrip('/')}{_PATH}")))
+    _provider.add_span_processor(BatchSpanProcessor(Exporter(f"{collector.rstrip('/')}{_PATH}")))
     _tracer, is_on = _provider.get_tracer(SERVICE, version), True
 
 

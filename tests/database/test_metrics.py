@@ -4,6 +4,7 @@ import re
 import signal
 import socket
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
@@ -209,9 +210,13 @@ async def test_calls_that_wait_for_a_thread_are_counted(settings: Settings) -> N
     async with Database(settings) as database:
         await database.prepare()
         assert database.waiting() == {"driver": 0, "readers": 0, "scans": 0}
+        release = threading.Event()
         for _ in range(READS_AT_ONCE + 3):
-            database._readers.submit(time.sleep, 0.2)
-        assert database.waiting()["readers"] == 3
+            database._readers.submit(release.wait)
+        try:
+            wait_until(lambda: database.waiting()["readers"] == 3, 10)
+        finally:
+            release.set()
 
 
 @pytest.fixture(scope="module")
@@ -251,14 +256,17 @@ def sent(service: Service) -> float:
     return counts(service).of("http_server_request_duration_seconds_count", http_route="/graphql")
 
 
+def kill_a_worker(service: Service) -> None:
+    min(service.workers, key=lambda one: one.pid).signal(signal.SIGKILL)
+
+
 def test_the_sum_over_workers_is_right_and_stays_so_when_one_is_killed(service: Service) -> None:
     before = sent(service)
     for _ in range(20):  # each from another connection, so that both workers get some
         service.data(WHO)
     assert sent(service) == before + 20
     restarts = counts(service).of("gql_identity_worker_restarts_total")
-    killed = min(service.workers, key=lambda one: one.pid)
-    killed.signal(signal.SIGKILL)
+    kill_a_worker(service)
     wait_until(lambda: counts(service).of("gql_identity_worker_restarts_total") == restarts + 1, 20)
     assert sent(service) == before + 20
     wait_until(lambda: len(service.workers) == 2 and counts(service).of("gql_identity_database_prepared") == 2, 20)
@@ -289,6 +297,8 @@ def test_one_of_each_outcome_raises_each_series(service: Service) -> None:
             service.database.signal(signal.SIGKILL)
             assert b"UNAVAILABLE" in stream.read()
     wait_until(lambda: counts(service).of("gql_identity_embedded_restarts_total") == restarts + 1, 20)
+    kill_a_worker(service)
+    wait_until(lambda: counts(service).of("gql_identity_worker_restarts_total") >= 1, 20)
     wait_until(lambda: service.status("/readyz") == 200, 20)
     seen = counts(service)
     assert [one.name for one in metrics.SERIES if not seen.is_raised(one)] == []

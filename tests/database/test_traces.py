@@ -268,7 +268,7 @@ async def test_without_the_setting_no_span_is_made_and_the_trace_is_still_logged
     assert not traces.is_on
     with structlog.testing.capture_logs() as lines:
         await api.client.get("/nothing", headers={"traceparent": TRACEPARENT})
-    assert [line["trace_id"] for line in lines if line["event"] == "request"] == [TRACE] or lines == []
+    assert [line["trace_id"] for line in lines if line["event"] == "request"] == [TRACE]
 
 
 def test_a_collector_that_is_away_delays_neither_requests_nor_the_stop(data_dir: Path) -> None:
@@ -278,10 +278,11 @@ def test_a_collector_that_is_away_delays_neither_requests_nor_the_stop(data_dir:
         with serving(data_dir, GQL_IDENTITY_TRACES_ENDPOINT=url, OTEL_BSP_SCHEDULE_DELAY="100") as service:
             for _ in range(20):
                 service.data(WHO)
-            time.sleep(1)
+            wait_until(lambda: "Connection refused" in service.err, 20)
+            time.sleep(3)  # the SDK tries again after one second and after two
             assert service.stop() == 0
             warnings = [line for line in service.err.splitlines() if '"level":"info"' not in line]
-            assert 1 <= len(warnings) <= 5, warnings
+            assert len(warnings) == 1, warnings
 
 
 def test_a_collector_that_is_no_url_is_a_clear_error(data_dir: Path) -> None:
