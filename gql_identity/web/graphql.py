@@ -2,7 +2,6 @@
 
 import asyncio
 from http import HTTPMethod
-from pathlib import Path
 from typing import Any
 
 import orjson
@@ -26,16 +25,10 @@ from .deadline import in_time
 from .envelope import note_errors
 from .events import event_stream, only
 from .graphql_operations import GraphQLOperations, count_operation, error_codes, refused
+from .pages import GRAPHIQL, PAGE_HEADERS
 from .proxies import is_forwarded
 from .websocket import Connection
 
-GRAPHIQL = Path(__file__).parent.parent / "graphiql" / "index.html"
-GRAPHIQL_HEADERS = {
-    "Cache-Control": "no-cache",
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; worker-src 'self'; "
-    "style-src 'self' 'unsafe-inline'; font-src 'self' data:; img-src 'self' data:; connect-src 'self'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-}
 _STREAM_METHODS = {"Allow": "GET, POST"}
 _SAFE = (HTTPMethod.GET, HTTPMethod.HEAD)  # HEAD has GET's headers, and the server leaves out the body
 
@@ -75,7 +68,7 @@ class GraphQLEndpoint:
         accept = read_accept(", ".join(headers.getlist("accept")))
         response: Response
         if accept.wants_html and scope["method"] in _SAFE and self._shows_page(scope):
-            response = FileResponse(GRAPHIQL, media_type="text/html", headers=GRAPHIQL_HEADERS)
+            response = FileResponse(GRAPHIQL, media_type="text/html", headers=PAGE_HEADERS)
         else:
             try:
                 fields = await _read(scope, receive, headers)

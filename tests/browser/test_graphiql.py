@@ -447,12 +447,12 @@ async def test_it_shows_the_documentation_and_the_explorer(page: Any, served: An
 
 
 async def test_its_files_arrive_compressed(page: Any, served: Any) -> None:
-    if not list((ROOT / "gql_identity" / "graphiql").rglob("*.js.gz")):
+    if not list((ROOT / "gql_identity" / "pages").rglob("*.js.gz")):
         missing_tool("GraphiQL's compressed files (make builds them)")
     received: list[Any] = []
     page.on("response", lambda response: received.append(response))
     await open_page(page, served)
-    files = [response for response in received if "/graphiql/" in response.url]
+    files = [response for response in received if "/pages/" in response.url]
     assert {response.headers.get("content-encoding") for response in files} == {"gzip"}
     sizes = [int(response.headers["content-length"]) for response in files]
     assert sum(sizes) < 1_850_000

@@ -8,7 +8,7 @@ from graphql import OperationDefinitionNode, OperationType, build_schema, parse,
 from tests.conftest import Api
 from tests.processes import ROOT
 
-EXAMPLES = (ROOT / "graphiql" / "src" / "examples.graphql").read_text().split("\n# ---\n")
+EXAMPLES = (ROOT / "pages" / "graphiql" / "src" / "examples.graphql").read_text().split("\n# ---\n")
 
 
 def names() -> Iterator[str]:

@@ -145,9 +145,7 @@ def test_make_serve_with_a_python_that_is_too_old_says_so_and_leaves_no_environm
 def test_the_wheel_is_installed_and_served_as_the_readme_says(tmp_path: Path) -> None:
     clone = tmp_path / "clone"
     subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)
-    shutil.copytree(
-        ROOT / "gql_identity" / "graphiql", clone / "gql_identity" / "graphiql"
-    )  # built, if it is up to date
+    shutil.copytree(ROOT / "gql_identity" / "pages", clone / "gql_identity" / "pages")  # built, if it is up to date
     script = block("Install", 1).replace("/opt/gql-identity", str(tmp_path / "opt"))
     said = served_by(script, clone, 900.0, PYTHONPATH="")
     assert f"its data in {clone}/gql-identity-data" in said

@@ -7,9 +7,8 @@ from typing import Any
 import httpx
 import pytest
 
-from gql_identity import app
 from gql_identity.settings import Settings
-from gql_identity.web import graphql
+from gql_identity.web import graphql, pages
 from tests.conftest import Api, Person, running
 
 ORIGIN = "https://app.example"
@@ -204,9 +203,10 @@ class TestTheSchema:
 @pytest.fixture
 def page(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> str:
     """A page in the place of GraphiQL, which may not have been built here."""
-    file = tmp_path / "index.html"
+    file = tmp_path / "graphiql" / "index.html"
+    file.parent.mkdir()
     file.write_text("<html>the page</html>")
-    for module in (app, graphql):
+    for module in (pages, graphql):
         monkeypatch.setattr(module, "GRAPHIQL", file)
     return "the page"
 
@@ -233,7 +233,7 @@ class TestThePage:
             answer = await service.client.get("/graphql", headers={"Accept": BROWSER})
             assert (page in answer.text) is is_shown
             assert answer.status_code == (200 if is_shown else 400)
-            files = await service.client.get("/graphiql/index.html")
+            files = await service.client.get("/pages/graphiql/index.html")
             assert files.status_code == (200 if is_shown else 404)
             if is_shown:
                 assert "frame-ancestors 'none'" in answer.headers["Content-Security-Policy"]
@@ -251,9 +251,9 @@ class TestThePage:
     async def test_no_file_beside_it_can_be_read(self, api: Api, page: str) -> None:
         async with configured(api) as service:
             for path in (
-                "/graphiql/../secret",
-                "/graphiql/..%2fsecret",
-                "/graphiql/%2e%2e/secret",
-                "/graphiql//etc/passwd",
+                "/pages/../secret",
+                "/pages/..%2fsecret",
+                "/pages/%2e%2e/secret",
+                "/pages//etc/passwd",
             ):
                 assert (await service.client.get(path)).status_code == 404

@@ -544,8 +544,8 @@ PATHS = {
         for name, path in {
             "up and away": "/../../etc/passwd",
             "up and away, encoded": "/..%2f..%2fetc%2fpasswd",
-            "the page's files": "/graphiql/../app.py",
-            "the page's files, encoded": "/graphiql/..%2f..%2fapp.py",
+            "the page's files": "/pages/../app.py",
+            "the page's files, encoded": "/pages/..%2f..%2fapp.py",
             "a null byte": "/graphql%00",
             "bytes": "/graphql/%ff%fe",
             "a line break": "/graphql%0d%0aX-Injected:%20b",
@@ -856,7 +856,7 @@ class TestWhatPublicScannersTry:
 
     @pytest.mark.parametrize(
         "path",
-        ["/", "/graphql", "/graphiql", "/graphiql/", "/graphiql/index.html", "/playground", "/console", "/altair"],
+        ["/", "/graphql", "/graphiql", "/pages/", "/pages/graphiql/index.html", "/playground", "/console", "/altair"],
     )
     def test_no_page_is_shown(self, ask: httpx.Client, path: str) -> None:
         answer = ask.get(path, headers={"Accept": "text/html"})

@@ -1,17 +1,18 @@
 import { defineConfig } from "vite";
 
 export default defineConfig({
-  // Every address is relative, so that the page works behind any path prefix. The page is served at `/graphql`
-  // and its files below `/graphiql/`: of all addresses, only those in the HTML need telling so.
+  // Every address is relative, so that the pages work behind any path prefix. GraphiQL is served at `/graphql`
+  // and the files below `/pages/`: of all addresses, only those in the HTML need telling so.
   base: "./",
   plugins: [
     {
-      name: "files-below-graphiql",
-      transformIndexHtml: { order: "post", handler: (html) => html.replaceAll('"./assets/', '"./graphiql/assets/') },
+      name: "files-below-pages",
+      transformIndexHtml: { order: "post", handler: (html) => html.replaceAll('"../assets/', '"./pages/assets/') },
     },
   ],
   build: {
-    outDir: "../gql_identity/graphiql",
+    outDir: "../gql_identity/pages",
+    rollupOptions: { input: ["graphiql/index.html"] },
     emptyOutDir: true,
     // The policy allows neither scripts nor workers from `data:` addresses.
     assetsInlineLimit: 0,

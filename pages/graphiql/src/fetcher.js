@@ -1,7 +1,7 @@
 // How GraphiQL calls the API: POST for queries and mutations, WebSocket (graphql-transport-ws) for subscriptions.
 import { getOperationAST, parse } from "graphql";
 
-import { authorizationOf, keyState, nameOfAuthorization, noteRefusal } from "./key.js";
+import { authorizationOf, keyState, nameOfAuthorization, noteRefusal } from "../../shared/key.js";
 import { createSubscriptions } from "./subscriptions.js";
 
 /** `activeTab` returns the id of GraphiQL's active tab. */

@@ -1,5 +1,5 @@
 // Remove a secret from the address before anything else runs: GraphiQL is loaded only afterwards.
-import { linkNotice, moveKeyOutOfAddress } from "./key.js";
+import { linkNotice, moveKeyOutOfAddress } from "../../shared/key.js";
 
 moveKeyOutOfAddress().then(() => import("./page.jsx"));
 

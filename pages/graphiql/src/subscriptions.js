@@ -2,7 +2,7 @@
 // subscription when its tab is left, and shows its last event only.
 import { createClient } from "graphql-ws";
 
-import { authorizationOf, keyState, noteRefusal } from "./key.js";
+import { authorizationOf, keyState, noteRefusal } from "../../shared/key.js";
 
 const FORBIDDEN = 4403; // how the service closes the connection of a refused key
 const MAX_EVENTS = 100; // shown of one subscription, the newest first

@@ -11,7 +11,7 @@ import "./page.css";
 
 import examples from "./examples.graphql?raw";
 import { createFetcher } from "./fetcher.js";
-import { hint, keyState, linkNotice, onKeyChange, tabStorage, setKey } from "./key.js";
+import { hint, keyState, linkNotice, onKeyChange, tabStorage, setKey } from "../../shared/key.js";
 
 const root = document.getElementById("page");
 let activeTab = "";
