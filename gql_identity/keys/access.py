@@ -16,11 +16,11 @@ from pydantic import SecretStr
 from strawberry import ID
 
 from ..errors import InsufficientScope, PermissionDenied
-from ..messages.requests import CreateAPIKeyRequest, InOneDomain
+from ..messages.requests import APIKeyReference, APIKeyRequest, CreateAPIKeyRequest, InOneDomain
 from ..messages.values import APIKeyRole
 from .addresses import check_within
 from .documents import role_of
-from .scopes import IMPLIED, OURS, READ, WRITE, check_scopes
+from .scopes import IMPLIED, OURS, READ, ROTATE, WRITE, check_scopes
 from .validity import ONLY_SECRET, UsedSecret
 
 MAX_MAKERS = 100
@@ -210,3 +210,19 @@ def _check_gained(gained: frozenset[str], caller: Caller, at: str = "") -> None:
         return
     if beyond:
         raise PermissionDenied(f"this key may not give {', '.join(sorted(beyond))}, which it does not have.", at=at)
+
+
+def scope_to_end(request: APIKeyRequest, caller: Caller) -> str | None:
+    """The scope for disabling or deleting a key; every key may end itself."""
+    return None if is_own(request, caller) else WRITE
+
+
+def scope_to_renew(request: APIKeyReference, caller: Caller) -> str:
+    """The scope for rotating a key, or moving its end."""
+    may_renew = caller.scopes is not None and ROTATE in caller.scopes
+    return ROTATE if may_renew and is_own(request, caller) else WRITE
+
+
+def is_own(request: APIKeyReference, caller: Caller) -> bool:
+    """Whether a request is about the caller's own key."""
+    return (domain_of(request, caller), request.api_key_id) == (caller.domain_id, caller.key_id)

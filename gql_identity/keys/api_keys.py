@@ -14,7 +14,6 @@ from ..errors import DeadlineExceeded, FailedPrecondition, PermissionDenied, Una
 from ..messages.audit import APIKeyAuditAction
 from ..messages.keys import APIKeyInfo, APIKeyViewer, DeletedAPIKey
 from ..messages.requests import (
-    APIKeyReference,
     APIKeyRequest,
     CreateAPIKeyRequest,
     GetAPIKeyRequest,
@@ -37,10 +36,13 @@ from .access import (
     check_may_hold,
     check_newest,
     domain_of,
+    is_own,
     makers_of_created,
     may_name,
     new_scopes,
     require_scope,
+    scope_to_end,
+    scope_to_renew,
     scopes_of_created,
 )
 from .addresses import check_addresses, check_within
@@ -57,7 +59,7 @@ from .rates import Rates
 from .records import now, opaque_id, read_key, read_opaque_id, stored_fields
 from .retries import Retries
 from .rotation import check_overlap, overlap_ended, rotated
-from .scopes import READ, ROTATE, WRITE, check_scopes
+from .scopes import READ, WRITE, check_scopes
 from .statistics import KeyStatistics
 from .system_keys import SystemKeys
 from .tags import check_tags
@@ -194,7 +196,7 @@ class ApiKeys:
 
         others = (request.name, request.scopes, request.tags, request.allowed_addresses)
         only_end = all(value is UNSET for value in others)
-        scope = _scope_to_renew(request, caller) if only_end else WRITE
+        scope = scope_to_renew(request, caller) if only_end else WRITE
         return read_key(await self._writes.change(APIKeyAuditAction.UPDATED, request, caller, rule, scope))
 
     @logs_refusals(APIKeyAuditAction.ROTATED)
@@ -205,9 +207,9 @@ class ApiKeys:
         FailedPrecondition for an expired key, and where two secrets overlap already and the request does not say which
         one ends.
         """
-        own = _is_own(request, caller)
+        own = is_own(request, caller)
         check_overlap(request.overlap_seconds, own=own)
-        scope = _scope_to_renew(request, caller)
+        scope = scope_to_renew(request, caller)
         check_text("api_key_id", request.api_key_id)
         check_text("domain_id", domain_id := domain_of(request, caller))
         check_newest(caller)
@@ -275,7 +277,7 @@ class ApiKeys:
         Raises NotFound for a key that is missing or that the caller may not see, PermissionDenied for the last valid
         SYSTEM key.
         """
-        rule, scope = disable_rule(caller), _scope_to_end(request, caller)
+        rule, scope = disable_rule(caller), scope_to_end(request, caller)
         async with self._system_keys.ending(request, caller):
             return read_key(await self._writes.change(APIKeyAuditAction.DISABLED, request, caller, rule, scope))
 
@@ -287,7 +289,7 @@ class ApiKeys:
         SYSTEM key.
         """
         async with self._system_keys.ending(request, caller):
-            await self._writes.delete(request, caller, _scope_to_end(request, caller))
+            await self._writes.delete(request, caller, scope_to_end(request, caller))
         domain_id = domain_of(request, caller)
         return DeletedAPIKey(
             id=opaque_id(domain_id, request.api_key_id), api_key_id=request.api_key_id, domain_id=domain_id
@@ -351,18 +353,3 @@ class ApiKeys:
             return None
         (key,) = await self.find_many([reference], caller, fields)
         return key
-
-
-def _scope_to_end(request: APIKeyRequest, caller: Caller) -> str | None:
-    """The scope for disabling or deleting a key; every key may end itself."""
-    return None if _is_own(request, caller) else WRITE
-
-
-def _scope_to_renew(request: APIKeyReference, caller: Caller) -> str:
-    """The scope for rotating a key, or moving its end."""
-    may_renew = caller.scopes is not None and ROTATE in caller.scopes
-    return ROTATE if may_renew and _is_own(request, caller) else WRITE
-
-
-def _is_own(request: APIKeyReference, caller: Caller) -> bool:
-    return (domain_of(request, caller), request.api_key_id) == (caller.domain_id, caller.key_id)

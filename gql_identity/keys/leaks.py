@@ -5,8 +5,9 @@ from strawberry import ID
 
 from .. import secret
 from ..errors import FailedPrecondition, InvalidArgument, NotFound, PermissionDenied
-from ..messages.keys import APIKeyInfo, APIKeyLeakReport, APIKeyVerificationCode
+from ..messages.keys import APIKeyInfo, APIKeyLeakReport
 from ..messages.requests import APIKeyRequest, ReportLeakedAPIKeyRequest
+from ..messages.usage import APIKeyVerificationCode
 from .access import Caller
 from .credentials import Credentials, caller_of
 from .disabling import disable_rule

@@ -7,7 +7,8 @@ from datetime import UTC, date, datetime, timedelta
 from graphql import GRAPHQL_MAX_INT
 
 from ..errors import InvalidArgument
-from ..messages.keys import APIKeyInfo, APIKeyUsage, APIKeyUsageInterval, APIKeyVerificationCode
+from ..messages.keys import APIKeyInfo
+from ..messages.usage import APIKeyUsage, APIKeyUsageInterval, APIKeyVerificationCode
 from ..messages.values import DateTime
 from ..settings import Settings
 from ..storage.usage_counts import UsageCounts

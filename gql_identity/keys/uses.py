@@ -1,7 +1,8 @@
 """What is noted of each use of a key, in memory; it is written in the background, so that no request waits."""
 
 from ..addresses import network_of
-from ..messages.keys import APIKeyInfo, APIKeyVerificationCode
+from ..messages.keys import APIKeyInfo
+from ..messages.usage import APIKeyVerificationCode
 from ..storage.database import Database
 from ..storage.last_uses import LastUses
 from ..storage.usage_counts import UsageCounts

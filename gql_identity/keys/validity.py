@@ -3,7 +3,8 @@
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from ..messages.keys import APIKeyInfo, APIKeyVerificationCode
+from ..messages.keys import APIKeyInfo
+from ..messages.usage import APIKeyVerificationCode
 from ..messages.values import APIKeyState, DateTime
 from .addresses import is_allowed
 from .documents import tell_unreadable, unreadable

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from .. import secret
 from ..addresses import read_address
 from ..errors import InvalidArgument
-from ..messages.keys import APIKeyInfo, APIKeyVerification, APIKeyVerificationCode
+from ..messages.keys import APIKeyInfo, APIKeyVerification
 from ..messages.requests import VerifyAPIKeyRequest
+from ..messages.usage import APIKeyVerificationCode
 from ..metrics import VERIFICATIONS
 from .access import Caller, may_verify, require_scope
 from .addresses import is_allowed

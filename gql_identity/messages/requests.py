@@ -8,8 +8,9 @@ from strawberry import ID, UNSET
 
 from .audit import APIKeyAuditAction
 from .connections import APIKeyFilter, APIKeyTagInput
-from .keys import APIKeyChangeType, APIKeyUsageInterval
+from .keys import APIKeyChangeType
 from .query import APIKeyListQuery, APIKeyStatisticsQuery
+from .usage import APIKeyUsageInterval
 from .values import APIKeyRole, APIKeyState, DateTime
 
 

@@ -12,8 +12,9 @@ from ..keys.api_keys import ApiKeys
 from ..keys.changes import Changes
 from ..keys.matching import Owner
 from ..messages.connections import ConnectionArguments
-from ..messages.keys import APIKeyConnection, APIKeyInfo, APIKeyUsage
+from ..messages.keys import APIKeyConnection, APIKeyInfo
 from ..messages.query import APIKeyStatisticsQuery
+from ..messages.usage import APIKeyUsage
 from .loaders import Load, Loader
 from .selection import selected_parts
 

@@ -14,8 +14,9 @@ from ..keys.api_keys import ApiKeys
 from ..keys.credentials import CACHE_SECONDS, caller_of
 from ..keys.scopes import VERIFY, check_scopes, missing_scopes
 from ..keys.validity import UsedSecret, code_of, is_valid
-from ..messages.keys import APIKeyExchange, APIKeyInfo, APIKeyVerificationCode
+from ..messages.keys import APIKeyExchange, APIKeyInfo
 from ..messages.requests import ExchangeAPIKeyRequest
+from ..messages.usage import APIKeyVerificationCode
 from ..messages.values import DateTime
 from ..settings import Settings
 from ..storage.database import Database

@@ -12,7 +12,8 @@ from ..keys.credentials import INVALID_KEY, Credentials, caller_of
 from ..keys.rates import Rates
 from ..keys.uses import KeyUses
 from ..keys.validity import code_of, end_of
-from ..messages.keys import APIKeyInfo, APIKeyVerificationCode
+from ..messages.keys import APIKeyInfo
+from ..messages.usage import APIKeyVerificationCode
 from ..metrics import REFUSED_CREDENTIALS
 from ..settings import Settings
 from .clients import Place, address_of

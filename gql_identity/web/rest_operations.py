@@ -12,7 +12,7 @@ from ..keys.access import Caller
 from ..keys.api_keys import ApiKeys
 from ..messages.audit import APIKeyAuditEntry
 from ..messages.connections import PageInfo
-from ..messages.keys import APIKeyInfo, APIKeysInfo, APIKeyUsage
+from ..messages.keys import APIKeyInfo, APIKeysInfo
 from ..messages.requests import (
     APIKeyAuditQuery,
     APIKeyQuery,
@@ -24,6 +24,7 @@ from ..messages.requests import (
     RotateAPIKeyRequest,
     UpdateAPIKeyRequest,
 )
+from ..messages.usage import APIKeyUsage
 from ..metrics import LIMITS
 from ..queries.fields import listed
 from ..queries.lists import MINIMAL, wanted_fields

@@ -14,8 +14,8 @@ from starlette.types import Receive, Scope, Send
 
 from ..errors import BadRequest, InvalidArgument, ServiceError, Unauthenticated
 from ..keys.scopes import read_scopes
-from ..messages.keys import APIKeyVerificationCode
 from ..messages.requests import ExchangeAPIKeyRequest
+from ..messages.usage import APIKeyVerificationCode
 from ..settings import Settings
 from .authentication import Authenticator
 from .bodies import read_form

@@ -45,7 +45,6 @@ from gql_identity.messages.keys import (
     APIKeysInfo,
     APIKeyTag,
     APIKeyVerification,
-    APIKeyVerificationCode,
     DeletedAPIKey,
     DisabledAPIKeys,
     Domain,
@@ -54,6 +53,7 @@ from gql_identity.messages.keys import (
 from gql_identity.messages.query import (
     APIKeyOperator,
 )
+from gql_identity.messages.usage import APIKeyVerificationCode
 from gql_identity.messages.values import APIKeyRole, APIKeyState, DateTime
 from gql_identity.schema.context import Context
 from gql_identity.schema.executor import make_executor
