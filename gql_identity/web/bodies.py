@@ -111,10 +111,13 @@ async def _read_body(headers: Headers, receive: Receive) -> bytes:
         reason = "Send the body without `Content-Encoding`: compressed bodies are not read."
         raise BadRequest(reason, 415, {"Accept-Encoding": "identity"})
     parts = []
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientDisconnect
-        parts.append(message.get("body", b""))
-        if not message.get("more_body", False):
-            return b"".join(parts)
+    try:
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise ClientDisconnect
+            parts.append(message.get("body", b""))
+            if not message.get("more_body", False):
+                return b"".join(parts)
+    finally:
+        parts.clear()  # an error keeps this frame, and with it the parts, until its response is sent

@@ -17,14 +17,15 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .. import traces
-from ..errors import BadRequest, Internal, ServiceError, Unavailable
+from ..errors import Internal, ServiceError, Unavailable
 from ..logs import RequestLog
-from ..metrics import HTTP_DURATION, LIMITS
+from ..metrics import HTTP_DURATION
 from ..secret import contains_secret
 from ..server.writing import LINGER_SECONDS, MAX_TURN_BYTES
 from ..settings import Settings
 from .clients import Clients
 from .cors import refused_preflight
+from .incoming import Body
 from .request_line import PROBES, request_line
 
 log = structlog.get_logger()
@@ -66,8 +67,6 @@ class Envelope:
         self._clients = clients
         self._requests = requests
         self._settings = settings
-        self._max_body_bytes = settings.max_body_bytes
-        self._body_timeout_seconds = settings.body_timeout_seconds
         self._varies_by = ["Accept", "Authorization", *(["Origin"] if settings.cors_origins else [])]
         self._safe_headers = [
             (name.lower().encode(), value.encode())
@@ -101,7 +100,7 @@ class Envelope:
                 # The end of a large response is sent when the client has taken nearly all: until then it is under way.
                 await send({**message, "more_body": True})
                 message = {"type": "http.response.body"}
-            elif status in _BODY_REFUSED:
+            elif status in _BODY_REFUSED or body.is_given_up:
                 # Closing a connection with unread input resets it, and the client loses the response. So the whole
                 # response is sent first, then the rest of the body is read before the response ends.
                 await send({**message, "more_body": True})
@@ -109,12 +108,13 @@ class Envelope:
                 message = {"type": "http.response.body"}
             await send(message)
 
+        body = Body(receive, self._settings.max_body_bytes, self._settings.body_timeout_seconds)
         place = scope["place"] = self._clients.enter(scope)
         try:
             if not self._clients.starts.begin():
                 await self._clients.starts.wait(self._clients.likely_name(scope))
             app = self._graphql if self._graphql is not None and scope["path"] == "/graphql" else self._app
-            await app(scope, self._bounded(receive), respond)
+            await app(scope, body, respond)
         except ClientDisconnect:
             pass  # the client disconnected while it was sending
         except Exception as error:
@@ -129,6 +129,7 @@ class Envelope:
                 stopping.headers = {"Connection": "close"}
                 await _refuse(stopping, scope, receive, respond)
         finally:
+            body.end()
             place.leave()
             if HTTP_DURATION.is_on:
                 route = self._route(scope["path"])
@@ -176,34 +177,6 @@ class Envelope:
             for name in self._varies_by:
                 if name.lower() not in varies:
                     headers.add_vary_header(name)
-
-    def _bounded(self, receive: Receive) -> Receive:
-        """A `receive` that raises BadRequest for a body that is too large or arrives too slowly."""
-        read = 0
-        complete = False
-        limit = self._max_body_bytes
-        deadline = time.monotonic() + self._body_timeout_seconds
-
-        async def receive_bounded() -> Message:
-            nonlocal read, complete
-            if complete:  # only a disconnect can follow
-                return await receive()
-            try:
-                async with asyncio.timeout(max(0, deadline - time.monotonic())):
-                    message = await receive()
-            except TimeoutError:
-                LIMITS.add("body_timeout_seconds")
-                raise BadRequest(
-                    "The body arrived too slowly: send the request again.", 408, {"Connection": "close"}
-                ) from None
-            complete = not message.get("more_body", False)
-            read += len(message.get("body", b""))
-            if read > limit:
-                LIMITS.add("max_body_bytes")
-                raise BadRequest(f"The body is larger than {limit} bytes: send less.", 413, {"Connection": "close"})
-            return message
-
-        return receive_bounded
 
 
 def _method(scope: Scope) -> str:

@@ -1,0 +1,91 @@
+"""Bodies of requests while they arrive: how large one may be, how long it may take, and how many bytes all may have."""
+
+import asyncio
+import time
+from collections import OrderedDict
+
+from starlette.types import Message, Receive
+
+from ..errors import BadRequest, Unavailable
+from ..metrics import LIMITS
+
+MAX_INCOMING_BYTES = 32_000_000  # of one process, in bodies that have not arrived in full
+RETRY_SECONDS = 1
+
+# The bodies of this process that have arrived in part, the oldest first, with the bytes that are held of each.
+_incoming: "OrderedDict[Body, int]" = OrderedDict()
+_bytes = 0
+
+
+class Body:
+    """The body of one request. Call it as an ASGI `receive`, and `end` when the request has ended."""
+
+    def __init__(self, receive: Receive, max_bytes: int, timeout_seconds: float) -> None:
+        self.is_given_up = False  # for others, as too many bytes were held
+        self._receive = receive
+        self._max_bytes = max_bytes
+        self._deadline = time.monotonic() + timeout_seconds
+        self._read = 0
+        self._is_complete = False
+        self._timeout: asyncio.Timeout | None = None  # while something is awaited
+
+    async def __call__(self) -> Message:
+        """The next part.
+
+        Raises BadRequest for a body that is too large or arrives too slowly; Unavailable where all bodies of the
+        process have too many bytes and this one is the oldest.
+        """
+        if self._is_complete:  # only a disconnect can follow
+            return await self._receive()
+        try:
+            async with asyncio.timeout(max(0, self._deadline - time.monotonic())) as self._timeout:
+                message = await self._receive()
+        except TimeoutError:
+            if self.is_given_up:
+                raise _too_much_at_once() from None
+            LIMITS.add("body_timeout_seconds")
+            raise BadRequest(
+                "The body arrived too slowly: send the request again.", 408, {"Connection": "close"}
+            ) from None
+        finally:
+            self._timeout = None
+        if self.is_given_up:
+            raise _too_much_at_once()
+        self._read += len(message.get("body", b""))
+        if self._read > self._max_bytes:
+            LIMITS.add("max_body_bytes")
+            raise BadRequest(
+                f"The body is larger than {self._max_bytes} bytes: send less.", 413, {"Connection": "close"}
+            )
+        self._is_complete = not message.get("more_body", False)
+        if self._is_complete:
+            self.end()
+        else:
+            self._hold()
+        return message
+
+    def end(self) -> None:
+        """Stop counting the bytes."""
+        global _bytes
+        _bytes -= _incoming.pop(self, 0)
+
+    def _hold(self) -> None:
+        """Count what has arrived; past the bound the oldest bodies, which are the slowest, are given up."""
+        global _bytes
+        _bytes += self._read - _incoming.get(self, 0)
+        _incoming[self] = self._read
+        while _bytes > MAX_INCOMING_BYTES and len(_incoming) > 1:
+            next(iter(_incoming))._give_up()
+
+    def _give_up(self) -> None:
+        LIMITS.add("incoming_bytes")
+        self.end()
+        self.is_given_up = True
+        if self._timeout is not None and not self._timeout.expired():
+            self._timeout.reschedule(0)  # the past
+
+
+def _too_much_at_once() -> Unavailable:
+    error = Unavailable(f"Too many large requests arrive at once. Try again in {RETRY_SECONDS} s.")
+    error.headers = {"Retry-After": str(RETRY_SECONDS), "Connection": "close"}
+    return error
