@@ -105,6 +105,13 @@ class Settings(BaseSettings):
             "Without it, the service makes its own."
         ),
     )
+    scopes_in_sdl: bool = Field(
+        False,
+        description=(
+            "Whether fields of the subgraph's schema have `@requiresScopes`, for gateways that enforce it. "
+            "They then refuse keys without a list of scopes."
+        ),
+    )
     rates_store: SecretStr = Field(
         SecretStr("memory://"),
         description="Where rates are counted, as a URI of the library `limits`. In memory, each worker counts alone.",

@@ -13,17 +13,22 @@ def add_commands(commands: Commands) -> None:
     """Add the command."""
     exported = commands.add_parser("schema", help="print the schema")
     exported.add_argument("--subgraph", action="store_true", help="print the subgraph schema, `_service.sdl`")
+    exported.add_argument(
+        "--scopes", action="store_true", help="with --subgraph: fields have @requiresScopes, as with the setting"
+    )
     exported.add_argument("--check", type=Path, metavar="FILE", help="only check that FILE equals the schema")
     exported.set_defaults(run=_schema)
 
 
 def _schema(options: argparse.Namespace) -> int:
-    text = (subgraph_sdl(schema) if options.subgraph else schema.as_str()) + "\n"
+    text = (subgraph_sdl(schema, scopes=options.scopes) if options.subgraph else schema.as_str()) + "\n"
     if options.check is None:
         print(text, end="")
         return 0
     if options.check.exists() and options.check.read_text() == text:
         return 0
-    command = f"{own_command()} schema{' --subgraph' if options.subgraph else ''}"
+    command = (
+        f"{own_command()} schema{' --subgraph' if options.subgraph else ''}{' --scopes' if options.scopes else ''}"
+    )
     print(f"{options.check} differs from the schema. Regenerate it with `{command}`.", file=sys.stderr)
     return 1

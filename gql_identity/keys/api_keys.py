@@ -76,6 +76,7 @@ class ApiKeys:
         self._database = database
         self._settings = settings
         self.max_page_size = settings.max_page_size
+        self.scopes_in_sdl = settings.scopes_in_sdl
         self.rates = Rates(settings)
         self.credentials = Credentials(database, settings)
         self.lists = KeyLists(database, settings)

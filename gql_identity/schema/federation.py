@@ -1,6 +1,7 @@
 """The schema as a federated subgraph: its entities, and the SDL that a gateway composes."""
 
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 from graphql import (
@@ -31,6 +32,7 @@ from ..metrics import LIMITS
 from .context import Info
 from .json_literals import read_json_literals
 from .operations import Mutation, Query, Subscription
+from .required_scopes import with_required_scopes
 from .selection import selected
 
 
@@ -141,13 +143,17 @@ def _make_schema() -> FederatedSchema:
     read_json_literals(made._schema)
     _describe_federation(made._schema)
     sdl = subgraph_sdl(made)
-    made._schema.type_map["_Service"].fields["sdl"].resolve = lambda *_: sdl  # type: ignore[attr-defined]
+    with_scopes = cache(lambda: with_required_scopes(sdl))  # only if it is asked for
+    made._schema.type_map["_Service"].fields["sdl"].resolve = (  # type: ignore[attr-defined]
+        lambda _, info: with_scopes() if info.context.api_keys.scopes_in_sdl else sdl
+    )
     return made
 
 
-def subgraph_sdl(made: Schema) -> str:
-    """The SDL for gateways, as `_service { sdl }` returns it."""
-    return print_ast(visit(parse(made.as_str()), _ForGateways()))
+def subgraph_sdl(made: Schema, *, scopes: bool = False) -> str:
+    """The SDL for gateways, as `_service { sdl }` returns it; with `scopes`, fields have `@requiresScopes`."""
+    sdl = print_ast(visit(parse(made.as_str()), _ForGateways()))
+    return with_required_scopes(sdl) if scopes else sdl
 
 
 def _describe_federation(made: GraphQLSchema) -> None:
