@@ -23,6 +23,9 @@ LISTS: dict[str, dict[str, Any]] = {
     "by state": {"state": "ENABLED"},
     "by user and state": {"userId": "u1", "state": "ENABLED"},
     "by creation": {"query": {"filter": [LATER], "sort": {"key": "created_at"}}},
+    "by end": {"query": {"filter": [{**LATER, "key": "expires_at"}], "sort": {"key": "expires_at"}}},
+    "by tag": {"query": {"filter": [{"key": "tags", "operator": "MATCH", "value": {"name": "team"}}]}},
+    "by scope": {"query": {"filter": [{"key": "scopes", "operator": "EQ", "value": "a"}]}},
     "by keyword": {"query": {"keyword": "ann"}},
     "newest first": {"query": {"sort": {"key": "created_at", "desc": True}}},
 }
