@@ -24,11 +24,14 @@ from .version import version
 log = structlog.get_logger()
 
 
+PAGES = {"graphql": "GraphiQL", "console": "Console"}  # by their paths
+
+
 class FirstKey(NamedTuple):
     """The key in the file admin-key."""
 
     is_valid: bool
-    code: str | None = None  # a new one-time code for GraphiQL's sign-in link; None where no link is printed
+    codes: Mapping[str, str] = {}  # new one-time codes for the links to the pages; empty where no link has one
 
 
 async def find_first_key(settings: Settings, database: Database, pepper: str) -> FirstKey | None:
@@ -41,7 +44,8 @@ async def find_first_key(settings: Settings, database: Database, pepper: str) ->
         return FirstKey(False)
     if not (settings.shows_graphiql and sys.stdout.isatty()):
         return FirstKey(True)
-    return FirstKey(True, await SignInCodes(database, pepper).replace())
+    codes = SignInCodes(database, pepper)
+    return FirstKey(True, {page: await codes.replace(page) for page in PAGES})
 
 
 def place(settings: Settings) -> str:
@@ -75,11 +79,13 @@ def announce(
     `accepting` are the domains of Cloudforet whose JWTs are accepted, with their dates.
     """
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    url = f"http://{host}:{listener.getsockname()[1]}/graphql"
-    lines = [f"API       {url}"]
+    url = f"http://{host}:{listener.getsockname()[1]}"
+    lines = [f"API       {url}/graphql"]
     if settings.shows_graphiql:
-        code = first_key and first_key.code
-        lines.append(f"GraphiQL  {url}{f'#code={code}' if code else ' in a browser'}")
+        codes = first_key.codes if first_key else {}
+        for path, page in PAGES.items():
+            link = f"#code={codes[path]}" if path in codes else " in a browser"
+            lines.append(f"{page:<10}{url}/{path}{link}")
     lines.append(f"Database  {place(settings)}")
     if metrics_listener is not None:
         lines.append(f"Metrics   http://{host}:{metrics_listener.getsockname()[1]}/metrics")

@@ -141,7 +141,8 @@ class Settings(BaseSettings):
     )
     graphiql: bool | None = Field(
         None,
-        description="Whether a browser is shown GraphiQL at `/graphql`. By default where introspection is public.",
+        description="Whether a browser is shown GraphiQL at `/graphql` and the console at `/console`. By default where "
+        "introspection is public.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="The lowest level that is logged."

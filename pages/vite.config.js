@@ -1,8 +1,8 @@
 import { defineConfig } from "vite";
 
 export default defineConfig({
-  // Every address is relative, so that the pages work behind any path prefix. GraphiQL is served at `/graphql`
-  // and the files below `/pages/`: of all addresses, only those in the HTML need telling so.
+  // Every address is relative, so that the pages work behind any path prefix. GraphiQL is served at `/graphql`,
+  // the console at `/console`, and the files below `/pages/`: of all addresses, only those in the HTML need telling so.
   base: "./",
   plugins: [
     {
@@ -12,7 +12,7 @@ export default defineConfig({
   ],
   build: {
     outDir: "../gql_identity/pages",
-    rollupOptions: { input: ["graphiql/index.html"] },
+    rollupOptions: { input: ["graphiql/index.html", "console/index.html"] },
     emptyOutDir: true,
     // The policy allows neither scripts nor workers from `data:` addresses.
     assetsInlineLimit: 0,

@@ -1,4 +1,4 @@
-"""The one-time code in the link to GraphiQL that `serve` prints, so that no secret is in a URL."""
+"""The one-time codes in the links that `serve` prints, to GraphiQL and the console, so that no secret is in a URL."""
 
 import secrets
 from datetime import UTC, datetime, timedelta
@@ -7,24 +7,33 @@ from ..secret import digest
 from .database import Database
 
 VALID_FOR = timedelta(hours=1)
-_ID = "sign-in-code"  # of its document in `meta`, so at most one code exists
+_IDS = {
+    "graphql": "sign-in-code",
+    "console": "sign-in-code-console",
+}  # of the documents in `meta`: a code for each page
 
 
 class SignInCodes:
-    """The valid code, if any. The database stores only its digest."""
+    """The valid codes, at most one for each page. The database stores only their digests."""
 
     def __init__(self, database: Database, pepper: str) -> None:
         self._database = database
         self._pepper = pepper
 
-    async def replace(self) -> str:
-        """Make a new code of 128 random bits, valid for an hour. Earlier codes become invalid.
+    async def replace(self, page: str = "graphql") -> str:
+        """Make a new code of 128 random bits for a page, `graphql` or `console`, valid for an hour.
+
+        Earlier codes of that page become invalid.
 
         Raises what `Database.run` does.
         """
         code = secrets.token_urlsafe(16)
-        document = {"_id": _ID, "digest": digest(code, self._pepper), "expires_at": datetime.now(UTC) + VALID_FOR}
-        await self._database.run(lambda: self._database.meta.replace_one({"_id": _ID}, document, upsert=True))
+        document = {
+            "_id": _IDS[page],
+            "digest": digest(code, self._pepper),
+            "expires_at": datetime.now(UTC) + VALID_FOR,
+        }
+        await self._database.run(lambda: self._database.meta.replace_one({"_id": _IDS[page]}, document, upsert=True))
         return code
 
     async def redeem(self, code: str) -> bool:
@@ -32,6 +41,10 @@ class SignInCodes:
 
         Raises what `Database.run` does.
         """
-        valid = {"_id": _ID, "digest": digest(code, self._pepper), "expires_at": {"$gt": datetime.now(UTC)}}
+        valid = {
+            "_id": {"$in": list(_IDS.values())},
+            "digest": digest(code, self._pepper),
+            "expires_at": {"$gt": datetime.now(UTC)},
+        }
         redeemed = await self._database.run(lambda: self._database.meta.delete_one(valid))
         return bool(redeemed.deleted_count)

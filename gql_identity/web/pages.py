@@ -4,7 +4,9 @@ import os
 from pathlib import Path
 
 from starlette.datastructures import Headers
-from starlette.responses import Response
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import PathLike, StaticFiles
 from starlette.types import Scope
@@ -12,9 +14,11 @@ from starlette.types import Scope
 from ..settings import Settings
 from ..storage.database import Database
 from ..storage.sign_in_codes import SignInCodes
+from .proxies import is_forwarded
 from .sign_in import SignIn
 
 GRAPHIQL = Path(__file__).parent.parent / "pages" / "graphiql" / "index.html"
+CONSOLE = GRAPHIQL.parent.parent / "console" / "index.html"
 PAGE_HEADERS = {
     "Cache-Control": "no-cache",
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; worker-src 'self'; "
@@ -24,11 +28,18 @@ PAGE_HEADERS = {
 
 
 def page_routes(database: Database, settings: Settings) -> list[BaseRoute]:
-    """The routes of the pages' files and of their sign-in; none where the pages are off."""
+    """The routes of the console, of the pages' files and of their sign-in; none where the pages are off."""
     if not (settings.shows_graphiql and GRAPHIQL.exists()):
         return []
     sign_in = SignIn(SignInCodes(database, settings.peppers[0]), settings)
+
+    async def console(request: Request) -> Response:
+        if is_forwarded(request.scope) and not settings.shows_graphiql_through_proxies:
+            raise HTTPException(404)
+        return FileResponse(CONSOLE, media_type="text/html", headers=PAGE_HEADERS)
+
     return [
+        Route("/console", console),
         Mount("/pages", PageFiles(directory=GRAPHIQL.parent.parent)),
         Route("/sign-in", sign_in.exchange, methods=["POST"]),
     ]

@@ -1,4 +1,4 @@
-"""`POST /sign-in`: GraphiQL exchanges the one-time code in the link that `serve` prints for the first key."""
+"""`POST /sign-in`: the pages exchange the one-time code in a link that `serve` prints for the first key."""
 
 import asyncio
 from pathlib import Path

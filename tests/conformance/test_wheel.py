@@ -18,5 +18,5 @@ def test_the_wheel_has_the_types_and_every_file_of_the_package(tmp_path: Path) -
     (wheel,) = tmp_path.glob("*.whl")
     files = set(zipfile.ZipFile(wheel).namelist())
     assert "gql_identity/py.typed" in files
-    assert "gql_identity/pages/graphiql/index.html" in files
+    assert {f"gql_identity/pages/{page}/index.html" for page in ("graphiql", "console")} <= files
     assert {path.relative_to(ROOT).as_posix() for path in (ROOT / "gql_identity").rglob("*.py")} <= files

@@ -206,6 +206,10 @@ def page(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> str:
     file = tmp_path / "graphiql" / "index.html"
     file.parent.mkdir()
     file.write_text("<html>the page</html>")
+    console = tmp_path / "console" / "index.html"
+    console.parent.mkdir()
+    console.write_text("<html>the page of keys</html>")
+    monkeypatch.setattr(pages, "CONSOLE", console)
     for module in (pages, graphql):
         monkeypatch.setattr(module, "GRAPHIQL", file)
     return "the page"
@@ -233,10 +237,17 @@ class TestThePage:
             answer = await service.client.get("/graphql", headers={"Accept": BROWSER})
             assert (page in answer.text) is is_shown
             assert answer.status_code == (200 if is_shown else 400)
+            console = await service.client.get("/console", headers={"Accept": BROWSER})
+            assert console.status_code == (200 if is_shown else 404)
+            assert ("the page of keys" in console.text) is is_shown
+            forwarded = await service.client.get("/console", headers={"X-Forwarded-For": "192.0.2.1"})
+            assert forwarded.status_code == (200 if changes.get("graphiql") else 404)
             files = await service.client.get("/pages/graphiql/index.html")
             assert files.status_code == (200 if is_shown else 404)
             if is_shown:
                 assert "frame-ancestors 'none'" in answer.headers["Content-Security-Policy"]
+                policies = {one.headers["Content-Security-Policy"] for one in (answer, console)}
+                assert len(policies) == 1
                 assert answer.headers["X-Content-Type-Options"] == "nosniff"
                 assert answer.headers["Cache-Control"] == "no-cache"
 

@@ -52,6 +52,7 @@ class TestTheStart:
         assert service.out.splitlines() == [
             f"API       {service.url}/graphql",
             f"GraphiQL  {service.url}/graphql in a browser",
+            f"Console   {service.url}/console in a browser",
             f"Database  embedded, its data in {service.data_dir}",
             f"Key       {service.data_dir / 'admin-key'}",
         ]
@@ -86,7 +87,9 @@ class TestTheStart:
             assert is_well_formed(key)
             assert (f"\n          {key}" in out.replace("\r", "")) == (number == 0)
             # The page's address has a code, good once, and never the key: browsers keep their history in files.
-            assert re.search(r"/graphql#code=[\w-]{22}\s", out)
+            codes = re.findall(r"/(graphql|console)#code=([\w-]{22})\s", out)
+            assert [page for page, _ in codes] == ["graphql", "console"]
+            assert len({code for _, code in codes}) == 2
             assert f"#key={key}" not in out
             assert str(tmp_path / "data" / "admin-key") in out
 

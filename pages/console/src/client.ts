@@ -1,0 +1,63 @@
+// Apollo Client for one key: requests over HTTP, subscriptions over graphql-ws, the key in both.
+import { ApolloClient, ApolloLink, CombinedGraphQLErrors, HttpLink, InMemoryCache } from "@apollo/client";
+import { GraphQLWsLink } from "@apollo/client/link/subscriptions";
+import { OperationTypeNode } from "graphql";
+import { createClient, type Client } from "graphql-ws";
+
+import { noteRefusal } from "../../shared/key.js";
+
+const FORBIDDEN = 4403; // the code with which the service closes a connection for an invalid key
+const REFUSED = "Invalid API key: it is wrong, disabled, expired or deleted.";
+
+export interface Session {
+  client: ApolloClient;
+  /** Whether the WebSocket is connected now. */
+  isConnected: () => boolean;
+  socket: Client;
+}
+
+export function connect(secret: string): Session {
+  const endpoint = new URL("graphql", location.href).href; // beside the page, below any path prefix
+  const headers = { Authorization: `Bearer ${secret}` };
+  let isConnected = false;
+  const socket = createClient({
+    url: endpoint.replace("http", "ws"),
+    connectionParams: headers,
+    lazy: false,
+    retryAttempts: Infinity,
+    shouldRetry: (event) => !(event instanceof CloseEvent && event.code === FORBIDDEN),
+    on: {
+      connected: () => void (isConnected = true),
+      closed: () => void (isConnected = false),
+    },
+    onNonLazyError: (error) => {
+      if (error instanceof CloseEvent && error.code === FORBIDDEN) noteRefusal(secret, error.reason || REFUSED);
+    },
+  });
+  const link = ApolloLink.split(
+    ({ operationType }) => operationType === OperationTypeNode.SUBSCRIPTION,
+    new GraphQLWsLink(socket),
+    new HttpLink({ uri: endpoint, headers, fetch: noticing(secret) }),
+  );
+  return { client: new ApolloClient({ link, cache: new InMemoryCache() }), socket, isConnected: () => isConnected };
+}
+
+/** `fetch` that notes when the service refuses the key. */
+function noticing(secret: string): typeof fetch {
+  return async (...request) => {
+    const response = await fetch(...request);
+    if (response.status === 401) {
+      const answer = await response.clone().json().catch(() => null);
+      noteRefusal(secret, answer?.errors?.[0]?.message ?? REFUSED);
+    }
+    return response;
+  };
+}
+
+/** The message to show for an error: the service's own, if it responded. */
+export function reason(error: unknown): string {
+  if (CombinedGraphQLErrors.is(error)) return error.errors.map(({ message }) => message).join(" ");
+  const status = (error as { statusCode?: number }).statusCode;
+  if (status === 401) return REFUSED;
+  return status ? `The service responded with status ${status}.` : "The service cannot be reached.";
+}

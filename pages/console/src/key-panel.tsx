@@ -1,0 +1,202 @@
+// All about one key: its fields, its secrets and their rotation, and its audit log as a timeline.
+import { useApolloClient, useQuery } from "@apollo/client/react";
+import { useState, type SubmitEvent } from "react";
+
+import { Failure } from "./app.tsx";
+import { reason } from "./client.ts";
+import { FieldTexts } from "./new-key.tsx";
+import {
+  EndOverlapDocument,
+  KeyDocument,
+  RotateDocument,
+  UpdateDocument,
+  type KeyDetailsFragment,
+  type KeyRowFragment,
+  type UpdateAPIKeyRequest,
+} from "./operations.generated.ts";
+import { Dialog, Secret } from "./question.tsx";
+import { Instant } from "./table.tsx";
+import { date, ROLES, stateOf, title } from "./text.ts";
+import { readAddresses, readScopes, readTags, tagsText } from "./texts-of-fields.ts";
+import { Timeline } from "./timeline.tsx";
+
+interface Props {
+  row: KeyRowFragment;
+  domainId: string;
+  onClose: () => void;
+}
+
+export function KeyPanel({ row, domainId, onClose }: Props) {
+  const [secret, setSecret] = useState("");
+  const { data, error, refetch } = useQuery(KeyDocument, {
+    variables: { domainId, apiKeyId: row.apiKeyId },
+    fetchPolicy: "cache-and-network",
+  });
+  const key = data?.apiKey;
+  if (secret)
+    return (
+      <Dialog key="secret" title={`The new secret of ${title(row)}`} stays onClose={onClose}>
+        <Secret secret={secret} onKept={() => setSecret("")} />
+      </Dialog>
+    );
+  return (
+    <Dialog title={title(key ?? row)} className="panel" onClose={onClose}>
+      <button className="close" aria-label="Close" onClick={onClose}>
+        ✕
+      </button>
+      {error && !key && <Failure text={reason(error)} again={() => void refetch().catch(() => undefined)} />}
+      {!error && !key && (data ? <p role="alert">This key was deleted.</p> : <p className="notice">Loading…</p>)}
+      {key && (
+        <>
+          <dl>
+            <dt>Id</dt>
+            <dd>
+              <code>{key.apiKeyId}</code>
+            </dd>
+            <dt>User, role</dt>
+            <dd>
+              {key.userId}, {ROLES[key.role].toLowerCase()}
+            </dd>
+            <dt>State</dt>
+            <dd>
+              <span className={`state ${stateOf(key).toLowerCase()}`}>{stateOf(key)}</span>
+            </dd>
+            <dt>Created</dt>
+            <dd>
+              {date(key.createdAt)}
+              {key.createdBy && (
+                <>
+                  {" "}
+                  by <code>{key.createdBy}</code>
+                </>
+              )}
+            </dd>
+            <dt>Ends</dt>
+            <dd>{key.expiresAt ? date(key.expiresAt) : "never"}</dd>
+          </dl>
+          <Secrets info={key} onSecret={setSecret} />
+          <Edit key={key.updatedAt ?? ""} info={key} />
+        </>
+      )}
+      <Timeline domainId={domainId} apiKeyId={row.apiKeyId} version={key?.updatedAt ?? ""} />
+    </Dialog>
+  );
+}
+
+function Secrets({ info, onSecret }: { info: KeyDetailsFragment; onSecret: (secret: string) => void }) {
+  const client = useApolloClient();
+  const [failure, setFailure] = useState("");
+  const [seconds, setSeconds] = useState("86400");
+  const { domainId, apiKeyId } = info;
+
+  async function rotate() {
+    const input = { domainId, apiKeyId, overlapSeconds: Number(seconds) };
+    try {
+      const { data } = await client.mutate({ mutation: RotateDocument, variables: { input }, fetchPolicy: "no-cache" });
+      onSecret(data?.rotateApiKey?.apiKey ?? "");
+    } catch (error) {
+      setFailure(reason(error));
+    }
+  }
+
+  async function endOverlap() {
+    try {
+      await client.mutate({ mutation: EndOverlapDocument, variables: { input: { domainId, apiKeyId } } });
+    } catch (error) {
+      setFailure(reason(error));
+    }
+  }
+
+  return (
+    <section>
+      <h3>Secrets</h3>
+      <ul className="names">
+        {info.secrets.map((secret) => (
+          <li key={secret.hint + secret.createdAt}>
+            <code>{secret.hint}</code>, made <Instant at={secret.createdAt} />
+            {secret.expiresAt && (
+              <>
+                , ends <Instant at={secret.expiresAt} />
+              </>
+            )}
+          </li>
+        ))}
+      </ul>
+      <div className="buttons start">
+        <label>
+          The present secret is accepted for
+          <select value={seconds} onChange={(event) => setSeconds(event.target.value)}>
+            <option value="0">no longer</option>
+            <option value="3600">one hour more</option>
+            <option value="86400">one day more</option>
+            <option value="604800">a week more</option>
+          </select>
+        </label>
+        <button onClick={() => void rotate()}>Rotate</button>
+        {info.secrets.length > 1 && <button onClick={() => void endOverlap()}>End the older secret</button>}
+      </div>
+      {failure && <p role="alert">{failure}</p>}
+    </section>
+  );
+}
+
+function Edit({ info }: { info: KeyDetailsFragment }) {
+  const client = useApolloClient();
+  const [result, setResult] = useState({ text: "", isError: false });
+  const before = {
+    name: info.name ?? "",
+    ends: info.expiresAt ? localText(info.expiresAt) : "",
+    scopes: info.scopes?.join(" ") ?? "",
+    tags: tagsText(info.tags),
+    addresses: info.allowedAddresses?.join(" ") ?? "",
+  };
+
+  async function submit(event: SubmitEvent<HTMLFormElement>) {
+    event.preventDefault();
+    const form = new FormData(event.currentTarget);
+    const text = (name: string) => String(form.get(name)).replaceAll("\r", "").trim();
+    const changed = (name: keyof typeof before) => text(name) !== before[name];
+    const input: UpdateAPIKeyRequest = {
+      domainId: info.domainId,
+      apiKeyId: info.apiKeyId,
+      ...(changed("name") && { name: text("name") || null }),
+      ...(changed("ends") && { expiresAt: text("ends") ? new Date(text("ends")).toISOString() : null }),
+      ...(changed("scopes") && { scopes: text("scopes") ? readScopes(text("scopes")) : null }),
+      ...(changed("tags") && { tags: readTags(text("tags")) }),
+      ...(changed("addresses") && { allowedAddresses: text("addresses") ? readAddresses(text("addresses")) : null }),
+    };
+    try {
+      await client.mutate({ mutation: UpdateDocument, variables: { input } });
+      setResult({ text: "Saved.", isError: false });
+    } catch (error) {
+      setResult({ text: reason(error), isError: true });
+    }
+  }
+
+  return (
+    <details>
+      <summary>Change name, end, scopes, tags and addresses</summary>
+      <form className="fields" onSubmit={(event) => void submit(event)}>
+        <label>
+          Name
+          <input name="name" maxLength={255} defaultValue={before.name} />
+        </label>
+        <label>
+          Ends; empty: never
+          <input name="ends" type="datetime-local" defaultValue={before.ends} />
+        </label>
+        <FieldTexts scopes={before.scopes} tags={before.tags} addresses={before.addresses} />
+        <div className="buttons">
+          <span role={result.isError ? "alert" : "status"}>{result.text}</span>
+          <button className="main">Save</button>
+        </div>
+      </form>
+    </details>
+  );
+}
+
+/** An instant in the form of `datetime-local`, in the browser's time zone. */
+function localText(instant: string): string {
+  const at = new Date(instant);
+  return new Date(at.getTime() - at.getTimezoneOffset() * 60_000).toISOString().slice(0, 16);
+}
