@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from types import FrameType
-from typing import Any
+from typing import Any, cast
 
 import uvicorn
 from uvicorn.config import STARTUP_FAILURE
@@ -170,7 +170,10 @@ class Server(uvicorn.Server):
                     _refuse_new_connections(waiting)
                 await self._accept_all(waiting)
         await self._wait()
+        # A moment before uvicorn cancels what still runs, and would log an error for each response that it cuts off.
+        cut = asyncio.get_running_loop().call_later(GRACE_SECONDS, self._cut_unread_responses)
         await super().shutdown(sockets)
+        cut.cancel()
         if self.force_exit:  # a second Ctrl-C: nothing is waited for, but the application still ends in its own way
             tasks = list(self.server_state.tasks)
             for task in tasks:
@@ -178,6 +181,13 @@ class Server(uvicorn.Server):
             if tasks:
                 await asyncio.wait(tasks, timeout=LEAVE_SECONDS)
             await self.lifespan.shutdown()
+
+    def _cut_unread_responses(self) -> None:
+        """End connections with a response that has begun: their clients have left, or do not read."""
+        for connection in list(self.server_state.connections):
+            cycle = getattr(connection, "running", None)  # a WebSocket has none
+            if cycle is not None and cycle.response_started and not cycle.response_complete:
+                cast(Any, connection).transport.abort()
 
     async def _serve_for_the_delay(self) -> None:
         """Go on serving: load balancers send requests until they notice the stop."""

@@ -41,6 +41,8 @@ class Protocol(HttpToolsProtocol):
     _has_head = False  # whether the head of the current request is complete: what comes now is body and trailers
     _refusal: tuple[int, str] | None = None
     _head_timer: asyncio.TimerHandle | None = None
+    # The request whose response is under way: uvicorn's `cycle` is the newest, which may wait behind it.
+    running: Any = None
     client_name = ""  # by which its connections are counted
 
     @property
@@ -70,6 +72,9 @@ class Protocol(HttpToolsProtocol):
         self._stop_head_timer()
         self._counted.remove(self)
         super().connection_lost(exc)
+        if self.running is not None and not self.running.response_complete:
+            self.running.disconnected = True  # as uvicorn does with the newest
+            self.running.message_event.set()
 
     def data_received(self, data: bytes) -> None:
         """Parse what has arrived; close the connection of a client that exceeds a bound."""
@@ -204,6 +209,8 @@ class Protocol(HttpToolsProtocol):
         self._stop_head_timer()
         self._counted.is_busy(self)
         super().on_headers_complete()
+        if not self.pipeline:
+            self.running = self.cycle
 
     def _fault_of_head(self) -> tuple[int, str] | None:
         if self._head_bytes > MAX_HEAD_BYTES:
@@ -237,6 +244,8 @@ class Protocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         """Note a connection without a request under way."""
+        if self.pipeline:
+            self.running = self.pipeline[-1][0]
         super().on_response_complete()
         if self._is_waiting and not self.pipeline:
             self._counted.is_idle(self)

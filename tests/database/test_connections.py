@@ -1,12 +1,14 @@
 """How many connections one address may have, and how many bytes wait for clients that do not read: on real sockets."""
 
 import asyncio
+import json
 import socket
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager
 from ipaddress import ip_network
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -14,7 +16,7 @@ import pytest
 from gql_identity.server import writing
 from gql_identity.server.connections import Connections
 
-from ..processes import Service, serving
+from ..processes import Service, serving, wait_until
 
 LIMIT = 20
 SHARE = 15
@@ -90,6 +92,47 @@ def test_a_network_of_ipv6_is_one_client_and_a_trusted_proxy_within_it_is_not_th
     assert connections.client_of("192.0.2.1") != connections.client_of("192.0.2.2")
     proxy = connections.client_of("2001:db8::1")
     assert proxy == connections.client_of("::ffff:10.1.2.3") != one
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("leaves", [False, True])
+def test_a_response_that_nobody_reads_ends_with_the_service_without_an_error_in_the_log(
+    tmp_path: Path, leaves: bool
+) -> None:
+    with serving(tmp_path / "data") as service, socket.socket() as connection:
+        body = json.dumps({"query": f"{{ {' '.join(f'a{n}: _service {{ sdl }}' for n in range(18))} }}"}).encode()
+        head = f"POST /graphql HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+        request = f"{head}Authorization: Bearer {service.admin_key}\r\n\r\n".encode() + body
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        address = urlsplit(service.url)
+        connection.connect((address.hostname, address.port))
+        connection.sendall(request * 12)
+        time.sleep(1.5)
+        if leaves:
+            connection.shutdown(socket.SHUT_WR)
+            time.sleep(0.5)
+        assert service.stop(seconds=12) == 0
+        assert [line for line in service.err.splitlines() if '"level":"error"' in line] == []
+
+
+def test_an_event_stream_ends_when_its_client_leaves_with_a_request_behind_it(tmp_path: Path) -> None:
+    with serving(tmp_path / "data", GQL_IDENTITY_MAX_CONCURRENT_REQUESTS="1") as service:
+        address = urlsplit(service.url)
+        body = json.dumps({"query": 'subscription { apiKeyChanged(input: {domainId: "d"}) { type } }'}).encode()
+        head = "POST /graphql HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nAccept: text/event-stream\r\n"
+        length = f"Authorization: Bearer {service.admin_key}\r\nContent-Length: {len(body)}\r\n\r\n"
+        request = f"{head}{length}".encode() + body
+
+        def subscribed() -> bool:
+            with socket.create_connection((address.hostname, address.port), timeout=5) as connection:
+                connection.sendall(request + PROBE)
+                time.sleep(0.3)
+                said = connection.recv(65_536)
+                return said.startswith(b"HTTP/1.1 200") and b"RESOURCE_EXHAUSTED" not in said
+
+        assert service.create()
+        for _ in range(3):  # one stream at a time: each has ended when the next begins
+            wait_until(subscribed, 5)
 
 
 @asynccontextmanager

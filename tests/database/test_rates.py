@@ -378,6 +378,15 @@ class TestTheStore:
             assert [await guess(service) for service in (one, other, one, other, one, other)] == [401] * 4 + [429] * 2
             assert await guess(one, "192.0.2.9") == 401
 
+    async def test_a_network_of_ipv6_counts_as_one_there_too(self, api: Api, redis: Any) -> None:
+        more: Any = {"rates_store": SecretStr(redis[0]), "failed_credentials_per_minute": 2}
+        async with limited(api, **more) as one, limited(api, **more) as other:
+            assert await guess(one, "2001:db8:5::1") == 401
+            assert await guess(other, "2001:db8:5::ffff:2") == 401
+            assert await guess(one, "2001:db8:5::3") == 429
+            assert await guess(other, "2001:db8:5::4") == 429
+            assert await guess(one, "2001:db8:5:1::1") == 401
+
     async def test_with_redis_standing_still_nobody_waits_and_the_limit_holds(
         self, api: Api, redis: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
