@@ -4,6 +4,7 @@ import itertools
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
 
@@ -49,8 +50,7 @@ class Operation:
         if interface == "graphql":
             return [Request("/graphql", json.dumps({"query": self.document, "variables": one})) for one in given]
         if interface == "baseline" and self.baseline_path:
-            (name,) = given[0]
-            return [Request(self.baseline_path, json.dumps(one[name])) for one in given]
+            return [Request(self.baseline_path, json.dumps(next(iter(one.values()), one))) for one in given]
         if interface == "rest" and self.rest_path and self.rest:
             if self.name == "V":
                 form = "application/x-www-form-urlencoded"
@@ -66,9 +66,8 @@ class Operation:
             raise WrongAnswer(json.dumps(body)[:500])
         else:
             answer = body["data"][self.field]
+        answer = _with_instants(answer)
         match self.name:
-            case "L100":
-                answer = {"results": answer["results"]}  # REST always counts
             case "S":
                 answer = sorted((row["state"], row["count"]) for row in answer["results"])
             case "W":
@@ -156,6 +155,20 @@ def _camel(value: Any) -> Any:
     return [_camel(item) for item in value] if isinstance(value, list) else value
 
 
+def _no_variables(_: Seeded) -> list[Variables]:
+    return [{}]
+
+
+def _with_instants(value: Any) -> Any:
+    """A response with its instants as such: systems write their fractions of a second differently."""
+    if isinstance(value, dict):
+        return {
+            name: datetime.fromisoformat(item) if name == "createdAt" else _with_instants(item)
+            for name, item in value.items()
+        }
+    return [_with_instants(item) for item in value] if isinstance(value, list) else value
+
+
 _REST = "/identity/v1/api-key"
 _LIST = "($input: APIKeyQuery!) { apiKeys(input: $input)"
 
@@ -185,11 +198,11 @@ OPERATIONS = {
         ),
         Operation(
             "L100",
-            "100 keys",
+            "100 keys and the total",
             "apiKeys",
-            f"query L100{_LIST} {{ results {{ {_LEAVES} }} }} }}",
+            f"query L100{_LIST} {{ totalCount results {{ {_LEAVES} }} }} }}",
             _page(100),
-            "/keys-alone",
+            "/keys",
             f"{_REST}/list",
             _rest_page,
         ),
@@ -208,9 +221,17 @@ OPERATIONS = {
             "verifyApiKey",
             "mutation V($input: VerifyAPIKeyRequest!) { verifyApiKey(input: $input) { valid code } }",
             _hot,
-            None,
+            "/verify",
             "/introspect",
             lambda variables: {"token": variables["input"]["apiKey"]},
+        ),
+        Operation(
+            "T",
+            "the name of a type",
+            "__typename",
+            "query T { __typename }",
+            _no_variables,
+            "/typename",
         ),
         Operation(
             "S",

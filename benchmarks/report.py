@@ -10,8 +10,6 @@ from operations import OPERATIONS
 from servers import SYSTEMS
 
 BASELINE = "baseline"
-# The baseline has no verification, so V is compared with its G.
-_BASELINE_OPERATION = {"V": "G"}
 _METRICS = ("requests_per_second", "p50_ms", "p99_ms", "cpu_us")
 
 Rows = list[dict[str, Any]]
@@ -27,8 +25,8 @@ def medians(rows: Rows) -> Medians:
         rates = [run["requests_per_second"] for run in runs]
         spread = {"least": min(rates), "most": max(rates), "errors": sum(run["errors"] for run in runs)}
         made.setdefault(operation, {})[system] = middle | spread
-    for operation, systems in made.items():
-        baseline = made.get(_BASELINE_OPERATION.get(operation, operation), {}).get(BASELINE)
+    for systems in made.values():
+        baseline = systems.get(BASELINE)
         for middle in systems.values() if baseline else ():
             compared = [metric for metric in _METRICS if baseline[metric]]
             middle["to_baseline"] = {metric: round(middle[metric] / baseline[metric], 3) for metric in compared}
@@ -39,8 +37,6 @@ def comparison(made: Medians) -> str:
     """The medians as text: each figure, and its ratio to the baseline in brackets."""
     parts = []
     for operation, systems in made.items():
-        other = _BASELINE_OPERATION.get(operation)
-        beside = f", ratios to the baseline's {other}" if other else ""
         table = [["", "requests/s", "", "p50 ms", "", "p99 ms", "", "CPU us", "", ""]]
         for system, middle in systems.items():
             cells = [SYSTEMS[system].title]
@@ -48,7 +44,7 @@ def comparison(made: Medians) -> str:
                 ratio = middle.get("to_baseline", {}).get(metric)
                 cells += [shape.format(middle[metric]), "" if ratio is None else f"({ratio:.2f})"]
             table.append([*cells, f"{middle['errors']} ERRORS" if middle["errors"] else ""])
-        parts.append(f"{operation}: {OPERATIONS[operation].title}{beside}\n{text_table(table)}")
+        parts.append(f"{operation}: {OPERATIONS[operation].title}\n{text_table(table)}")
     return "\n\n".join(parts)
 
 

@@ -17,7 +17,8 @@ Document = dict[str, Any]
 
 FIELDS = dict.fromkeys(("_id", "created_at", "domain_id", "hint", "role", "state", "user_id"), 1)
 
-_client: Any = AsyncIOMotorClient(os.environ["BENCH_MONGO_URI"], tz_aware=True)
+# Instants are naive and in UTC, the driver's default: aware ones take it twice as long.
+_client: Any = AsyncIOMotorClient(os.environ["BENCH_MONGO_URI"])
 _keys = _client.get_default_database().get_collection("api_keys", write_concern=WriteConcern("majority"))
 _pepper = os.environ["BENCH_PEPPER"]
 
@@ -47,7 +48,9 @@ async def page(domain_id: str, limit: int) -> list[Document]:
 
 async def count(domain_id: str) -> int:
     """How many keys a domain has."""
-    rows = await _keys.aggregate([{"$match": {"domain_id": domain_id}}, {"$count": "total"}]).to_list(None)
+    # As `$count` does, in fewer steps of the embedded engine.
+    group = {"$group": {"_id": None, "total": {"$sum": 1}}}
+    rows = await _keys.aggregate([{"$match": {"domain_id": domain_id}}, group]).to_list(None)
     return rows[0]["total"] if rows else 0
 
 
@@ -71,7 +74,7 @@ async def create(user_id: str, domain_id: str) -> tuple[Document, str]:
         "name": None,
         "digest": secret.digest(text, _pepper),
         "hint": secret.hint(text),
-        "created_at": now.replace(microsecond=now.microsecond // 1000 * 1000),
+        "created_at": now.replace(microsecond=now.microsecond // 1000 * 1000, tzinfo=None),
         "created_by": None,
         "last_accessed_at": None,
     }
@@ -81,4 +84,4 @@ async def create(user_id: str, domain_id: str) -> tuple[Document, str]:
 
 def instant_text(instant: datetime) -> str:
     """RFC 3339 with milliseconds, as the service answers."""
-    return instant.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return f"{instant.isoformat('T', 'milliseconds')}Z"
