@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 
+from .background import in_background
 from .environment import load_settings
 from .errors import ServiceError, StartError
 from .keys.api_keys import ApiKeys
@@ -113,7 +114,7 @@ def create_app(settings: Settings | None = None, read_again: Callable[[Settings]
             _life_span(database, api_keys, changes, stopping, settings.shutdown_delay_seconds),
             reloading(settings, read_again, take),
             sampling(database, api_keys.credentials, changes, operations, requests),
-            nullcontext() if tokens is None else _background(tokens.keys.keep_current()),
+            nullcontext() if tokens is None else in_background(tokens.keys.keep_current()),
         ):
             yield
 
@@ -138,12 +139,12 @@ async def _life_span(
             await database.prepare()
         with _on_stop_signal(stopping, delay_seconds, changes.end_soon):
             async with (
-                _background(_prepare(database)),
-                _background(database.keep_checking_schema()),
-                _background(api_keys.credentials.last_uses.keep_writing()),
-                _background(api_keys.uses.counts.keep_writing()),
-                _background(api_keys.uses.stale_secrets.keep_writing()),
-                _background(api_keys.expiry_notices.keep_giving()),
+                in_background(_prepare(database)),
+                in_background(database.keep_checking_schema()),
+                in_background(api_keys.credentials.last_uses.keep_writing()),
+                in_background(api_keys.uses.counts.keep_writing()),
+                in_background(api_keys.uses.stale_secrets.keep_writing()),
+                in_background(api_keys.expiry_notices.keep_giving()),
             ):
                 yield
         await changes.stop()
@@ -222,17 +223,6 @@ async def _prepare(database: Database) -> None:
         except StartError as error:
             database.failures.note(str(error), "the database is not ready")
         await asyncio.sleep(PREPARE_SECONDS)
-
-
-@asynccontextmanager
-async def _background(work: Any) -> AsyncIterator[None]:
-    task = asyncio.create_task(work)
-    try:
-        yield
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
 
 
 @contextmanager

@@ -6,11 +6,12 @@ Four times a second each worker looks at the metrics that are numbers of a momen
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
 from . import metrics, traces
+from .background import in_background
 from .errors import StartError
 from .keys.changes import Changes
 from .keys.credentials import Credentials
@@ -21,7 +22,6 @@ from .version import version
 from .web.graphql_operations import GraphQLOperations
 
 SAMPLE_SECONDS = 0.25
-_INSTALL = "install gql-identity with its extra `otel` (README, Install)."
 
 
 def begin_metrics(directory: Path, *, is_service: bool, is_worker: bool) -> None:
@@ -29,7 +29,7 @@ def begin_metrics(directory: Path, *, is_service: bool, is_worker: bool) -> None
     try:
         metrics.begin(directory, is_service=is_service, is_worker=is_worker, version=version())
     except ImportError:
-        raise StartError(f"GQL_IDENTITY_METRICS_PORT needs a library that is missing: {_INSTALL}") from None
+        raise _missing_library("METRICS_PORT") from None
 
 
 def begin_traces(settings: Settings) -> None:
@@ -39,13 +39,20 @@ def begin_traces(settings: Settings) -> None:
     try:
         traces.begin(settings.traces_endpoint, version())
     except ImportError:
-        raise StartError(f"GQL_IDENTITY_TRACES_ENDPOINT needs a library that is missing: {_INSTALL}") from None
+        raise _missing_library("TRACES_ENDPOINT") from None
 
 
 def check_traces(settings: Settings) -> None:
     """Raise StartError where workers could not send spans."""
     if settings.traces_endpoint is not None and find_spec("opentelemetry.sdk") is None:
-        raise StartError(f"GQL_IDENTITY_TRACES_ENDPOINT needs a library that is missing: {_INSTALL}")
+        raise _missing_library("TRACES_ENDPOINT")
+
+
+def _missing_library(setting: str) -> StartError:
+    return StartError(
+        f"GQL_IDENTITY_{setting} needs a library that is missing: "
+        "install gql-identity with its extra `otel` (README, Install)."
+    )
 
 
 @asynccontextmanager
@@ -92,11 +99,8 @@ async def sampling(
             await asyncio.sleep(SAMPLE_SECONDS)
             metrics.EVENT_LOOP_LAG.observe(max(0.0, time.monotonic() - asked - SAMPLE_SECONDS))
 
-    task = asyncio.create_task(keep_sampling())
     try:
-        yield
+        async with in_background(keep_sampling()):
+            yield
     finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
         metrics.end()

@@ -132,7 +132,7 @@ def begin_request(headers: Iterable[tuple[bytes, bytes]], method: str, route: st
 @contextmanager
 def operation(type_: str, name: str | None) -> Iterator[Span]:
     """The span of a GraphQL operation. Its name is given only if no client chose it."""
-    if _tracer is None or not _is_traced():
+    if _tracer is None or not is_traced():
         yield trace.INVALID_SPAN
         return
     # The text of an exception may have a value that a client sent.
@@ -144,12 +144,12 @@ def operation(type_: str, name: str | None) -> Iterator[Span]:
 
 def begin_subscription(type_: str, name: str | None) -> Span | None:
     """The span of an operation that may last, which is not the current one; whoever gets it ends it."""
-    if _tracer is None or not _is_traced():
+    if _tracer is None or not is_traced():
         return None
     return _tracer.start_span(_named(type_, name), attributes=_operation(type_, name))
 
 
-def _is_traced() -> bool:
+def is_traced() -> bool:
     """Whether what runs here does so for a request that is traced, and sampled."""
     return trace.get_current_span().is_recording()
 
@@ -162,10 +162,9 @@ def _operation(type_: str, name: str | None) -> dict[str, str]:
     return {"graphql.operation.type": type_, **({} if name is None else {"graphql.operation.name": name})}
 
 
-def begin_command(command: str, attributes: dict[str, str | int]) -> Span | None:
-    """The span of a command of the database, if it is sent for a request that is traced; whoever gets it ends it."""
-    if _tracer is None or not _is_traced():
-        return None
+def begin_command(command: str, attributes: dict[str, str | int]) -> Span:
+    """The span of a command of the database, sent for a request that is traced; whoever gets it ends it."""
+    assert _tracer is not None  # noqa: S101 - nothing is traced before `begin`
     collection = attributes.get("db.collection.name")
     name = f"{command} {collection}" if collection else command
     links = [Link(one) for one in _also_for.get()]

@@ -1,11 +1,8 @@
 """Notices of keys that end soon: an audit entry and an event, 30, 7 and 1 days before a key's end."""
 
-import asyncio
 import random
 
-import structlog
-
-from ..errors import ServiceError
+from ..background import repeat
 from ..storage.conditional_writes import set_if_unchanged
 from ..storage.database import Database, Document
 from .audit_entries import AuditEntries, log_entry
@@ -15,8 +12,6 @@ from .records import now
 
 EVERY_SECONDS = 60.0  # between two looks for notices that are due
 MAX_KEYS = 500  # of one look: about a second of writes
-
-log = structlog.get_logger()
 
 
 class ExpiryNotices:
@@ -61,11 +56,5 @@ class ExpiryNotices:
 
     async def keep_giving(self) -> None:
         """Look for notices that are due each minute until cancelled."""
-        while True:
-            try:
-                await self.give()
-            except ServiceError:
-                pass  # the log says why the database failed
-            except Exception:
-                log.exception("notices of keys that end soon were not given; the next attempt is in a minute")
-            await asyncio.sleep(EVERY_SECONDS)
+        failure = "notices of keys that end soon were not given; the next attempt is in a minute"
+        await repeat(self.give, EVERY_SECONDS, failure)

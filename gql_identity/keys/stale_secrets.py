@@ -1,13 +1,12 @@
 """Uses of secrets that a rotation has ended: an audit entry, at most one an hour for each key."""
 
-import asyncio
 import time
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
 import structlog
 
-from ..errors import ServiceError
+from ..background import repeat
 from ..messages.keys import APIKeyInfo
 from ..storage.conditional_writes import set_if_unchanged
 from ..storage.database import Database, Document
@@ -19,8 +18,6 @@ INTERVAL = timedelta(hours=1)  # between two entries of one key
 WRITE_SECONDS = 2.0  # between two writes
 MAX_KEYS = 10_000  # that are remembered, so that a flood of uses reads and writes nothing
 ATTEMPTS = 5  # where others change the key at the same time
-
-log = structlog.get_logger()
 
 
 class _Use(NamedTuple):
@@ -74,14 +71,8 @@ class StaleSecrets:
 
     async def keep_writing(self) -> None:
         """Write every two seconds until cancelled."""
-        while True:
-            await asyncio.sleep(WRITE_SECONDS)
-            try:
-                await self.write()
-            except ServiceError:
-                pass  # the log says why the database failed
-            except Exception:
-                log.exception("the use of an ended secret was not recorded; it is kept for the next attempt")
+        failure = "the use of an ended secret was not recorded; it is kept for the next attempt"
+        await repeat(self.write, WRITE_SECONDS, failure)
 
 
 def _was_told(document: Document, at: datetime) -> bool:

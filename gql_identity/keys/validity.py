@@ -50,6 +50,14 @@ def code_of(key: APIKeyInfo) -> APIKeyVerificationCode:
     return APIKeyVerificationCode.EXPIRED if has_ended(key.expires_at) else APIKeyVerificationCode.VALID
 
 
+def code_from(key: APIKeyInfo, address: str | None) -> APIKeyVerificationCode:
+    """As `code_of`, for a secret that was sent from this address; None where nobody tells the address."""
+    code = code_of(key)
+    if code is APIKeyVerificationCode.VALID and not is_allowed(key.allowed_addresses, address):
+        return APIKeyVerificationCode.ADDRESS_NOT_ALLOWED
+    return code
+
+
 def is_valid(key: APIKeyInfo) -> bool:
     """Whether a key may be used now."""
     return code_of(key) is APIKeyVerificationCode.VALID

@@ -10,11 +10,10 @@ from ..messages.requests import VerifyAPIKeyRequest
 from ..messages.usage import APIKeyVerificationCode
 from ..metrics import VERIFICATIONS
 from .access import Caller, may_verify, require_scope
-from .addresses import is_allowed
 from .credentials import Credentials
 from .scopes import MAX_SCOPES, VERIFY, missing_scopes
 from .uses import KeyUses
-from .validity import code_of, end_of
+from .validity import code_from, end_of
 
 MAX_VERIFIED = 100
 
@@ -53,13 +52,10 @@ class Verification:
             return APIKeyVerification(valid=False, code=APIKeyVerificationCode.MALFORMED)
         if key is None or not may_verify(caller, key.domain_id, key.user_id, key.role):
             return APIKeyVerification(valid=False, code=APIKeyVerificationCode.NOT_FOUND)
-        code, missing = code_of(key), None
-        if code is APIKeyVerificationCode.VALID:
-            if not is_allowed(key.allowed_addresses, request.client_address):
-                code = APIKeyVerificationCode.ADDRESS_NOT_ALLOWED
-            elif request.required_scopes is not None:
-                missing = missing_scopes(key.scopes, request.required_scopes) or None
-                code = code if missing is None else APIKeyVerificationCode.INSUFFICIENT_SCOPE
+        code, missing = code_from(key, request.client_address), None
+        if code is APIKeyVerificationCode.VALID and request.required_scopes is not None:
+            missing = missing_scopes(key.scopes, request.required_scopes) or None
+            code = code if missing is None else APIKeyVerificationCode.INSUFFICIENT_SCOPE
         self._uses.note(key, code, request.client_address)
         if code is not APIKeyVerificationCode.VALID:
             return APIKeyVerification(valid=False, code=code, api_key_id=key.api_key_id, missing_scopes=missing)

@@ -1,6 +1,6 @@
 """Changes of one key: it is read, a rule decides, and a conditional write follows."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 
 from ..errors import FailedPrecondition, NotFound, Unavailable
@@ -48,39 +48,48 @@ class Writes:
         RequestExistsError.
         """
         check_newest(caller)
-        for _ in range(ATTEMPTS):
+
+        async def read() -> Document:
             await self._credentials.check_caller(caller)
-            document = _changeable(await self.read(request, caller, scope))
-            at = now()
-            changes = {name: value for name, value in rule(document, at).items() if document.get(name) != value}
-            if not changes:
-                return document
-            entry = self._entries.make(action, document, changes, caller, at)
-            if "expires_at" in changes:
-                changes["notice_at"] = next_notice(changes["expires_at"], at)
-            if await self._write(document, changes, entry, record):
-                return document | changes
-        raise Unavailable(_BUSY)
+            return await self.read(request, caller, scope)
+
+        return await self._change(
+            read, rule, lambda document, changes, at: self._entries.make(action, document, changes, caller, at), record
+        )
 
     async def change_by_holder(self, request: APIKeyReference, holder: Caller, rule: Rule, url: str | None) -> None:
         """Change a key as the rule says for whoever reports its secret, found at this URL, as leaked.
 
         The key may be one that is not valid any more. Raises NotFound, and FailedPrecondition for what `change` does.
         """
+        address = holder.address or None
+        await self._change(
+            lambda: self.read(request, holder, None),
+            rule,
+            lambda document, changes, at: self._entries.leak_reported(document, changes, at, address, url),
+        )
+
+    async def _change(
+        self,
+        read: Callable[[], Awaitable[Document]],
+        rule: Rule,
+        entry_of: Callable[[Document, Document, datetime], Document],
+        record: Document | None = None,
+    ) -> Document:
         for _ in range(ATTEMPTS):
-            document = _changeable(await self.read(request, holder, None))
+            document = _changeable(await read())
             at = now()
             changes = {name: value for name, value in rule(document, at).items() if document.get(name) != value}
             if not changes:
-                return
-            entry = self._entries.leak_reported(document, changes, at, holder.address or None, url)
-            if await self._write(document, changes, entry):
-                return
+                return document
+            entry = entry_of(document, changes, at)
+            if "expires_at" in changes:
+                changes["notice_at"] = next_notice(changes["expires_at"], at)
+            if await self._write(document, changes, entry, record):
+                return document | changes
         raise Unavailable(_BUSY)
 
-    async def _write(
-        self, document: Document, changes: Document, entry: Document, record: Document | None = None
-    ) -> bool:
+    async def _write(self, document: Document, changes: Document, entry: Document, record: Document | None) -> bool:
         """Write the changes of a document with their entry; return False if another change came in between."""
         # Every change counts up, so that this number tells whether another one came in between.
         changes |= {"audit_number": entry["number"], "updated_at": entry["at"]}

@@ -24,7 +24,7 @@ class _Commands(monitoring.CommandListener):
 
     def started(self, event: monitoring.CommandStartedEvent) -> None:
         """A command was sent."""
-        if not traces.is_on:
+        if not traces.is_traced():
             return
         name = event.command_name
         collection = event.command.get("collection" if name == "getMore" else name)
@@ -37,8 +37,7 @@ class _Commands(monitoring.CommandListener):
             **({"server.port": port} if port else {}),
             **({"db.collection.name": collection} if isinstance(collection, str) else {}),
         }
-        if (span := traces.begin_command(name, attributes)) is not None:
-            self._spans[event.request_id] = span
+        self._spans[event.request_id] = traces.begin_command(name, attributes)
 
     def succeeded(self, event: monitoring.CommandSucceededEvent) -> None:
         """The database has replied."""

@@ -3,7 +3,6 @@
 A document has the counts of one key on one day (UTC): of the day, and of each hour.
 """
 
-import asyncio
 import time
 from collections import defaultdict
 from collections.abc import Sequence
@@ -14,7 +13,7 @@ import structlog
 from pymongo import UpdateOne
 from pymongo.errors import BulkWriteError
 
-from ..errors import ServiceError
+from ..background import repeat
 from .database import Database
 
 WRITE_SECONDS = 30.0  # between two writes
@@ -114,14 +113,7 @@ class UsageCounts:
 
     async def keep_writing(self) -> None:
         """Write every 30 seconds until cancelled."""
-        while True:
-            await asyncio.sleep(WRITE_SECONDS)
-            try:
-                await self.write()
-            except ServiceError:
-                pass  # the log says why the database failed
-            except Exception:
-                log.exception("uses of keys were not added, kept for the next write")
+        await repeat(self.write, WRITE_SECONDS, "uses of keys were not added, kept for the next write")
 
 
 def _day(hour: int) -> date:

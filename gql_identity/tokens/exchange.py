@@ -13,7 +13,7 @@ from ..keys.addresses import is_allowed
 from ..keys.api_keys import ApiKeys
 from ..keys.credentials import CACHE_SECONDS, caller_of
 from ..keys.scopes import VERIFY, check_scopes, missing_scopes
-from ..keys.validity import UsedSecret, code_of, is_valid
+from ..keys.validity import UsedSecret, code_from, is_valid
 from ..messages.keys import APIKeyExchange, APIKeyInfo
 from ..messages.requests import ExchangeAPIKeyRequest
 from ..messages.usage import APIKeyVerificationCode
@@ -69,9 +69,7 @@ class Tokens:
             key = await self._credentials.find(request.api_key)
             if key is None or not may_verify(caller, key.domain_id, key.user_id, key.role):
                 return APIKeyExchange(code=APIKeyVerificationCode.NOT_FOUND)
-            code = code_of(key)
-            if code is APIKeyVerificationCode.VALID and not is_allowed(key.allowed_addresses, None):
-                code = APIKeyVerificationCode.ADDRESS_NOT_ALLOWED
+            code = code_from(key, None)
             self._uses.note(key, code, None)
             if code is not APIKeyVerificationCode.VALID:
                 return APIKeyExchange(code=code)
@@ -104,13 +102,13 @@ class Tokens:
         name = (caller.key_id, caller.domain_id, caller.secret.number, caller.scopes, ends, self.keys.current.kid)
         now = time.time()
         kept = self._kept.get(name)
-        if kept is not None and now < kept.expires_at - kept.life_seconds / 2:
+        if kept is not None and now < kept.half_life_at:
             return kept.text
         token = self.issuer.mint(caller, DEFAULT_SECONDS, caller.scopes)
         if token is None:
             return None
         if len(self._kept) >= MAX_KEPT:
-            self._kept = {name: one for name, one in self._kept.items() if now < one.expires_at - one.life_seconds / 2}
+            self._kept = {name: one for name, one in self._kept.items() if now < one.half_life_at}
         if len(self._kept) < MAX_KEPT:
             self._kept[name] = token
         return token.text

@@ -25,6 +25,11 @@ class Token(NamedTuple):
     life_seconds: int
     audience: str
 
+    @property
+    def half_life_at(self) -> float:
+        """When half of its life is over, in seconds since 1970."""
+        return self.expires_at - self.life_seconds / 2
+
 
 class Claims(NamedTuple):
     """What a token of ours says, once its signature and its end have been checked."""

@@ -7,12 +7,10 @@ from starlette.types import Scope
 
 from ..errors import Unauthenticated
 from ..keys.access import Caller
-from ..keys.addresses import is_allowed
 from ..keys.credentials import INVALID_KEY, Credentials, caller_of
 from ..keys.rates import Rates
 from ..keys.uses import KeyUses
-from ..keys.validity import code_of, end_of
-from ..messages.keys import APIKeyInfo
+from ..keys.validity import code_from, end_of
 from ..messages.usage import APIKeyVerificationCode
 from ..metrics import REFUSED_CREDENTIALS
 from ..settings import Settings
@@ -67,7 +65,7 @@ class Authenticator:
                 key, caller = active.key, active.caller
         elif is_bearer and (key := await self._credentials.find(secret)) is not None:
             caller = caller_of(key, SecretStr(secret), address)
-        code = _code(key, address)
+        code = APIKeyVerificationCode.NOT_FOUND if key is None else code_from(key, address)
         if key is None or caller is None or code is not APIKeyVerificationCode.VALID:
             scope["caller"] = None  # a WebSocket's key was valid before
             reason = code.name if is_bearer else "NOT_BEARER"
@@ -98,16 +96,6 @@ class Authenticator:
         if (caller := await self.authenticate(scope)) is None:
             raise Unauthenticated
         return caller
-
-
-def _code(key: APIKeyInfo | None, address: str) -> APIKeyVerificationCode:
-    """Whether the key that was found, if any, may be used now from an address."""
-    if key is None:
-        return APIKeyVerificationCode.NOT_FOUND
-    code = code_of(key)
-    if code is APIKeyVerificationCode.VALID and not is_allowed(key.allowed_addresses, address):
-        return APIKeyVerificationCode.ADDRESS_NOT_ALLOWED
-    return code
 
 
 def _refusal(code: APIKeyVerificationCode, invalid: str) -> Unauthenticated:

@@ -66,9 +66,7 @@ class Reads(monitoring.CommandListener):
     def started(self, event: monitoring.CommandStartedEvent) -> None:
         reads = event.command_name in ("find", "aggregate", "getMore", "count", "distinct")
         digest = event.command.get("filter", {}).get("digest")
-        of_a_caller = (
-            digest is not None and len(digest.get("$in", [digest]) if isinstance(digest, dict) else [digest]) == 1
-        )
+        of_a_caller = digest is not None and not (isinstance(digest, dict) and len(digest.get("$in", [])) > 1)
         if reads and not of_a_caller and event.database_name == self.database and "api_keys" in event.command.values():
             self.commands.append(event.command_name)
             self.sent.append(dict(event.command))
