@@ -194,6 +194,15 @@ def check_may_hold(document: dict[str, Any], caller: Caller) -> None:
     _check_gained(frozenset(scopes or ()), caller)
 
 
+def check_not_narrowed(document: dict[str, Any], caller: Caller) -> None:
+    """Raise PermissionDenied for a token with fewer scopes than its key: another secret would have all of the key's."""
+    scopes = document.get("scopes")
+    if caller.scopes is not None and (scopes is None or not caller.scopes.issuperset(scopes)):
+        raise PermissionDenied(
+            "This token has fewer scopes than its key, so it may not rotate the key. Send the key's secret."
+        )
+
+
 def check_newest(caller: Caller) -> None:
     """Raise PermissionDenied for a secret whose successor is in use: a thief must not lock the owner out."""
     if caller.secret.is_superseded:

@@ -35,6 +35,7 @@ from .access import (
     check_create,
     check_may_hold,
     check_newest,
+    check_not_narrowed,
     domain_of,
     is_own,
     makers_of_created,
@@ -223,6 +224,8 @@ class ApiKeys:
         def rule(document: Document, at: datetime) -> Document:
             if not own:
                 check_may_hold(document, caller)
+            elif caller.credential is None:
+                check_not_narrowed(document, caller)
             changes: Document = {}
             if request.expires_at is not UNSET:
                 check_new_end(request.expires_at, document, caller, self._settings, at)
