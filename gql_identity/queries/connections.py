@@ -85,7 +85,10 @@ def read_page(
 
 
 def filter_conditions(filter_: APIKeyFilter | None, settings: Settings, now: datetime) -> list[Document]:
-    """Read a filter into conditions that must all hold. Raises InvalidArgument that names the part to change."""
+    """Read a filter into conditions that must all hold; none if it matches every key, as `{and: [{}]}` does.
+
+    Raises InvalidArgument that names the part to change.
+    """
     return [*_conditions(filter_, "filter", settings, [0], Work(), now, depth=1)] if filter_ else []
 
 
@@ -172,5 +175,7 @@ def _conditions(
             [*_conditions(one, f"{path}.{name}[{at}]", settings, counted, work, now, depth=depth + 1)]
             for at, one in enumerate(below)
         ]
-        if parts:
-            yield {f"${name}": [{"$and": conditions} if conditions else {} for conditions in parts]}
+        # A filter without conditions matches every key: it adds nothing to `and`, and `or` matches every key with it.
+        meaning = [conditions for conditions in parts if conditions]
+        if meaning and (name == "and" or len(meaning) == len(parts)):
+            yield {f"${name}": [{"$and": conditions} for conditions in meaning]}

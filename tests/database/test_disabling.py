@@ -109,6 +109,8 @@ async def test_a_thousand_are_disabled_and_more_is_told(api: Api) -> None:
     [
         ({}, "filter: give a condition, or `userId`"),
         ({"filter": {}}, "filter: give a condition, or `userId`"),
+        ({"filter": {"and": [{}, {"and": [{}]}]}}, "filter: give a condition, or `userId`"),
+        ({"filter": {"or": [{}, {"role": "USER"}]}}, "filter: give a condition, or `userId`"),
         ({"userId": ""}, "userId: "),
         ({"filter": {"nameContains": "x" * 10_000}}, "filter.nameContains: "),
         ({"domainId": " ", "userId": "ann"}, "domainId: "),
