@@ -1,10 +1,13 @@
 """Addresses of clients: reading them, the network that counts as one client, and proxies that name the client. Pure."""
 
+import re
 from collections.abc import Sequence
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
+UNKNOWN = "unknown"  # in place of an address (RFC 7239, section 6.2)
 MAX_TEXT = 100  # characters; an address with a zone and a port has fewer
+_WITH_PORT = re.compile(r"\[(?P<ipv6>[^\]]*)\](:[0-9]{1,5})?|(?P<ipv4>[0-9.]+):[0-9]{1,5}")
 
 Network = IPv4Network | IPv6Network
 
@@ -12,28 +15,34 @@ Network = IPv4Network | IPv6Network
 def read_address(text: str) -> IPv4Address | IPv6Address:
     """The address of a text, without the port that some proxies add; IPv4 mapped to IPv6 becomes IPv4.
 
-    Raises ValueError.
+    A zone, as in `fe80::1%eth0`, is left out: it means nothing on another machine, and may be any text. Raises
+    ValueError.
     """
-    if text.startswith("["):
-        text = text[1:].partition("]")[0]
-    elif text.count(":") == 1:
-        text = text.partition(":")[0]
+    if len(text) > MAX_TEXT:
+        raise ValueError("it is too long")
+    return _read(text)
+
+
+@lru_cache(10_000)
+def _read(text: str) -> IPv4Address | IPv6Address:
+    if (parts := _WITH_PORT.fullmatch(text)) is not None:
+        text = parts["ipv6"] or parts["ipv4"] or ""
     address = ip_address(text)
-    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-    return mapped or address
+    if isinstance(address, IPv4Address):
+        return address
+    return address.ipv4_mapped or IPv6Address(int(address))
 
 
 def network_of(address: str) -> str:
     """What counts as one client: the address, or for IPv6 its /64, as whoever has one of its addresses has them all."""
-    return _network_of(address) if len(address) <= MAX_TEXT else "unknown"
+    try:
+        return _network_of(read_address(address))
+    except ValueError:
+        return UNKNOWN
 
 
 @lru_cache(10_000)
-def _network_of(text: str) -> str:
-    try:
-        address = read_address(text)
-    except ValueError:
-        return "unknown"
+def _network_of(address: IPv4Address | IPv6Address) -> str:
     return str(address) if address.version == 4 else str(ip_network((int(address), 64), strict=False))
 
 
@@ -51,10 +60,18 @@ def is_within(address: str, networks: Sequence[Network]) -> bool:
 def client_address(peer: str, forwarded_for: str, trusted_proxies: Sequence[Network]) -> str:
     """The address that a request comes from: the peer's, unless the peer is a trusted proxy that names another.
 
-    The first address from the right that is not a trusted proxy's: anyone can write those left of it.
+    The first address from the right that is not a trusted proxy's: anyone can write those left of it. As `read_address`
+    reads it; `unknown` for a text of a proxy that is none.
     """
     addresses = [part.strip() for part in forwarded_for.split(",") if part.strip()]
     address = peer
     while addresses and is_within(address, trusted_proxies):
         address = addresses.pop()
-    return address
+    return address if address == peer else _plain(address)
+
+
+def _plain(text: str) -> str:
+    try:
+        return str(read_address(text))
+    except ValueError:
+        return UNKNOWN

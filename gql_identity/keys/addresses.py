@@ -9,6 +9,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 
 from ..addresses import Network, is_within
 from ..errors import InvalidArgument, PermissionDenied
+from ..secret import contains_secret
 
 MAX_NETWORKS = 100  # of one key
 
@@ -25,7 +26,8 @@ def check_addresses(networks: Sequence[str]) -> list[str]:
         try:
             checked[str(_network(text))] = None
         except ValueError as error:
-            reason = str(error) if text.isprintable() and len(text) < 100 else "it is none"
+            is_plain = text.isprintable() and len(text) < 100 and not contains_secret(text)
+            reason = str(error) if is_plain else "it is none"
             raise InvalidArgument(
                 f"give an address or a network in CIDR notation, as in `10.0.0.0/8`: {reason}.",
                 at=f"allowed_addresses[{at}]",
@@ -51,6 +53,8 @@ def is_allowed(networks: Sequence[str] | None, address: str | None) -> bool:
 
 def _network(text: str) -> Network:
     """A network; one of IPv4 that is mapped to IPv6 becomes IPv4, as addresses do. Raises ValueError."""
+    if "%" in text:  # which `ip_network` takes, with any text after it
+        raise ValueError("a network has no zone")
     network = ip_network(text)
     mapped = network.network_address.ipv4_mapped if isinstance(network, IPv6Network) else None
     return network if mapped is None or network.prefixlen < 96 else IPv4Network((mapped, network.prefixlen - 96))

@@ -8,6 +8,7 @@ import re
 from collections.abc import Collection, Sequence
 
 from ..errors import InvalidArgument
+from ..secret import contains_secret
 
 READ, WRITE, VERIFY, ROTATE, AUDIT = (f"identity:{name}" for name in ("read", "write", "verify", "rotate", "audit"))
 OURS = frozenset({READ, WRITE, VERIFY, ROTATE, AUDIT})
@@ -26,6 +27,11 @@ def check_scopes(scopes: Sequence[str], at: str = "scopes") -> list[str]:
         if not _TOKEN.fullmatch(scope):
             raise InvalidArgument(
                 "give 1 to 128 printable ASCII characters, without a blank, a quote or a backslash.",
+                at=f"{at}[{position}]",
+            )
+        if contains_secret(scope):
+            raise InvalidArgument(
+                "it contains the secret of a key. Leave it out: anybody who reads it can use it.",
                 at=f"{at}[{position}]",
             )
         if scope.startswith("identity:") and scope not in OURS:

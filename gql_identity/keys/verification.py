@@ -36,27 +36,31 @@ class Verification:
         if len(requests) > MAX_VERIFIED:
             raise InvalidArgument(f"give at most {MAX_VERIFIED} secrets at once, not {len(requests)}.", at="input")
         require_scope(caller, VERIFY)
+        addresses = list[str | None]()
         for at, request in enumerate(requests):
             _check_required(request.required_scopes, f"input[{at}].required_scopes")
-            _check_address(request.client_address, f"input[{at}].client_address")
+            addresses.append(plain_address(request.client_address, f"input[{at}].client_address"))
         await self._credentials.check_caller(caller)
         keys = await self._credentials.find_many([request.api_key for request in requests])
-        verified = [self._verification(request, key, caller) for request, key in zip(requests, keys, strict=True)]
+        given = zip(requests, addresses, keys, strict=True)
+        verified = [self._verification(request, address, key, caller) for request, address, key in given]
         if VERIFICATIONS.is_on:
             for one in verified:
                 VERIFICATIONS.add(one.code.name, door)
         return verified
 
-    def _verification(self, request: VerifyAPIKeyRequest, key: APIKeyInfo | None, caller: Caller) -> APIKeyVerification:
+    def _verification(
+        self, request: VerifyAPIKeyRequest, address: str | None, key: APIKeyInfo | None, caller: Caller
+    ) -> APIKeyVerification:
         if key is None and not secret.is_well_formed(request.api_key) and not secret.is_jwt(request.api_key):
             return APIKeyVerification(valid=False, code=APIKeyVerificationCode.MALFORMED)
         if key is None or not may_verify(caller, key.domain_id, key.user_id, key.role):
             return APIKeyVerification(valid=False, code=APIKeyVerificationCode.NOT_FOUND)
-        code, missing = code_from(key, request.client_address), None
+        code, missing = code_from(key, address), None
         if code is APIKeyVerificationCode.VALID and request.required_scopes is not None:
             missing = missing_scopes(key.scopes, request.required_scopes) or None
             code = code if missing is None else APIKeyVerificationCode.INSUFFICIENT_SCOPE
-        self._uses.note(key, code, request.client_address)
+        self._uses.note(key, code, address)
         if code is not APIKeyVerificationCode.VALID:
             return APIKeyVerification(valid=False, code=code, api_key_id=key.api_key_id, missing_scopes=missing)
         return APIKeyVerification(
@@ -64,11 +68,12 @@ class Verification:
         )
 
 
-def _check_address(address: str | None, at: str) -> None:
-    if address is None:
-        return
+def plain_address(given: str | None, at: str) -> str | None:
+    """A client's address as the audit log keeps it: without a zone or a port. Raises InvalidArgument."""
+    if given is None:
+        return None
     try:
-        read_address(address)
+        return str(read_address(given))
     except ValueError:
         raise InvalidArgument("give an IPv4 or IPv6 address, as in `203.0.113.7`.", at=at) from None
 

@@ -8,7 +8,7 @@ from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 
 from ..errors import BadRequest, ServiceError
-from ..keys.verification import Verification
+from ..keys.verification import Verification, plain_address
 from ..messages.keys import APIKeyInfo
 from ..messages.requests import VerifyAPIKeyRequest
 from ..settings import Settings
@@ -70,7 +70,7 @@ def _request(form: dict[str, list[str]]) -> VerifyAPIKeyRequest:
     # `client_address` is an extension: RFC 7662, section 2.1, allows parameters of one's own.
     match form.get("token"), form.get("client_address", [None]):
         case [secret], [address]:
-            return VerifyAPIKeyRequest(api_key=secret, client_address=address)
+            return VerifyAPIKeyRequest(api_key=secret, client_address=plain_address(address, "client_address"))
         case None, _:
             raise BadRequest("`token` is missing: give the secret to verify.")
         case _:

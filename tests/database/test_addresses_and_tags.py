@@ -70,6 +70,7 @@ async def test_tags_are_stored_changed_and_found(api: Api) -> None:
         ({"allowedAddresses": ["10.0.0.0/8", "10.0.0.0/99"]}, ["allowedAddresses", 1]),
         ({"allowedAddresses": ["10.0.0.1/8"]}, ["allowedAddresses", 0]),
         ({"allowedAddresses": ["localhost"]}, ["allowedAddresses", 0]),
+        ({"allowedAddresses": ["::1", "fe80::1%any text"]}, ["allowedAddresses", 1]),
     ],
 )
 async def test_a_bad_value_is_named_and_nothing_is_stored(api: Api, fields: dict[str, Any], path: list[Any]) -> None:
@@ -140,6 +141,44 @@ async def test_a_client_address_that_is_none_is_named(api: Api) -> None:
     (error,) = (await api.run(VERIFY, {"secret": system.secret, "address": "localhost"}, system))["errors"]
     assert error["extensions"]["code"] == "INVALID_ARGUMENT"
     assert error["extensions"]["path"][-1] == "clientAddress"
+    form = {"token": system.secret, "client_address": "localhost"}
+    answer = await api.client.post("/introspect", data=form, headers={"Authorization": f"Bearer {system.secret}"})
+    assert (answer.status_code, answer.json()["error"]) == (400, "invalid_request")
+    assert answer.json()["error_description"].startswith("client_address: ")
+
+
+async def test_what_a_proxy_or_a_gateway_adds_to_an_address_is_not_kept(settings: Settings) -> None:
+    trusting = settings.model_copy(update={"trusted_proxies": (ip_network("127.0.0.1"),)})
+    rotate = """mutation($k: ID!) {
+        rotateApiKey(input: {domainId: "d1", apiKeyId: $k, overlapSeconds: 0}) { apiKeyId } }"""
+    audit = """query($k: ID!) {
+        apiKeyAudit(domainId: "d1", apiKeyId: $k, actions: [STALE_SECRET_USED]) { nodes { clientAddress } } }"""
+    async with running(trusting) as api:
+        system = await api.make()
+
+        async def address_told(of: str | None, forwarded: str = "") -> str:
+            """The address of an audit entry, for a verification with one of its own, or else for a request."""
+            key = await create(api, system)
+            await api.data(rotate, {"k": key["apiKeyId"]}, system)
+            if of is None:
+                await api.send("{ __typename }", None, key["apiKey"], **{"X-Forwarded-For": forwarded})
+            else:
+                await api.data(VERIFY, {"secret": key["apiKey"], "address": of}, system)
+            await api.app.state.api_keys.uses.stale_secrets.write()
+            (entry,) = (await api.data(audit, {"k": key["apiKeyId"]}, system))["apiKeyAudit"]["nodes"]
+            return str(entry["clientAddress"])
+
+        for sent, kept in (
+            ("[2001:db8::7]:443", "2001:db8::7"),
+            ("::ffff:10.1.2.3", "10.1.2.3"),
+            (f"fe80::1%{system.secret}", "fe80::1"),
+        ):
+            assert await address_told(sent) == kept
+            assert await address_told(None, sent) == kept
+        for text in (f"[::1]{system.secret}", f"10.1.2.3:{system.secret}", "1" * 200, "[]", ":1"):
+            assert await address_told(None, text) == "unknown"
+            (error,) = (await api.run(VERIFY, {"secret": system.secret, "address": text}, system))["errors"]
+            assert error["extensions"]["path"][-1] == "clientAddress"
 
 
 async def test_a_bound_key_gives_no_key_more_than_its_own_addresses(api: Api) -> None:

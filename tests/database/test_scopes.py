@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from gql_identity.messages.values import instant_text
+from gql_identity.secret import make_secret
 from tests.conftest import Api, Person, listening
 
 from .test_subscriptions import connected, subscribe, told
@@ -205,6 +206,7 @@ async def test_an_update_keeps_or_loses_scopes_and_gains_only_the_callers(api: A
         (["é"], "scopes[0]"),
         (['"'], "scopes[0]"),
         (["x" * 129], "scopes[0]"),
+        ([f"x{make_secret()}"], "scopes[0]"),
         ([f"s{n}" for n in range(101)], "scopes: give at most 100"),
         ([f"{n:03}" + "x" * 60 for n in range(100)], "scopes: give at most 4096 characters"),
     ],
