@@ -21,11 +21,9 @@ from starlette.applications import Starlette
 from strawberry import ID
 
 from gql_identity.app import create_app
-from gql_identity.keys.api_keys import ApiKeys
 from gql_identity.messages.requests import CreateAPIKeyRequest
 from gql_identity.messages.values import APIKeyRole
 from gql_identity.settings import Settings
-from gql_identity.storage.database import Database
 from gql_identity.storage.embedded import EmbeddedDatabase
 
 from .processes import Service, serving
@@ -99,9 +97,7 @@ class Api:
     ) -> Person:
         """Make a key as the command line does, by nobody."""
         request = CreateAPIKeyRequest(domain_id=ID(domain_id), user_id=ID(user_id), role=APIKeyRole[role], name=name)
-        async with Database(self.settings) as database:
-            await database.prepare()
-            key = await ApiKeys(database, self.settings).create(request, None)
+        key = await self.app.state.api_keys.create(request, None)
         assert key.api_key is not None
         return Person(key.api_key_id, key.api_key, domain_id, user_id)
 
