@@ -139,9 +139,9 @@ def grow(plan: Plan, server_uri: str, *, embedded: bool) -> Rows:
 
 
 def _serves(system: System, operation: Operation) -> bool:
-    """Whether a system has the operation: verification is this service's own, and REST has no entities or types."""
-    if operation.name == "V":
-        return system.file is None or system.interface == "baseline"
+    """Whether a system has the operation: V and R are this service's own, and REST has no entities or types."""
+    if operation.name in ("V", "R"):
+        return system.file is None or (system.interface == "baseline" and operation.baseline_path is not None)
     return system.interface != "rest" or operation.rest_path is not None
 
 

@@ -70,7 +70,7 @@ class Operation:
         match self.name:
             case "S":
                 answer = sorted((row["state"], row["count"]) for row in answer["results"])
-            case "W":
+            case "W" | "R":
                 answer = {
                     "secret is well formed": is_well_formed(answer["apiKey"]),
                     "hint fits": answer["hint"][-4:] == answer["apiKey"][-4:],
@@ -130,6 +130,10 @@ def _write(_: Seeded) -> list[Variables]:
     return [{"input": {"domainId": WRITES_DOMAIN, "userId": f"user-{n:04d}"}} for n in range(100)]
 
 
+def _rotate(data: Seeded) -> list[Variables]:
+    return [{"input": one["input"] | {"overlapSeconds": 0}} for one in _one_key(data)]
+
+
 def _hot(data: Seeded) -> list[Variables]:
     return [{"input": {"apiKey": text}} for text in data.hot_secrets]
 
@@ -172,7 +176,7 @@ def _with_instants(value: Any) -> Any:
 _REST = "/identity/v1/api-key"
 _LIST = "($input: APIKeyQuery!) { apiKeys(input: $input)"
 
-# W is last, as only it makes the collection grow.
+# W makes the collection grow, and R ends the secrets that V verifies: they are last.
 OPERATIONS = {
     operation.name: operation
     for operation in (
@@ -251,6 +255,16 @@ OPERATIONS = {
             _write,
             "/create",
             f"{_REST}/create",
+            _rest_input,
+        ),
+        Operation(
+            "R",
+            "rotate",
+            "rotateApiKey",
+            f"mutation R($input: RotateAPIKeyRequest!) {{ rotateApiKey(input: $input) {{ apiKey {_LEAVES} }} }}",
+            _rotate,
+            None,
+            f"{_REST}/rotate",
             _rest_input,
         ),
     )

@@ -12,6 +12,7 @@ from typing import Any
 
 import report
 import targets
+from changes import changes_table, compare_changes
 from machine import describe
 from measure import GROWING, Plan, compare, grow
 from operations import OPERATIONS, WrongAnswer
@@ -53,6 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="1,000 keys, a second each: only checks that it works")
     parser.add_argument("--growth", action="store_true", help="this service alone, at many sizes and client numbers")
+    parser.add_argument("--changes", action="store_true", help="disable and enable in domains of 20 and 20,000 keys")
     parser.add_argument("--only", type=_names(SYSTEMS), metavar="SYSTEMS", help=f"of {','.join(SYSTEMS)}")
     parser.add_argument("--operations", type=_names(OPERATIONS), metavar="NAMES", help=f"of {','.join(OPERATIONS)}")
     parser.add_argument("--keys", type=int, help="how many keys (100,000); with --growth at most")
@@ -81,7 +83,7 @@ def _plan(options: argparse.Namespace) -> Plan:
     def given(value: Any, full: Any, short: Any) -> Any:
         return value if value is not None else short if quick else full
 
-    only = ("ours",) if options.growth else options.only or tuple(SYSTEMS)
+    only = ("ours",) if options.growth or options.changes else options.only or tuple(SYSTEMS)
     names = options.operations or (GROWING if options.growth else tuple(OPERATIONS))
     return Plan(
         systems=tuple(SYSTEMS[name] for name in only),
@@ -111,7 +113,7 @@ def _check_tools(plan: Plan) -> None:
 
 def _results(options: argparse.Namespace, plan: Plan, uri: str, database: str) -> dict[str, Any]:
     results: dict[str, Any] = {
-        "kind": "growth" if options.growth else "comparison",
+        "kind": "growth" if options.growth else "changes" if options.changes else "comparison",
         "quick": options.quick,
         "date": datetime.now().astimezone().isoformat(timespec="seconds"),
         "machine": describe(database),
@@ -119,6 +121,8 @@ def _results(options: argparse.Namespace, plan: Plan, uri: str, database: str) -
     }
     if options.growth:
         return results | {"rows": grow(plan, uri, embedded=database.startswith("embedded"))}
+    if options.changes:
+        return results | {"rows": compare_changes(plan, uri)}
     rows, systems = compare(plan, uri)
     return results | {"systems": systems, "medians": report.medians(rows), "rows": rows}
 
@@ -133,6 +137,9 @@ def _publish(directory: Path, results: dict[str, Any]) -> None:
     if results["kind"] == "growth":
         print(report.growth_table(results["rows"]))
         print(f"\n{file}")
+        return
+    if results["kind"] == "changes":
+        print(f"A user disables and enables its own key\n{report.text_table(changes_table(results['rows']))}\n\n{file}")
         return
     print(report.comparison(results["medians"]))
     systems = [["", "first answer after", "memory"]]
