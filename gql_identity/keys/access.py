@@ -50,6 +50,7 @@ class Caller(NamedTuple):
     secret: UsedSecret = ONLY_SECRET  # which of its secrets was sent
     credential: SecretStr | None = None  # that secret itself
     address: str = ""  # where the request comes from, as `addresses.client_address` finds it
+    token_id: str | None = None  # of the token that was sent in place of a secret
 
 
 # Whoever runs commands on the machine: it may do what a SYSTEM key may, and has no key.

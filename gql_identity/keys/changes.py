@@ -9,7 +9,7 @@ from contextvars import Context
 
 import structlog
 
-from ..errors import ResourceExhausted, ServiceError, Unauthenticated, Unavailable
+from ..errors import InsufficientScope, PermissionDenied, ResourceExhausted, ServiceError, Unauthenticated, Unavailable
 from ..messages.keys import APIKeyChange, APIKeyChangeType, APIKeyInfo
 from ..messages.requests import USUAL_CHANGES, APIKeyChangedRequest
 from ..messages.values import APIKeyState
@@ -20,6 +20,8 @@ from ..storage.point_reads import PointReads
 from .access import Caller, access_to, domain_of
 from .checks import check_text
 from .records import STORED, read_key
+from .revocations import Revocations
+from .scopes import READ
 from .validity import VALIDITY_FIELDS, has_ended, is_valid_document
 
 MAX_SUBSCRIPTIONS = 500  # of one user of a domain at one time, in one worker
@@ -67,8 +69,9 @@ class _Subscriber:
 class Changes:
     """The changes of all keys, for subscribers."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, revocations: Revocations) -> None:
         self._database = database
+        self._revocations = revocations
         self._point_reads = PointReads(database)
         self._subscribers: set[_Subscriber] = set()
         self._per_user: Counter[tuple[str, str]] = Counter()
@@ -194,7 +197,7 @@ class Changes:
         return time.monotonic() - self._checked < CHECK_VALID_SECONDS
 
     async def _check_callers(self) -> None:
-        """End the subscriptions of keys that are no longer valid, within one second, as for requests.
+        """End the subscriptions of keys and tokens that may no longer read keys, within one second, as for requests.
 
         While the database is slow to tell, changes wait; it has UNCHECKED_SECONDS.
         """
@@ -202,10 +205,10 @@ class Changes:
         while True:
             await asyncio.sleep(CHECK_SECONDS)
             asked = time.monotonic()
-            keys = {(one.caller.domain_id, one.caller.key_id) for one in self._subscribers}
+            subscribers = set(self._subscribers)
             try:
                 async with asyncio.timeout(CHECK_VALID_SECONDS):
-                    documents = await self._point_reads.find(keys, VALIDITY_FIELDS)
+                    ends = await self._ends({one.caller for one in subscribers})
             except Exception as error:  # a check that ends would leave revoked subscribers
                 if not isinstance(error, ServiceError | TimeoutError):
                     log.error("unexpected error", exc_info=error)
@@ -216,17 +219,28 @@ class Changes:
                     self._end_all(Unavailable("The database cannot be reached now. Subscribe again."))
                 continue
             failed = 0
-            for subscriber in list(self._subscribers):
-                caller = subscriber.caller
-                if (caller.domain_id, caller.key_id) not in keys:
-                    continue  # it came after the read
-                document = documents.get((caller.domain_id, caller.key_id))
-                is_over = has_ended(caller.secret.expires_at)  # of a token too
-                if document is None or is_over or not is_valid_document(document, caller.secret, caller.address):
-                    self._end(subscriber, Unauthenticated(_ENDED))
+            for subscriber in subscribers & self._subscribers:  # neither those that came after the read, nor left
+                if (ended := ends.get(subscriber.caller)) is not None:
+                    self._end(subscriber, ended)
             async with self._was_checked:
                 self._checked = asked
                 self._was_checked.notify_all()
+
+    async def _ends(self, callers: set[Caller]) -> dict[Caller, ServiceError]:
+        """Those of these callers whose subscriptions end now, and why. Raises what `Database.run` does."""
+        keys = {(caller.domain_id, caller.key_id) for caller in callers}
+        documents = await self._point_reads.find(keys, VALIDITY_FIELDS)
+        tokens = {caller.token_id for caller in callers if caller.token_id is not None}
+        revoked = await self._revocations.revoked(tokens) if tokens else set[str]()
+        ends = dict[Caller, ServiceError]()
+        for caller in callers:
+            document = documents.get((caller.domain_id, caller.key_id))
+            is_over = has_ended(caller.secret.expires_at) or caller.token_id in revoked
+            if document is None or is_over or not is_valid_document(document, caller.secret, caller.address):
+                ends[caller] = Unauthenticated(_ENDED)
+            elif document.get("scopes") is not None and READ not in document["scopes"]:
+                ends[caller] = InsufficientScope(f"This key has lost the scope {READ}.", READ)
+        return ends
 
 
 _ENDED = "Invalid API key: it was disabled, deleted or replaced, or has expired."
@@ -237,7 +251,7 @@ _WATCHED = ("state", "name", "expires_at", "scopes", "rotated_at", "tags", "allo
 def _reason(error: ServiceError | None) -> str:
     if error is None:
         return "service_stops"
-    if isinstance(error, Unauthenticated):
+    if isinstance(error, Unauthenticated | PermissionDenied):
         return "key_ended"
     return "slow_reader" if isinstance(error, ResourceExhausted) else "database"
 

@@ -3,11 +3,12 @@
 import asyncio
 import time
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from pydantic import SecretStr
 
 from .. import secret
-from ..errors import Unauthenticated, Unavailable
+from ..errors import PermissionDenied, Unauthenticated, Unavailable
 from ..messages.keys import APIKeyInfo
 from ..metrics import CREDENTIAL_LOOKUPS
 from ..settings import Settings
@@ -15,9 +16,11 @@ from ..storage.batches import Batches
 from ..storage.database import Database, Document
 from ..storage.last_uses import LastUses
 from .access import COMMAND_LINE, Caller
+from .addresses import is_allowed
 from .documents import DECISIVE, tell_unreadable, unreadable
 from .imported_jwts import ImportedJwts
 from .records import makers_of, read_key
+from .revocations import Revocations
 from .rotation import is_forgotten, note_secret_number, note_used_secret
 from .validity import VALIDITY_FIELDS, has_ended, is_valid, is_valid_document, used_secret
 
@@ -28,8 +31,23 @@ CACHE_KEYS = 10_000
 LONGEST_READ_SECONDS = 301.0  # the longest timeout that a setting allows, and some
 INVALID_KEY = "Invalid API key: it is wrong, disabled, expired or deleted."
 MAX_BATCH = 200  # secrets of one read
+ATTEMPTS = 20  # to read a caller's key while others change it
 
 Parent = tuple[str, str, int]  # what a token names: the domain and the id of its key, and the number of its secret
+
+
+class _Validity(NamedTuple):
+    """When a read began that found a key valid, and what it found of it."""
+
+    at: float
+    scopes: list[str] | None
+    networks: list[str] | None
+
+    def covers(self, caller: Caller) -> bool:
+        """Whether the key still has the caller's scopes, and may be used from its address."""
+        if self.scopes is not None and (caller.scopes is None or not caller.scopes.issubset(self.scopes)):
+            return False
+        return is_allowed(self.networks, caller.address)
 
 
 class Credentials:
@@ -37,13 +55,14 @@ class Credentials:
 
     def __init__(self, database: Database, settings: Settings) -> None:
         self.last_uses = LastUses(database)
+        self.revocations = Revocations(database, CACHE_SECONDS)
         self._database = database
         self._collection = database.api_keys
         self._jwts = ImportedJwts(database, settings)
         self._pepper, *self._peppers_retired = settings.peppers
         self._cache: dict[bytes | Parent, tuple[float, APIKeyInfo]] = {}  # by a digest, or what a token names
-        # Key id and number of the secret: the start of the last read that found them valid.
-        self._valid_at: dict[tuple[str, int], float] = {}
+        # By key id and number of the secret: the last read that found them valid.
+        self._valid: dict[tuple[str, int], _Validity] = {}
         self._changed_at: dict[str, float] = {}  # key id: when it was changed or deleted here
         self._reading: dict[bytes, tuple[float, asyncio.Future[APIKeyInfo | None]]] = {}
         self._batches: Batches[str, APIKeyInfo | None] = Batches(self._read_secrets, "secrets", MAX_BATCH)
@@ -201,39 +220,49 @@ class Credentials:
             self._cache = {name: entry for name, entry in self._cache.items() if asked - entry[0] < CACHE_SECONDS}
         if len(self._cache) < CACHE_KEYS:
             self._cache[name] = (asked, key)
-        self._note_valid((key.api_key_id, used_secret(key).number), asked)
+        self._note_valid((key.api_key_id, used_secret(key).number), _Validity(asked, key.scopes, key.allowed_addresses))
 
-    def _note_valid(self, secret_: tuple[str, int], asked: float) -> None:
-        if len(self._valid_at) >= CACHE_KEYS:
-            self._valid_at = {one: at for one, at in self._valid_at.items() if asked - at < CACHE_SECONDS}
-        if len(self._valid_at) < CACHE_KEYS:
-            self._valid_at[secret_] = asked
+    def _note_valid(self, secret_: tuple[str, int], found: "_Validity") -> None:
+        if len(self._valid) >= CACHE_KEYS:
+            self._valid = {one: was for one, was in self._valid.items() if found.at - was.at < CACHE_SECONDS}
+        if len(self._valid) < CACHE_KEYS:
+            self._valid[secret_] = found
 
     async def check_caller(self, caller: Caller) -> None:
         """Raise Unauthenticated unless a read that began at most half a second ago found the caller's key valid.
 
-        For every write: a request may have fields before it that take long, and its key may end meanwhile. Nothing is
-        read for a request that was authenticated at most half a second ago. Raises Unavailable where the database is
-        too slow to tell.
+        For every write: a request may have fields before it that take long, and its key may end meanwhile, or lose
+        scopes or addresses, and its token may be revoked. Nothing is read for a request that was authenticated at most
+        half a second ago. Raises Unavailable where the database is too slow to tell.
         """
         if caller is COMMAND_LINE:
             return
         if has_ended(caller.expires_at) or has_ended(caller.secret.expires_at):
             raise Unauthenticated(INVALID_KEY)
-        sent = (caller.key_id, caller.secret.number)
-        for _ in range(2):
+        if caller.token_id is not None and await self.revocations.is_revoked(caller.token_id):
+            raise Unauthenticated(INVALID_KEY)
+        sent, slow = (caller.key_id, caller.secret.number), 0
+        for _ in range(ATTEMPTS):
             begun = time.monotonic()
-            if begun - self._valid_at.get(sent, -CACHE_SECONDS) < CACHE_SECONDS:
+            found = self._valid.get(sent)
+            if found is not None and begun - found.at < CACHE_SECONDS and found.covers(caller):
                 return
             where = {"domain_id": caller.domain_id, "_id": caller.key_id}
             wanted = dict.fromkeys(sorted(VALIDITY_FIELDS), 1)
             document = await self._database.run(lambda: self._collection.find_one(where, wanted))  # noqa: B023
-            changed = self._changed_at.get(caller.key_id, 0.0) >= begun
-            if document is None or changed or not is_valid_document(document, caller.secret, caller.address):
+            if document is None or not is_valid_document(document, caller.secret, caller.address):
                 raise Unauthenticated(INVALID_KEY)
-            self._note_valid(sent, begun)
+            if self._changed_at.get(caller.key_id, 0.0) >= begun:
+                continue  # changed meanwhile, perhaps by itself
+            found = _Validity(begun, document.get("scopes"), document.get("allowed_addresses"))
+            if not found.covers(caller):
+                raise PermissionDenied("This key has just lost scopes. Send the request again.")
+            self._note_valid(sent, found)
             if time.monotonic() - begun < CACHE_SECONDS:
                 return
+            slow += 1
+            if slow > 1:
+                break
         raise Unavailable("The database is too slow to tell whether this key is still valid. Try again.")
 
     def invalidate(self, *key_ids: str) -> None:
@@ -243,7 +272,7 @@ class Credentials:
             self._changed_at = {id_: at for id_, at in self._changed_at.items() if now - at < LONGEST_READ_SECONDS}
         changed = frozenset(key_ids)
         self._changed_at.update(dict.fromkeys(changed, now))
-        self._valid_at = {one: at for one, at in self._valid_at.items() if one[0] not in changed}
+        self._valid = {one: found for one, found in self._valid.items() if one[0] not in changed}
         self._cache = {name: entry for name, entry in self._cache.items() if entry[1].api_key_id not in changed}
 
 

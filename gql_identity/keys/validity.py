@@ -10,7 +10,7 @@ from .addresses import is_allowed
 from .documents import tell_unreadable, unreadable
 
 # The stored fields that `is_valid_document` reads.
-VALIDITY_FIELDS = frozenset({"state", "expires_at", "secrets", "allowed_addresses"})
+VALIDITY_FIELDS = frozenset({"state", "expires_at", "secrets", "scopes", "allowed_addresses"})
 
 
 class UsedSecret(NamedTuple):

@@ -24,6 +24,12 @@ async def find_record(database: Database, ids: Sequence[bytes], at: datetime) ->
     return found
 
 
+async def find_records(database: Database, ids: Sequence[bytes], at: datetime) -> list[Document]:
+    """As `find_record`, all those that there are."""
+    where = {"_id": {"$in": list(ids)}, "expires_at": {"$gt": at}}
+    return await database.to_list(lambda requests: requests.find(where, batch_size=len(ids) + 1), "requests")
+
+
 async def store_record(database: Database, record: Document) -> None:
     """Store a record outside a transaction, unless it is there. Raises what `Database.run` does."""
     with suppress(DuplicateKeyError):

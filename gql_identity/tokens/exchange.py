@@ -1,6 +1,5 @@
 """`Tokens`: secrets are exchanged for tokens, and tokens are accepted as their keys' credentials."""
 
-import hashlib
 import time
 from datetime import UTC, datetime
 from typing import NamedTuple
@@ -11,7 +10,7 @@ from ..errors import InvalidArgument, PermissionDenied
 from ..keys.access import Caller, may_verify, require_scope
 from ..keys.addresses import is_allowed
 from ..keys.api_keys import ApiKeys
-from ..keys.credentials import CACHE_SECONDS, caller_of
+from ..keys.credentials import caller_of
 from ..keys.scopes import VERIFY, check_scopes, missing_scopes
 from ..keys.validity import UsedSecret, code_from, is_valid
 from ..messages.keys import APIKeyExchange, APIKeyInfo
@@ -20,13 +19,12 @@ from ..messages.usage import APIKeyVerificationCode
 from ..messages.values import DateTime
 from ..settings import Settings
 from ..storage.database import Database
-from ..storage.request_records import find_record, store_record
 from .issuer import Claims, Issuer, Token
 from .signing_keys import SigningKeys
 
 LIFETIMES = range(60, 3_601)  # seconds
 DEFAULT_SECONDS = 300
-MAX_KEPT = 10_000  # tokens that proxies pass on, and answers whether one was revoked
+MAX_KEPT = 10_000  # tokens that proxies pass on
 
 log = structlog.get_logger()
 
@@ -47,8 +45,7 @@ class Tokens:
         self.issuer = Issuer(self.keys, settings)
         self._credentials = api_keys.credentials
         self._uses = api_keys.uses
-        self._database = database
-        self._revoked: dict[str, tuple[float, bool]] = {}  # by the token's id: when it was looked up
+        self._revocations = api_keys.credentials.revocations
         self._kept: dict[tuple[object, ...], Token] = {}
 
     async def exchange(self, request: ExchangeAPIKeyRequest, caller: Caller) -> APIKeyExchange:
@@ -92,17 +89,18 @@ class Tokens:
             scopes=None if wanted is None else sorted(wanted),
         )
 
-    def kept_token(self, caller: Caller) -> str | None:
+    async def kept_token(self, caller: Caller) -> str | None:
         """A token for a caller's key that a proxy passes on, the same one until half of its life is over.
 
-        None where the key ends within a second. Raises Unavailable before the signing keys were read.
+        One that was revoked, here or at another worker, is replaced within a second. None where the key ends within a
+        second. Raises Unavailable before the signing keys were read, and what `Database.run` does.
         """
         # Whatever a token says of its key is in the name of the kept one.
         ends = (caller.expires_at, caller.secret.expires_at)
         name = (caller.key_id, caller.domain_id, caller.secret.number, caller.scopes, ends, self.keys.current.kid)
         now = time.time()
         kept = self._kept.get(name)
-        if kept is not None and now < kept.half_life_at:
+        if kept is not None and now < kept.half_life_at and not await self._revocations.is_revoked(kept.token_id):
             return kept.text
         token = self.issuer.mint(caller, DEFAULT_SECONDS, caller.scopes)
         if token is None:
@@ -124,23 +122,8 @@ class Tokens:
         """
         if (claims := await self.issuer.check(text)) is None:
             return
-        record = {"_id": _revoked_id(claims), "expires_at": datetime.fromtimestamp(claims.expires_at, UTC)}
-        await store_record(self._database, record)
-        self._kept = {name: token for name, token in self._kept.items() if token.text != text}
-        self._revoked[claims.token_id] = (time.monotonic(), True)
+        await self._revocations.revoke(claims.token_id, datetime.fromtimestamp(claims.expires_at, UTC))
         log.info("a token was revoked", api_key_id=claims.key_id, domain_id=claims.domain_id)
-
-    async def _is_revoked(self, claims: Claims) -> bool:
-        asked = time.monotonic()
-        known = self._revoked.get(claims.token_id)
-        if known is not None and asked - known[0] < CACHE_SECONDS:
-            return known[1]
-        is_revoked = await find_record(self._database, [_revoked_id(claims)], datetime.now(UTC)) is not None
-        if len(self._revoked) >= MAX_KEPT:
-            self._revoked = {id_: one for id_, one in self._revoked.items() if asked - one[0] < CACHE_SECONDS}
-        if len(self._revoked) < MAX_KEPT:
-            self._revoked[claims.token_id] = (asked, is_revoked)
-        return is_revoked
 
     async def introspect(self, text: str, address: str | None, caller: Caller) -> ActiveToken | None:
         """As `find`, for a token that somebody else received from this address; None where the caller may not ask.
@@ -162,17 +145,15 @@ class Tokens:
         if (claims := await self.issuer.check(text)) is None:
             return None
         key = await self._credentials.find_parent(claims.domain_id, claims.key_id, claims.secret_number)
-        if key is None or not is_valid(key) or key.user_id != claims.user_id or await self._is_revoked(claims):
+        if key is None or not is_valid(key) or key.user_id != claims.user_id:
+            return None
+        if await self._revocations.is_revoked(claims.token_id):
             return None
         caller = caller_of(key, address=address)
         end = datetime.fromtimestamp(claims.expires_at, UTC)
         secret = UsedSecret(caller.secret.number, end, caller.secret.is_superseded)
-        return ActiveToken(claims, key, caller._replace(scopes=_narrowed(caller.scopes, claims.scopes), secret=secret))
-
-
-def _revoked_id(claims: Claims) -> bytes:
-    """The id of the record that a token was revoked; those of requests are digests of other texts."""
-    return hashlib.sha256(f"revoked token {claims.token_id}".encode()).digest()
+        scopes = _narrowed(caller.scopes, claims.scopes)
+        return ActiveToken(claims, key, caller._replace(scopes=scopes, secret=secret, token_id=claims.token_id))
 
 
 def _narrowed(of_key: frozenset[str] | None, of_token: frozenset[str] | None) -> frozenset[str] | None:

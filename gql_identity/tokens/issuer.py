@@ -21,6 +21,7 @@ class Token(NamedTuple):
     """A token that was made."""
 
     text: str
+    token_id: str
     expires_at: int  # seconds since 1970
     life_seconds: int
     audience: str
@@ -69,7 +70,7 @@ class Issuer:
         expires_at = int(min([now + lifetime_seconds, *ends]))
         if expires_at <= now:
             return None
-        audience = audience or self.audiences[0]
+        audience, token_id = audience or self.audiences[0], uuid.uuid4().hex
         claims: dict[str, Any] = {
             "iss": self.name,
             "sub": caller.user_id,
@@ -77,7 +78,7 @@ class Issuer:
             "client_id": caller.key_id,
             "iat": now,
             "exp": expires_at,
-            "jti": uuid.uuid4().hex,
+            "jti": token_id,
             "domain_id": caller.domain_id,
             "role": caller.role.name,
             "secret_number": caller.secret.number,
@@ -87,7 +88,7 @@ class Issuer:
         signing = self.keys.current
         header = {"typ": TYPE, "alg": signing.algorithm, "kid": signing.kid}
         text = jwt.encode(header, claims, signing.key, algorithms=[signing.algorithm])
-        return Token(text, expires_at, expires_at - now, audience)
+        return Token(text, token_id, expires_at, expires_at - now, audience)
 
     def is_ours(self, text: str) -> bool:
         """Whether a text says that it is a token of this issuer; nothing of it is checked."""

@@ -44,25 +44,29 @@ class ForwardAuth:
         so that a mistake in a proxy's configuration lets nothing through.
         """
         try:
-            needed = _needed_scopes(scope)
-            caller = await in_time(self._authenticator.require(scope), self._timeout_seconds)
-            missing = missing_scopes(caller.scopes, [needed])
-            VERIFICATIONS.add("INSUFFICIENT_SCOPE" if missing else "VALID", "authz")
-            if missing:
-                raise InsufficientScope(f"This key lacks the scope {' and '.join(missing)}.", *missing)
-            headers = _headers(caller) | self._token(caller, scope)
+            headers = await in_time(self._check(scope), self._timeout_seconds)
         except ServiceError as error:
             await error_response(error, scope)(scope, receive, send)
             return
         await Response(headers=headers)(scope, receive, send)
 
-    def _token(self, caller: Caller, scope: Scope) -> dict[str, str]:
+    async def _check(self, scope: Scope) -> dict[str, str]:
+        """The headers of the response to a credential that is accepted."""
+        needed = _needed_scopes(scope)
+        caller = await self._authenticator.require(scope)
+        missing = missing_scopes(caller.scopes, [needed])
+        VERIFICATIONS.add("INSUFFICIENT_SCOPE" if missing else "VALID", "authz")
+        if missing:
+            raise InsufficientScope(f"This key lacks the scope {' and '.join(missing)}.", *missing)
+        return _headers(caller) | await self._token(caller, scope)
+
+    async def _token(self, caller: Caller, scope: Scope) -> dict[str, str]:
         """The header with which the proxy replaces its client's: a token instead of a secret, a token as it came."""
         if self._tokens is None:
             return {}
         if caller.credential is None:
             return {"Authorization": Headers(scope=scope)["authorization"]}
-        token = self._tokens.kept_token(caller)
+        token = await self._tokens.kept_token(caller)
         return {} if token is None else {"Authorization": f"Bearer {token}"}
 
 
