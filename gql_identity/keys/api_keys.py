@@ -57,7 +57,7 @@ from .expiry_notices import ExpiryNotices
 from .leaks import Leaks
 from .lists import KeyLists
 from .rates import Rates
-from .records import now, opaque_id, read_key, read_opaque_id, stored_fields
+from .records import now, opaque_id, read_key, read_opaque_id, read_row, stored_fields
 from .retries import Retries
 from .rotation import check_overlap, overlap_ended, rotated
 from .scopes import READ, WRITE, check_scopes
@@ -68,6 +68,8 @@ from .usage import KeyUsage
 from .uses import KeyUses
 from .verification import Verification
 from .writes import Writes, not_found
+
+_FOR_ACCESS = frozenset({"user_id", "role"})
 
 
 class ApiKeys:
@@ -332,11 +334,12 @@ class ApiKeys:
         if not wanted:
             return [None] * len(references)
         # Role and user are compared here: a read by the index's own fields is the fastest, and callers can share it.
-        documents = await self._point_reads.find(wanted, stored_fields(fields | {"user_id", "role"}))
+        fields |= _FOR_ACCESS
+        documents = await self._point_reads.find(wanted, stored_fields(fields))
         found: dict[tuple[str, str], APIKeyInfo] = {}
         for reference in wanted:
             if (document := documents.get(reference)) is not None:
-                key = read_key(document, fields)
+                key = read_row(document, fields)
                 if access[key.domain_id].includes(key.user_id, key.role):
                     found[reference] = key
         return [found.get(reference) for reference in references]

@@ -16,6 +16,7 @@ from ..messages.values import APIKeyRole, APIKeyState
 
 LOG_SECONDS = 600.0  # between two lines about the same key
 LOGGED_KEYS = 10_000  # so many keys are remembered
+MAX_SHAPES = 1_000
 MAX_ID = 255  # characters of an id that is no text
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -130,6 +131,8 @@ CHANGEABLE = DECISIVE | {"secret_uses", "disabled_rank", "audit_number", "lifeti
 
 _READABLE = frozenset((name, type_) for name, field in STORED_FIELDS.items() for type_ in field.types)
 _WITH_PARTS = frozenset({"scopes", "secrets", "secret_uses", "makers", "digest", "tags", "allowed_addresses"})
+# Wanted fields, names and types of documents that were sound in these, and their fields whose parts must be checked.
+_SOUND_SHAPES: dict[tuple[Any, ...], frozenset[str]] = {}
 
 
 def readable(document: Document, wanted: frozenset[str]) -> Document:
@@ -137,13 +140,17 @@ def readable(document: Document, wanted: frozenset[str]) -> Document:
 
     `wanted` names the stored fields that were read: one of them that is required and missing cannot be read either.
     """
-    # A page has a thousand documents, nearly all of them sound: their types are compared in one call.
+    # A page has a thousand documents, nearly all of a few shapes: which names have values of which types.
+    shape = (wanted, *document, *map(type, document.values()))
+    if (parts := _SOUND_SHAPES.get(shape)) is None and _has_sound_shape(document, wanted):
+        if len(_SOUND_SHAPES) >= MAX_SHAPES:
+            _SOUND_SHAPES.clear()
+        parts = _SOUND_SHAPES[shape] = _WITH_PARTS & document.keys()
     if (
-        _READABLE.issuperset(zip(document, map(type, document.values()), strict=True))
-        and document.keys() >= wanted
+        parts is not None
         and document.get("state", "ENABLED") in _STATES
         and document.get("role", "USER") in _ROLES
-        and (_WITH_PARTS.isdisjoint(document) or not unreadable(document, _WITH_PARTS & document.keys()))
+        and not (parts and unreadable(document, parts))
     ):
         return document
     names = unreadable(document, wanted | (document.keys() & STORED_FIELDS.keys()))
@@ -154,6 +161,11 @@ def readable(document: Document, wanted: frozenset[str]) -> Document:
     if "_id" in names:
         mended["_id"] = str(document.get("_id"))[:MAX_ID]
     return mended
+
+
+def _has_sound_shape(document: Document, wanted: frozenset[str]) -> bool:
+    types = zip(document, map(type, document.values()), strict=True)
+    return _READABLE.issuperset(types) and document.keys() >= wanted
 
 
 def unreadable(document: Document, names: Collection[str]) -> list[str]:

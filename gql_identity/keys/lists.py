@@ -11,12 +11,12 @@ from ..queries.connections import ConnectionPlan, Parts, make_connection, plan_c
 from ..queries.inputs import too_many_rows
 from ..queries.lists import list_plan
 from ..settings import Settings
-from ..storage.database import Database, Document
+from ..storage.database import Database, Document, keys_for
 from ..storage.scans import Share
 from .access import Caller, access_to, domain_of, may_see
 from .checks import check_selected, check_text
 from .matching import Owner, match_stages, match_stages_of_all, owner_key, share_of
-from .records import now, projection, read_key
+from .records import now, projection, read_row
 
 
 class KeyLists:
@@ -50,16 +50,18 @@ class KeyLists:
             {"$sort": plan.sort},
             *([{"$skip": plan.skip}] if plan.skip else []),
             {"$limit": plan.limit if may_end else plan.limit + 1},
-            {"$project": projection(fields)},
+            {"$project": (wanted := projection(fields))},
         ]
         none: list[Document] = []
         documents, total = await asyncio.gather(
-            self._database.aggregate(read, share_of(caller)) if wants_keys else _unread(none),
+            self._database.aggregate(read, share_of(caller), collection=keys_for(wanted))
+            if wants_keys
+            else _unread(none),
             self._count(matching, share_of(caller)) if count else _unread(None),
         )
         if len(documents) > plan.limit:
             raise too_many_rows("keys", self._settings, "; or select `total_count`, which says how many there are")
-        return APIKeysInfo(results=[read_key(document, fields) for document in documents], total_count=total)
+        return APIKeysInfo(results=[read_row(document, fields) for document in documents], total_count=total)
 
     async def connection(
         self, domain_id: str | None, user_id: str | None, arguments: ConnectionArguments, parts: Parts, caller: Caller
@@ -103,7 +105,7 @@ class KeyLists:
                 plan,
                 parts,
                 documents := pages.get(owner, []),
-                [read_key(document, parts.key) for document in documents],
+                [read_row(document, parts.key) for document in documents],
                 outside=bool(outside.get(owner)),
                 total=totals.get(owner, 0),
             )

@@ -19,10 +19,10 @@ def enum_value(value: str, *, description: str) -> Any:
 
 
 def instant_text(instant: datetime) -> str:
-    """An aware instant as RFC 3339 text, as in `2026-11-23T04:36:42.000Z`."""
+    """An instant as RFC 3339 text, as in `2026-11-23T04:36:42.000Z`; a naive one is in UTC."""
     # orjson writes an instant five times as fast as `isoformat`, but with microseconds, so its text is cut.
     text = orjson.dumps(instant)
-    if not text.endswith(b'+00:00"'):
+    if instant.tzinfo is not None and not text.endswith(b'+00:00"'):
         text = orjson.dumps(instant.astimezone(UTC))
     return f"{text[1:24].decode()}Z" if text[20] == _POINT else f"{text[1:20].decode()}.000Z"
 

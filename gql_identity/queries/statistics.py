@@ -1,7 +1,7 @@
 """Translates a `StatisticsQuery` to a filter and a pipeline, and the rows to the result. No I/O."""
 
 import math
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from ..messages.requests import APIKeyStatQuery
@@ -85,7 +85,7 @@ def _distinct(name: str) -> list[Document]:
 def _plain(value: Any) -> Any:
     """A value of the database as JSON; a number that is not finite becomes null, what JSON does not know text."""
     if isinstance(value, datetime):
-        return instant_text(value if value.tzinfo else value.replace(tzinfo=UTC))
+        return instant_text(value)
     if isinstance(value, dict):
         return {name: _plain(part) for name, part in value.items()}
     if isinstance(value, list):

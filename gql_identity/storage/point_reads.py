@@ -10,7 +10,7 @@ from itertools import repeat
 from typing import NamedTuple
 
 from .batches import Batches
-from .database import Database, Document
+from .database import PRINTED_KEYS, Database, Document, keys_for
 
 MAX_BATCH_KEYS = 200  # of one read that several share: with more, the keys cost more than the round trip that is saved
 
@@ -22,12 +22,13 @@ class PointReads:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._collection = database.api_keys
+        self._collection, self._printed = database.api_keys, database.printed_keys
         self._batches: Batches[_Lookup, _Reading] = Batches(self._begin_reads, "keys")
 
     async def find(self, references: Collection[Reference], fields: frozenset[str]) -> dict[Reference, Document]:
         """The documents of those of these keys that exist, read after the call, with at least these stored fields.
 
+        Instants are naive, in UTC, if the documents lack those that are compared with others (`keys_for`).
         The result may hold documents of other lookups too. Raises what `Database.run` does.
         """
         reading = await self._batches.load(_Lookup(references, fields))
@@ -55,17 +56,22 @@ class PointReads:
         fields = frozenset({"_id", "domain_id"}).union(*(one.fields for one in lookups))
         wanted = dict.fromkeys(sorted(fields), 1)
         domains, ids = sorted({domain for domain, _ in references}), sorted(key_id for _, key_id in references)
-        in_one_batch = len(ids) + 1
+        in_one_batch, collection = len(ids) + 1, keys_for(fields)
         if len(references) == 1:
             where: Document = {"domain_id": domains[0], "_id": ids[0]}
-            document = await self._database.run(lambda: self._collection.find_one(where, wanted))
+            keys = self._printed if collection == PRINTED_KEYS else self._collection
+            document = await self._database.run(lambda: keys.find_one(where, wanted))
             documents = [] if document is None else [document]
         elif len(domains) == 1:
             where = {"domain_id": domains[0], "_id": {"$in": ids}}
-            documents = await self._database.to_list(lambda keys: keys.find(where, wanted, batch_size=in_one_batch))
+            documents = await self._database.to_list(
+                lambda keys: keys.find(where, wanted, batch_size=in_one_batch), collection
+            )
         else:
             stages = [*match_stages_across(domains, ids), {"$project": wanted}]
-            documents = await self._database.to_list(lambda keys: keys.aggregate(stages, batchSize=in_one_batch))
+            documents = await self._database.to_list(
+                lambda keys: keys.aggregate(stages, batchSize=in_one_batch), collection
+            )
         # It may also hold a key of one of these domains that was named under another: no lookup takes that one.
         # A domain that is a list, which something else stored, matches too: it is the domain of no key.
         return {

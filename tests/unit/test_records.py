@@ -1,7 +1,7 @@
 from dataclasses import fields
 from datetime import UTC, datetime
 
-from gql_identity.keys.records import projection, read_key
+from gql_identity.keys.records import projection, read_key, read_row
 from gql_identity.messages.keys import APIKeyInfo
 
 MADE = {"id", "api_key_id", "api_key", "user", "domain", "expired", "secrets", "tags", "usage"}  # made of others
@@ -24,5 +24,5 @@ def test_every_stored_field_can_be_projected() -> None:
 
 
 def test_a_field_that_the_document_lacks_is_none() -> None:
-    key = read_key({"_id": "api-key-1", "domain_id": "d1"}, frozenset({"api_key_id"}))
+    key = read_row({"_id": "api-key-1", "domain_id": "d1"}, frozenset({"api_key_id"}))
     assert {name for name in STORED - {"domain_id"} if getattr(key, name) is not None} == set()

@@ -26,6 +26,7 @@ from gql_identity.messages.values import instant_text, read_instant
 )
 def test_an_instant_of_rfc_3339_is_read(text: str, instant: str) -> None:
     assert instant_text(read_instant(text)) == instant
+    assert instant_text(read_instant(text).replace(tzinfo=None)) == instant
     assert read_instant(text).utcoffset() == timedelta(0)
 
 
