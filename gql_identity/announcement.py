@@ -2,7 +2,7 @@
 
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -12,10 +12,12 @@ import structlog
 from .command import own_command
 from .keys.credentials import Credentials
 from .keys.imported_jwts import EXTRA, has_library
+from .keys.keys_left import keys_left
 from .keys.validity import is_valid
 from .logs import are_json
 from .messages.keys import APIKeyInfo
 from .messages.values import instant_text
+from .secret import pepper_fingerprint
 from .settings import Settings
 from .storage.database import Database
 from .storage.sign_in_codes import SignInCodes
@@ -24,6 +26,7 @@ from .version import version
 log = structlog.get_logger()
 
 
+TOLD_KEYS = 1_000  # so many keys that are left under a pepper are counted at the start
 PAGES = {"graphql": "GraphiQL", "console": "Console"}  # by their paths
 
 
@@ -66,6 +69,33 @@ def jwts_text(accepting: Mapping[str, datetime]) -> str:
     return text if has_library() else f"{text}; but install {EXTRA}, without which all of them are refused"
 
 
+async def uses_of_peppers(database: Database, settings: Settings) -> dict[str, str]:
+    """What each pepper of a database and of the settings is used for, by its fingerprint."""
+    required, forgotten = await database.meta_document.peppers(), await database.meta_document.forgotten_peppers()
+    current, *retired = [pepper_fingerprint(pepper) for pepper in settings.peppers]
+    uses = {}
+    for pepper in dict.fromkeys([*required, *retired, current, *forgotten]):
+        if pepper == current:
+            uses[pepper] = "current: keys are made with it" if pepper in required else "current, not used yet"
+        elif pepper in retired:
+            uses[pepper] = "retired: its keys move to the current one when used" if pepper in required else "accepted"
+        elif pepper in required:
+            uses[pepper] = "missing in the settings: its keys are not accepted, and serve does not start"
+        else:
+            uses[pepper] = "forgotten: its keys are not accepted"
+    return uses
+
+
+async def peppers_text(database: Database, settings: Settings) -> list[str]:
+    """The peppers beside the current one, with the keys that are left under each; none where there is no other one."""
+    uses = await uses_of_peppers(database, settings)
+    current, *retired = [pepper_fingerprint(pepper) for pepper in settings.peppers]
+    if not retired:
+        return []
+    left = {pepper: await keys_left(database, pepper, TOLD_KEYS, TOLD_KEYS) for pepper in retired}
+    return [f"{current}  {uses[current]}", *(f"{pepper}  {uses[pepper]}; {left[pepper]}" for pepper in retired)]
+
+
 def announce(
     settings: Settings,
     listener: socket.socket,
@@ -73,10 +103,11 @@ def announce(
     made: APIKeyInfo | None,
     first_key: FirstKey | None,
     accepting: Mapping[str, datetime],
+    peppers: Sequence[str],
 ) -> str:
     """What `serve` prints when it listens. `made` is the first key if it was just made: its secret is shown once.
 
-    `accepting` are the domains of Cloudforet whose JWTs are accepted, with their dates.
+    `accepting` are the domains of Cloudforet whose JWTs are accepted, with their dates; `peppers` are lines.
     """
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     url = f"http://{host}:{listener.getsockname()[1]}"
@@ -93,6 +124,7 @@ def announce(
         lines.append(f"Key       {settings.data_dir.resolve() / 'admin-key'}")
         if not first_key.is_valid:
             lines.append(f"          is not valid any more: create another with `{own_command()} create-key`")
+    lines += [f"Pepper    {line}" for line in peppers]
     if accepting:
         lines.append(f"JWTs      {jwts_text(accepting)}")
     if made is not None and sys.stdout.isatty():  # redirected output is often stored

@@ -88,7 +88,11 @@ def hint(secret: str) -> str:
 
 
 def pepper_fingerprint(pepper: str) -> str:
-    """16 hex digits that tell peppers apart and reveal nothing of them."""
+    """16 hex digits that tell peppers apart and are stored: the beginning of an HMAC of a constant under the pepper.
+
+    They help nobody to find a pepper of 128 random bits or more, and no secret has such a digest: each begins with its
+    prefix.
+    """
     return digest("the fingerprint of a pepper", pepper).hex()[:16]
 
 

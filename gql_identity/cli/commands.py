@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from ..errors import ServiceError, StartError
 from ..version import version
-from . import audit, cloudforet, keys, new_secrets, schemas, serving, transfer, upkeep
+from . import audit, cloudforet, keys, new_secrets, peppers, schemas, serving, transfer, upkeep
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -32,6 +32,6 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="gql-identity", description="API keys as a GraphQL service.")
     parser.add_argument("--version", action="version", version=f"gql-identity {version()}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for group in (serving, schemas, new_secrets, keys, audit, upkeep, transfer, cloudforet):
+    for group in (serving, schemas, new_secrets, keys, audit, upkeep, peppers, transfer, cloudforet):
         group.add_commands(commands)
     return parser

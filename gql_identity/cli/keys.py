@@ -44,6 +44,9 @@ def add_commands(commands: Commands) -> None:
     actions = keys.add_subparsers(required=True, metavar="ACTION")
 
     listed = actions.add_parser("list", help="list the keys of all domains, or of one, or of a user")
+    listed.add_argument(
+        "--pepper", metavar="FINGERPRINT", help="only keys that are left under this pepper, or `unknown`: see peppers"
+    )
     listed.set_defaults(run=_list)
     shown = actions.add_parser("show", help="show one key")
     shown.add_argument("key_ids", metavar="KEY_ID", nargs=1, help="the key's public id")
@@ -68,7 +71,7 @@ def _list(options: argparse.Namespace) -> int:
     async def show(database: Database, _: Settings) -> int:
         if not options.json:
             print(_row("ID", "STATE", "ROLE", "LAST USED", "DOMAIN", "USER", "NAME"))
-        async for key in keys_of(database, options.domain_id, options.user_id):
+        async for key in keys_of(database, options.domain_id, options.user_id, options.pepper):
             print(_json(message_of(key)) if options.json else _row(*_columns(key)))
         return 0
 

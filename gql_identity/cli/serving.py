@@ -16,7 +16,7 @@ from typing import Any
 import structlog
 from strawberry import ID
 
-from ..announcement import FirstKey, announce, find_first_key, log_start
+from ..announcement import FirstKey, announce, find_first_key, log_start, peppers_text
 from ..app import create_app
 from ..environment import SettingsSource, forget_environment
 from ..errors import DeadlineExceeded, StartError, Unavailable
@@ -63,12 +63,12 @@ def _serve(options: argparse.Namespace) -> int:
     ):
         try:
             made = asyncio.run(_prepare(resolved, embedded=settings.mongo_uri is None))
-            first_key, accepting = asyncio.run(_told(settings, resolved))
+            first_key, accepting, peppers = asyncio.run(_told(settings, resolved))
             asyncio.run(Rates(resolved).try_store())
         except (Unavailable, DeadlineExceeded) as error:
             log.warning("The database does not respond yet. Starting anyway.", reason=error.reason or error.message)
-            made, first_key, accepting = None, None, {}
-        print(announce(settings, listener, metrics_listener, made, first_key, accepting), flush=True)
+            made, first_key, accepting, peppers = None, None, {}, []
+        print(announce(settings, listener, metrics_listener, made, first_key, accepting, peppers), flush=True)
         log_start(settings, listener)
         return _run(resolved, source, listener, metrics_directory)
 
@@ -147,10 +147,10 @@ async def _prepare(settings: Settings, *, embedded: bool) -> APIKeyInfo | None:
     return key
 
 
-async def _told(settings: Settings, resolved: Settings) -> tuple[FirstKey | None, dict[str, datetime]]:
-    """What else is announced: the first key, and the domains whose JWTs are accepted."""
+async def _told(settings: Settings, resolved: Settings) -> tuple[FirstKey | None, dict[str, datetime], list[str]]:
+    """What else is announced: the first key, the domains whose JWTs are accepted, and the peppers if there are more."""
     async with prepared_database(resolved) as database:
         first_key = await find_first_key(
             settings.model_copy(update={"pepper": resolved.pepper}), database, resolved.peppers[0]
         )
-        return first_key, await accepted_until(database, now())
+        return first_key, await accepted_until(database, now()), await peppers_text(database, resolved)

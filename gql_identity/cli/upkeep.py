@@ -1,10 +1,9 @@
-"""Upkeep of a database: `create-indexes`, `peppers`, `forget-pepper` and `rotate-signing-key`."""
+"""Upkeep of a database: `create-indexes` and `rotate-signing-key`."""
 
 import argparse
 import asyncio
 
 from ..errors import StartError
-from ..secret import pepper_fingerprint
 from ..settings import Settings
 from ..storage.database import Database
 from .arguments import Commands, add_setting_flags, agrees, settings_of
@@ -18,18 +17,6 @@ def add_commands(commands: Commands) -> None:
     indexes = commands.add_parser("create-indexes", help="create missing indexes on your own database")
     add_setting_flags(indexes, "mongo_uri", "data_dir")
     indexes.set_defaults(run=_create_indexes)
-
-    listed = commands.add_parser("peppers", help="list the peppers of the database and of the settings")
-    add_setting_flags(listed, "mongo_uri", "data_dir")
-    listed.set_defaults(run=_peppers)
-
-    forget = commands.add_parser(
-        "forget-pepper", help="stop requiring a retired pepper; keys not used since it was retired become invalid"
-    )
-    forget.add_argument("fingerprint", help="the pepper's fingerprint, as the command peppers prints it")
-    forget.add_argument("--yes", action="store_true", help="do not ask")
-    add_setting_flags(forget, "mongo_uri", "data_dir")
-    forget.set_defaults(run=_forget_pepper)
 
     rotate = commands.add_parser(
         "rotate-signing-key", help="make the next key that signs tokens; it signs in a day, once verifiers know it"
@@ -52,44 +39,6 @@ def _create_indexes(options: argparse.Namespace) -> int:
         asyncio.run(create(resolved.model_copy(update={"database_timeout_seconds": INDEXES_SECONDS})))
     print("All indexes exist.")
     return 0
-
-
-def _peppers(options: argparse.Namespace) -> int:
-    async def known(settings: Settings) -> list[str]:
-        async with Database(settings) as database:
-            return await database.meta_document.peppers()
-
-    with resolved_database(settings_of(options), join=True) as resolved:
-        current, *retired = [pepper_fingerprint(pepper) for pepper in resolved.peppers]
-        required = asyncio.run(known(resolved))
-    for fingerprint in dict.fromkeys([*required, *retired, current]):
-        if fingerprint == current:
-            use = "current: keys are made with it" if fingerprint in required else "current, not used yet"
-        elif fingerprint in retired:
-            use = "retired: its keys move to the current one when used" if fingerprint in required else "accepted"
-        else:
-            use = "missing in the settings: its keys are not accepted, and serve does not start"
-        print(f"{fingerprint}  {use}")
-    return 0
-
-
-def _forget_pepper(options: argparse.Namespace) -> int:
-    async def forget(settings: Settings) -> bool:
-        async with Database(settings) as database:
-            return await database.meta_document.forget_pepper(options.fingerprint)
-
-    with resolved_database(settings_of(options), join=True) as resolved:
-        if not options.yes and not agrees(
-            f"Keys that were not used since the pepper {options.fingerprint} was retired become invalid for good."
-        ):
-            return 1
-        known = asyncio.run(forget(resolved))
-    print(
-        f"The pepper {options.fingerprint} is no longer required."
-        if known
-        else "The database has no pepper with this fingerprint."
-    )
-    return 0 if known else 1
 
 
 def _rotate_signing_key(options: argparse.Namespace) -> int:

@@ -146,7 +146,7 @@ class ApiKeys:
             "state": APIKeyState.ENABLED.name,
             "role": request.role.name,
             "name": request.name,
-            "digest": self.credentials.digest(text),
+            **self.credentials.stored(text),
             "hint": secret.hint(text),
             "created_at": made_at,
             "created_by": caller and caller.key_id,
@@ -221,7 +221,7 @@ class ApiKeys:
         if (made := await self._retries.made_before(request, caller)) is not None:
             return made
         text, record = self._retries.new_secret(request, caller, request.api_key_id)
-        digest, hint = self.credentials.digest(text), secret.hint(text)
+        stored, hint = self.credentials.stored(text), secret.hint(text)
 
         def rule(document: Document, at: datetime) -> Document:
             if not own:
@@ -233,7 +233,7 @@ class ApiKeys:
                 check_new_end(request.expires_at, document, caller, self._settings, at)
                 changes["expires_at"] = request.expires_at
             end = (document | changes).get("expires_at")
-            return changes | rotated(document, digest, hint, request, end, at)
+            return changes | rotated(document, stored, hint, request, end, at)
 
         try:
             document = await self._writes.change(APIKeyAuditAction.ROTATED, request, caller, rule, scope, record)

@@ -17,6 +17,7 @@ from ..storage.database import Database, Document
 from ..storage.last_uses import LastUses
 from .access import COMMAND_LINE, Caller
 from .addresses import is_allowed
+from .digests import digests_of, peppers_of, with_digest
 from .documents import DECISIVE, tell_unreadable, unreadable
 from .imported_jwts import ImportedJwts
 from .records import makers_of, read_key
@@ -60,6 +61,7 @@ class Credentials:
         self._collection = database.api_keys
         self._jwts = ImportedJwts(database, settings)
         self._pepper, *self._peppers_retired = settings.peppers
+        self._fingerprint = secret.pepper_fingerprint(self._pepper)
         self._cache: dict[bytes | Parent, tuple[float, APIKeyInfo]] = {}  # by a digest, or what a token names
         # By key id and number of the secret: the last read that found them valid.
         self._valid: dict[tuple[str, int], _Validity] = {}
@@ -71,12 +73,17 @@ class Credentials:
     def use_peppers(self, peppers: tuple[str, ...]) -> None:
         """Use other peppers from now on, today's first."""
         self._pepper, *self._peppers_retired = peppers
+        self._fingerprint = secret.pepper_fingerprint(self._pepper)
         self._jwts.use_peppers(peppers)
         self._cache = {}  # its digests are those under the pepper before
 
     def digest(self, text: str) -> bytes:
-        """What is stored of a secret: its digest under today's pepper."""
+        """The digest of a secret under today's pepper."""
         return secret.digest(text, self._pepper)
+
+    def stored(self, text: str) -> Document:
+        """What is stored of a secret: its digest under today's pepper, and that one's fingerprint."""
+        return {"digest": self.digest(text), "pepper": self._fingerprint}
 
     async def find(self, text: str) -> APIKeyInfo | None:
         """The key that a secret belongs to, in any state; None where there is none.
@@ -196,9 +203,8 @@ class Credentials:
             if names := unreadable(document, DECISIVE):
                 tell_unreadable(document, names)
                 continue
-            stored = document["digest"]
-            for place, digest in enumerate(stored if isinstance(stored, list) else [stored]):
-                if (text := digests.get(digest)) is None:
+            for place, (digest, pepper) in enumerate(zip(digests_of(document), peppers_of(document), strict=True)):
+                if digest is None or (text := digests.get(digest)) is None:
                     continue
                 key = read_key(document)
                 note_used_secret(key, document, digest)
@@ -206,9 +212,8 @@ class Credentials:
                     continue
                 found[text] = key
                 current = self.digest(text)
-                if digest != current:
-                    moved = current if digest is stored else [*stored[:place], current, *stored[place + 1 :]]
-                    self.last_uses.move_digest(key.api_key_id, key.domain_id, stored, moved)
+                if (digest, pepper) != (current, self._fingerprint):
+                    self.last_uses.move_digest(document, with_digest(document, place, self.stored(text)))
                 if is_valid(key):
                     self._cache_key(current, key, asked)
         return [found.get(text) for text in texts]

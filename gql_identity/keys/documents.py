@@ -84,6 +84,10 @@ def _are_digests(value: Any) -> bool:
     return type(value) is not list or {bytes, NoneType}.issuperset(map(type, value))
 
 
+def _are_peppers(value: Any) -> bool:
+    return type(value) is not list or {str, NoneType}.issuperset(map(type, value))
+
+
 _STATES, _ROLES = frozenset(APIKeyState.__members__), frozenset(APIKeyRole.__members__)
 _TEXT, _TEXT_OR_NULL = (str,), (str, NoneType)
 _INSTANT, _INSTANT_OR_NULL = (datetime,), (datetime, NoneType)
@@ -116,6 +120,7 @@ STORED_FIELDS: dict[str, StoredField] = {
     "allowed_addresses": StoredField(_LIST_OR_NULL, [], _are_networks),
     "makers": StoredField(_LIST_OR_NULL, [], _are_texts),
     "digest": StoredField((bytes, list, NoneType), None, _are_digests),
+    "pepper": StoredField((str, list, NoneType), None, _are_peppers),
     "disabled_rank": StoredField(_NUMBER_OR_NULL, APIKeyRole.SYSTEM.rank),
     "audit_number": StoredField(_NUMBER_OR_NULL, None),
     "lifetime_seconds": StoredField(_NUMBER_OR_NULL, None),
@@ -130,7 +135,7 @@ DECISIVE = frozenset(
 CHANGEABLE = DECISIVE | {"secret_uses", "disabled_rank", "audit_number", "lifetime_seconds"}
 
 _READABLE = frozenset((name, type_) for name, field in STORED_FIELDS.items() for type_ in field.types)
-_WITH_PARTS = frozenset({"scopes", "secrets", "secret_uses", "makers", "digest", "tags", "allowed_addresses"})
+_WITH_PARTS = frozenset({"scopes", "secrets", "secret_uses", "makers", "digest", "pepper", "tags", "allowed_addresses"})
 # Wanted fields, names and types of documents that were sound in these, and their fields whose parts must be checked.
 _SOUND_SHAPES: dict[tuple[Any, ...], frozenset[str]] = {}
 

@@ -6,6 +6,7 @@ from ..messages.keys import APIKeyInfo
 from ..messages.values import APIKeyRole
 from ..storage.database import Database, Document
 from ..storage.pages import pages
+from .keys_left import is_left
 from .records import now, read_key
 from .validity import valid_filter
 from .writes import not_found
@@ -19,11 +20,22 @@ async def get_key(database: Database, key_id: str, domain_id: str | None, user_i
     return read_key(found)
 
 
-async def keys_of(database: Database, domain_id: str | None, user_id: str | None) -> AsyncIterator[APIKeyInfo]:
-    """The keys of a domain or of all, and of a user or of all, the oldest first; read in pages."""
-    async for documents in pages(database, _owner(domain_id, user_id)):
+UNKNOWN = "unknown"  # the pepper of digests that have no fingerprint beside them
+
+
+async def keys_of(
+    database: Database, domain_id: str | None, user_id: str | None, pepper: str | None = None
+) -> AsyncIterator[APIKeyInfo]:
+    """The keys of a domain or of all, and of a user or of all, the oldest first; read in pages.
+
+    With the fingerprint of a pepper, or UNKNOWN, only those that are left under it.
+    """
+    fingerprint = None if pepper == UNKNOWN else pepper
+    where = _owner(domain_id, user_id) | ({} if pepper is None else {"pepper": fingerprint})
+    async for documents in pages(database, where):
         for document in documents:
-            yield read_key(document)
+            if pepper is None or is_left(document, fingerprint):
+                yield read_key(document)
 
 
 async def count_keys(database: Database, domain_id: str | None, user_id: str | None) -> int:

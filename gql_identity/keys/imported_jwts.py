@@ -7,7 +7,6 @@ any other, also after the date. A key has one JWT: where a digest is stored, no 
 import hmac
 import json
 from base64 import urlsafe_b64decode
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.util import find_spec
 from typing import Any, NamedTuple
@@ -21,6 +20,7 @@ from ..settings import Settings
 from ..storage.database import Database, Document
 from ..storage.jwt_issuers import find_issuer, store_jwt
 from .checks import is_text
+from .digests import digests_of, with_digest
 from .documents import DECISIVE, tell_unreadable, unreadable
 from .records import read_key
 from .rotation import note_used_secret
@@ -63,6 +63,7 @@ class ImportedJwts:
         if issuer is None or not self._is_accepted(issuer) or not _is_signed(text, issuer["public_key"]):
             return None
         digest, hint = secret.digest(text, self._peppers[0]), secret.hint(text)
+        made: Document = {"digest": digest, "pepper": secret.pepper_fingerprint(self._peppers[0])}
         where = {"domain_id": claims.domain_id, "_id": claims.key_id}
         for _ in range(2):  # another request may store it first
             document = await self._database.run(lambda: self._database.api_keys.find_one(where))
@@ -71,7 +72,7 @@ class ImportedJwts:
             if names := unreadable(document, DECISIVE):
                 tell_unreadable(document, names)
                 return None
-            changes = _with_digest(document, digest, hint)
+            changes = _with_jwt(document, made, hint)
             if changes is None:
                 return None
             key = read_key(document | changes)
@@ -165,19 +166,20 @@ def _seal(issuer: Document, pepper: str) -> bytes:
     return secret.digest(json.dumps([issuer["_id"], key["n"], key["e"], issuer["until"].isoformat()]), pepper)
 
 
-def _with_digest(document: Document, digest: bytes, hint: str) -> Document | None:
+def _with_jwt(document: Document, made: Document, hint: str) -> Document | None:
     """The fields to set so that a key has the digest of its JWT, none where it has it.
 
     None for a key that has another one, or none that is a JWT's.
     """
-    stored: Sequence[bytes | None] | bytes | None = document.get("digest")
-    if stored is None:
-        return {"digest": digest, "hint": hint}
-    if stored == digest or digest in stored:
+    digests = digests_of(document)
+    if made["digest"] in digests:
         return {}
-    if isinstance(stored, bytes) or None not in stored:
+    if None not in digests:
         return None
+    place = digests.index(None)
+    changes = with_digest(document, place, made)
+    if document.get("secrets") is None:
+        return changes | {"hint": hint}
     # It was rotated before its JWT was used.
-    place = stored.index(None)
     secrets = [one | {"hint": hint} if at == place else one for at, one in enumerate(document["secrets"])]
-    return {"digest": [*stored[:place], digest, *stored[place + 1 :]], "secrets": secrets}
+    return changes | {"secrets": secrets}

@@ -12,7 +12,7 @@ from ..storage.restores import insert_missing, replace_if_number
 from .export_file import batches, check_file
 
 # A use, and a move to another pepper, is no change of a key.
-_NO_CHANGE = frozenset({"last_accessed_at", "secret_uses", "digest"})
+_NO_CHANGE = frozenset({"last_accessed_at", "secret_uses", "digest", "pepper"})
 
 
 class Imported(NamedTuple):

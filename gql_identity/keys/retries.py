@@ -23,8 +23,9 @@ from ..settings import Settings
 from ..storage.database import Database, Document
 from ..storage.request_records import find_record
 from .access import Caller, domain_of
+from .digests import digests_of
 from .records import now, read_key
-from .rotation import digests_of, secrets_of
+from .rotation import secrets_of
 from .validity import has_ended
 
 KEPT_FOR = timedelta(minutes=10)

@@ -12,6 +12,7 @@ from ..errors import FailedPrecondition, InvalidArgument
 from ..messages.keys import APIKeyInfo, APIKeySecretInfo
 from ..messages.requests import APIKeyOverlapChoice, RotateAPIKeyRequest
 from ..messages.values import DateTime
+from .digests import digests_of, peppers_of
 from .validity import UsedSecret, has_ended
 
 KEPT_FOR = timedelta(days=30)  # how long an ended secret answers ROTATED
@@ -82,9 +83,9 @@ def is_forgotten(secret: UsedSecret) -> bool:
 
 
 def rotated(
-    document: Document, digest: bytes, hint: str, request: RotateAPIKeyRequest, end: datetime | None, at: datetime
+    document: Document, made: Document, hint: str, request: RotateAPIKeyRequest, end: datetime | None, at: datetime
 ) -> Document:
-    """The fields to set for another secret, of a key that ends at `end`.
+    """The fields to set for another secret with this digest and fingerprint, of a key that ends at `end`.
 
     Raises FailedPrecondition for an expired key, and where two secrets overlap already and the request refuses that.
     """
@@ -106,7 +107,8 @@ def rotated(
     for one in live:
         one["expires_at"] = at if one not in lasting else overlap_end if end is None else min(overlap_end, end)
     newest = {"number": secrets[0]["number"] + 1, "hint": hint, "created_at": at}
-    return {**_kept([newest, *secrets], [digest, *digests_of(document)], document, at), "hint": hint, "rotated_at": at}
+    digests, peppers = [made["digest"], *digests_of(document)], [made["pepper"], *peppers_of(document)]
+    return {**_kept([newest, *secrets], digests, peppers, document, at), "hint": hint, "rotated_at": at}
 
 
 def overlap_ended(document: Document, at: datetime) -> Document:
@@ -126,25 +128,26 @@ def check_overlap(seconds: int, *, own: bool) -> None:
         raise InvalidArgument(f"give {least} to {MAX_OVERLAP_SECONDS}{of_itself}, not {seconds}.", at="overlap_seconds")
 
 
-def digests_of(document: Document) -> list[bytes | None]:
-    """The digests of a key's secrets, in the order of `secrets_of`; None for one that is not known."""
-    digest = document.get("digest")
-    return digest if isinstance(digest, list) else [digest]
-
-
-def _kept(secrets: list[Document], digests: list[bytes | None], document: Document, at: datetime) -> Document:
-    """The secrets that are kept, with their digests and uses."""
+def _kept(
+    secrets: list[Document],
+    digests: list[bytes | None],
+    peppers: list[str | None],
+    document: Document,
+    at: datetime,
+) -> Document:
+    """The secrets that are kept, with their digests, fingerprints and uses."""
     kept = [
-        (one, digest)
-        for one, digest in zip(secrets, digests, strict=True)
+        (one, digest, pepper)
+        for one, digest, pepper in zip(secrets, digests, peppers, strict=True)
         if one.get("expires_at") is None or one["expires_at"] > at - KEPT_FOR
     ][:MAX_KEPT]
     uses = document.get("secret_uses")
     if uses is None:
         uses = {} if document.get("last_accessed_at") is None else {"1": document["last_accessed_at"]}
-    numbers = {str(one["number"]) for one, _ in kept}
+    numbers = {str(one["number"]) for one, _, _ in kept}
     return {
-        "secrets": [one for one, _ in kept],
-        "digest": [digest for _, digest in kept],
+        "secrets": [one for one, _, _ in kept],
+        "digest": [digest for _, digest, _ in kept],
+        "pepper": [pepper for _, _, pepper in kept],
         "secret_uses": {number: used for number, used in uses.items() if number in numbers},
     }

@@ -252,15 +252,15 @@ class Database:
         """
         await self._check_server()
         await self.meta_document.check()
-        if own_indexes or await self._run(lambda: self.api_keys.find_one({}, {"_id": 1})) is None:
+        if own_indexes or await self._is_empty():
             await self.create_indexes()
         elif missing := await self.missing_indexes():
-            raise StartError(
-                f"The database lacks the indexes {', '.join(missing)}. "
-                f"Run `{own_command()} create-indexes` at a quiet time, then start again."
-            )
+            raise _lacking(missing)
         await self.meta_document.upgrade()
         self.prepared = True
+
+    async def _is_empty(self) -> bool:
+        return await self._run(lambda: self.api_keys.find_one({}, {"_id": 1})) is None
 
     async def _check_server(self) -> None:
         hello = await self._run(lambda: self._client.admin.command("hello"))
@@ -318,6 +318,18 @@ class Database:
                 "the database keeps no images of deleted keys", reason=error.details and error.details.get("codeName")
             )
 
+    async def keys_by_pepper(self, pipeline: list[Document]) -> list[Document]:
+        """All rows of a pipeline that begins with a pepper's fingerprint; of a database that is not prepared, too.
+
+        A database for which the settings lack a pepper cannot be prepared. Raises StartError where the index is
+        missing, Unavailable and DeadlineExceeded.
+        """
+        index = "api_keys.pepper_1"
+        if index in await self.missing_indexes() and not await self._is_empty():
+            raise _lacking([index])
+        rows: list[Document] = await self._run(lambda: self.api_keys.aggregate(pipeline).to_list(None))
+        return rows
+
     async def missing_indexes(self) -> list[str]:
         """The indexes that are missing, as in `api_keys.digest_1`."""
         missing: list[str] = []
@@ -329,3 +341,10 @@ class Database:
     async def check_ready(self) -> None:
         """Raise Unavailable or DeadlineExceeded unless the database answers and has been prepared."""
         await self.run(lambda: self._client.admin.command("ping"))
+
+
+def _lacking(indexes: list[str]) -> StartError:
+    return StartError(
+        f"The database lacks the indexes {', '.join(indexes)}. "
+        f"Run `{own_command()} create-indexes` at a quiet time, then start again."
+    )

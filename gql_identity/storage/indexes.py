@@ -16,6 +16,8 @@ _KEYS = {
     # Of all domains, for notices of keys that end soon; keys without an end are not in it.
     "notice_at_1": IndexModel([("notice_at", ASCENDING)], sparse=True),
     "digest_1": IndexModel([("digest", ASCENDING)]),
+    # Of all domains, to count the keys of each pepper.
+    "pepper_1": IndexModel([("pepper", ASCENDING)]),
 }
 
 _AUDIT = {

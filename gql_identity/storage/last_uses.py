@@ -19,7 +19,6 @@ log = structlog.get_logger()
 
 
 _Secret = tuple[str, int]  # a key's id and the number of one of its secrets
-Digests = bytes | list[bytes]  # as a key stores them: a list once it was rotated
 
 
 def _uses(number: int, at: datetime) -> Document:
@@ -27,14 +26,20 @@ def _uses(number: int, at: datetime) -> Document:
     return {"last_accessed_at": at} | ({f"secret_uses.{number}": at} if number else {})
 
 
+def _move(read: Document, moved: Document) -> list[Document]:
+    # Another worker may have written the fingerprint of another secret, whose digest stays.
+    unchanged = {"$and": [equals(field, read[field]) for field in moved]}
+    return set_if(unchanged, {field: {"$literal": value} for field, value in moved.items()})
+
+
 class LastUses:
-    """Last uses that are not written yet, and new digests, under the current pepper, of keys that were used."""
+    """Last uses that are not written yet, and new digests, with their fingerprints, of keys that were used."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._uses: dict[_Secret, tuple[str, datetime]] = {}  # domain and last use
         self._written: dict[_Secret, float] = {}  # when its last use was written, by time.monotonic()
-        self._moves: dict[str, tuple[str, Digests, Digests]] = {}  # by key id: domain, and digests before and after
+        self._moves: dict[str, tuple[Document, Document]] = {}  # by key id: what was read, and what is set
 
     def __len__(self) -> int:
         return len(self._uses)
@@ -43,9 +48,10 @@ class LastUses:
         """Record that a secret of a key was used now."""
         self._uses[(key_id, secret_number)] = (domain_id, datetime.now(UTC))
 
-    def move_digest(self, key_id: str, domain_id: str, before: Digests, after: Digests) -> None:
-        """Record the digests of a key under the current pepper, to be written unless they change meanwhile."""
-        self._moves[key_id] = (domain_id, before, after)
+    def move_digest(self, read: Document, moved: Document) -> None:
+        """Record the `digest` and `pepper` of a key that was read, to be set unless they change meanwhile."""
+        before = {field: read.get(field) for field in ("domain_id", *moved)}
+        self._moves[read["_id"]] = (before, moved)
 
     async def write(self, *, everything: bool = False) -> None:
         """Write what is due: each key's use at most once a minute, unless `everything`.
@@ -62,10 +68,8 @@ class LastUses:
             UpdateOne({"domain_id": domain, "_id": key_id}, {"$max": _uses(number, at)})
             for (key_id, number), (domain, at) in due.items()
         ] + [
-            UpdateOne(
-                {"domain_id": domain, "_id": key_id}, set_if(equals("digest", before), {"digest": {"$literal": after}})
-            )
-            for key_id, (domain, before, after) in moves.items()
+            UpdateOne({"domain_id": read["domain_id"], "_id": key_id}, _move(read, moved))
+            for key_id, (read, moved) in moves.items()
         ]
         if not writes:
             return

@@ -47,7 +47,7 @@ class MetaDocument:
                 "a new one with the old one in GQL_IDENTITY_PEPPERS_RETIRED."
             )
         if fingerprints[0] not in meta["peppers"]:
-            await self._run(lambda: self._collection.update_one(_META, {"$addToSet": {"peppers": fingerprints[0]}}))
+            await self.add_peppers(fingerprints[:1])
 
     async def use_peppers(self, peppers: tuple[str, ...], *, check: bool) -> None:
         """Use other peppers from now on. With `check`, raises what `check` does, and then keeps those of before."""
@@ -71,23 +71,37 @@ class MetaDocument:
 
     async def peppers(self) -> list[str]:
         """The fingerprints of the peppers that keys were made with, in the order of their first use; none forgotten."""
+        return await self._fingerprints("peppers")
+
+    async def forgotten_peppers(self) -> list[str]:
+        """The fingerprints of the peppers that are no longer required, in the order in which they were forgotten."""
+        return await self._fingerprints("forgotten")
+
+    async def _fingerprints(self, field: str) -> list[str]:
         meta = await self._run(lambda: self._collection.find_one(_META))
-        return [] if meta is None else list(meta["peppers"])
+        return list((meta or {}).get(field, ()))
 
     async def add_peppers(self, fingerprints: Sequence[str]) -> None:
         """Require these peppers from now on, for keys that were made with them elsewhere."""
-        added = {"$addToSet": {"peppers": {"$each": list(fingerprints)}}}
+        fingerprints = list(fingerprints)
+        added = {"$addToSet": {"peppers": {"$each": fingerprints}}, "$pull": {"forgotten": {"$in": fingerprints}}}
         await self._run(lambda: self._collection.update_one(_META, added))
 
-    async def forget_pepper(self, fingerprint: str) -> bool:
-        """Stop asking for a retired pepper; keys that were never used since it was retired are lost with it.
+    async def forget_pepper(self, fingerprint: str) -> None:
+        """Stop asking for a retired pepper: keys that are left under it are lost once the settings lack it.
 
-        Answers whether the database knew it. Raises StartError for the pepper that digests are made with.
+        Raises StartError for the pepper that digests are made with, and one that the database does not require.
         """
+        await self.check_forgettable(fingerprint)
+        forgotten = {"$pull": {"peppers": fingerprint}, "$addToSet": {"forgotten": fingerprint}}
+        await self._run(lambda: self._collection.update_one(_META, forgotten))
+
+    async def check_forgettable(self, fingerprint: str) -> None:
+        """Raise what `forget_pepper` does, and change nothing."""
         if fingerprint == pepper_fingerprint(self._peppers[0]):
             raise StartError("This is the fingerprint of GQL_IDENTITY_PEPPER itself, which is in use: retire it first.")
-        update = await self._run(lambda: self._collection.update_one(_META, {"$pull": {"peppers": fingerprint}}))
-        return bool(update.modified_count)
+        if fingerprint not in await self.peppers():
+            raise StartError("The database requires no pepper with this fingerprint.")
 
 
 def _check_schema(meta: dict[str, Any]) -> None:

@@ -108,7 +108,7 @@ async def test_lists_have_every_careless_key_with_safe_values_and_the_log_names_
     assert page["totalCount"] == len(stored)
     assert found.keys() == {one["_id"] for one in stored}
     told_of = {(line["api_key_id"], *line["fields"]) for line in lines if "stored key" in line["event"]}
-    hidden = {"digest", "makers", "disabled_rank", "audit_number", "lifetime_seconds"}
+    hidden = {"digest", "pepper", "makers", "disabled_rank", "audit_number", "lifetime_seconds"}
     shown = set(STORED) - hidden - {"notice_at", "noticed_at", "stale_used_at"}
     for one in stored:
         key, field = found[one["_id"]], one["odd"]

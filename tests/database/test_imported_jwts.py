@@ -13,9 +13,10 @@ import structlog
 from joserfc.jwk import RSAKey
 
 from gql_identity.logs import redact
+from gql_identity.secret import pepper_fingerprint
 from gql_identity.settings import Settings
 from tests import cloudforet
-from tests.conftest import Api, mongo_client, running
+from tests.conftest import PEPPER, Api, mongo_client, running
 from tests.processes import serving
 
 from .test_import_cloudforet import Source, here, source  # noqa: F401
@@ -72,6 +73,8 @@ async def test_a_jwt_is_accepted_before_the_date_and_is_a_secret_like_any_other_
     assert [line["api_key_id"] for line in lines if "JWT" in line["event"]] == [ANN["api_key_id"]]
     assert token not in str(lines)
     assert token.encode() not in json.dumps(here(settings), default=repr).encode()
+    peppers = {key["_id"]: key.get("pepper") for key in here(settings) if key["domain_id"] == "d1"}
+    assert peppers[ANN["api_key_id"]] == pepper_fingerprint(PEPPER)
     # At the date the ones that were not used are refused; this one goes on.
     await imported(jwts, PAST)
     assert await status(api, token) == 200
@@ -200,6 +203,8 @@ async def test_a_rotated_key_accepts_its_jwt_for_the_overlap(api: Api, jwts: Sou
     assert await status(api, made["apiKey"]) == 200
     secrets = (await api.data(VIEWER, by=made["apiKey"]))["viewer"]["apiKeyInfo"]["secrets"]
     assert [one["hint"] for one in secrets] == [f"gqlid_...{made['apiKey'][-4:]}", f"eyJ...{token[-4:]}"]
+    (stored,) = (key for key in here(settings) if key["_id"] == ANN["api_key_id"])
+    assert stored["pepper"] == [pepper_fingerprint(PEPPER)] * 2
     # Rotated without an overlap: its JWT has ended.
     ended = await rotated(ELSE, overlapSeconds=0)
     assert await status(api, cloudforet.jwt(OTHER, ELSE)) == 401

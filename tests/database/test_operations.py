@@ -68,10 +68,11 @@ async def test_ids_sort_by_age(api: Api) -> None:
     assert len(ids[0]) == len("api-key-") + 32
 
 
-async def test_what_is_stored_of_a_secret_is_its_digest(api: Api) -> None:
+async def test_what_is_stored_of_a_secret_is_its_digest_and_the_fingerprint_of_its_pepper(api: Api) -> None:
     made = await create(api, await api.make())
     document = await stored(api, made["apiKeyId"])
     assert document.pop("digest") == secret.digest(made["apiKey"], PEPPER)
+    assert document.pop("pepper") == secret.pepper_fingerprint(PEPPER)
     assert made["apiKey"] not in str(document)
 
 

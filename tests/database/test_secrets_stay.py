@@ -312,7 +312,8 @@ async def test_a_refused_write_of_uses_logs_no_digest(
     last_uses = api.app.state.api_keys.credentials.last_uses
     monkeypatch.setattr("gql_identity.storage.last_uses.FLUSH_SECONDS", 0.05)
     for key in keys:
-        last_uses.move_digest(key.key_id, key.domain_id, stored[key.key_id], digest)
+        read = {"_id": key.key_id, "domain_id": key.domain_id, "digest": stored[key.key_id]}
+        last_uses.move_digest(read, {"digest": digest})
     writing = asyncio.create_task(last_uses.keep_writing())
     await asyncio.sleep(0.5)
     writing.cancel()

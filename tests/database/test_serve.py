@@ -519,18 +519,15 @@ class TestADatabaseOfTheUsersOwn:
         assert old in run(*create, **on(mongo_uri, NEWER)).stderr
         listed = run("peppers", **both)
         assert listed.stdout.splitlines() == [
-            f"{old}  retired: its keys move to the current one when used",
-            f"{new}  current: keys are made with it",
+            f"{old}  retired: its keys move to the current one when used; 1 key",
+            f"{new}  current: keys are made with it; 1 key",
         ]
-        asked = run("forget-pepper", old, **both)
-        assert asked.returncode == 1
-        assert "become invalid for good" in asked.stderr
-        assert "say --yes" in asked.stderr
         assert f"{old}  missing in the settings" in run("peppers", **on(mongo_uri, NEWER)).stdout
-        forgotten = run("forget-pepper", "--yes", old, **both)
+        assert run("forget-pepper", "--yes", old, **both).returncode == 1
+        forgotten = run("forget-pepper", "--yes", "--force", old, **both)
         assert forgotten.returncode == 0
         assert re.fullmatch(r"Database  test_\w+ on your MongoDB at [\w.:]+\n", forgotten.stderr)
-        assert old not in run("peppers", **on(mongo_uri, NEWER)).stdout
+        assert f"{old}  forgotten: its keys are not accepted; 1 key" in run("peppers", **on(mongo_uri, NEWER)).stdout
         with serving(tmp_path / "data", **on(mongo_uri, NEWER)) as service:
             assert service.send(WHO, by=first["api_key"]).status_code == 200
             assert service.send(WHO, by=second["api_key"]).status_code == 401
@@ -558,6 +555,18 @@ class TestADatabaseOfTheUsersOwn:
                     assert {s.send(WHO, by=secret).status_code for s in (old, new) for secret in secrets} == {200}
                 with serving(tmp_path / "3", **before) as again:
                     assert {again.send(WHO, by=secret).status_code for secret in secrets} == {200}
+        # Once all services use the new one, each used key is under it, and the old one can go.
+        with serving(tmp_path / "1", **steps[2]) as service:
+            assert f"Pepper    {pepper_fingerprint(PEPPER)}  retired: " in service.out
+            assert {service.send(WHO, by=secret).status_code for secret in secrets} == {200}
+            assert service.stop() == 0
+        assert f"{pepper_fingerprint(PEPPER)}  retired: its keys move to the current one when used; 0 keys" in (
+            run("peppers", **steps[2]).stdout
+        )
+        assert run("forget-pepper", "--yes", pepper_fingerprint(PEPPER), **steps[2]).returncode == 0
+        with serving(tmp_path / "1", **on(mongo_uri, NEWER)) as service:
+            assert {service.send(WHO, by=secret).status_code for secret in secrets} == {200}
+            assert "Pepper" not in service.out
 
     def test_the_pepper_in_use_is_not_forgotten(self, mongo_uri: str) -> None:
         assert run("create-key", "--domain-id", "d", "--user-id", "u", **on(mongo_uri)).returncode == 0
