@@ -43,6 +43,7 @@ from .web.tokens import token_routes
 
 if TYPE_CHECKING:
     from .tokens.exchange import Tokens
+    from .tokens.people import People
 
 LAST_WRITE_SECONDS = 1.5  # for the last write of keys' uses when the service stops
 PREPARE_SECONDS = 1.0  # between attempts to prepare a database that does not respond
@@ -61,7 +62,8 @@ def create_app(settings: Settings | None = None, read_again: Callable[[Settings]
     database = Database(settings)
     api_keys = ApiKeys(database, settings)
     tokens = _tokens(database, api_keys, settings)
-    authenticator = Authenticator(api_keys.credentials, api_keys.uses, api_keys.rates, settings, tokens)
+    people = _people(settings)
+    authenticator = Authenticator(api_keys.credentials, api_keys.uses, api_keys.rates, settings, tokens, people)
     changes = Changes(database, api_keys.credentials.revocations)
     operations = GraphQLOperations(make_executor(settings), api_keys, changes, settings, tokens)
     requests = RequestLog()
@@ -115,6 +117,7 @@ def create_app(settings: Settings | None = None, read_again: Callable[[Settings]
             reloading(settings, read_again, take),
             sampling(database, api_keys.credentials, changes, operations, requests),
             nullcontext() if tokens is None else in_background(tokens.keys.keep_current()),
+            nullcontext() if people is None else people.reading(),
         ):
             yield
 
@@ -165,6 +168,19 @@ def _tokens(database: Database, api_keys: ApiKeys, settings: Settings) -> "Token
     except ImportError:
         raise StartError("GQL_IDENTITY_ISSUER needs a library that signs: install gql-identity[tokens].") from None
     return Tokens(database, api_keys, settings)
+
+
+def _people(settings: Settings) -> "People | None":
+    """The people of OpenID issuers; without such an issuer, nothing that they need is imported."""
+    if not settings.issuers:
+        return None
+    try:
+        from .tokens.people import People
+    except ImportError:
+        raise StartError(
+            "GQL_IDENTITY_ISSUERS needs a library that checks signatures: install gql-identity[tokens]."
+        ) from None
+    return People(settings)
 
 
 def _health_routes(database: Database, stopping: asyncio.Event) -> list[BaseRoute]:

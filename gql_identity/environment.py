@@ -16,12 +16,11 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 
 from .errors import StartError
-from .settings import KUBERNETES_URL, PREFIX, Settings
+from .settings import KUBERNETES_URL, LISTS, PREFIX, Settings
 
 MAX_FILE_BYTES = 65_536
 _NOT_SETTINGS = {f"{PREFIX}TEST_MONGO_URI"}
 _FILE = "_FILE"
-_LISTS = frozenset(name for name, field in Settings.model_fields.items() if field.default == ())
 _FROM_FILES = {
     f"{PREFIX}{name.upper()}{_FILE}": name
     for name, field in Settings.model_fields.items()
@@ -81,7 +80,7 @@ def load_settings(environment: Mapping[str, str] | None = None, **flags: Any) ->
         told[name] = variable
         try:
             content = _read(Path(file), only_regular=environment is not None)
-            values[name] = content.replace("\n", ",") if name in _LISTS else content
+            values[name] = content.replace("\n", ",") if name in LISTS else content
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else error
             mistakes.append(f"{variable}: {file} cannot be read: {reason}")

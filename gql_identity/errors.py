@@ -123,7 +123,7 @@ class Internal(ServiceError):
 
 
 class Unavailable(ServiceError):
-    """The database cannot be reached; the same request may succeed later."""
+    """The database, or a token's issuer, cannot be reached; the same request may succeed later."""
 
     code = "UNAVAILABLE"
     status = 503

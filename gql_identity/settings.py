@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from .issuers import OpenIDIssuer, check_issuer, read_issuers
 from .origins import check_origin
 
 PREFIX = "GQL_IDENTITY_"
@@ -21,6 +22,8 @@ PEPPER_CHARACTERS = 32
 KUBERNETES_URL = re.compile(r"(tcp|udp|sctp)://[^/\s]+:\d+")
 
 PublicTo = Literal["public", "authenticated", "off"]
+# Settings with several values, which commas separate.
+LISTS = ("peppers_retired", "trusted_proxies", "cors_origins", "audiences")
 
 
 class Settings(BaseSettings):
@@ -104,6 +107,10 @@ class Settings(BaseSettings):
             "A private key (PEM, JSON Web Key, or a set of them) that signs tokens. "
             "Without it, the service makes its own."
         ),
+    )
+    issuers: Annotated[tuple[OpenIDIssuer, ...], NoDecode] = Field(
+        (),
+        description="OpenID issuers whose people may call the service, as a JSON list (above).",
     )
     scopes_in_sdl: bool = Field(
         False,
@@ -256,7 +263,7 @@ class Settings(BaseSettings):
             return cls.model_fields["port"].default
         return value
 
-    @field_validator("peppers_retired", "trusted_proxies", "cors_origins", "audiences", mode="before")
+    @field_validator(*LISTS, mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
@@ -307,6 +314,18 @@ class Settings(BaseSettings):
             raise ValueError("; ".join(mistakes))
         return value
 
+    @field_validator("issuers", mode="before")
+    @classmethod
+    def _read_issuers(cls, value: Any) -> Any:
+        return read_issuers(value) if isinstance(value, str) else value
+
+    @field_validator("issuers")
+    @classmethod
+    def _are_of_others(cls, value: tuple[OpenIDIssuer, ...], others: ValidationInfo) -> tuple[OpenIDIssuer, ...]:
+        if others.data.get("issuer") in [one.issuer for one in value]:
+            raise ValueError("it names this service itself, whose tokens are accepted anyway")
+        return value
+
     @field_validator("issuer")
     @classmethod
     def _is_an_issuer(cls, value: str | None) -> str | None:
@@ -353,13 +372,3 @@ def check_pepper(pepper: str) -> None:
         raise ValueError("a pepper has no comma, and no white space at either end")
     if len(pepper) < PEPPER_CHARACTERS:
         raise ValueError(f"a pepper has at least {PEPPER_CHARACTERS} characters; make one with `openssl rand -hex 32`")
-
-
-def check_issuer(issuer: str) -> None:
-    """Raise ValueError for a text that is no issuer: a URL with https, on this machine also http (RFC 8414)."""
-    parts = urlsplit(issuer)
-    on_loopback = parts.hostname in ("localhost", "127.0.0.1", "::1")
-    if not (parts.scheme == "https" or (parts.scheme == "http" and on_loopback)) or not parts.hostname:
-        raise ValueError("give a URL with https; http is for this machine alone, as in http://127.0.0.1:8000")
-    if parts.query or parts.fragment or parts.username is not None or issuer.endswith("/") or not issuer.isascii():
-        raise ValueError("give a URL without a user, query, fragment, or slash at its end")

@@ -37,9 +37,9 @@ _MAY_CREATE = {
 
 
 class Caller(NamedTuple):
-    """The key that sends a request, with its domain, user and role."""
+    """The key or the person that sends a request, with its domain, user and role."""
 
-    key_id: str
+    key_id: str  # empty for a person
     domain_id: str
     user_id: str
     role: APIKeyRole
@@ -51,6 +51,17 @@ class Caller(NamedTuple):
     credential: SecretStr | None = None  # that secret itself
     address: str = ""  # where the request comes from, as `addresses.client_address` finds it
     token_id: str | None = None  # of the token that was sent in place of a secret
+    issuer: str | None = None  # of a person: the OpenID issuer of the token
+
+    @property
+    def name(self) -> str:
+        """What logs name it by: the key's id, or the person's as their issuer knows them."""
+        return self.user_id if self.is_person else self.key_id
+
+    @property
+    def is_person(self) -> bool:
+        """Whether a person sends the request, who has a token of an OpenID issuer and no key."""
+        return self.issuer is not None
 
 
 # Whoever runs commands on the machine: it may do what a SYSTEM key may, and has no key.
@@ -135,7 +146,9 @@ def may_verify(caller: Caller, domain_id: str, user_id: str, role: APIKeyRole) -
 
 
 def makers_of_created(caller: Caller) -> list[str]:
-    """The makers of a key that this caller creates. Raises PermissionDenied for a chain that is too long."""
+    """The keys that made a key which this caller creates. Raises PermissionDenied for a chain that is too long."""
+    if caller.is_person:
+        return []
     if len(caller.makers) >= MAX_MAKERS:
         raise PermissionDenied(
             f"This key is the last of a chain of {MAX_MAKERS} keys that made one another; create with an older one."
@@ -235,4 +248,7 @@ def scope_to_renew(request: APIKeyReference, caller: Caller) -> str:
 
 def is_own(request: APIKeyReference, caller: Caller) -> bool:
     """Whether a request is about the caller's own key."""
-    return (domain_of(request, caller), request.api_key_id) == (caller.domain_id, caller.key_id)
+    return not caller.is_person and (domain_of(request, caller), request.api_key_id) == (
+        caller.domain_id,
+        caller.key_id,
+    )

@@ -149,11 +149,12 @@ class ApiKeys:
             **self.credentials.stored(text),
             "hint": secret.hint(text),
             "created_at": made_at,
-            "created_by": caller and caller.key_id,
+            "created_by": None if caller is None or caller.is_person else caller.key_id,
             "makers": makers,
             "last_accessed_at": None,
         }
-        given = {"scopes": scopes, "tags": tags, "allowed_addresses": networks}
+        person = caller.user_id if caller is not None and caller.is_person else None
+        given = {"scopes": scopes, "tags": tags, "allowed_addresses": networks, "created_by_user": person}
         document |= {name: value for name, value in given.items() if value is not None}
         if end is not None:
             document |= {"expires_at": end, "lifetime_seconds": int((end - made_at).total_seconds())}
@@ -348,11 +349,18 @@ class ApiKeys:
         """The caller, with these fields of its key, or without its key."""
         require_scope(caller, READ)
         key = None
-        if fields is not None:
+        if fields is not None and not caller.is_person:
             (key,) = await self.find_many([(caller.domain_id, caller.key_id)], caller, fields)
         scopes = None if caller.scopes is None else sorted(caller.scopes)
         domain_id, user_id = ID(caller.domain_id), ID(caller.user_id)
-        return APIKeyViewer(api_key_info=key, domain_id=domain_id, user_id=user_id, role=caller.role, scopes=scopes)
+        return APIKeyViewer(
+            api_key_info=key,
+            domain_id=domain_id,
+            user_id=user_id,
+            role=caller.role,
+            scopes=scopes,
+            issuer=caller.issuer,
+        )
 
     async def find_node(self, text: str, caller: Caller, fields: frozenset[str]) -> APIKeyInfo | None:
         """The fields of the key that an opaque id names, None where the caller may see no such key."""

@@ -3,7 +3,7 @@
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from datetime import datetime
 
-from ..messages.audit import APIKeyAuditConnection, APIKeyAuditEdge, APIKeyAuditEntry
+from ..messages.audit import APIKeyAuditActorKind, APIKeyAuditConnection, APIKeyAuditEdge, APIKeyAuditEntry
 from ..messages.connections import PageInfo
 from ..messages.requests import APIKeyAuditQuery
 from ..queries.connections import read_page
@@ -81,7 +81,8 @@ def _match_stages(query: APIKeyAuditQuery, caller: Caller) -> list[Document]:
         rest.append({"user_id": query.user_id})
     if query.actor_id is not None:
         check_text("actor_id", query.actor_id)
-        rest.append({"actor.api_key_id": query.actor_id})
+        is_person = {"actor.kind": APIKeyAuditActorKind.PERSON.name, "actor.user_id": query.actor_id}
+        rest.append({"$or": [{"actor.api_key_id": query.actor_id}, is_person]})
     if query.actions is not None:
         rest.append({"action": {"$in": [action.name for action in query.actions]}})
     if places:

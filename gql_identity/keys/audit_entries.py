@@ -157,6 +157,7 @@ class AuditEntries:
                 api_key_id=actor.get("api_key_id"),
                 user_id=actor.get("user_id"),
                 domain_id=actor.get("domain_id"),
+                issuer=actor.get("issuer"),
                 role=APIKeyRole[actor["role"]] if "role" in actor else None,
             ),
             changes=[APIKeyAuditChange(**change) for change in entry["changes"]],
@@ -181,9 +182,11 @@ class AuditEntries:
 def _actor(caller: Caller | None) -> Document:
     if caller is None or caller is COMMAND_LINE:
         return {"kind": APIKeyAuditActorKind.COMMAND_LINE.name}
-    return {
-        "kind": APIKeyAuditActorKind.KEY.name,
-        "api_key_id": caller.key_id,
+    if caller.is_person:
+        named: Document = {"kind": APIKeyAuditActorKind.PERSON.name, "issuer": caller.issuer}
+    else:
+        named = {"kind": APIKeyAuditActorKind.KEY.name, "api_key_id": caller.key_id}
+    return named | {
         "user_id": caller.user_id,
         "domain_id": caller.domain_id,
         "role": caller.role.name,
@@ -221,10 +224,16 @@ def log_entry(entry: Document) -> None:
         outcome="OK",
         api_key_id=entry["api_key_id"],
         domain_id=entry["domain_id"],
-        actor=entry["actor"].get("api_key_id"),
+        actor=entry["actor"].get("api_key_id") or entry["actor"].get("user_id"),
+        **_issuer(entry["actor"].get("issuer")),
         client_address=entry["client_address"],
         number=entry["number"],
     )
+
+
+def _issuer(issuer: str | None) -> dict[str, str]:
+    """The field of a log line that names a person's issuer."""
+    return {} if issuer is None else {"issuer": issuer}
 
 
 Method = TypeVar("Method", bound=Callable[..., Awaitable[Any]])
@@ -242,13 +251,14 @@ def logs_refusals(action: APIKeyAuditAction) -> Callable[[Method], Method]:
                 if caller is None or caller is COMMAND_LINE:
                     raise
                 self._entries.refusals.tell(
-                    caller.key_id,
+                    caller.name,
                     LINES_OF_A_KEY,
                     action=action.name,
                     outcome=error.code,
                     api_key_id=getattr(request, "api_key_id", None),
                     domain_id=domain_of(request, caller),
-                    actor=caller.key_id,
+                    actor=caller.name,
+                    **_issuer(caller.issuer),
                     client_address=caller.address,
                 )
                 raise

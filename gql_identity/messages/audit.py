@@ -40,6 +40,7 @@ class APIKeyAuditActorKind(Enum):
     """Who can change a key."""
 
     KEY = strawberry.enum_value("KEY", description="A caller with a key.")
+    PERSON = strawberry.enum_value("PERSON", description="A person, with a token of an OpenID issuer.")
     COMMAND_LINE = strawberry.enum_value("COMMAND_LINE", description="A command of `gql-identity`.")
     SERVICE = strawberry.enum_value("SERVICE", description="The service itself, as when a key's end is near.")
     HOLDER = strawberry.enum_value(
@@ -56,9 +57,12 @@ class APIKeyAuditActor:
 
     kind: APIKeyAuditActorKind = strawberry.field(description="The kind of author.")
     api_key_id: ID | None = strawberry.field(default=None, description="The caller's key.")
-    user_id: ID | None = strawberry.field(default=None, description="The user of that key.")
-    domain_id: ID | None = strawberry.field(default=None, description="The domain of that key.")
-    role: APIKeyRole | None = strawberry.field(default=None, description="The role of that key at that time.")
+    user_id: ID | None = strawberry.field(default=None, description="The user of that key, or the person.")
+    domain_id: ID | None = strawberry.field(default=None, description="The domain of that key, or of the person.")
+    issuer: str | None = strawberry.field(default=None, description="The OpenID issuer of the person's token.")
+    role: APIKeyRole | None = strawberry.field(
+        default=None, description="The role of that key, or of the person, at that time."
+    )
 
 
 @strawberry.type(name="APIKeyAuditChange", description="A field's value before and after a change.")

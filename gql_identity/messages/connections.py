@@ -84,6 +84,9 @@ class APIKeyFilter:
     )
     role: APIKeyRole | None = strawberry.field(default=None, description="The key's role.")
     created_by: ID | None = strawberry.field(default=None, description="The id of the key that created it.")
+    created_by_user_id: ID | None = strawberry.field(
+        default=None, description="The person who created it, as the OpenID issuer names them."
+    )
     made_by: ID | None = strawberry.field(
         default=None,
         description="The id of a key that created it, directly or through other keys that it created, "

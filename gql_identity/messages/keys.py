@@ -139,7 +139,11 @@ class APIKeyInfo(Node):
         "imported key that was not used or rotated yet."
     )
     created_by: ID | None = strawberry.field(
-        default=None, description="The id of the key that created this one; null if a command created it."
+        default=None, description="The id of the key that created this one; null if a person or a command created it."
+    )
+    created_by_user_id: ID | None = strawberry.field(
+        default=None,
+        description="The person who created the key, as the OpenID issuer names them; null if no person did.",
     )
     expires_at: DateTime | None = strawberry.field(
         default=None, description="The end of the key: it is valid before this instant; null if it never ends."
@@ -224,13 +228,18 @@ class APIKeyViewer:
     """The caller; Cloudforet has no such message."""
 
     api_key_info: APIKeyInfo | None = strawberry.field(
-        default=None, description="The caller's key; null if it was deleted a moment ago."
+        default=None,
+        description="The caller's key; null if it was deleted a moment ago, and for a person with a token of an "
+        "OpenID issuer.",
     )
-    domain_id: ID = strawberry.field(description="The domain of that key.")
-    user_id: ID = strawberry.field(description="The user that the key belongs to.")
-    role: APIKeyRole = strawberry.field(description="The key's role.")
+    domain_id: ID = strawberry.field(description="The domain of that key, or of the person.")
+    user_id: ID = strawberry.field(description="The user that the key belongs to, or the person.")
+    role: APIKeyRole = strawberry.field(description="The caller's role.")
     scopes: list[str] | None = strawberry.field(
-        description="The key's scopes, as in OAuth; null: no restriction beyond its role."
+        description="The caller's scopes, as in OAuth; null: no restriction beyond its role."
+    )
+    issuer: str | None = strawberry.field(
+        default=None, description="The OpenID issuer of a person's token; null for a key."
     )
 
 

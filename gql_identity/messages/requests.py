@@ -208,7 +208,7 @@ class APIKeyAuditQuery:
     )
     api_key_id: ID | None = strawberry.field(default=None, description="Only entries of this key.")
     user_id: ID | None = strawberry.field(default=None, description="Only entries of this user's keys.")
-    actor_id: ID | None = strawberry.field(default=None, description="Only changes that this key made.")
+    actor_id: ID | None = strawberry.field(default=None, description="Only changes that this key or person made.")
     actions: list[APIKeyAuditAction] | None = strawberry.field(default=None, description="Only these kinds of changes.")
     since: DateTime | None = strawberry.field(default=None, description="Only entries from this instant on.")
     until: DateTime | None = strawberry.field(default=None, description="Only entries before this instant.")

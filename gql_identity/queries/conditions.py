@@ -13,6 +13,8 @@ from .fields import FIELDS, INSTANT, NUMBER, OBJECT, TEXT, Column, Document, Kin
 from .inputs import check_count, invalid, json_type, quoted, read_aliased, read_items, read_number, read_text
 from .patterns import Work, escape_text, join_alternatives, regex_condition, text_condition
 
+# Only to be filtered by; a statistic of all fields has no further column for it.
+CREATED_BY_USER = Column("created_by_user", TEXT)
 # Lists: only to be filtered by, each with these operators.
 MAKERS = Column("makers", Kind("list", element=TEXT))
 SCOPES = Column("scopes", Kind("list", element=TEXT))
@@ -22,7 +24,7 @@ _OPERATORS_OF_LISTS = {
     "scopes": ("eq", "not", "in", "not_in", "exists"),
     "tags": ("match", "exists"),
 }
-_FILTERED = {**FIELDS, "makers": MAKERS, "scopes": SCOPES, "tags": TAGS}
+_FILTERED = {**FIELDS, "created_by_user_id": CREATED_BY_USER, "makers": MAKERS, "scopes": SCOPES, "tags": TAGS}
 COMPARISONS = {"eq": "$eq", "not": "$ne", "lt": "$lt", "lte": "$lte", "gt": "$gt", "gte": "$gte"}
 
 

@@ -8,7 +8,7 @@ from ..messages.connections import DEFAULT_PAGE_SIZE, APIKeyFilter, APIKeyOrderD
 from ..messages.keys import APIKeyConnection, APIKeyEdge, APIKeyInfo
 from ..metrics import LIMITS
 from ..settings import Settings
-from .conditions import SCOPES, has_tag, made_by
+from .conditions import CREATED_BY_USER, SCOPES, has_tag, made_by
 from .cursors import Order, make_cursor, read_cursor
 from .fields import FIELDS, Document
 from .inputs import check_count, invalid, read_text
@@ -154,6 +154,8 @@ def _conditions(
         yield {FIELDS["role"].path: part.role.name}
     if part.created_by is not None:
         yield {FIELDS["created_by"].path: str(part.created_by)}
+    if part.created_by_user_id is not None:
+        yield {CREATED_BY_USER.path: str(part.created_by_user_id)}
     if part.made_by is not None:
         yield made_by([read_text(str(part.made_by), f"{path}.madeBy")])
     if part.has_scope is not None:

@@ -1,1 +1,1 @@
-"""Tokens: short-lived JWTs for keys (RFC 9068), and the keys that sign them. Imported only where an issuer is set."""
+"""Tokens: short-lived JWTs for keys (RFC 9068), and those of people. Imported only where an issuer is set."""

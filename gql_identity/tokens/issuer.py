@@ -1,9 +1,7 @@
 """Tokens for keys: JSON Web Tokens by RFC 9068, made here and accepted here again."""
 
-import json
 import time
 import uuid
-from base64 import urlsafe_b64decode
 from typing import Any, NamedTuple
 
 from joserfc import jwt
@@ -11,10 +9,10 @@ from joserfc import jwt
 from ..keys.access import Caller
 from ..keys.checks import is_text
 from ..settings import Settings
+from .jwt_parts import CLAIMS, HEADER, read_part
 from .signing_keys import SigningKey, SigningKeys
 
 TYPE = "at+jwt"  # RFC 9068, section 2.1: so that no other JWT of this issuer is taken for an access token
-MAX_TOKEN = 16_384  # characters; the longest scopes and ids make 13,000
 
 
 class Token(NamedTuple):
@@ -92,7 +90,7 @@ class Issuer:
 
     def is_ours(self, text: str) -> bool:
         """Whether a text says that it is a token of this issuer; nothing of it is checked."""
-        claims = _part(text, 1)
+        claims = read_part(text, CLAIMS)
         return claims is not None and claims.get("iss") == self.name
 
     async def check(self, text: str) -> Claims | None:
@@ -100,7 +98,7 @@ class Issuer:
 
         Whether its key is still valid is another question. Raises what `Database.run` does for an unknown key's id.
         """
-        header = _part(text, 0)
+        header = read_part(text, HEADER)
         if header is None or not _is_our_header(header) or (key := await self.keys.find(header["kid"])) is None:
             return None
         claims = _verified(text, key)
@@ -137,15 +135,3 @@ def _read(claims: dict[str, Any], issuer: str) -> Claims | None:
     return Claims(
         issuer, domain_id, key_id, user_id, role, number, scopes, audience, issued_at, expires_at, str(token_id)
     )
-
-
-def _part(text: str, at: int) -> dict[str, Any] | None:
-    """A part of a JWT, which is not verified: 0 its header, 1 its claims; None where there is none."""
-    parts = text.split(".")
-    if len(parts) != 3 or len(text) > MAX_TOKEN:
-        return None
-    try:
-        read = json.loads(urlsafe_b64decode(parts[at] + "=" * (-len(parts[at]) % 4)))
-    except (ValueError, RecursionError):
-        return None
-    return read if isinstance(read, dict) else None

@@ -16,12 +16,15 @@ _TRACEPARENT = re.compile(rb"[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-[0-9a-f]{16}-[0
 def request_line(scope: Scope, settings: Settings) -> dict[str, Any]:
     """The fields of a request's line that HTTP and WebSocket share; those without a value are left out.
 
-    The caller's key, its domain and role; the address, the one that a trusted proxy names included; the trace that the
-    client or its gateway began, or this service if it makes spans.
+    The caller's key or the person, with their domain and role; the address, the one that a trusted proxy names
+    included; the trace that the client or its gateway began, or this service if it makes spans.
     """
     line: dict[str, Any] = {"path": scope["path"], "address": address_of(scope, settings)}
     if (caller := scope.get("caller")) is not None:
-        line["key_id"] = caller.key_id
+        if caller.is_person:
+            line["user_id"], line["issuer"] = caller.user_id, caller.issuer
+        else:
+            line["key_id"] = caller.key_id
         line["domain_id"] = caller.domain_id
         line["role"] = caller.role.name
     if (trace_id := scope.get("trace_id")) is not None:

@@ -17,7 +17,7 @@ from tests.conftest import Api, Person, running
 
 INFO = {"api_key_id", "api_key", "state", "user_id", "domain_id", "last_accessed_at", "created_at", "name", "role"} | {
     *("hint", "created_by", "expires_at", "expired", "updated_at", "scopes", "secrets", "rotated_at"),
-    *("tags", "allowed_addresses"),
+    *("tags", "allowed_addresses", "created_by_user_id"),
 }
 INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 NO_KEY = "api-key-" + "0" * 32

@@ -1,9 +1,11 @@
 """Settings: where they come from, and all mistakes at once."""
 
+import json
 import os
 import pickle
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -200,3 +202,57 @@ def test_a_pipe_is_read_at_the_start_and_not_waited_for_later(tmp_path: Path, mo
     assert settings.peppers == (LONG,)
     with pytest.raises(StartError, match="not a regular file"):
         SettingsSource.of({}).read_again(settings)
+
+
+ISSUER = {"issuer": "https://login.example", "audience": "https://keys.example", "domain": "acme"}
+
+
+def test_issuers_are_read_from_json() -> None:
+    given = [
+        ISSUER,
+        {"issuer": "http://127.0.0.1:8080/", "audience": "a", "domain_claim": ["org", "id"], "scopes_claim": "scope"}
+        | {"roles_claim": "groups", "roles": {"root": "SYSTEM"}, "jwks_uri": "http://127.0.0.1:8080/keys"},
+    ]
+    first, second = load_settings({"GQL_IDENTITY_ISSUERS": json.dumps(given, indent=2)}).issuers
+    assert (first.issuer, first.domain, first.user_claim, first.roles) == (ISSUER["issuer"], "acme", "sub", {})
+    assert (second.domain_claim, second.roles) == (("org", "id"), {"root": "SYSTEM"})
+    assert load_settings({}).issuers == ()
+
+
+def test_issuers_may_stand_in_a_file(tmp_path: Path) -> None:
+    (tmp_path / "issuers.json").write_text(json.dumps([ISSUER], indent=2))
+    (issuer,) = load_settings({"GQL_IDENTITY_ISSUERS_FILE": str(tmp_path / "issuers.json")}).issuers
+    assert issuer.audience == "https://keys.example"
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ("https://login.example", "JSON list"),
+        ("{}", "JSON list"),
+        ([{}], "[0].issuer: Field required"),
+        ([ISSUER | {"issuer": "http://login.example"}], "[0].issuer: give a URL with https"),
+        ([ISSUER | {"issuer": "https://a:b@login.example"}], "[0].issuer: give a URL without a user"),
+        ([ISSUER | {"issuer": "https://login.example:x"}], "[0].issuer: give a URL with https"),
+        ([ISSUER | {"audience": ""}], "[0].audience"),
+        ([ISSUER | {"audience": ["a"]}], "[0].audience"),
+        ([ISSUER | {"domain_claim": "tenant"}], "[0]: give `domain` or `domain_claim`"),
+        ([{**ISSUER, "domain": None}], "[0]: give `domain` or `domain_claim`"),
+        ([ISSUER | {"roles": {"a": "USER"}}], "[0]: give `roles` and `roles_claim`, or neither"),
+        ([ISSUER | {"roles_claim": "groups"}], "[0]: give `roles` and `roles_claim`, or neither"),
+        ([ISSUER | {"roles_claim": "groups", "roles": {"a": "ROOT"}}], "[0].roles.a"),
+        ([ISSUER | {"user_claim": ""}], "[0].user_claim"),
+        ([ISSUER | {"user_claim": []}], "[0].user_claim"),
+        ([ISSUER | {"jwks_uri": "http://login.example/keys"}], "[0]: give a URL with https"),
+        ([ISSUER | {"jwks_uri": "http://127.0.0.1/keys"}], "[0]: give a URL with https"),
+        ([ISSUER | {"algorithms": ["none"]}], "[0].algorithms"),
+        ([ISSUER, ISSUER], "it names an issuer twice"),
+        ([ISSUER | {"issuer": "https://me.example"}], "it names this service itself"),
+    ],
+)
+def test_a_wrong_issuer_is_named(given: Any, told: str) -> None:
+    text = given if isinstance(given, str) else json.dumps(given)
+    with pytest.raises(StartError) as error:
+        load_settings({"GQL_IDENTITY_ISSUERS": text, "GQL_IDENTITY_ISSUER": "https://me.example"})
+    assert "GQL_IDENTITY_ISSUERS: " in str(error.value)
+    assert told in str(error.value), error.value
