@@ -210,6 +210,7 @@ async def test_rest_answers_the_same(api: Api) -> None:
         "api_key_id": system.key_id,
         "user_id": "u1",
         "domain_id": "d1",
+        "issuer": None,
         "role": "SYSTEM",
     }
     assert result["changes"] == [{"field": "expires_at", "before": None, "after": "2100-01-01T00:00:00.000Z"}]
