@@ -48,9 +48,9 @@ VALUES = {
     "instant long ago": DatetimeMS(-(2**55)),
 }
 STORED = [name for name in STORED_FIELDS if name not in ("_id", "domain_id")]
-EVERY = """apiKeyId apiKey state userId domainId lastAccessedAt createdAt name role hint createdBy createdByUserId expiresAt
-    expired updatedAt scopes rotatedAt secrets { hint createdAt expiresAt lastAccessedAt } user { userId } domain { domainId }
-    id tags { name value } allowedAddresses"""
+EVERY = """apiKeyId apiKey state userId domainId lastAccessedAt createdAt name role hint createdBy createdByUserId
+    expiresAt expired updatedAt scopes rotatedAt secrets { hint createdAt expiresAt lastAccessedAt } user { userId }
+    domain { domainId } id tags { name value } allowedAddresses"""
 LIST = f"query($i: APIKeyQuery!) {{ apiKeys(input: $i) {{ totalCount results {{ {EVERY} }} }} }}"
 GET = f"query($i: GetAPIKeyRequest!) {{ apiKey(input: $i) {{ {EVERY} }} }}"
 
