@@ -154,7 +154,7 @@ class ApiKeys:
             "last_accessed_at": None,
         }
         person = caller.user_id if caller is not None and caller.is_person else None
-        given = {"scopes": scopes, "tags": tags, "allowed_addresses": networks, "created_by_user": person}
+        given = {"scopes": scopes, "tags": tags, "allowed_addresses": networks, "created_by_user_id": person}
         document |= {name: value for name, value in given.items() if value is not None}
         if end is not None:
             document |= {"expires_at": end, "lifetime_seconds": int((end - made_at).total_seconds())}

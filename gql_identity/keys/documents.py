@@ -105,7 +105,7 @@ STORED_FIELDS: dict[str, StoredField] = {
     "hint": StoredField(_TEXT, ""),
     "created_at": StoredField(_INSTANT, LONG_AGO),
     "created_by": StoredField(_TEXT_OR_NULL, None),
-    "created_by_user": StoredField(_TEXT_OR_NULL, None),
+    "created_by_user_id": StoredField(_TEXT_OR_NULL, None),
     "last_accessed_at": StoredField(_INSTANT_OR_NULL, None),
     "expires_at": StoredField(_INSTANT_OR_NULL, LONG_AGO),
     "updated_at": StoredField(_INSTANT_OR_NULL, None),

@@ -26,7 +26,7 @@ STORED = (
     "hint",
     "created_at",
     "created_by",
-    "created_by_user",
+    "created_by_user_id",
     "last_accessed_at",
     "expires_at",
     "updated_at",
@@ -43,7 +43,6 @@ _STORED: dict[str, tuple[str, ...]] = {
     "id": ("_id", "domain_id"),
     "api_key_id": ("_id",),
     "api_key": (),
-    "created_by_user_id": ("created_by_user",),
     "user": ("domain_id", "user_id"),
     "domain": ("domain_id",),
     "expired": ("expires_at",),
@@ -89,8 +88,6 @@ def read_row(document: dict[str, Any], fields: frozenset[str]) -> APIKeyInfo:
     values["api_key_id"] = key_id
     values["state"] = _STATES[values["state"]]
     values["role"] = _ROLES[values["role"]]
-    if (person := document.get("created_by_user")) is not None:
-        values["created_by_user_id"] = person
     if "id" in fields:
         key.id = opaque_id(domain_id, key_id)
     if "expired" in fields:

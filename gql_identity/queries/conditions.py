@@ -14,7 +14,7 @@ from .inputs import check_count, invalid, json_type, quoted, read_aliased, read_
 from .patterns import Work, escape_text, join_alternatives, regex_condition, text_condition
 
 # Only to be filtered by; a statistic of all fields has no further column for it.
-CREATED_BY_USER = Column("created_by_user", TEXT)
+CREATED_BY_USER = Column("created_by_user_id", TEXT)
 # Lists: only to be filtered by, each with these operators.
 MAKERS = Column("makers", Kind("list", element=TEXT))
 SCOPES = Column("scopes", Kind("list", element=TEXT))
