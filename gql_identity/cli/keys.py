@@ -11,7 +11,7 @@ from ..command import own_command
 from ..errors import NotFound
 from ..keys.access import COMMAND_LINE
 from ..keys.api_keys import ApiKeys
-from ..keys.every_domain import count_keys, get_key, has_valid_key, keys_of
+from ..keys.every_domain import count_keys, get_key, has_valid_key, keys_of, pepper_is_lost
 from ..keys.writes import not_found
 from ..messages.keys import APIKeyInfo
 from ..messages.requests import APIKeyRequest
@@ -89,6 +89,8 @@ def _show(options: argparse.Namespace) -> int:
         for name, value in message.items():
             text = value if isinstance(value, str) else _json(value).strip('"')
             print(f"{name.replace('_', ' ')}:".ljust(18) + ("" if value is None else _printable(text)))
+        if pepper_is_lost(key):
+            print("pepper:".ljust(18) + "lost: the settings lack it, so no secret of this key is accepted")
         return 0
 
     return _run(options, show)
@@ -166,7 +168,9 @@ def _run(options: argparse.Namespace, run: Callable[[Database, Settings], Awaita
 
 
 def _columns(key: APIKeyInfo) -> tuple[str, ...]:
-    state = "EXPIRED" if key.expired and key.state is APIKeyState.ENABLED else key.state.name
+    state = key.state.name
+    if key.state is APIKeyState.ENABLED:
+        state = "LOST" if pepper_is_lost(key) else "EXPIRED" if key.expired else state
     used = "never" if key.last_accessed_at is None else instant_text(key.last_accessed_at)
     return key.api_key_id, state, key.role.name, used, key.domain_id, key.user_id, key.name or ""
 

@@ -6,10 +6,12 @@ from ..messages.keys import APIKeyInfo
 from ..messages.values import APIKeyRole
 from ..storage.database import Database, Document
 from ..storage.pages import pages
-from .keys_left import is_left
+from .keys_left import is_left, is_lost
 from .records import now, read_key
 from .validity import valid_filter
 from .writes import not_found
+
+UNKNOWN = "unknown"  # the pepper of digests that have no fingerprint beside them
 
 
 async def get_key(database: Database, key_id: str, domain_id: str | None, user_id: str | None = None) -> APIKeyInfo:
@@ -17,10 +19,7 @@ async def get_key(database: Database, key_id: str, domain_id: str | None, user_i
     found: Document | None = await database.run(lambda: database.api_keys.find_one({"_id": key_id}))
     if found is None or domain_id not in (None, found["domain_id"]) or user_id not in (None, found["user_id"]):
         raise not_found()
-    return read_key(found)
-
-
-UNKNOWN = "unknown"  # the pepper of digests that have no fingerprint beside them
+    return _read(found, database.meta_document.accepted_peppers)
 
 
 async def keys_of(
@@ -30,12 +29,23 @@ async def keys_of(
 
     With the fingerprint of a pepper, or UNKNOWN, only those that are left under it.
     """
-    fingerprint = None if pepper == UNKNOWN else pepper
+    fingerprint, accepted = None if pepper == UNKNOWN else pepper, database.meta_document.accepted_peppers
     where = _owner(domain_id, user_id) | ({} if pepper is None else {"pepper": fingerprint})
     async for documents in pages(database, where):
         for document in documents:
             if pepper is None or is_left(document, fingerprint):
-                yield read_key(document)
+                yield _read(document, accepted)
+
+
+def pepper_is_lost(key: APIKeyInfo) -> bool:
+    """Whether a key of `get_key` or `keys_of` is not accepted, as the settings lack the peppers of its secrets."""
+    return bool(key.__dict__["pepper_is_lost"])  # no field of the message
+
+
+def _read(document: Document, accepted: list[str]) -> APIKeyInfo:
+    key = read_key(document)
+    key.__dict__["pepper_is_lost"] = is_lost(document, accepted)
+    return key
 
 
 async def count_keys(database: Database, domain_id: str | None, user_id: str | None) -> int:

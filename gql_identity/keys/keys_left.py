@@ -1,5 +1,6 @@
 """How many keys are left under a pepper, by the fingerprints beside their digests."""
 
+from collections.abc import Collection
 from typing import NamedTuple
 
 from ..storage.database import Database, Document
@@ -50,10 +51,22 @@ def is_left(document: Document, pepper: str | None) -> bool:
     """
     if unreadable(document, DECISIVE):
         return False
-    digests, peppers = digests_of(document), peppers_of(document)
-    if pepper not in peppers:
-        return True  # an older version rotated it: which secret is under this pepper is not known
-    return any(
-        digest is not None and own == pepper and not has_ended(one.get("expires_at"))
-        for one, digest, own in zip(secrets_of(document), digests, peppers, strict=True)
-    )
+    # A fingerprint that is in no shape of the digests: an older version rotated the key.
+    return pepper in _live_peppers(document) or pepper not in peppers_of(document)
+
+
+def is_lost(document: Document, accepted: Collection[str]) -> bool:
+    """Whether all secrets of a key that have not ended are known to be under other peppers than the accepted ones."""
+    if unreadable(document, DECISIVE):
+        return False
+    live = _live_peppers(document)
+    return bool(live) and live.isdisjoint({None, *accepted})
+
+
+def _live_peppers(document: Document) -> set[str | None]:
+    """The fingerprints beside the digests of a key's secrets that have not ended; None for one that is not known."""
+    return {
+        pepper
+        for one, digest, pepper in zip(secrets_of(document), digests_of(document), peppers_of(document), strict=True)
+        if digest is not None and not has_ended(one.get("expires_at"))
+    }

@@ -27,9 +27,14 @@ class MetaDocument:
         self._peppers = peppers
         self._run = run
 
+    @property
+    def accepted_peppers(self) -> list[str]:
+        """The fingerprints of the settings' peppers, the current one first."""
+        return [pepper_fingerprint(pepper) for pepper in self._peppers]
+
     async def check(self) -> None:
         """Raise StartError where this code must not use the database; record the current pepper."""
-        fingerprints = [pepper_fingerprint(pepper) for pepper in self._peppers]
+        fingerprints = self.accepted_peppers
         # An upsert, so that two services that start at once on an empty database agree.
         meta = await self._run(
             lambda: self._collection.find_one_and_update(

@@ -220,6 +220,13 @@ class TestCommands:
         assert f"{OLD_PRINT}  accepted; 1 key" in run("peppers", **environment).stdout
         alone = {**environment, "GQL_IDENTITY_PEPPERS_RETIRED": ""}
         assert f"{OLD_PRINT}  forgotten: its keys are not accepted; 1 key" in run("peppers", **alone).stdout
+        # What a command then tells of its keys. The unknown one may be under any pepper.
+        states = {line.split()[0]: line.split()[1] for line in run("keys", "list", **alone).stdout.splitlines()}
+        assert [states.pop(key_id) for key_id in ("ID", *ids)] == ["STATE", "LOST", "ENABLED"]
+        assert set(states.values()) == {"ENABLED"}
+        assert "LOST" not in run("keys", "list", **environment).stdout
+        assert "pepper:           lost: the settings lack it" in run("keys", "show", ids[0], **alone).stdout
+        assert "pepper:" not in run("keys", "show", ids[1], **alone).stdout
         again = run("forget-pepper", "--yes", "--force", OLD_PRINT, **alone)
         assert (again.returncode, again.stderr.splitlines()[-1]) == (
             1,
