@@ -6,6 +6,7 @@ import re
 import shutil
 import stat
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,10 @@ from gql_identity.errors import StartError
 from gql_identity.storage import data_directory
 from gql_identity.storage.embedded import EmbeddedDatabase
 
-from ..processes import COMMAND, refused, run, serving, surroundings
+from ..processes import COMMAND, refused, serving, surroundings
+from .conftest import Run
+
+Refusal = Callable[..., str]
 
 FIRST_START = "first-start"
 CREATE = ["create-key", "--domain-id", "d", "--user-id", "u", "--data-dir"]
@@ -50,18 +54,24 @@ def content(directory: Path) -> dict[str, Any]:
     }
 
 
-def refusal(directory: Path) -> str:
-    """What `serve` says about a directory that it refuses and leaves as it was."""
-    before = content(directory)
-    said = refused("--port", "0", "--data-dir", str(directory), workers=["1"])
-    assert content(directory) == before
-    assert said.startswith(f"gql-identity: The data directory {directory} cannot be used: ")
-    assert "Choose another with --data-dir." in said
-    # Without a service, `create-key` would start the database too.
-    other = run(*CREATE, str(directory))
-    assert (other.returncode, other.stderr) == (1, f"Database  embedded, its data in {directory.resolve()}\n{said}")
-    assert content(directory) == before
-    return said
+@pytest.fixture
+def refusal(run: Run) -> Refusal:
+    """What a command says about a directory that it refuses and leaves as it was; with `by_serve`, `serve` too."""
+
+    def refusal(directory: Path, *, by_serve: bool = False) -> str:
+        before = content(directory)
+        # Without a service, `create-key` would start the database too.
+        command = run(*CREATE, str(directory))
+        database, _, said = command.stderr.partition("\n")
+        assert (command.returncode, database) == (1, f"Database  embedded, its data in {directory.resolve()}")
+        assert said.startswith(f"gql-identity: The data directory {directory} cannot be used: ")
+        assert "Choose another with --data-dir." in said
+        if by_serve:
+            assert refused("--port", "0", "--data-dir", str(directory), workers=["1"]) == said
+        assert content(directory) == before
+        return said
+
+    return refusal
 
 
 def emptied(directory: Path) -> None:
@@ -69,15 +79,17 @@ def emptied(directory: Path) -> None:
     (directory / "data").mkdir()
 
 
-def test_a_whole_directory_is_accepted(directory: Path) -> None:
+def test_a_whole_directory_is_accepted(directory: Path, run: Run) -> None:
     assert run(*CREATE, str(directory)).returncode == 0
 
 
-def test_without_its_data_no_new_database_is_made_and_the_old_one_works_when_put_back(directory: Path) -> None:
+def test_without_its_data_no_new_database_is_made_and_the_old_one_works_when_put_back(
+    directory: Path, refusal: Refusal
+) -> None:
     before = (directory / "embedded.json").read_bytes()
     shutil.copytree(directory / "data", directory.parent / "saved")
     emptied(directory)
-    assert "data/ is missing or empty: restore it." in refusal(directory)
+    assert "data/ is missing or empty: restore it." in refusal(directory, by_serve=True)
     (directory / "data").rmdir()
     assert "data/ is missing or empty: restore it." in refusal(directory)
     assert (directory / "embedded.json").read_bytes() == before
@@ -86,7 +98,7 @@ def test_without_its_data_no_new_database_is_made_and_the_old_one_works_when_put
         assert service.create()
 
 
-def test_data_that_lacks_any_of_its_files_is_refused(directory: Path) -> None:
+def test_data_that_lacks_any_of_its_files_is_refused(directory: Path, refusal: Refusal) -> None:
     needed = {path.name for path in (directory / "data").iterdir()}
     needed -= {"WiredTiger.basecfg", "WiredTiger.lock"}  # which the engine makes anew, with what they had
     assert len(needed) > 15
@@ -117,7 +129,7 @@ DAMAGED = [
 @pytest.mark.slow
 @pytest.mark.parametrize("table", DAMAGED)
 @pytest.mark.parametrize("damage", ["empty", "cut"])
-def test_a_damaged_file_ends_the_start_with_a_sentence(directory: Path, table: str, damage: str) -> None:
+def test_a_damaged_file_ends_the_start_with_a_sentence(directory: Path, table: str, damage: str, run: Run) -> None:
     for file in (directory / "data").glob(f"secantus_{table}*.wt"):
         content = file.read_bytes()
         file.write_bytes(content[: len(content) // 2 if damage == "cut" else 0])
@@ -130,13 +142,13 @@ def test_a_damaged_file_ends_the_start_with_a_sentence(directory: Path, table: s
     assert re.search("[Rr]estore|Its log:", said.stderr), said.stderr
 
 
-def test_data_without_its_journal_is_refused(directory: Path) -> None:
+def test_data_without_its_journal_is_refused(directory: Path, refusal: Refusal) -> None:
     for journal in (directory / "data").glob("WiredTigerLog.*"):
         journal.unlink()
     assert "data/ lacks WiredTigerLog.*: restore all of data/." in refusal(directory)
 
 
-def test_a_pepper_or_a_first_key_alone_is_refused(directory: Path) -> None:
+def test_a_pepper_or_a_first_key_alone_is_refused(directory: Path, refusal: Refusal) -> None:
     (directory / "embedded.json").unlink()
     emptied(directory)
     assert "admin-key exists, but data/ and embedded.json are missing: restore both." in refusal(directory)
@@ -144,7 +156,7 @@ def test_a_pepper_or_a_first_key_alone_is_refused(directory: Path) -> None:
     assert "pepper exists, but data/ and embedded.json are missing: restore both." in refusal(directory)
 
 
-def test_a_record_of_an_interrupted_start_beside_a_database_is_refused(directory: Path) -> None:
+def test_a_record_of_an_interrupted_start_beside_a_database_is_refused(directory: Path, refusal: Refusal) -> None:
     record = json.loads((directory / "embedded.json").read_bytes())
     (directory / "embedded.json").write_text(json.dumps(record | {"complete": False}))
     assert "embedded.json does not belong to the database in data/: restore the one that does." in refusal(directory)
@@ -169,7 +181,7 @@ def test_a_record_of_an_interrupted_start_beside_a_database_is_refused(directory
         ("secantusd.toml", b"auth = false\n", "secantusd.toml must be empty"),
     ],
 )
-def test_a_damaged_file_is_named(directory: Path, name: str, text: bytes | None, said: str) -> None:
+def test_a_damaged_file_is_named(directory: Path, name: str, text: bytes | None, said: str, refusal: Refusal) -> None:
     if text is None:
         (directory / name).unlink()
     else:
@@ -178,7 +190,7 @@ def test_a_damaged_file_is_named(directory: Path, name: str, text: bytes | None,
 
 
 @pytest.mark.slow
-def test_a_field_of_embedded_json_with_a_wrong_type_is_damage(directory: Path) -> None:
+def test_a_field_of_embedded_json_with_a_wrong_type_is_damage(directory: Path, refusal: Refusal) -> None:
     record = json.loads((directory / "embedded.json").read_bytes())
     for wrong in ({"complete": "yes"}, {"password": 7}, {"port": "x"}, {"host": None}, {"password": "p@evil.example/"}):
         (directory / "embedded.json").write_text(json.dumps(record | wrong))
@@ -199,13 +211,15 @@ def test_a_record_of_another_address_is_refused(directory: Path, wrong: dict[str
 
 
 @pytest.mark.parametrize("name", ["pepper", "admin-key", "embedded.json", "embedded.log", "data/secantus_users.wt"])
-def test_a_hard_link_is_refused(directory: Path, name: str) -> None:
+def test_a_hard_link_is_refused(directory: Path, name: str, refusal: Refusal) -> None:
     os.link(directory / name, directory.parent / "elsewhere")
     assert f"{name} is a hard link" in refusal(directory)
 
 
 @pytest.mark.parametrize("through", ["its path", "a link"])
-def test_a_directory_that_everybody_may_replace_is_refused(directory: Path, tmp_path: Path, through: str) -> None:
+def test_a_directory_that_everybody_may_replace_is_refused(
+    directory: Path, tmp_path: Path, through: str, refusal: Refusal, run: Run
+) -> None:
     above = tmp_path / "above"
     above.mkdir()
     above.chmod(0o777)
@@ -219,7 +233,9 @@ def test_a_directory_that_everybody_may_replace_is_refused(directory: Path, tmp_
     assert run(*CREATE, str(directory)).returncode == 0
 
 
-def test_a_directory_behind_a_link_that_is_safe_is_accepted(directory: Path, tmp_path: Path) -> None:
+def test_a_directory_behind_a_link_that_is_safe_is_accepted(
+    directory: Path, tmp_path: Path, refusal: Refusal, run: Run
+) -> None:
     (tmp_path / "link").symlink_to(directory)
     assert run(*CREATE, str(tmp_path / "link")).returncode == 0
     directory = directory.rename(tmp_path / "elsewhere")
@@ -231,17 +247,19 @@ def test_a_directory_behind_a_link_that_is_safe_is_accepted(directory: Path, tmp
 
 @pytest.mark.parametrize("name", ["embedded.json", "embedded.json.new", "pepper", "admin-key", "embedded.log", "lock"])
 @pytest.mark.parametrize("link", ["to a file", "to nothing"])
-def test_a_symbolic_link_is_refused_and_nothing_is_written_through_it(directory: Path, name: str, link: str) -> None:
+def test_a_symbolic_link_is_refused_and_nothing_is_written_through_it(
+    directory: Path, name: str, link: str, refusal: Refusal
+) -> None:
     target = directory.parent / "elsewhere"
     (directory / name).unlink(missing_ok=True)
     if link == "to a file":
         target.write_text("theirs")
     (directory / name).symlink_to(target)
-    assert f"{name} is a symbolic link." in refusal(directory)
+    assert f"{name} is a symbolic link." in refusal(directory, by_serve=name == "pepper")
     assert not target.exists() or target.read_text() == "theirs"
 
 
-def test_data_behind_a_link_is_refused(directory: Path) -> None:
+def test_data_behind_a_link_is_refused(directory: Path, refusal: Refusal) -> None:
     (directory / "data").rename(directory.parent / "elsewhere")
     (directory / "data").symlink_to(directory.parent / "elsewhere")
     assert "data is a symbolic link." in refusal(directory)
@@ -261,7 +279,9 @@ def test_what_is_no_file_is_refused_and_not_waited_for(directory: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "data", "pepper", "data/secantus_users.wt"])
-def test_a_directory_or_file_that_the_group_may_write_to_is_refused(directory: Path, name: str) -> None:
+def test_a_directory_or_file_that_the_group_may_write_to_is_refused(
+    directory: Path, name: str, refusal: Refusal
+) -> None:
     (directory / name).chmod((directory / name).stat().st_mode | stat.S_IWGRP)
     said = refusal(directory)
     assert "write to" in said
@@ -269,7 +289,7 @@ def test_a_directory_or_file_that_the_group_may_write_to_is_refused(directory: P
 
 
 @pytest.mark.parametrize("name", ["pepper", "embedded.json", "admin-key"])
-def test_a_secret_that_others_may_read_is_refused(directory: Path, name: str) -> None:
+def test_a_secret_that_others_may_read_is_refused(directory: Path, name: str, refusal: Refusal, run: Run) -> None:
     (directory / name).chmod(0o640)
     assert run(*CREATE, str(directory)).returncode == 0
     (directory / name).chmod(0o640)  # the start has made embedded.json anew
@@ -278,7 +298,7 @@ def test_a_secret_that_others_may_read_is_refused(directory: Path, name: str) ->
 
 
 @pytest.mark.parametrize(("name", "mode"), [("admin-key.1", 0o600), ("pepper.new", 0o600), ("data", 0o700)])
-def test_earlier_keys_and_the_data_are_secrets_too(directory: Path, name: str, mode: int) -> None:
+def test_earlier_keys_and_the_data_are_secrets_too(directory: Path, name: str, mode: int, refusal: Refusal) -> None:
     directory.chmod(0o755)
     if name != "data":
         (directory / name).write_text("a secret")
@@ -288,9 +308,9 @@ def test_earlier_keys_and_the_data_are_secrets_too(directory: Path, name: str, m
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to another user")
 @pytest.mark.parametrize("name", ["", "pepper", "data/secantus_users.wt"])
-def test_a_directory_or_file_of_another_user_is_refused(directory: Path, name: str) -> None:
+def test_a_directory_or_file_of_another_user_is_refused(directory: Path, name: str, refusal: Refusal) -> None:
     os.chown(directory / name, 12345, -1)
-    assert "belongs to user 12345, and the service runs as user 0." in refusal(directory)
+    assert "belongs to user 12345, and the service runs as user 0." in refusal(directory, by_serve=True)
 
 
 @pytest.mark.slow
@@ -350,7 +370,7 @@ def test_a_new_first_key_overwrites_no_earlier_one(directory: Path) -> None:
     assert (directory / "admin-key.1").read_text() == first
 
 
-def test_a_pepper_of_the_environment_needs_no_file(tmp_path: Path) -> None:
+def test_a_pepper_of_the_environment_needs_no_file(tmp_path: Path, run: Run) -> None:
     pepper: Any = {"GQL_IDENTITY_PEPPER": "a pepper of the environment that is long enough"}
     with serving(tmp_path / "data", **pepper) as service:
         assert service.stop() == 0
