@@ -21,8 +21,8 @@ ARGUMENTS = [
 
 
 @asynccontextmanager
-async def new_page(*arguments: str, **options: Any) -> AsyncIterator[Any]:
-    """A page of a fresh browser. `arguments` are the browser's, `options` those of its context."""
+async def launched(*arguments: str) -> AsyncIterator[Any]:
+    """A browser, with these arguments of its command line too."""
     chromium = shutil.which("chromium")
     try:
         from playwright.async_api import async_playwright
@@ -32,7 +32,30 @@ async def new_page(*arguments: str, **options: Any) -> AsyncIterator[Any]:
         missing_tool("chromium")
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=chromium, args=[*ARGUMENTS, *arguments])
-        page = await (await browser.new_context(**options)).new_page()
-        page.set_default_timeout(20_000)
-        yield page
+        yield browser
         await browser.close()
+
+
+@asynccontextmanager
+async def new_context(browser: Any, **options: Any) -> AsyncIterator[Any]:
+    """A profile of its own in a browser: no storage or cache of another one."""
+    context = await browser.new_context(**options)
+    context.set_default_timeout(20_000)
+    yield context
+    await context.close()
+
+
+@asynccontextmanager
+async def new_page(browser: Any, **options: Any) -> AsyncIterator[Any]:
+    """A page of a profile of its own."""
+    async with new_context(browser, **options) as context:
+        yield await context.new_page()
+
+
+@asynccontextmanager
+async def new_tab(context: Any) -> AsyncIterator[Any]:
+    """A page whose scripts may be cached already, with its own session storage. Afterwards all pages are closed."""
+    yield await context.new_page()
+    for page in context.pages:
+        await page.close()
+    await context.set_offline(False)

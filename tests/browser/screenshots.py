@@ -7,7 +7,7 @@ from typing import Any
 
 from tests.processes import ROOT, Service, serving
 
-from .chromium import new_page
+from .chromium import launched, new_page
 
 PICTURES = ROOT / "docs" / "pictures"
 NAMES = [("ann", "ci"), ("ann", "laptop"), ("ben", "nightly report"), ("eve", "deploy"), ("eve", "mobile app")]
@@ -25,12 +25,29 @@ async def graphiql(page: Any, service: Service) -> None:
     await page.screenshot(path=PICTURES / "graphiql.png")
 
 
+async def console(page: Any, service: Service) -> None:
+    """The console with a few keys, one of them disabled."""
+    await page.goto(f"{service.url}/console#key={service.admin_key}")
+    await page.set_viewport_size({"width": 1120, "height": 760})
+    await page.get_by_role("button", name="Disable nightly report").click()
+    await page.get_by_role("button", name="Close this message").click()
+    await page.get_by_role("button", name="Enable nightly report").wait_for()
+    await page.get_by_role("region", name="Counts").get_by_text("Disabled").wait_for()
+    await page.get_by_text("Live", exact=True).wait_for()
+    await page.evaluate("scrollTo(0, 0)")
+    await page.screenshot(path=PICTURES / "console.png")
+
+
 async def take(service: Service) -> None:
     for user_id, name in NAMES:
         service.create(user_id, "default", name=name)
     # Text in shades of grey makes the files smaller.
-    async with new_page("--disable-lcd-text", viewport={"width": 1120, "height": 640}, color_scheme="light") as page:
-        await graphiql(page, service)
+    size = {"width": 1120, "height": 640}
+    async with launched("--disable-lcd-text") as browser:
+        async with new_page(browser, viewport=size, color_scheme="light") as page:
+            await graphiql(page, service)
+        async with new_page(browser, viewport=size, color_scheme="light") as page:
+            await console(page, service)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+import pytest_asyncio
 from pydantic import SecretStr
 
 from gql_identity.settings import Settings
@@ -17,15 +18,16 @@ from gql_identity.storage.sign_in_codes import SignInCodes
 from tests.conftest import missing_tool
 from tests.processes import ROOT, Service
 
-from .chromium import new_page
+from .axe import faults
+from .chromium import new_page, new_tab
 
 EDITOR = ".graphiql-query-editor"
 
 
 @asynccontextmanager
-async def browser_page(url: str, *arguments: str) -> AsyncIterator[Any]:
-    """A page of a fresh browser, in which nothing may go wrong: no error on its console, no request elsewhere."""
-    async with new_page(*arguments) as page:
+async def browser_page(url: str, context: Any) -> AsyncIterator[Any]:
+    """A page in which nothing may go wrong: no error on its console, no request elsewhere."""
+    async with new_tab(context) as page:
         errors: list[str] = []
         page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
         page.on("pageerror", lambda error: errors.append(str(error)))
@@ -39,9 +41,9 @@ async def browser_page(url: str, *arguments: str) -> AsyncIterator[Any]:
     assert [request.url for request in requests if not request.url.startswith(allowed)] == []
 
 
-@pytest.fixture
-async def page(served: Any) -> AsyncIterator[Any]:
-    async with browser_page(served.url) as page:
+@pytest_asyncio.fixture(loop_scope="session")
+async def page(served: Any, context: Any) -> AsyncIterator[Any]:
+    async with browser_page(served.url, context) as page:
         yield page
 
 
@@ -331,10 +333,10 @@ async def test_clear_data_forgets_the_key(page: Any, served: Any) -> None:
     assert served.admin_key not in await page.evaluate("JSON.stringify(sessionStorage)")
 
 
-@pytest.fixture
-async def tolerant_page(served: Any) -> AsyncIterator[Any]:
+@pytest_asyncio.fixture(loop_scope="session")
+async def tolerant_page(context: Any) -> AsyncIterator[Any]:
     """A page whose console may have errors: Chromium logs each response of 401."""
-    async with new_page() as page:
+    async with new_tab(context) as page:
         yield page
 
 
@@ -446,21 +448,37 @@ async def test_it_shows_the_documentation_and_the_explorer(page: Any, served: An
     await page.locator(".graphiql-plugin input[value=ListKeys]").wait_for()
 
 
-async def test_its_files_arrive_compressed(page: Any, served: Any) -> None:
+async def test_its_files_arrive_compressed(browser: Any, served: Any) -> None:
     if not list((ROOT / "gql_identity" / "pages").rglob("*.js.gz")):
         missing_tool("GraphiQL's compressed files (make builds them)")
-    received: list[Any] = []
-    page.on("response", lambda response: received.append(response))
+    async with new_page(browser) as page:
+        received: list[Any] = []
+        page.on("response", lambda response: received.append(response))
+        await open_page(page, served)
+        files = [response for response in received if "/pages/" in response.url]
+        assert {response.headers.get("content-encoding") for response in files} == {"gzip"}
+        sizes = [int(response.headers["content-length"]) for response in files]
+        assert sum(sizes) < 1_850_000
+        assert len(files) < 25
+        # For who takes no gzip they are as they were.
+        script = next(response for response in files if response.url.endswith(".js"))
+        for accepted in ("identity", "gzip;q=0"):
+            plain = await page.request.get(script.url, headers={"Accept-Encoding": accepted})
+            assert "content-encoding" not in plain.headers
+            assert await plain.body() == await script.body()
+            assert "accept-encoding" in plain.headers["vary"].lower()
+
+
+async def test_axe_finds_nothing_in_the_footer(tolerant_page: Any, served: Any) -> None:
+    page = tolerant_page
     await open_page(page, served)
-    files = [response for response in received if "/pages/" in response.url]
-    assert {response.headers.get("content-encoding") for response in files} == {"gzip"}
-    sizes = [int(response.headers["content-length"]) for response in files]
-    assert sum(sizes) < 1_850_000
-    assert len(files) < 25
-    # For who takes no gzip they are as they were.
-    script = next(response for response in files if response.url.endswith(".js"))
-    for accepted in ("identity", "gzip;q=0"):
-        plain = await page.request.get(script.url, headers={"Accept-Encoding": accepted})
-        assert "content-encoding" not in plain.headers
-        assert await plain.body() == await script.body()
-        assert "accept-encoding" in plain.headers["vary"].lower()
+    for scheme in ("light", "dark"):
+        await page.emulate_media(color_scheme=scheme)
+        assert await faults(page, ".graphiql-footer") == []
+    await page.get_by_label("API key").fill("gqlid_wrong")
+    await page.keyboard.press("Enter")
+    await run(page, "Viewer")
+    await page.get_by_text("The service refuses").wait_for()
+    for scheme in ("light", "dark"):
+        await page.emulate_media(color_scheme=scheme)
+        assert await faults(page, ".graphiql-footer") == []

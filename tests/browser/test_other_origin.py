@@ -59,16 +59,18 @@ def service(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Se
 
 
 @asynccontextmanager
-async def opened(address: str) -> AsyncIterator[Any]:
+async def opened(browser: Any, address: str) -> AsyncIterator[Any]:
     """The page at an address, in Chromium."""
-    async with new_page() as page:
+    async with new_page(browser) as page:
         await page.goto(address)
         yield page
 
 
-async def test_a_page_of_a_named_origin_lists_creates_and_follows_keys(site: Site, service: Service) -> None:
+async def test_a_page_of_a_named_origin_lists_creates_and_follows_keys(
+    site: Site, service: Service, browser: Any
+) -> None:
     service.send(CREATE, {"userId": "ann", "name": "before"})
-    async with opened(site.named) as page:
+    async with opened(browser, site.named) as page:
         asked: list[dict[str, str]] = []
         page.on("request", lambda request: asked.append(request.headers) if "/graphql" in request.url else None)
         await sign_in(page, service.admin_key)
@@ -86,9 +88,9 @@ async def test_a_page_of_a_named_origin_lists_creates_and_follows_keys(site: Sit
 
 
 async def test_a_page_of_an_unnamed_origin_is_refused_and_the_log_says_which_and_why(
-    site: Site, service: Service
+    site: Site, service: Service, browser: Any
 ) -> None:
-    async with opened(site.unnamed) as page:
+    async with opened(browser, site.unnamed) as page:
         await sign_in(page, service.admin_key)
         assert await page.get_by_role("alert").first.inner_text() == "The service cannot be reached."
         script = f"new WebSocket('{service.url.replace('http', 'ws')}/graphql', 'graphql-transport-ws')"
@@ -103,8 +105,8 @@ async def test_a_page_of_an_unnamed_origin_is_refused_and_the_log_says_which_and
     wait_until(lambda: refused("websocket refused"), SECONDS)
 
 
-async def test_origins_are_as_chromium_writes_them(site: Site) -> None:
-    async with opened(site.named) as page:
+async def test_origins_are_as_chromium_writes_them(site: Site, browser: Any) -> None:
+    async with opened(browser, site.named) as page:
 
         async def written(address: str) -> Any:
             return await page.evaluate("(address) => new URL(address).origin", address)

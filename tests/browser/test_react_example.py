@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from tests.conftest import missing_tool
 from tests.processes import ROOT, surroundings, wait_until
@@ -51,9 +52,9 @@ def address(served: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[s
             preview.terminate()
 
 
-@pytest.fixture
-async def page(address: str) -> AsyncIterator[Any]:
-    async with new_page(viewport={"width": 1100, "height": 800}) as page:
+@pytest_asyncio.fixture(loop_scope="session")
+async def page(address: str, browser: Any) -> AsyncIterator[Any]:
+    async with new_page(browser, viewport={"width": 1100, "height": 800}) as page:
         errors: list[str] = []
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)

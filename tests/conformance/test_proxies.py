@@ -19,6 +19,7 @@ import httpx
 import pytest
 import websockets
 
+from tests.browser.chromium import launched, new_context
 from tests.browser.test_graphiql import EDITOR, browser_page, model, open_tab
 from tests.conftest import missing_tool
 from tests.processes import ROOT, Service, serving, wait_until
@@ -241,12 +242,16 @@ async def test_a_websocket_of_another_origin_is_refused_through_the_proxy_too(pr
 
 
 @pytest.mark.slow
-async def test_graphiql_works_below_a_prefix(tmp_path: Path) -> None:
+async def test_the_pages_work_below_a_prefix(tmp_path: Path) -> None:
     shown = dict(
         re.findall(r"(GQL_IDENTITY_\w+)=(\S+)", PAGE.partition("To show both to everybody:")[2].split("```")[1])
     )
     with serving(tmp_path / "data", **shown) as service, behind_nginx(service, tmp_path) as proxied:
-        async with browser_page(proxied.url, "--ignore-certificate-errors") as page:
+        async with (
+            launched("--ignore-certificate-errors") as browser,
+            new_context(browser) as context,
+            browser_page(proxied.url, context) as page,
+        ):
             await page.goto(f"{proxied.url}/keys/graphql#key={service.admin_key}")
             await page.wait_for_selector(f"{EDITOR} .view-line")
             await page.wait_for_selector("[aria-label^='Re-fetch GraphQL schema']:enabled")
@@ -258,5 +263,17 @@ async def test_graphiql_works_below_a_prefix(tmp_path: Path) -> None:
                         if operation == "FollowKeys":  # there is no word that a subscription has begun
                             await asyncio.to_thread(service.create, "u", "default")
                         await page.wait_for_timeout(300)
+            await page.evaluate("sessionStorage.clear()")
+            await page.goto(f"{proxied.url}/keys/console#key={service.admin_key}")
+            await page.get_by_role("status").get_by_text("Live", exact=True).wait_for()
+            await page.get_by_role("button", name="first key", exact=True).click()
+            await page.get_by_role("heading", name="What was done to it").wait_for()
+            await page.keyboard.press("Escape")
+            # The console's WebSocket passes too: what another client does is shown.
+            await asyncio.to_thread(service.create, "u", "default", name="from elsewhere")
+            await page.get_by_role("button", name="from elsewhere", exact=True).wait_for()
+            await page.get_by_role("link", name="GraphiQL").click()
+            await page.wait_for_selector(f"{EDITOR} .view-line")
+            assert page.url == f"{proxied.url}/keys/graphql"
             paths = {request.url.removeprefix(proxied.url) for request in page.requests if "blob:" not in request.url}
             assert {path for path in paths if not path.startswith(("/keys/", "data:"))} == set()

@@ -1,14 +1,16 @@
 // The console: asks for a key, then shows the keys that it may see.
+import "./page.css"; // first: the styles of the parts come after those of the page
+
 import { ApolloProvider, useQuery } from "@apollo/client/react";
 import { StrictMode, useEffect, useState, useSyncExternalStore, type SubmitEvent } from "react";
 import { createRoot } from "react-dom/client";
 
 import { hint, keyState, linkNotice, onKeyChange, setKey } from "../../shared/key.js";
 import { connect, reason, type Session } from "./client.ts";
+import { Failure } from "./failure.tsx";
 import { Keys } from "./keys.tsx";
 import { ViewerDocument } from "./operations.generated.ts";
 import { ROLES, title } from "./text.ts";
-import "./console.css";
 
 function Page() {
   const { secret, refusal } = useSyncExternalStore(onKeyChange, keyState);
@@ -51,8 +53,8 @@ function SignIn({ refused }: { refused: string }) {
         </label>
         <button className="main">Show keys</button>
         <p className="soft">
-          The key stays in this browser tab. The first key is in the file <code>admin-key</code> of the data directory;{" "}
-          <code>gql-identity create-key</code> makes more.
+          The key stays in this browser tab. The first key is in the file <code>admin-key</code> of the data directory. On the
+          service’s machine <code>gql-identity create-key</code> makes more.
         </p>
       </form>
     </main>
@@ -101,14 +103,6 @@ function Domain({ domainId, choose }: { domainId: string; choose: (domainId: str
       </label>
       <button>Show domain</button>
     </form>
-  );
-}
-
-export function Failure({ text, again }: { text: string; again: () => void }) {
-  return (
-    <p role="alert" className="card failure">
-      {text} <button onClick={again}>Try again</button>
-    </p>
   );
 }
 

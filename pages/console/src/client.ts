@@ -5,9 +5,7 @@ import { OperationTypeNode } from "graphql";
 import { createClient, type Client } from "graphql-ws";
 
 import { noteRefusal } from "../../shared/key.js";
-
-const FORBIDDEN = 4403; // the code with which the service closes a connection for an invalid key
-const REFUSED = "Invalid API key: it is wrong, disabled, expired or deleted.";
+import { isRefusal, noteResponse, REFUSED, socketAddress } from "../../shared/service.js";
 
 export interface Session {
   client: ApolloClient;
@@ -21,17 +19,17 @@ export function connect(secret: string): Session {
   const headers = { Authorization: `Bearer ${secret}` };
   let isConnected = false;
   const socket = createClient({
-    url: endpoint.replace("http", "ws"),
+    url: socketAddress(endpoint),
     connectionParams: headers,
     lazy: false,
     retryAttempts: Infinity,
-    shouldRetry: (event) => !(event instanceof CloseEvent && event.code === FORBIDDEN),
+    shouldRetry: (event) => !isRefusal(event),
     on: {
       connected: () => void (isConnected = true),
       closed: () => void (isConnected = false),
     },
     onNonLazyError: (error) => {
-      if (error instanceof CloseEvent && error.code === FORBIDDEN) noteRefusal(secret, error.reason || REFUSED);
+      if (isRefusal(error)) noteRefusal(secret, REFUSED);
     },
   });
   const link = ApolloLink.split(
@@ -46,10 +44,7 @@ export function connect(secret: string): Session {
 function noticing(secret: string): typeof fetch {
   return async (...request) => {
     const response = await fetch(...request);
-    if (response.status === 401) {
-      const answer = await response.clone().json().catch(() => null);
-      noteRefusal(secret, answer?.errors?.[0]?.message ?? REFUSED);
-    }
+    await noteResponse(secret, response);
     return response;
   };
 }

@@ -2,8 +2,8 @@
 import { useApolloClient, useQuery } from "@apollo/client/react";
 import { useState, type SubmitEvent } from "react";
 
-import { Failure } from "./app.tsx";
 import { reason } from "./client.ts";
+import { Failure } from "./failure.tsx";
 import { FieldTexts } from "./new-key.tsx";
 import {
   EndOverlapDocument,
@@ -19,6 +19,7 @@ import { Instant } from "./table.tsx";
 import { date, ROLES, stateOf, title } from "./text.ts";
 import { readAddresses, readScopes, readTags, tagsText } from "./texts-of-fields.ts";
 import { Timeline } from "./timeline.tsx";
+import { Usage } from "./usage.tsx";
 
 interface Props {
   row: KeyRowFragment;
@@ -73,13 +74,32 @@ export function KeyPanel({ row, domainId, onClose }: Props) {
             </dd>
             <dt>Ends</dt>
             <dd>{key.expiresAt ? date(key.expiresAt) : "never"}</dd>
+            <dt>Last used</dt>
+            <dd>{key.lastAccessedAt ? date(key.lastAccessedAt) : "never"}</dd>
+            <Listed term="Scopes" texts={key.scopes} />
+            <Listed term="Tags" texts={key.tags.map(({ name, value }) => `${name}=${value}`)} />
+            <Listed term="Addresses" texts={key.allowedAddresses} />
           </dl>
+          <Usage counts={key.usage} />
           <Secrets info={key} onSecret={setSecret} />
           <Edit key={key.updatedAt ?? ""} info={key} />
         </>
       )}
       <Timeline domainId={domainId} apiKeyId={row.apiKeyId} version={key?.updatedAt ?? ""} />
     </Dialog>
+  );
+}
+
+/** A list in the table of the key's fields, if there is anything in it. */
+function Listed({ term, texts }: { term: string; texts: readonly string[] | null }) {
+  if (!texts?.length) return null;
+  return (
+    <>
+      <dt>{term}</dt>
+      <dd>
+        <code>{texts.join(" ")}</code>
+      </dd>
+    </>
   );
 }
 
@@ -124,17 +144,20 @@ function Secrets({ info, onSecret }: { info: KeyDetailsFragment; onSecret: (secr
       </ul>
       <div className="buttons start">
         <label>
-          The present secret is accepted for
+          The old secret stays valid for
           <select value={seconds} onChange={(event) => setSeconds(event.target.value)}>
-            <option value="0">no longer</option>
-            <option value="3600">one hour more</option>
-            <option value="86400">one day more</option>
-            <option value="604800">a week more</option>
+            <option value="0">no time</option>
+            <option value="3600">one hour</option>
+            <option value="86400">one day</option>
+            <option value="604800">one week</option>
           </select>
         </label>
-        <button onClick={() => void rotate()}>Rotate</button>
+        <button disabled={info.secrets.length > 1} onClick={() => void rotate()}>
+          Rotate
+        </button>
         {info.secrets.length > 1 && <button onClick={() => void endOverlap()}>End the older secret</button>}
       </div>
+      {info.secrets.length > 1 && <p className="soft">End the older secret to rotate the key again.</p>}
       {failure && <p role="alert">{failure}</p>}
     </section>
   );
@@ -182,7 +205,7 @@ function Edit({ info }: { info: KeyDetailsFragment }) {
           <input name="name" maxLength={255} defaultValue={before.name} />
         </label>
         <label>
-          Ends; empty: never
+          Ends (empty: never)
           <input name="ends" type="datetime-local" defaultValue={before.ends} />
         </label>
         <FieldTexts scopes={before.scopes} tags={before.tags} addresses={before.addresses} />

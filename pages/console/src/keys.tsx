@@ -2,8 +2,8 @@
 import { useApolloClient, useQuery, useSubscription } from "@apollo/client/react";
 import { useEffect, useRef, useState } from "react";
 
-import { Failure } from "./app.tsx";
 import { reason, type Session } from "./client.ts";
+import { Failure } from "./failure.tsx";
 import { NO_FILTERS, Filters, listVariables, type Chosen } from "./filters.tsx";
 import { KeyPanel } from "./key-panel.tsx";
 import { NewKey } from "./new-key.tsx";
@@ -20,10 +20,13 @@ import {
 import { Plots, statistics } from "./plots.tsx";
 import { Question } from "./question.tsx";
 import { Table } from "./table.tsx";
-import { title } from "./text.ts";
+import { count, title } from "./text.ts";
+import "./list.css";
 
 const PAGE = 25;
 const TOGETHER_MS = 400; // changes that come at once are one new read
+const SETTLED_MS = 1000; // the service does not say when a subscription has begun
+const RETRY_MS = 5000; // after the service ended the subscription
 const DO = { enable: EnableDocument, disable: DisableDocument, delete: DeleteDocument };
 type Action = keyof typeof DO;
 
@@ -44,6 +47,7 @@ export function Keys({ domainId, viewer, session }: Props) {
   const [shown, setShown] = useState<KeyRowFragment | null>(null);
   const [isNew, setIsNew] = useState(false);
   const [deleting, setDeleting] = useState<KeyRowFragment[]>([]);
+  const heading = useRef<HTMLHeadingElement>(null);
   const [counts] = useState(() => statistics(domainId));
 
   const variables = { domainId, ...listVariables(chosen), first: PAGE, after: cursors.at(-1) ?? null };
@@ -52,6 +56,11 @@ export function Keys({ domainId, viewer, session }: Props) {
   const live = useLive(domainId, session);
   const page = (list.data ?? list.previousData)?.apiKeysConnection;
   const keys = page?.nodes ?? [];
+
+  // With a deleted key the focused button is gone: go on from the top of the list.
+  useEffect(() => {
+    if (message?.text.startsWith("Deleted") && document.activeElement === document.body) heading.current?.focus();
+  }, [message, keys.length]);
 
   function filter(change: Partial<Chosen>) {
     setChosen((before) => ({ ...before, ...change }));
@@ -93,8 +102,8 @@ export function Keys({ domainId, viewer, session }: Props) {
       {stats.data && <Plots data={stats.data} onState={(state) => filter({ state })} onUser={(userId) => filter({ userId })} />}
       <section className="card list" aria-label="Keys">
         <div className="bar-of-list">
-          <h2>
-            Keys of {domainId} {page?.totalCount != null && <span className="count">{page.totalCount.toLocaleString("en")}</span>}
+          <h2 ref={heading} tabIndex={-1}>
+            Keys of {domainId} {page?.totalCount != null && <span className="count">{count(page.totalCount)}</span>}
           </h2>
           <Live {...live} />
           <button className="main" onClick={() => setIsNew(true)}>
@@ -114,13 +123,12 @@ export function Keys({ domainId, viewer, session }: Props) {
           </div>
         )}
         {list.error && <Failure text={reason(list.error)} again={readAgain} />}
-        {page ? (
+        {page && keys.length > 0 && (
           <Table keys={keys} selected={selected} onSelect={setSelected} onOpen={setShown} onAction={(action, key) => start(action, [key])} />
-        ) : (
-          !list.error && <p className="notice">Loading…</p>
         )}
-        {page && keys.length === 0 && <Empty chosen={chosen} clear={() => filter(NO_FILTERS)} create={() => setIsNew(true)} />}
-        {page && (
+        {!page && !list.error && <p className="notice">Loading…</p>}
+        {page && keys.length === 0 && !list.error && <Empty chosen={chosen} clear={() => filter(NO_FILTERS)} create={() => setIsNew(true)} />}
+        {page && (cursors.length > 0 || page.pageInfo.hasNextPage) && (
           <nav className="pages" aria-label="Pages">
             <button disabled={!cursors.length} onClick={() => setCursors(cursors.slice(0, -1))}>
               Previous
@@ -154,7 +162,7 @@ export function Keys({ domainId, viewer, session }: Props) {
           onYes={() => void run("delete", deleting)}
           onClose={() => setDeleting([])}
         >
-          <ul className="names">
+          <ul className="names scroll" aria-label="Keys to delete" tabIndex={0}>
             {deleting.map((key) => (
               <li key={key.id}>
                 <b>{title(key)}</b> of {key.userId} <code>{key.hint}</code>
@@ -184,26 +192,44 @@ function useLive(domainId: string, { socket, isConnected }: Session) {
   const [connected, setConnected] = useState(isConnected);
   const timer = useRef<ReturnType<typeof setTimeout>>(undefined);
 
-  function readSoon() {
+  function readSoon(delay = TOGETHER_MS) {
     clearTimeout(timer.current);
-    timer.current = setTimeout(() => void client.refetchQueries({ include: [KeysDocument, StatisticsDocument] }), TOGETHER_MS);
+    timer.current = setTimeout(() => void client.refetchQueries({ include: [KeysDocument, StatisticsDocument] }), delay);
   }
   useEffect(() => {
+    const onOnline = () => readSoon();
     setConnected(isConnected());
     const ends = [
-      socket.on("connected", (_socket, _payload, wasRetry) => {
-        setConnected(true);
-        if (wasRetry) readSoon();
-      }),
+      socket.on("connected", () => setConnected(true)),
       socket.on("closed", () => setConnected(false)),
+      () => removeEventListener("online", onOnline),
     ];
+    addEventListener("online", onOnline);
     return () => {
       clearTimeout(timer.current);
       for (const end of ends) end();
     };
   }, [socket]);
+  useEffect(() => {
+    if (connected) readSoon(SETTLED_MS); // what changed before the subscription began
+  }, [connected]);
   // The cache updates a key by its `id`; which keys are listed is read again.
-  const { error } = useSubscription(ChangedDocument, { variables: { domainId }, onData: readSoon });
+  const { error, restart } = useSubscription(ChangedDocument, {
+    variables: { domainId },
+    onData: ({ data: { data } }) => {
+      const event = data?.apiKeyChanged;
+      if (event?.type === "DELETED") client.cache.evict({ id: client.cache.identify(event.apiKeyInfo) });
+      readSoon();
+    },
+  });
+  useEffect(() => {
+    if (!error) return;
+    const retry = setTimeout(() => {
+      restart();
+      readSoon(SETTLED_MS);
+    }, RETRY_MS);
+    return () => clearTimeout(retry);
+  }, [error, restart]);
   return { connected, error };
 }
 

@@ -1,7 +1,3 @@
-// Remove a secret from the address before anything else runs: the console is loaded only afterwards.
-import { moveKeyOutOfAddress } from "../../shared/key.js";
+import { start } from "../../shared/entry.js";
 
-moveKeyOutOfAddress().then(() => import("./app.tsx"));
-
-// Opening the same link again in this tab changes only the fragment and does not load the page.
-addEventListener("hashchange", () => void moveKeyOutOfAddress());
+void start(() => import("./app.tsx"), () => undefined); // the console follows the key by itself

@@ -66,32 +66,34 @@ export function NewKey({ domainId, viewer, onClose }: { domainId: string; viewer
       <form className="fields" onSubmit={(event) => void submit(event)}>
         <label>
           Name
-          <input name="name" maxLength={255} placeholder="ci" autoFocus />
+          <input name="name" maxLength={255} placeholder="ci" />
         </label>
         <label>
           User
           <input name="userId" maxLength={255} required defaultValue={viewer.userId} readOnly={ownUserAlone} />
         </label>
-        <label>
-          Role
-          <select name="role" defaultValue="USER">
-            {GIVES[viewer.role].map((role) => (
-              <option key={role} value={role}>
-                {ROLES[role]}
-              </option>
-            ))}
-          </select>
-        </label>
-        <label>
-          Ends
-          <select name="days" defaultValue="90">
-            <option value="7">in 7 days</option>
-            <option value="30">in 30 days</option>
-            <option value="90">in 90 days</option>
-            <option value="365">in a year</option>
-            <option value="0">as the service decides</option>
-          </select>
-        </label>
+        <div className="pair">
+          <label>
+            Role
+            <select name="role" defaultValue="USER">
+              {GIVES[viewer.role].map((role) => (
+                <option key={role} value={role}>
+                  {ROLES[role]}
+                </option>
+              ))}
+            </select>
+          </label>
+          <label>
+            Ends
+            <select name="days" defaultValue="90">
+              <option value="7">in 7 days</option>
+              <option value="30">in 30 days</option>
+              <option value="90">in 90 days</option>
+              <option value="365">in a year</option>
+              <option value="0">as the service decides</option>
+            </select>
+          </label>
+        </div>
         <details>
           <summary>Scopes, tags and addresses</summary>
           <FieldTexts />
@@ -121,15 +123,15 @@ export function FieldTexts({ scopes, tags, addresses }: FieldTextsProps) {
   return (
     <>
       <label>
-        Scopes, separated by spaces; none: what the role says
+        Scopes, separated by spaces (empty: all that the role may do)
         <input name="scopes" defaultValue={scopes} placeholder="api_keys:read orders:read" />
       </label>
       <label>
-        Tags, one a line
+        Tags, one per line
         <textarea name="tags" rows={2} defaultValue={tags} placeholder="team=payments" />
       </label>
       <label>
-        Addresses that may use it, separated by spaces; none: any
+        Addresses that may use it, separated by spaces (empty: any)
         <input name="addresses" defaultValue={addresses} placeholder="10.0.0.0/8" />
       </label>
     </>

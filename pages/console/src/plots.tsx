@@ -1,15 +1,17 @@
 // Counts of a domain's keys as small plots: per state, per user, and keys made per day.
-import type { StatisticsQuery, StatisticsQueryVariables } from "./operations.generated.ts";
-import { DAY } from "./text.ts";
+import { useState } from "react";
 
-const DAYS = 30;
+import { Days, dayOf, lastDays } from "./days.tsx";
+import type { StatisticsQuery, StatisticsQueryVariables } from "./operations.generated.ts";
+import { capital, count } from "./text.ts";
+
 const MOST_USERS = 6;
 
 type Row = Record<string, string | number | null>;
 
 export function statistics(domainId: string): StatisticsQueryVariables {
   const count = { operator: "COUNT", name: "count" } as const;
-  const since = new Date(Math.floor(Date.now() / DAY) * DAY - (DAYS - 1) * DAY).toISOString();
+  const since = `${lastDays()[0]}T00:00:00Z`;
   return {
     states: { domainId, query: { aggregate: [{ group: { keys: [{ key: "state", name: "state" }], fields: [count] } }] } },
     users: {
@@ -41,43 +43,35 @@ interface Props {
 }
 
 export function Plots({ data, onState, onUser }: Props) {
-  const perDay = new Map(rows(data.days).map((row) => [String(row.day), Number(row.count)]));
-  const today = Math.floor(Date.now() / DAY);
-  const days = Array.from({ length: DAYS }, (_, index) => {
-    const day = new Date((today - DAYS + 1 + index) * DAY).toISOString().slice(0, 10);
-    return { day, count: perDay.get(day) ?? 0 };
-  });
-  const most = Math.max(1, ...days.map(({ count }) => count));
-  const made = days.reduce((sum, { count }) => sum + count, 0);
+  // On a narrow screen the keys come first.
+  const [isOpen] = useState(() => matchMedia("(min-width: 700px)").matches);
+  if (!rows(data.states).length) return null;
+  const made = new Map(rows(data.days).map((row) => [dayOf(String(row.day)), Number(row.count)]));
   return (
-    <section className="plots" aria-label="Counts">
-      <figure className="card">
-        <figcaption>By state</figcaption>
-        <Bars rows={rows(data.states)} name="state" onPick={(state) => onState(state as "ENABLED" | "DISABLED")} />
-      </figure>
-      <figure className="card">
-        <figcaption>By user</figcaption>
-        <Bars rows={rows(data.users)} name="user_id" onPick={onUser} />
-      </figure>
-      <figure className="card">
-        <figcaption>
-          Made in the last {DAYS} days: <b>{made}</b>
-        </figcaption>
-        <svg role="img" aria-label={`${made} keys made in ${DAYS} days, at most ${most} a day`} viewBox="0 0 300 60" preserveAspectRatio="none">
-          {days.map(({ day, count }, index) => (
-            <rect key={day} x={index * 10 + 1} width="8" y={58 - (count / most) * 56} height={2 + (count / most) * 56}>
-              <title>{`${day}: ${count}`}</title>
-            </rect>
-          ))}
-        </svg>
-      </figure>
-    </section>
+    <details open={isOpen}>
+      <summary>Counts</summary>
+      <section className="plots" aria-label="Counts">
+        <figure className="card">
+          <figcaption>By state</figcaption>
+          <Bars rows={rows(data.states)} name="state" onPick={(state) => onState(state as "ENABLED" | "DISABLED")} />
+        </figure>
+        <figure className="card">
+          <figcaption>By user</figcaption>
+          <Bars rows={rows(data.users)} name="user_id" onPick={onUser} />
+        </figure>
+        <figure className="card">
+          <figcaption>
+            Created in the last 30 days: <b>{count([...made.values()].reduce((sum, one) => sum + one, 0))}</b>
+          </figcaption>
+          <Days series={[{ name: "created", days: made }]} />
+        </figure>
+      </section>
+    </details>
   );
 }
 
 function Bars({ rows, name, onPick }: { rows: Row[]; name: string; onPick: (value: string) => void }) {
   const most = Math.max(1, ...rows.map(({ count }) => Number(count)));
-  if (!rows.length) return <p className="soft">No keys</p>;
   return (
     <ul className="bars">
       {rows.map((row) => (
@@ -85,16 +79,12 @@ function Bars({ rows, name, onPick }: { rows: Row[]; name: string; onPick: (valu
           <button title={`Show only ${row[name]}`} onClick={() => onPick(String(row[name]))}>
             <span className="bar" style={{ inlineSize: `${(Number(row.count) / most) * 100}%` }} />
             <span className="label">{name === "state" ? capital(String(row[name])) : row[name]}</span>
-            <b>{Number(row.count).toLocaleString("en")}</b>
+            <b>{count(Number(row.count))}</b>
           </button>
         </li>
       ))}
     </ul>
   );
-}
-
-function capital(text: string): string {
-  return text.charAt(0) + text.slice(1).toLowerCase();
 }
 
 function rows(statistic: unknown): Row[] {

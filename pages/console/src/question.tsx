@@ -1,6 +1,8 @@
 // Modal dialogs: the browser's own, which keeps the focus inside and closes on Escape.
 import { useEffect, useId, useRef, type ReactNode } from "react";
 
+import "./dialog.css";
+
 interface DialogProps {
   title: string;
   className?: string;
@@ -16,7 +18,8 @@ export function Dialog({ title, className, stays, onClose, children }: DialogPro
   useEffect(() => {
     const element = dialog.current;
     const before = document.activeElement;
-    if (!element?.open) element?.showModal();
+    if (!element?.open) element?.showModal(); // it moves the focus to the first control
+    element?.querySelector<HTMLElement>("[data-focus]")?.focus();
     return () => {
       element?.close();
       if (before instanceof HTMLElement) before.focus();
@@ -53,7 +56,7 @@ export function Question({ title, yes, onYes, onClose, children }: QuestionProps
     <Dialog title={title} onClose={onClose}>
       {children}
       <div className="buttons">
-        <button autoFocus onClick={onClose}>
+        <button data-focus onClick={onClose}>
           Cancel
         </button>
         <button className="danger main" onClick={() => (onClose(), onYes())}>

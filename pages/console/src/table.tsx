@@ -24,15 +24,18 @@ export function Table({ keys, selected, onSelect, onOpen, onAction }: Props) {
       <thead role="rowgroup">
         <tr role="row">
           <th role="columnheader" className="tick">
-            <input
-              type="checkbox"
-              aria-label="Select all keys of this page"
-              checked={isAll}
-              onChange={() => onSelect(isAll ? new Map() : new Map(keys.map((key) => [key.id, key])))}
-            />
+            <label>
+              <input
+                type="checkbox"
+                aria-label="Select all keys of this page"
+                checked={isAll}
+                onChange={() => onSelect(isAll ? new Map() : new Map(keys.map((key) => [key.id, key])))}
+              />
+              <span className="narrow">All of this page</span>
+            </label>
           </th>
           {COLUMNS.map((column) => (
-            <th role="columnheader" key={column} className={column === "Name" ? "name" : undefined}>
+            <th role="columnheader" key={column} className={column.toLowerCase().replace(" ", "-")}>
               {column}
             </th>
           ))}

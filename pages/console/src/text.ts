@@ -2,7 +2,7 @@
 import type { KeyRowFragment } from "./operations.generated.ts";
 
 const DATE = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "short" });
-const AGO = new Intl.RelativeTimeFormat("en", { numeric: "auto" });
+const AGO = new Intl.RelativeTimeFormat("en", { numeric: "auto", style: "short" });
 const UNITS: [Intl.RelativeTimeFormatUnit, number][] = [
   ["year", 31_536_000],
   ["month", 2_592_000],
@@ -21,6 +21,16 @@ export function ago(instant: string): string {
   const seconds = (Date.parse(instant) - Date.now()) / 1000;
   for (const [unit, length] of UNITS) if (Math.abs(seconds) >= length) return AGO.format(Math.round(seconds / length), unit);
   return "just now";
+}
+
+/** An integer with separators: 10,000. */
+export function count(number: number): string {
+  return number.toLocaleString("en");
+}
+
+/** `END_OVERLAP` as "End overlap". */
+export function capital(name: string): string {
+  return name.charAt(0) + name.slice(1).toLowerCase().replaceAll("_", " ");
 }
 
 /** What to call a key in a sentence. */

@@ -3,8 +3,10 @@ import { useQuery } from "@apollo/client/react";
 import { useEffect } from "react";
 
 import { reason } from "./client.ts";
-import { AuditDocument, type AuditRowFragment } from "./operations.generated.ts";
+import { Failure } from "./failure.tsx";
+import { AuditDocument, type AuditQueryVariables, type AuditRowFragment } from "./operations.generated.ts";
 import { Instant } from "./table.tsx";
+import { capital } from "./text.ts";
 
 interface Props {
   domainId: string;
@@ -14,35 +16,67 @@ interface Props {
 }
 
 export function Timeline({ domainId, apiKeyId, version }: Props) {
-  const { data, error, refetch } = useQuery(AuditDocument, { variables: { domainId, apiKeyId }, fetchPolicy: "network-only" });
+  return (
+    <>
+      <Log title="What was done to it" of={{ domainId, apiKeyId }} version={version} />
+      <Log title="What was done with it" of={{ domainId, actorId: apiKeyId }} version={version} />
+    </>
+  );
+}
+
+function Log({ title, of, version }: { title: string; of: AuditQueryVariables; version: string }) {
+  const { data, error, loading, refetch, fetchMore } = useQuery(AuditDocument, {
+    variables: of,
+    fetchPolicy: "network-only",
+    notifyOnNetworkStatusChange: true,
+  });
   useEffect(() => {
     if (version) void refetch().catch(() => undefined);
   }, [version, refetch]);
+  const page = data?.apiKeyAudit;
+
+  function readOlder() {
+    void fetchMore({
+      variables: { before: page?.pageInfo.startCursor },
+      updateQuery: (newer, { fetchMoreResult: { apiKeyAudit: older } }) =>
+        newer.apiKeyAudit && older
+          ? { apiKeyAudit: { ...older, nodes: [...older.nodes, ...newer.apiKeyAudit.nodes] } }
+          : (newer as { apiKeyAudit: null }),
+    }).catch(() => undefined); // `error` says why
+  }
+
   return (
-    <section>
-      <h3>What was done to it</h3>
-      {error && !data && <p role="alert">{reason(error)}</p>}
-      {data && <Entries entries={data.done?.nodes ?? []} />}
-      <h3>What was done with it</h3>
-      {data && <Entries entries={data.did?.nodes ?? []} names />}
+    <section aria-label={title}>
+      <h3>{title}</h3>
+      {error && <Failure text={reason(error)} again={page ? readOlder : () => void refetch().catch(() => undefined)} />}
+      {!page && !error && <p className="soft">Loading…</p>}
+      {page && <Entries entries={page.nodes} of={of} />}
+      {page?.pageInfo.hasPreviousPage && (
+        <button disabled={loading} onClick={readOlder}>
+          Show older entries
+        </button>
+      )}
     </section>
   );
 }
 
-function Entries({ entries, names }: { entries: readonly AuditRowFragment[]; names?: boolean }) {
+function Entries({ entries, of }: { entries: readonly AuditRowFragment[]; of: AuditQueryVariables }) {
   if (!entries.length) return <p className="soft">Nothing is recorded.</p>;
   return (
     <ol className="timeline">
       {entries.toReversed().map((entry) => (
         <li key={entry.id}>
-          <b>{entry.action.charAt(0) + entry.action.slice(1).toLowerCase().replaceAll("_", " ")}</b>{" "}
-          {names && <code>{entry.apiKeyId}</code>} <Instant at={entry.at} />
-          {!names && <span className="soft"> by {actor(entry.actor)}</span>}
-          {entry.changes.map(({ field, before, after }) => (
-            <div className="change" key={field}>
-              {field}: {shown(before)} → {shown(after)}
-            </div>
-          ))}
+          <b>{capital(entry.action)}</b> <Instant at={entry.at} />
+          <div className="change">
+            {of.actorId ? <code>{entry.apiKeyId}</code> : <>by {actor(entry.actor, of.apiKeyId)}</>}
+          </div>
+          {entry.changes
+            .filter(({ field, after }) => !(field === "state" && after === entry.action)) // the action says so
+            .map(({ field, before, after }) => (
+              <div className="change" key={field}>
+                {field}: {shown(before)} → {shown(after)}
+              </div>
+            ))}
           {entry.intact === false && <strong role="alert"> This entry was altered in the database.</strong>}
         </li>
       ))}
@@ -50,12 +84,19 @@ function Entries({ entries, names }: { entries: readonly AuditRowFragment[]; nam
   );
 }
 
-function actor({ kind, userId, apiKeyId }: AuditRowFragment["actor"]): string {
-  if (kind === "KEY") return `${userId} with ${apiKeyId}`;
-  return kind === "COMMAND_LINE" ? "the command line" : "an actor that cannot be told";
+function actor({ kind, userId, apiKeyId }: AuditRowFragment["actor"], own: unknown) {
+  if (kind !== "KEY") return kind === "COMMAND_LINE" ? "the command line" : "an unknown actor";
+  if (apiKeyId === own) return "the key itself";
+  return (
+    <>
+      {userId} with <code>{apiKeyId}</code>
+    </>
+  );
 }
 
 function shown(value: unknown): string {
-  if (value === null || value === undefined) return "none";
+  if (value === null || value === undefined || (Array.isArray(value) && !value.length)) return "none";
+  if (Array.isArray(value)) return value.map(shown).join(", ");
+  if (typeof value === "object" && "name" in value && "value" in value) return `${value.name}=${value.value}`; // a tag
   return typeof value === "string" ? value : JSON.stringify(value);
 }

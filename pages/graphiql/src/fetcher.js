@@ -1,7 +1,8 @@
 // How GraphiQL calls the API: POST for queries and mutations, WebSocket (graphql-transport-ws) for subscriptions.
 import { getOperationAST, parse } from "graphql";
 
-import { authorizationOf, keyState, nameOfAuthorization, noteRefusal } from "../../shared/key.js";
+import { authorizationOf, keyState, nameOfAuthorization } from "../../shared/key.js";
+import { noteResponse } from "../../shared/service.js";
 import { createSubscriptions } from "./subscriptions.js";
 
 /** `activeTab` returns the id of GraphiQL's active tab. */
@@ -56,18 +57,13 @@ async function post(url, operation, headers) {
   }).catch(() => {
     throw failure("The service could not be reached. Is it running, and are you online?");
   });
+  if (authorizationOf(headers) === `Bearer ${secret}`) await noteResponse(secret, response);
   const answer = await response.text();
-  let parsed;
   try {
-    parsed = JSON.parse(answer);
+    return JSON.parse(answer);
   } catch {
     throw failure(`The response is not JSON: ${response.status} ${response.statusText} ${answer.slice(0, 200)}`);
   }
-  if (authorizationOf(headers) === `Bearer ${secret}`) {
-    if (response.status === 401) noteRefusal(secret, parsed.errors?.[0]?.message ?? "Invalid API key.");
-    else if (response.ok) noteRefusal(secret, "");
-  }
-  return parsed;
 }
 
 /** An error without its stack, which GraphiQL would show. */

@@ -3,13 +3,11 @@
 import { createClient } from "graphql-ws";
 
 import { authorizationOf, keyState, noteRefusal } from "../../shared/key.js";
+import { isRefusal, REFUSED, socketAddress } from "../../shared/service.js";
 
-const FORBIDDEN = 4403; // how the service closes the connection of a refused key
 const MAX_EVENTS = 100; // shown of one subscription, the newest first
 
 export function createSubscriptions(url, activeTab) {
-  const socketUrl = new URL(url);
-  socketUrl.protocol = url.protocol.replace("http", "ws");
   const byTab = new Map();
 
   return {
@@ -28,7 +26,7 @@ export function createSubscriptions(url, activeTab) {
       let subscription = byTab.get(tab);
       if (subscription?.text !== text) {
         subscription?.end();
-        subscription = begin(socketUrl, operation, headers, () => byTab.get(tab) === subscription && byTab.delete(tab));
+        subscription = begin(url, operation, headers, () => byTab.get(tab) === subscription && byTab.delete(tab));
         subscription.text = text;
         byTab.set(tab, subscription);
       }
@@ -53,7 +51,7 @@ function begin(url, operation, headers, onEnd) {
   const { secret } = keyState();
   const isOurs = authorization === `Bearer ${secret}`;
   const client = createClient({
-    url: url.href,
+    url: socketAddress(url),
     connectionParams: authorization && { Authorization: authorization },
     retryAttempts: 0, // show why the service closed the connection; a retry would hide it
   });
@@ -80,7 +78,7 @@ function begin(url, operation, headers, onEnd) {
     complete: finish,
     error: (cause) => {
       add({ errors: errorsOf(cause) }); // an event like the others, so that those before it stay
-      if (isOurs && cause.code === FORBIDDEN) noteRefusal(secret, "Invalid API key.");
+      if (isOurs && isRefusal(cause)) noteRefusal(secret, REFUSED);
       finish();
     },
   });
