@@ -17,7 +17,7 @@ from tests.processes import Service, serving, wait_until
 
 from ..unit.test_origins import NEVER_SENT, SENT
 from .chromium import new_page
-from .test_react_example import CREATE, build, create, row, sign_in
+from .test_react_example import CREATE, build, create, expect_followed, row, sign_in
 
 SECONDS = 20.0
 
@@ -81,10 +81,7 @@ async def test_a_page_of_a_named_origin_lists_creates_and_follows_keys(
         await row(page, "from another origin").wait_for()
         assert service.send("{ __typename }", by=secret).status_code == 200
 
-        await page.get_by_role("status").get_by_text("Live", exact=True).wait_for()
-        await page.wait_for_timeout(500)  # it is connected; there is no word that the subscription has begun
-        service.send(CREATE, {"userId": "bob", "name": "of another client"})
-        await row(page, "of another client").wait_for()
+        await expect_followed(page, service, "of another client")
 
 
 async def test_a_page_of_an_unnamed_origin_is_refused_and_the_log_says_which_and_why(

@@ -1,5 +1,4 @@
-// Apollo Client for one key: requests over HTTP, subscriptions over graphql-ws, the key in both.
-
+// Apollo Client for one API key: requests over HTTP, subscriptions over graphql-ws, the key in both.
 import { ApolloClient, ApolloLink, CombinedGraphQLErrors, HttpLink, InMemoryCache } from "@apollo/client";
 import { GraphQLWsLink } from "@apollo/client/link/subscriptions";
 import { OperationTypeNode } from "graphql";
@@ -17,10 +16,8 @@ export function connect(secret) {
     connectionParams: headers,
     retryAttempts: Infinity,
     shouldRetry: (event) => event?.code !== FORBIDDEN,
-    on: {
-      // Changes during a lost connection are not sent later, so the list is read again.
-      connected: () => client.refetchQueries({ include: "active" }),
-    },
+    // Changes during a lost connection are not sent later, so the list is read again.
+    on: { connected: () => client.refetchQueries({ include: "active" }) },
   });
   const link = ApolloLink.split(
     ({ operationType }) => operationType === OperationTypeNode.SUBSCRIPTION,
@@ -32,12 +29,12 @@ export function connect(secret) {
     cache: new InMemoryCache(),
     clientAwareness: { name: "gql-identity-example-react", version: "1" }, // headers that name the client
   });
-  return { client, socket };
+  return client;
 }
 
 /** The message to show for an error: the service's own, if it responded. */
 export function reason(error) {
   if (CombinedGraphQLErrors.is(error)) return error.errors.map(({ message }) => message).join(" ");
-  if (error.statusCode === 401 || error.code === FORBIDDEN) return "Invalid API key: it is wrong, disabled, expired or deleted.";
+  if (error.statusCode === 401) return "Invalid API key: it is wrong, disabled, expired or deleted.";
   return "The service cannot be reached.";
 }

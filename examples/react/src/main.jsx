@@ -1,57 +1,103 @@
-// The page: asks for an API key, then shows the keys of its domain. The API key stays in this page's memory.
-
-import { ApolloProvider, useQuery } from "@apollo/client/react";
-import { StrictMode, useState } from "react";
+// Lists the keys of the caller's domain, creates, disables, enables and deletes them, and follows what other clients change.
+import { gql } from "@apollo/client";
+import { ApolloProvider, useMutation, useQuery, useSubscription } from "@apollo/client/react";
+import { useState } from "react";
 import { createRoot } from "react-dom/client";
+
 import { connect, reason } from "./client.js";
-import { Keys } from "./keys.jsx";
-import { VIEWER } from "./operations.js";
-import "./page.css";
+
+// The cache knows a key by its `id`, so each response that has the key also updates the list.
+const KEY = gql`fragment Key on APIKeyInfo { id apiKeyId name userId state hint }`;
+const LIST = gql`
+  query ListKeys {
+    apiKeys(input: { query: { sort: { key: "api_key_id", desc: true }, page: { limit: 100 } } }) { totalCount results { ...Key } }
+  }
+  ${KEY}`;
+// `apiKey`, the secret, is returned only once, in this response.
+const CREATE = gql`mutation CreateKey($input: CreateAPIKeyRequest!) { createApiKey(input: $input) { ...Key apiKey } } ${KEY}`;
+const DISABLE = gql`mutation DisableKey($input: APIKeyRequest!) { disableApiKey(input: $input) { ...Key } } ${KEY}`;
+const ENABLE = gql`mutation EnableKey($input: APIKeyRequest!) { enableApiKey(input: $input) { ...Key } } ${KEY}`;
+const DELETE = gql`mutation DeleteKey($input: APIKeyRequest!) { deleteApiKey(input: $input) { id } }`;
+const CHANGED = gql`
+  subscription KeyChanged {
+    apiKeyChanged(input: { types: [CREATED, ENABLED, DISABLED, DELETED] }) { type apiKeyInfo { ...Key } }
+  }
+  ${KEY}`;
 
 function Page() {
-  const [session, setSession] = useState(null);
-
-  function signIn(form) {
-    setSession(connect(form.get("secret").trim()));
-  }
-
-  function signOut() {
-    session.socket.dispose();
-    setSession(null);
-  }
-
+  const [client, setClient] = useState(null); // the API key stays in this page's memory
+  if (client) return <ApolloProvider client={client}><Keys /></ApolloProvider>;
   return (
-    <main>
-      <header>
-        <h1>API keys</h1>
-        {session && <button onClick={signOut}>Sign out</button>}
-      </header>
-      {session ? (
-        <ApolloProvider client={session.client}>
-          <KeysOfViewer socket={session.socket} />
-        </ApolloProvider>
-      ) : (
-        <form className="card" action={signIn}>
-          <label>
-            Your API key
-            <input name="secret" type="password" autoComplete="off" required placeholder="gqlid_..." />
-          </label>
-          <button className="main">Show keys</button>
-        </form>
-      )}
-    </main>
+    <form action={(form) => setClient(connect(form.get("secret").trim()))}>
+      <label>Your API key <input name="secret" type="password" autoComplete="off" required /></label> <button>Show keys</button>
+    </form>
   );
 }
 
-function KeysOfViewer({ socket }) {
-  const { data, error } = useQuery(VIEWER);
-  if (error) return <p role="alert">{reason(error)}</p>;
+function Keys() {
+  const { data, error, refetch } = useQuery(LIST);
+  const { error: notLive } = useSubscription(CHANGED, { onData: () => refetch() });
+  if (error && !data) return <p role="alert">{reason(error)}</p>;
   if (!data) return <p>Loading …</p>;
-  return <Keys domainId={data.viewer.domainId} socket={socket} />;
+  return (
+    <>
+      <NewKey />
+      {notLive && <p role="alert">Changes are not followed: {reason(notLive)}</p>}
+      <table>
+        <thead>
+          <tr><th scope="col">Name</th><th scope="col">User</th><th scope="col">Secret</th><th scope="col">State</th><td /></tr>
+        </thead>
+        <tbody>{data.apiKeys.results.map((key) => <Row key={key.id} info={key} />)}</tbody>
+      </table>
+      {data.apiKeys.totalCount > data.apiKeys.results.length && <p>There are {data.apiKeys.totalCount} keys; these are the newest.</p>}
+    </>
+  );
 }
 
-createRoot(document.getElementById("page")).render(
-  <StrictMode>
-    <Page />
-  </StrictMode>,
-);
+function NewKey() {
+  const [secret, setSecret] = useState("");
+  // "no-cache" keeps the secret out of the client's cache: only this component has it.
+  const [create, { error }] = useMutation(CREATE, { fetchPolicy: "no-cache", refetchQueries: [LIST] });
+  async function submit(form) {
+    const input = { userId: form.get("userId").trim(), name: form.get("name").trim() || null };
+    const { data } = await create({ variables: { input } }).catch(() => ({})); // `error` says why
+    setSecret(data?.createApiKey?.apiKey ?? "");
+  }
+  if (secret)
+    return (
+      <section aria-label="The new key's secret">
+        <p>The secret is shown only now: <code>{secret}</code></p>
+        <button onClick={() => setSecret("")}>I have kept it</button>
+      </section>
+    );
+  return (
+    <form action={submit}>
+      <label>User <input name="userId" required maxLength={255} /></label> <label>Name <input name="name" maxLength={255} /></label>{" "}
+      <button>Create</button> {error && <span role="alert">{reason(error)}</span>}
+    </form>
+  );
+}
+
+function Row({ info: { apiKeyId, name, userId, hint, state } }) {
+  const variables = { input: { apiKeyId } };
+  const [change, { error }] = useMutation(state === "ENABLED" ? DISABLE : ENABLE, { variables });
+  const [remove, { error: notRemoved }] = useMutation(DELETE, { variables, refetchQueries: [LIST] });
+  const verb = state === "ENABLED" ? "Disable" : "Enable";
+  const failure = error ?? notRemoved;
+  const label = name ?? hint;
+  return (
+    <tr>
+      <th scope="row">{label}</th>
+      <td>{userId}</td>
+      <td><code>{hint}</code></td>
+      <td>{state.toLowerCase()}</td>
+      <td>
+        <button aria-label={`${verb} ${label}`} onClick={() => change().catch(() => {})}>{verb}</button>{" "}
+        <button aria-label={`Delete ${label}`} onClick={() => confirm(`Delete ${label}?`) && remove().catch(() => {})}>Delete</button>
+        {failure && <span role="alert"> {reason(failure)}</span>}
+      </td>
+    </tr>
+  );
+}
+
+createRoot(document.getElementById("page")).render(<Page />);
