@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import structlog
 
 from .command import own_command
+from .issuers import OpenIDIssuer
 from .keys.credentials import Credentials
 from .keys.imported_jwts import EXTRA, has_library
 from .keys.keys_left import keys_left
@@ -154,5 +155,5 @@ def log_start(settings: Settings, listener: socket.socket) -> None:
 def _shown(value: Any) -> Any:
     """A setting as JSON; a secret's text is asterisks."""
     if isinstance(value, tuple):
-        return [str(one) for one in value]
+        return [one.model_dump(exclude_defaults=True) if isinstance(one, OpenIDIssuer) else str(one) for one in value]
     return value if value is None or isinstance(value, int | float) else str(value)

@@ -49,7 +49,7 @@ class OpenIDIssuer(BaseModel):
         if bool(self.roles) is not (self.roles_claim is not None):
             raise ValueError("give `roles` and `roles_claim`, or neither")
         if self.jwks_uri is not None:
-            check_url(self.jwks_uri, may_be_http=self.is_on_loopback)
+            check_url(self.jwks_uri, may_be_http=self.is_on_loopback, may_have_query=True)
         return self
 
     @property
@@ -81,7 +81,7 @@ def read_issuers(text: str) -> tuple[OpenIDIssuer, ...]:
     return issuers
 
 
-def check_url(url: str, *, may_be_http: bool = True) -> None:
+def check_url(url: str, *, may_be_http: bool = True, may_have_query: bool = False) -> None:
     """Raise ValueError for a text that is no URL with https; with `may_be_http`, http is allowed on this machine."""
     try:
         parts = urlsplit(url)
@@ -92,8 +92,8 @@ def check_url(url: str, *, may_be_http: bool = True) -> None:
     if not (parts.scheme == "https" or is_local) or not parts.hostname:
         raise ValueError("give a URL with https; http is for this machine alone, as in http://127.0.0.1:8080")
     is_plain = url.isascii() and url.isprintable() and " " not in url
-    if parts.query or parts.fragment or "@" in parts.netloc or not is_plain:
-        raise ValueError("give a URL without a user, query or fragment")
+    if (parts.query and not may_have_query) or parts.fragment or "@" in parts.netloc or not is_plain:
+        raise ValueError(f"give a URL without a user{'' if may_have_query else ', query'} or fragment")
 
 
 def check_issuer(issuer: str) -> None:

@@ -65,7 +65,7 @@ class Provider:
         self._writers.add(writer)
         try:
             head = await reader.readuntil(b"\r\n\r\n")
-            path = head.split(b" ")[1].decode()
+            path = head.split(b" ")[1].decode().partition("?")[0]
             self.asked.append(path)
             if (reply := self.replies.get(path)) is not None:
                 await reply(writer)

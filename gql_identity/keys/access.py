@@ -59,6 +59,11 @@ class Caller(NamedTuple):
         return self.user_id if self.is_person else self.key_id
 
     @property
+    def noun(self) -> str:
+        """What errors call what was sent."""
+        return "token" if self.is_person else "key"
+
+    @property
     def is_person(self) -> bool:
         """Whether a person sends the request, who has a token of an OpenID issuer and no key."""
         return self.issuer is not None
@@ -111,7 +116,7 @@ def may_see(caller: Caller, domain_id: str, user_id: str | None = None) -> bool:
 def require_scope(caller: Caller, scope: str) -> None:
     """Raise InsufficientScope unless the caller's key has this scope."""
     if caller.scopes is not None and scope not in caller.scopes:
-        raise InsufficientScope(f"This key lacks the scope {scope}. Send one that has it.", scope)
+        raise InsufficientScope(f"This {caller.noun} lacks the scope {scope}. Send one that has it.", scope)
 
 
 def domain_of(request: InOneDomain, caller: Caller) -> ID:
@@ -129,7 +134,7 @@ def access_to(caller: Caller, domain_id: str, scope: str | None = READ) -> Acces
         require_scope(caller, scope)
     if not may_name(caller, domain_id):
         raise PermissionDenied(
-            "This key has access to its own domain only. Name that domain, or send a key of role SYSTEM.",
+            f"This {caller.noun} has access to its own domain only. Name that domain, or send a key of role SYSTEM.",
             at="domain_id",
         )
     return Access(domain_id, caller.user_id if caller.role in OF_ONE_USER else None, _VISIBLE_ROLES[caller.role])
@@ -161,12 +166,12 @@ def check_create(caller: Caller, request: CreateAPIKeyRequest) -> None:
     access = access_to(caller, domain_of(request, caller), WRITE)
     if access.user_id not in (None, request.user_id):
         raise PermissionDenied(
-            "This key may create keys for its own user only. Give that user as `user_id`.", at="user_id"
+            f"This {caller.noun} may create keys for its own user only. Give that user as `user_id`.", at="user_id"
         )
     allowed = _MAY_CREATE[caller.role]
     if request.role not in allowed:
         names = " or ".join(role.name for role in APIKeyRole if role in allowed)
-        raise PermissionDenied(f"This key may create keys of role {names} only.", at="role")
+        raise PermissionDenied(f"This {caller.noun} may create keys of role {names} only.", at="role")
 
 
 def scopes_of_created(given: list[str] | None, caller: Caller) -> list[str] | None:
@@ -174,7 +179,7 @@ def scopes_of_created(given: list[str] | None, caller: Caller) -> list[str] | No
     if given is None:
         if caller.scopes is not None:
             raise PermissionDenied(
-                "this key has scopes, so it can only create keys with scopes. Give a list.", at="scopes"
+                f"this {caller.noun} has scopes, so it can only create keys with scopes. Give a list.", at="scopes"
             )
         return None
     _check_gained(frozenset(given), caller, "scopes")
@@ -189,7 +194,8 @@ def new_scopes(given: list[str] | None, old: list[str] | None, caller: Caller) -
     if given is None:
         if old is not None and caller.scopes is not None:
             raise PermissionDenied(
-                "this key has scopes, so it may not remove the restriction of another key. Give a list.", at="scopes"
+                f"this {caller.noun} has scopes, so it may not remove the restriction of another key. Give a list.",
+                at="scopes",
             )
         return None
     scopes = check_scopes(given)
@@ -203,7 +209,7 @@ def check_may_hold(document: dict[str, Any], caller: Caller) -> None:
     if caller.role in OF_ONE_USER and caller.expires_at is not None and (ends is None or ends > caller.expires_at):
         raise PermissionDenied("This key may not rotate a key that ends later than itself.")
     if scopes is None and caller.scopes is not None:
-        raise PermissionDenied("This key has scopes, so it may not rotate a key without scopes.")
+        raise PermissionDenied(f"This {caller.noun} has scopes, so it may not rotate a key without scopes.")
     check_within(document.get("allowed_addresses"), caller.allowed_addresses)
     _check_gained(frozenset(scopes or ()), caller)
 
@@ -232,7 +238,9 @@ def _check_gained(gained: frozenset[str], caller: Caller, at: str = "") -> None:
     else:
         return
     if beyond:
-        raise PermissionDenied(f"this key may not give {', '.join(sorted(beyond))}, which it does not have.", at=at)
+        raise PermissionDenied(
+            f"this {caller.noun} may not give {', '.join(sorted(beyond))}, which it does not have.", at=at
+        )
 
 
 def scope_to_end(request: APIKeyRequest, caller: Caller) -> str | None:

@@ -39,7 +39,7 @@ class Rates:
 
     async def request(self, caller: Caller) -> None:
         """Count a request for the caller's user; raises ResourceExhausted where that user's keys made too many."""
-        await self._count(self._requests, "request", _owner(caller), "The keys of this user sent too many requests.")
+        await self._count(self._requests, "request", _owner(caller), "This user sent too many requests.")
 
     async def create(self, caller: Caller) -> None:
         """Count a create of a caller below SYSTEM for its user; raises ResourceExhausted where there were too many.
@@ -48,7 +48,7 @@ class Rates:
         """
         if caller.role is APIKeyRole.SYSTEM:
             return
-        await self._count(self._creates, "create", _owner(caller), "The keys of this user created too many keys.")
+        await self._count(self._creates, "create", _owner(caller), "This user created too many keys.")
         if caller.role is APIKeyRole.DOMAIN_OWNER:
             message = "The owners of this domain created too many keys."
             await self._count(self._creates, "create by owners", caller.domain_id, message)

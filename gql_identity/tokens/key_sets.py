@@ -118,7 +118,7 @@ class KeySet:
         try:
             if not isinstance(uri, str):
                 raise ValueError("there is none")
-            check_url(uri, may_be_http=self._issuer.is_on_loopback)
+            check_url(uri, may_be_http=self._issuer.is_on_loopback, may_have_query=True)
         except ValueError as error:
             raise WebReadError(f"the `jwks_uri` of its metadata: {error}") from None
         return uri

@@ -64,7 +64,7 @@ class People:
         return claims is not None and isinstance(issuer := claims.get("iss"), str) and issuer in self._issuers
 
     async def find(self, text: str, address: str = "") -> Caller | Refusal:
-        """The person whose token this is, or why it is refused.
+        """The person whose token this is, or why it is refused; for a text of which `are_of` is true.
 
         Raises Unavailable where the issuer's keys cannot be read.
         """

@@ -52,7 +52,8 @@ async def _get(url: str, tls: ssl.SSLContext) -> bytes:
             ("User-Agent", "gql-identity"),
             ("Connection", "close"),
         ]
-        request = h11.Request(method="GET", target=parts.path or "/", headers=headers)
+        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        request = h11.Request(method="GET", target=target, headers=headers)
         writer.write(connection.send(request) or b"")
         connection.send(h11.EndOfMessage())
         return await _body(connection, reader)

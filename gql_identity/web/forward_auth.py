@@ -57,7 +57,7 @@ class ForwardAuth:
         missing = missing_scopes(caller.scopes, [needed])
         VERIFICATIONS.add("INSUFFICIENT_SCOPE" if missing else "VALID", "authz")
         if missing:
-            raise InsufficientScope(f"This key lacks the scope {' and '.join(missing)}.", *missing)
+            raise InsufficientScope(f"This {caller.noun} lacks the scope {' and '.join(missing)}.", *missing)
         return _headers(caller) | await self._token(caller, scope)
 
     async def _token(self, caller: Caller, scope: Scope) -> dict[str, str]:

@@ -150,6 +150,12 @@ async def test_many_people_share_one_read(settings: Settings, provider: Provider
         assert provider.asked == [DISCOVERY, JWKS]
 
 
+async def test_the_address_of_the_keys_may_have_a_query(settings: Settings, provider: Provider) -> None:
+    provider.metadata = {"jwks_uri": f"{provider.issuer}{JWKS}?p=a+policy"}  # as Azure AD B2C has it
+    async with with_people(settings, provider) as service:
+        assert await status(service, provider.token()) == 200
+
+
 async def test_an_issuer_whose_keys_are_named_is_not_asked_for_metadata(settings: Settings, provider: Provider) -> None:
     async with with_people(settings, provider, jwks_uri=f"{provider.issuer}{JWKS}") as service:
         assert await status(service, provider.token()) == 200
