@@ -50,7 +50,7 @@ clean: ## remove everything that make made, except the data
 	rm -rf .venv gql_identity/pages pages/node_modules benchmarks/node_modules dist .coverage* htmlcov
 
 help: ## show this list
-	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## (.*)/  make \1  \2/' | sort
+	@sed -n -E 's/^([a-z]+):.*## (.*)/\1:\2/p' Makefile | sort | awk -F: '{ name = $$1; sub(/^[^:]*:/, ""); printf "  make %-11s  %s\n", name, $$0 }'
 
 .venv/bin/python:
 	@test -n "$(PYTHON)" || { echo "No Python 3.11 to 3.14 found: install one, or name it with PYTHON=..." >&2; exit 1; }

@@ -24,6 +24,22 @@ def add_setting_flags(parser: argparse.ArgumentParser, *names: str) -> None:
         )
 
 
+def add_database_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of a command that works beside a service or without one: which database it uses."""
+    parser.add_argument(
+        "--mongo-uri",
+        dest="setting_mongo_uri",
+        metavar="URI",
+        help="The connection string of your MongoDB. Without it, the embedded database is used.",
+    )
+    parser.add_argument(
+        "--data-dir",
+        dest="setting_data_dir",
+        metavar="DIR",
+        help=f"The directory of the embedded database. (default: {Settings.model_fields['data_dir'].default})",
+    )
+
+
 def source_of(options: argparse.Namespace) -> SettingsSource:
     """What a command's settings are read from, its flags and the environment, to be read again later."""
     return SettingsSource.of(_flags(options))
@@ -44,6 +60,6 @@ def agrees(warning: str) -> bool:
     """Whether somebody at a terminal agrees; elsewhere nobody is asked, and the answer is no."""
     print(warning, file=sys.stderr)
     if not sys.stdin.isatty():
-        print("Nothing was done. If that is meant, say --yes.", file=sys.stderr)
+        print("Nothing was done. To do it without being asked, add --yes.", file=sys.stderr)
         return False
     return input("Go on? [y/N] ").strip().lower() in ("y", "yes")

@@ -7,7 +7,7 @@ import json
 from ..keys.audit_check import AuditReport, check_audit
 from ..keys.audit_entries import AuditEntries
 from ..settings import Settings
-from .arguments import Commands, add_setting_flags, settings_of
+from .arguments import Commands, add_database_flags, settings_of
 from .databases import prepared_database, resolved_database
 
 
@@ -18,7 +18,7 @@ def add_commands(commands: Commands) -> None:
     )
     verify.add_argument("--domain-id", required=True, help="the domain")
     verify.add_argument("--json", action="store_true", help="print the result as JSON")
-    add_setting_flags(verify, "mongo_uri", "data_dir")
+    add_database_flags(verify)
     verify.set_defaults(run=_verify)
 
 

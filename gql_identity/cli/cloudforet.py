@@ -21,7 +21,7 @@ from ..settings import Settings
 from ..storage.cloudforet import CloudforetDatabase
 from ..storage.database import Database, Document
 from ..storage.jwt_issuers import accepted_until, save_issuers
-from .arguments import Commands, add_setting_flags, settings_of
+from .arguments import Commands, add_database_flags, settings_of
 from .databases import prepared_database, resolved_database
 
 MAX_REFUSALS = 10_000  # named by --json; the number of all is in its counts
@@ -32,13 +32,22 @@ _ROLE_OF_TYPE = {"SYSTEM": APIKeyRole.SYSTEM, "DOMAIN": APIKeyRole.DOMAIN_OWNER}
 def add_commands(commands: Commands) -> None:
     """Add the command."""
     imports = commands.add_parser(
-        "import-cloudforet", help="import the keys of Cloudforet 1.12; those that are here stay as they are"
+        "import-cloudforet", help="import the keys of Cloudforet 1.12; keys that exist here already stay as they are"
     )
     imports.add_argument(
-        "--from", required=True, dest="source", metavar="URI", help="Cloudforet's MongoDB and its database; only read"
+        "--from",
+        required=True,
+        dest="source",
+        metavar="URI",
+        help="Cloudforet's MongoDB and its database, which is only read",
     )
     imports.add_argument(
-        "--domain-id", action="append", default=[], dest="domains", help="only this domain; may be given several times"
+        "--domain-id",
+        action="append",
+        default=[],
+        dest="domains",
+        metavar="DOMAIN_ID",
+        help="only this domain; may be given several times",
     )
     imports.add_argument(
         "--roles",
@@ -57,7 +66,7 @@ def add_commands(commands: Commands) -> None:
     )
     imports.add_argument("--dry-run", action="store_true", help="only count, and name what would be refused")
     imports.add_argument("--json", action="store_true", help="print counts and refusals as JSON")
-    add_setting_flags(imports, "mongo_uri", "data_dir")
+    add_database_flags(imports)
     imports.set_defaults(run=_import)
 
 
@@ -155,14 +164,17 @@ def _as_text(report: _Report, options: argparse.Namespace) -> str:
         f"Imported      {counts.imported}{' (dry run: nothing was written)' if options.dry_run else ''}",
         f"Already here  {counts.already_here}",
         f"Refused       {counts.refused}",
-        f"Open nothing  {counts.open_nothing}",
+        f"No secret     {counts.open_nothing}",
     ]
     if counts.open_nothing:
-        lines.append("No secret of these keys is known here: rotate them, and give the new secrets to their users.")
+        lines.append("Keys without a secret cannot be used: rotate them, and give the new secrets to their users.")
     if report.accepting:
         lines.append(f"{jwts_text(report.accepting)}.")
     elif options.until is not None:
-        lines.append("No JWTs are accepted: the date is past, or no domain has a public key in domain_secret.")
+        lines.append(
+            "No new JWTs are accepted: the date is past, or no domain has a public key in domain_secret. "
+            "JWTs that were used before are secrets like any other."
+        )
     return "\n".join(lines)
 
 

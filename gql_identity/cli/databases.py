@@ -34,13 +34,13 @@ def resolved_database(settings: Settings, *, join: bool = False) -> Iterator[Set
             "to use another, give its directory with --data-dir, or --mongo-uri."
         )
     if join and (uri := running_uri(settings.data_dir)) is not None:
-        yield _withresolved_database(settings, uri)
+        yield _with_database(settings, uri)
         return
     with EmbeddedDatabase(settings.data_dir, own_pepper=settings.pepper is None) as embedded:
-        yield _withresolved_database(settings, embedded.uri)
+        yield _with_database(settings, embedded.uri)
 
 
-def _withresolved_database(settings: Settings, uri: str) -> Settings:
+def _with_database(settings: Settings, uri: str) -> Settings:
     pepper = settings.pepper or SecretStr(get_pepper(settings.data_dir))
     return settings.model_copy(update={"mongo_uri": SecretStr(uri), "pepper": pepper})
 

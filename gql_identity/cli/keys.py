@@ -19,7 +19,7 @@ from ..messages.values import APIKeyRole, APIKeyState, instant_text
 from ..settings import Settings
 from ..storage.database import Database
 from ..web.json_messages import message_of, plain
-from .arguments import Commands, add_setting_flags, agrees, settings_of
+from .arguments import Commands, add_database_flags, agrees, settings_of
 from .databases import prepared_database, resolved_database
 
 READ_SECONDS = 60.0  # for a page of keys; a request would not wait so long
@@ -64,7 +64,7 @@ def add_commands(commands: Commands) -> None:
         action.add_argument("--domain-id", help="only keys of this domain")
         action.add_argument("--user-id", help="only keys of this user")
         action.add_argument("--json", action="store_true", help="print each key as an APIKeyInfo message, one a line")
-        add_setting_flags(action, "mongo_uri", "data_dir")
+        add_database_flags(action)
 
 
 def _list(options: argparse.Namespace) -> int:
@@ -119,7 +119,11 @@ async def _warning(database: Database, options: argparse.Namespace) -> str:
         return f"To be {options.done}: {', '.join(options.key_ids)}."
     count = await count_keys(database, options.domain_id, options.user_id)
     user = "" if options.user_id is None else f"user {options.user_id} of "
-    return f"To be {options.done}: all {count} keys of {user}domain {options.domain_id}."
+    return f"To be {options.done}: {_number(count)} of {user}domain {options.domain_id}."
+
+
+def _number(count: int) -> str:
+    return "the only key" if count == 1 else f"all {count} keys"
 
 
 async def _change_all(database: Database, api_keys: ApiKeys, options: argparse.Namespace) -> int:

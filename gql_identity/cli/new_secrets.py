@@ -19,7 +19,7 @@ from ..messages.requests import APIKeyOverlapChoice, CreateAPIKeyRequest, Rotate
 from ..messages.values import APIKeyRole, DateTime, instant_text
 from ..settings import Settings
 from ..web.json_messages import message_of, plain
-from .arguments import Commands, add_setting_flags, settings_of
+from .arguments import Commands, add_database_flags, settings_of
 from .databases import prepared_database, resolved_database
 
 
@@ -34,7 +34,11 @@ def add_commands(commands: Commands) -> None:
         "--expires-in", metavar="TIME", type=_expires_in, help="after how long it ends, as in 90d, 12h or 30m"
     )
     create.add_argument(
-        "--scope", action="append", dest="scopes", help="what it may be used for; may be given several times"
+        "--scope",
+        action="append",
+        dest="scopes",
+        metavar="SCOPE",
+        help="what it may be used for; may be given several times",
     )
     create.add_argument(
         "--tag",
@@ -52,7 +56,7 @@ def add_commands(commands: Commands) -> None:
         help="from where it may be used, as in 10.0.0.0/8; may be given several times",
     )
     create.add_argument("--json", action="store_true", help="print the key as an APIKeyInfo message")
-    add_setting_flags(create, "mongo_uri", "data_dir")
+    add_database_flags(create)
     create.set_defaults(run=_create_key)
 
     rotate = commands.add_parser("rotate-key", help="give a key another secret, also while the service runs")
@@ -73,7 +77,7 @@ def add_commands(commands: Commands) -> None:
     )
     rotate.add_argument("--expires-in", metavar="TIME", type=_expires_in, help="another end for the key, as in 90d")
     rotate.add_argument("--json", action="store_true", help="print the key as an APIKeyInfo message")
-    add_setting_flags(rotate, "mongo_uri", "data_dir")
+    add_database_flags(rotate)
     rotate.set_defaults(run=_rotate_key)
 
 

@@ -10,7 +10,7 @@ from ..errors import StartError
 from ..keys.keys_left import KeysLeft, keys_left
 from ..settings import Settings
 from ..storage.database import Database
-from .arguments import Commands, add_setting_flags, agrees, settings_of
+from .arguments import Commands, add_database_flags, agrees, settings_of
 from .databases import resolved_database
 
 COUNT_SECONDS = 60.0  # for a million keys; a request would not wait so long
@@ -24,17 +24,20 @@ def add_commands(commands: Commands) -> None:
     forget = commands.add_parser(
         "forget-pepper", help="stop requiring a retired pepper, once no keys are left under it"
     )
-    forget.add_argument("fingerprint", help="the pepper's fingerprint, as the command peppers prints it")
+    forget.add_argument(
+        "fingerprint", metavar="FINGERPRINT", help="the pepper's fingerprint, as the command peppers prints it"
+    )
     forget.add_argument("--yes", action="store_true", help="do not ask")
     forget.add_argument("--force", action="store_true", help="also if keys are left, which become invalid for good")
     forget.set_defaults(run=_forget_pepper)
     for command in (listed, forget):
-        add_setting_flags(command, "mongo_uri", "data_dir")
+        add_database_flags(command)
 
 
 def _peppers(options: argparse.Namespace) -> int:
     async def list_(settings: Settings) -> None:
         async with Database(settings) as database:
+            await database.check_server()
             uses = await uses_of_peppers(database, settings)
             try:
                 counts = {pepper: f"; {await keys_left(database, pepper)}" for pepper in uses}
@@ -60,6 +63,7 @@ def _forget_pepper(options: argparse.Namespace) -> int:
 
     async def forget(settings: Settings) -> bool:
         async with Database(settings) as database:
+            await database.check_server()
             await database.meta_document.check_forgettable(pepper)
             left, unknown = await keys_left(database, pepper), await keys_left(database, None)
             told = _told(pepper, left, unknown)

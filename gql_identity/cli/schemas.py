@@ -21,6 +21,9 @@ def add_commands(commands: Commands) -> None:
 
 
 def _schema(options: argparse.Namespace) -> int:
+    if options.scopes and not options.subgraph:
+        print("gql-identity: give --scopes with --subgraph.", file=sys.stderr)
+        return 2
     text = (subgraph_sdl(schema, scopes=options.scopes) if options.subgraph else schema.as_str()) + "\n"
     if options.check is None:
         print(text, end="")

@@ -15,7 +15,7 @@ from ..errors import StartError
 from ..keys.exports import Exported, export_keys
 from ..keys.restores import Imported, import_keys
 from ..settings import Settings
-from .arguments import Commands, add_setting_flags, settings_of
+from .arguments import Commands, add_database_flags, settings_of
 from .databases import prepared_database, resolved_database
 
 CALL_SECONDS = 60.0  # for a page of keys; a request would not wait so long
@@ -28,11 +28,13 @@ def add_commands(commands: Commands) -> None:
     )
     exported.add_argument("file", metavar="FILE", help="a new file, for its owner alone; or - for standard output")
     exported.set_defaults(run=_export)
-    imported = commands.add_parser("import", help="read all keys of a file of export; may be repeated")
+    imported = commands.add_parser(
+        "import", help="read all keys and the audit log of a file that `export` wrote; may be repeated"
+    )
     imported.add_argument("file", metavar="FILE", help="the file; or - for standard input")
     imported.set_defaults(run=_import)
     for command in (exported, imported):
-        add_setting_flags(command, "mongo_uri", "data_dir")
+        add_database_flags(command)
 
 
 def _export(options: argparse.Namespace) -> int:

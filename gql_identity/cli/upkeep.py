@@ -6,7 +6,7 @@ import asyncio
 from ..errors import StartError
 from ..settings import Settings
 from ..storage.database import Database
-from .arguments import Commands, add_setting_flags, agrees, settings_of
+from .arguments import Commands, add_database_flags, agrees, settings_of
 from .databases import prepared_database, resolved_database
 
 INDEXES_SECONDS = 24 * 3600.0
@@ -15,7 +15,7 @@ INDEXES_SECONDS = 24 * 3600.0
 def add_commands(commands: Commands) -> None:
     """Add the commands."""
     indexes = commands.add_parser("create-indexes", help="create missing indexes on your own database")
-    add_setting_flags(indexes, "mongo_uri", "data_dir")
+    add_database_flags(indexes)
     indexes.set_defaults(run=_create_indexes)
 
     rotate = commands.add_parser(
@@ -25,13 +25,14 @@ def add_commands(commands: Commands) -> None:
         "--now", action="store_true", help="it signs at once, and all others are withdrawn: one was stolen"
     )
     rotate.add_argument("--yes", action="store_true", help="do not ask")
-    add_setting_flags(rotate, "mongo_uri", "data_dir")
+    add_database_flags(rotate)
     rotate.set_defaults(run=_rotate_signing_key)
 
 
 def _create_indexes(options: argparse.Namespace) -> int:
     async def create(settings: Settings) -> None:
         async with Database(settings) as database:
+            await database.check_server()
             await database.create_indexes()
 
     with resolved_database(settings_of(options), join=True) as resolved:

@@ -306,7 +306,7 @@ class ApiKeys:
         """The fields of one key, None where the caller may see no such key."""
         check_text("api_key_id", request.api_key_id)
         check_text("domain_id", domain_id := domain_of(request, caller))
-        check_selected(fields, wanted_fields(request.only, "only"))
+        check_selected(fields, wanted_fields(request.only, "only"), "only")
         (key,) = await self.find_many([(domain_id, request.api_key_id)], caller, fields, named_outright=True)
         return key
 

@@ -10,11 +10,11 @@ MAX_CHARACTERS = 255  # of an id or a name
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # Unicode's categories Cc and Cs
 
 
-def check_selected(fields: frozenset[str], wanted: frozenset[str] | None) -> None:
-    """Raise InvalidArgument where a selected field is not among those that `only` names."""
+def check_selected(fields: frozenset[str], wanted: frozenset[str] | None, path: str) -> None:
+    """Raise InvalidArgument, at the path of `only` or `minimal`, where it leaves out a selected field."""
     if wanted is not None and (left_out := sorted(fields - wanted)):
         raise InvalidArgument(
-            f"it leaves out {listed(left_out)}, which is selected. Add it, or do not select it.", at="only"
+            f"it leaves out {listed(left_out)}, which is selected. Change this, or do not select it.", at=path
         )
 
 

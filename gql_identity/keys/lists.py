@@ -42,7 +42,8 @@ class KeyLists:
         plan = list_plan(request, self._settings, now())
         wants_keys = fields is not None and not plan.count_only
         fields = fields or frozenset()
-        check_selected(fields, plan.wanted)
+        is_minimal = request.query is not None and request.query.minimal
+        check_selected(fields, plan.wanted, "query.minimal" if is_minimal else "query.only")
         matching = match_stages(domain_id, request.user_id, plan.filter, caller)
         may_end = plan.paged or count
         read = [

@@ -50,6 +50,7 @@ PRINTED_CODEC = CODEC.with_options(tz_aware=False)
 PRINTED_KEYS = "printed_api_keys"  # the collection of keys, read with that codec
 _COMPARED = frozenset({"expires_at", "secrets", "secret_uses"})  # hold instants that are compared with others
 CHECK_SCHEMA_SECONDS = 20.0
+CONNECT_SECONDS = 5.0  # the driver seeks a server as long as a call may take: some commands allow hours
 EMBEDDED_SET = "secantus"  # the name of the replica set that the embedded engine says it is
 OLDEST_WIRE_VERSION = 17  # of MongoDB 6.0, the first with images in change streams and spilling to disk by default
 READS_AT_ONCE = 64  # as many as Motor's own calls
@@ -217,7 +218,8 @@ class Database:
                 result = await call()
             else:
                 with pymongo.timeout(max(0.001, remaining)):
-                    async with asyncio.timeout(max(0.001, remaining) + 0.05):
+                    # The driver's own error says why: without a deadline there is time to wait for it.
+                    async with asyncio.timeout(max(0.001, remaining) + (1.0 if deadline is None else 0.05)):
                         result = await call()
         except TimeoutError:
             raise self._failed(DeadlineExceeded(NO_ANSWER), "no response in time") from None
@@ -250,7 +252,7 @@ class Database:
         Idempotent, and safe beside other processes that do the same. Raises StartError where this code must not use
         the database, Unavailable or DeadlineExceeded where it does not answer.
         """
-        await self._check_server()
+        await self.check_server()
         await self.meta_document.check()
         if own_indexes or await self._is_empty():
             await self.create_indexes()
@@ -262,8 +264,10 @@ class Database:
     async def _is_empty(self) -> bool:
         return await self._run(lambda: self.api_keys.find_one({}, {"_id": 1})) is None
 
-    async def _check_server(self) -> None:
-        hello = await self._run(lambda: self._client.admin.command("hello"))
+    async def check_server(self) -> None:
+        """Raise StartError for a server that the service cannot use, Unavailable for one that is not reached in 5 s."""
+        with pymongo.timeout(min(self._timeout_seconds, CONNECT_SECONDS)):
+            hello = await self._run(lambda: self._client.admin.command("hello"))
         if hello["maxWireVersion"] < OLDEST_WIRE_VERSION:
             raise StartError(
                 "The database is older than MongoDB 6.0, which the service needs (docs/mongodb.md). Upgrade it."

@@ -256,8 +256,8 @@ def test_what_it_says_to_people(source: Source) -> None:
     source.keys.insert_many([cloudforet.key(1), cloudforet.AWKWARD[8][0]])
     ran = run(*source.arguments(), **source.environment)
     assert " ".join(ran.stdout.split()) == (
-        "Read 2 Imported 1 Already here 0 Refused 1 Open nothing 1 "
-        "No secret of these keys is known here: rotate them, and give the new secrets to their users."
+        "Read 2 Imported 1 Already here 0 Refused 1 No secret 1 "
+        "Keys without a secret cannot be used: rotate them, and give the new secrets to their users."
     )
     assert "user_id: control characters" in ran.stderr
     assert "\x1b" not in ran.stderr

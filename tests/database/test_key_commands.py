@@ -2,6 +2,7 @@
 
 import json
 import re
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -152,7 +153,7 @@ class TestChanges:
         asked = commands.run("keys", "delete", made["apiKeyId"])
         assert (asked.returncode, asked.stdout) == (1, "")
         assert f"To be deleted: {made['apiKeyId']}." in asked.stderr
-        assert "say --yes" in asked.stderr
+        assert "add --yes" in asked.stderr
         assert is_accepted(service, made["apiKey"])
         (line,) = commands.done("keys", "delete", made["apiKeyId"], "--yes", "--json")
         assert json.loads(line) == {"api_key_id": made["apiKeyId"], "domain_id": "d"}
@@ -255,3 +256,17 @@ class TestRotateKey:
         refused = commands.run("rotate-key", "api-key-0")
         assert (refused.returncode, refused.stdout) == (1, "")
         assert refused.stderr.splitlines()[-1] == "gql-identity: There is no such key."
+
+
+@pytest.mark.slow  # each waits 5 s for a server
+@pytest.mark.parametrize("command", ["keys list", "create-indexes", "peppers", "export -"])
+def test_a_database_that_is_not_reached_is_told_soon_and_why(command: str) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        uri = f"mongodb://127.0.0.1:{free.getsockname()[1]}/identity"
+        there = surroundings(GQL_IDENTITY_MONGO_URI=uri, GQL_IDENTITY_PEPPER=PEPPER)
+        # Once the server is found, a call of these commands may take a minute, or a day.
+        ran = subprocess.run([*COMMAND, *command.split()], env=there, capture_output=True, text=True, timeout=50)
+    assert ran.returncode == 1
+    assert "The database cannot be reached now." in ran.stderr
+    assert "Connection refused" in ran.stderr

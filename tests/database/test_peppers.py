@@ -214,7 +214,7 @@ class TestCommands:
         assert asked.returncode == 1
         assert f"Left under the pepper {OLD_PRINT}: 1 key." in asked.stderr
         assert "become invalid for good" in asked.stderr
-        assert "say --yes" in asked.stderr
+        assert "add --yes" in asked.stderr
         assert run("forget-pepper", "--yes", "--force", OLD_PRINT, **environment).returncode == 0
         # While the settings have it, its keys still work, and move.
         assert f"{OLD_PRINT}  accepted; 1 key" in run("peppers", **environment).stdout
@@ -246,7 +246,7 @@ class TestCommands:
         asked = run("forget-pepper", OLD_PRINT, **environment)
         assert asked.returncode == 1
         assert f"No key is left under the pepper {OLD_PRINT}." in asked.stderr
-        assert "say --yes" in asked.stderr
+        assert "add --yes" in asked.stderr
         forgotten = run("forget-pepper", "--yes", OLD_PRINT, **environment)
         assert (forgotten.returncode, forgotten.stdout) == (0, f"The pepper {OLD_PRINT} is no longer required.\n")
 

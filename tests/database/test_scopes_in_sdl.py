@@ -38,6 +38,7 @@ async def test_the_setting_and_the_command_give_the_directive_and_nothing_else(a
     async with running(api.settings.model_copy(update={"scopes_in_sdl": True})) as service:
         assert (await service.data(SDL, by=system))["_service"]["sdl"] == WITH_SCOPES
     assert run("schema", "--subgraph", "--scopes").stdout == WITH_SCOPES + "\n"
+    assert run("schema", "--scopes").returncode == 2
     assert scopes_of(PLAIN) == {}
     assert scopes_of(WITH_SCOPES) == REQUIRED
     assert WITH_SCOPES.count('"@requiresScopes"') == 1
