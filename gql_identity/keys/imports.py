@@ -1,6 +1,7 @@
 """Keys of Cloudforet's database become keys here.
 
-A key that is here already stays as it is, so an import that was interrupted is simply run again.
+A key that is here already stays as it is, and one that was deleted here stays deleted. So an import is simply run again
+if it was interrupted, or to bring what was made meanwhile.
 """
 
 from collections.abc import Collection, Mapping
@@ -12,6 +13,7 @@ from ..errors import InvalidArgument
 from ..messages.values import APIKeyRole, APIKeyState
 from ..storage.database import Database, Document
 from ..storage.inserts import insert_new
+from ..storage.pages import deleted_key_ids
 from .audit_entries import AuditEntries
 from .checks import check_free_text
 from .records import now
@@ -70,6 +72,9 @@ class Import:
                 refusals.append(refusal_of(document.get("api_key_id") or document.get("_id"), error))
         here = await self._here(list(wanted))
         here |= {key_id: self._tried[key_id] for key_id in wanted if key_id in self._tried}
+        gone = await deleted_key_ids(self.database, list(wanted.values()))
+        refusals += [Refusal(key_id, "api_key_id", _DELETED) for key_id in wanted if key_id in gone]
+        wanted = {key_id: key for key_id, key in wanted.items() if key_id not in gone}
         new = [key for key_id, key in wanted.items() if key_id not in here]
         if self.is_dry:
             self._tried |= {key["_id"]: {"domain_id": key["domain_id"]} for key in new}
@@ -99,6 +104,7 @@ class Import:
         return {document["_id"]: document for document in found}
 
 
+_DELETED = "the key was deleted here, and stays deleted."
 _TAKEN = "a key of the domain {} has this id, and an id is there once. Rename it there or here."
 
 

@@ -7,7 +7,7 @@ from ..messages.audit import APIKeyAuditAction
 from ..messages.values import APIKeyState
 from ..settings import Settings
 from ..storage.database import Database, Document
-from ..storage.pages import keys_by_ids
+from ..storage.pages import deleted_key_ids, keys_by_ids
 from ..storage.restores import insert_missing, replace_if_number
 from .export_file import batches, check_file
 
@@ -39,7 +39,7 @@ async def import_keys(database: Database, settings: Settings, file: BinaryIO) ->
     created = updated = unchanged = entries = 0
     kept: list[str] = []
     for batch in batches(file, "key"):
-        gone = await _deleted(database, batch)
+        gone = await deleted_key_ids(database, batch)
         kept += sorted(gone)
         batch = [key for key in batch if key["_id"] not in gone]
         if not batch:
@@ -65,17 +65,6 @@ async def import_keys(database: Database, settings: Settings, file: BinaryIO) ->
             entries += len(wanted) - len(await insert_missing(database, wanted, "audit"))
     others = max(0, await database.run(lambda: database.api_keys.count_documents({})) - keys)
     return Imported(created, updated, unchanged, kept, entries, others)
-
-
-async def _deleted(database: Database, keys: list[Document]) -> set[str]:
-    """The ids of those of these keys that were deleted here, as the audit log tells: an import revives none."""
-    where = {
-        "domain_id": {"$in": sorted({key["domain_id"] for key in keys})},
-        "api_key_id": {"$in": [key["_id"] for key in keys]},
-        "action": APIKeyAuditAction.DELETED.name,
-    }
-    entries = await database.to_list(lambda audit: audit.find(where, {"api_key_id": 1}), "audit")
-    return {entry["api_key_id"] for entry in entries}
 
 
 async def _belonging(

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 
+from ..messages.audit import APIKeyAuditAction
 from .database import Database, Document
 
 PAGE_DOCUMENTS = 2_000  # held in memory at once; on the embedded engine a page costs with all that match
@@ -31,3 +32,17 @@ async def keys_by_ids(database: Database, key_ids: Sequence[str]) -> list[Docume
     """The keys of these ids, of any domain, those that exist. Raises what `Database.run` does."""
     where = {"_id": {"$in": list(key_ids)}}
     return await database.to_list(lambda keys: keys.find(where, batch_size=len(key_ids) + 1))
+
+
+async def deleted_key_ids(database: Database, keys: Sequence[Document]) -> set[str]:
+    """The ids of those of these keys that were deleted here, as the audit log tells: an import revives none.
+
+    Raises what `Database.run` does.
+    """
+    where = {
+        "domain_id": {"$in": sorted({key["domain_id"] for key in keys})},
+        "api_key_id": {"$in": [key["_id"] for key in keys]},
+        "action": APIKeyAuditAction.DELETED.name,
+    }
+    entries = await database.to_list(lambda audit: audit.find(where, {"api_key_id": 1}), "audit")
+    return {entry["api_key_id"] for entry in entries}

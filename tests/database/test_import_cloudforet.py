@@ -231,6 +231,28 @@ def test_roles_are_user_unless_bindings_or_a_file_say_otherwise(
     assert "give user, from-bindings or a file" in source.run("--roles", "from-binding")[2]
 
 
+def test_a_key_that_was_deleted_here_stays_deleted_when_later_keys_are_imported(
+    source: Source, settings: Settings
+) -> None:
+    source.keys.insert_many([cloudforet.key(number, domain_id="d1") for number in range(3)])
+    source.imported()
+    gone, *left = (key["_id"] for key in here(settings))
+    with mock.patch.dict(os.environ, source.environment), pytest.raises(SystemExit) as ended:
+        main(["keys", "delete", gone, "--yes"])
+    assert not ended.value.code
+    source.keys.insert_one(cloudforet.key(3, domain_id="d1"))
+    tried = source.imported("--dry-run")
+    again = source.imported()
+    assert counts(tried) == counts(again) == (4, 1, 2, 1, 3)
+    assert [(one["id"], one["why"]) for one in again["refusals"]] == [
+        (gone, "the key was deleted here, and stays deleted.")
+    ]
+    assert {key["_id"] for key in here(settings)} == {*left, cloudforet.key(3)["api_key_id"]}
+    with mock.patch.dict(os.environ, source.environment), pytest.raises(SystemExit) as ended:
+        main(["audit-verify", "--domain-id", "d1"])
+    assert not ended.value.code
+
+
 def test_only_the_domains_that_are_named_are_imported(thousand: Source, settings: Settings) -> None:
     answer = thousand.imported("--domain-id", "domain-1", "--domain-id", "d" * 40)
     assert {key["domain_id"] for key in here(settings)} == {"domain-1", "d" * 40}
