@@ -8,11 +8,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 from ..command import own_command
-from ..errors import NotFound
+from ..errors import FailedPrecondition, NotFound
 from ..keys.access import COMMAND_LINE
 from ..keys.api_keys import ApiKeys
 from ..keys.every_domain import count_keys, get_key, has_valid_key, keys_of, pepper_is_lost
 from ..keys.writes import not_found
+from ..logs import redact
 from ..messages.keys import APIKeyInfo
 from ..messages.requests import APIKeyRequest
 from ..messages.values import APIKeyRole, APIKeyState, instant_text
@@ -116,7 +117,7 @@ _OWNERS = "--domain-id for all keys of a domain, with --user-id for those of one
 
 async def _warning(database: Database, options: argparse.Namespace) -> str:
     if options.key_ids:
-        return f"To be {options.done}: {', '.join(options.key_ids)}."
+        return f"To be {options.done}: {redact(', '.join(options.key_ids))}."
     count = await count_keys(database, options.domain_id, options.user_id)
     user = "" if options.user_id is None else f"user {options.user_id} of "
     return f"To be {options.done}: {_number(count)} of {user}domain {options.domain_id}."
@@ -127,7 +128,7 @@ def _number(count: int) -> str:
 
 
 async def _change_all(database: Database, api_keys: ApiKeys, options: argparse.Namespace) -> int:
-    """Change key after key, and go on where one is missing; the exit code."""
+    """Change key after key, and go on where one is missing or cannot be changed; the exit code."""
     code, ended_system_key = 0, False
     async for key_id, key in _selected(database, options):
         try:
@@ -135,8 +136,8 @@ async def _change_all(database: Database, api_keys: ApiKeys, options: argparse.N
                 raise not_found()
             request = APIKeyRequest(api_key_id=key.api_key_id, domain_id=key.domain_id)
             message = await options.change(api_keys, request)
-        except NotFound as error:
-            print(f"{key_id}: {error.message}", file=sys.stderr)
+        except (NotFound, FailedPrecondition) as error:
+            print(f"{redact(key_id)}: {error.message}", file=sys.stderr)
             code = 1
             continue
         ended_system_key |= key.role is APIKeyRole.SYSTEM and options.done != "enabled"

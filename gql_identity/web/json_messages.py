@@ -127,7 +127,7 @@ def _type(hint: Any, of_message: Any) -> Any:
 
 
 # In protobuf an empty text is an absent one, so Cloudforet's clients send it.
-_IDS = ("api_key_id", "user_id", "domain_id")
+_IDS = ("api_key_id", "user_id", "domain_id", "actor_id")
 
 
 def _absent(value: Any) -> Any:

@@ -170,6 +170,25 @@ class TestChanges:
         assert (ran.returncode, ran.stdout) == (1, f"{made['apiKeyId']} disabled\n")
         assert "api-key-0: There is no such key." in ran.stderr
 
+    def test_one_that_cannot_be_changed_is_told_and_the_others_are_changed(
+        self, service: Service, commands: Commands
+    ) -> None:
+        first, second, third = (service.create("ann", "careless") for _ in range(3))
+        with pymongo.MongoClient[Any](running_uri(service.data_dir)) as client:
+            broken = {"$set": {"disabled_rank": "something else wrote this"}}
+            client.get_default_database().api_keys.update_one({"_id": second["apiKeyId"]}, broken)
+        ran = commands.run("keys", "disable", "--yes", "--domain-id", "careless")
+        assert ran.returncode == 1
+        assert ran.stdout.splitlines() == [f"{made['apiKeyId']} disabled" for made in (first, third)]
+        assert f"{second['apiKeyId']}: This key cannot be changed" in ran.stderr
+
+    def test_a_secret_in_place_of_an_id_is_not_shown(self, service: Service, commands: Commands) -> None:
+        secret = service.create("ann")["apiKey"]
+        for command in ("show", "disable", "enable", "delete"):
+            ran = commands.run("keys", command, secret, *(["--yes"] if command in ("disable", "enable") else []))
+            assert ran.returncode == 1
+            assert secret not in ran.stdout + ran.stderr
+
     def test_all_keys_of_a_user_or_domain_are_asked_for(self, service: Service, commands: Commands) -> None:
         mine, others = [service.create("ann", "leavers") for _ in range(3)], service.create("bea", "leavers")
         for arguments in ([], ["--user-id", "ann"]):

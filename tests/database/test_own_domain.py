@@ -149,6 +149,12 @@ async def test_an_id_that_is_empty_is_absent_over_rest(api: Api) -> None:
         status, code, text = await refused(api, operation, {"api_key_id": ""}, owner)
         assert (status, code, text) == (400, "INVALID_ARGUMENT", "api_key_id: it is missing; give it."), operation
     assert (await refused(api, "create", {"user_id": ""}, owner))[2] == "user_id: it is missing; give it."
+    headers = {"Authorization": f"Bearer {owner.secret}"}
+    entries = [
+        (await api.client.post("/identity/v1/api-key/audit", json=message, headers=headers)).json()["results"]
+        for message in ({}, {"api_key_id": "", "user_id": "", "domain_id": "", "actor_id": ""})
+    ]
+    assert entries[0] == entries[1] != []
     # A text that is searched for may be empty.
     for value, found in (("", []), ("u2", mine)):
         query = {"filter": [{"k": "user_id", "v": value, "o": "eq"}]}
