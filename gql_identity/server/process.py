@@ -34,6 +34,7 @@ logger = logging.getLogger(__name__)
 
 GRACE_SECONDS = 5  # for requests in flight when the service stops
 LEAVE_SECONDS = 0.25  # for clients to finish sending, and to be told to close their connection
+START_SECONDS = 120.0  # for a worker to respond for the first time; then it is killed
 TICK_SECONDS = 0.1  # how often the server looks whether the delay before its stop is over
 MAX_MESSAGE_BYTES = 1_000_000  # of one WebSocket message
 
@@ -230,6 +231,22 @@ class Worker(multiprocess.Process):
     """A worker process that runs our server."""
 
     end = "was stopped"  # how it ended, once the supervisor has found that it did
+    _asked = False  # whether it responds, for the first time
+    _responds = False
+
+    def ping(self, timeout: float = 5) -> bool:
+        """Whether the process responds. One that starts has START_SECONDS: imports take long on a busy machine."""
+        if self._responds:
+            return super().ping(timeout)
+        with suppress(OSError, EOFError):
+            if not self._asked:
+                self._asked, self._begun = True, time.monotonic()
+                self.parent_conn.send(b"ping")
+            if self.parent_conn.poll():
+                self.parent_conn.recv()
+                self._responds = True
+            return self._responds or time.monotonic() - self._begun < START_SECONDS
+        return False
 
     def kill(self) -> None:
         """Kill the process, which the supervisor does with each that does not respond: most of them have ended."""
