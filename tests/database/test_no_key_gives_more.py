@@ -1,7 +1,7 @@
 """Invariant 7: no sequence of operations by a key gives its holder a role, a scope, an end or an address that it lacks.
 
-Somebody holds one key, and every secret that they can get by it. They try whatever comes to hypothesis, over GraphQL
-and REST, on their own keys and on those of others that may do more.
+Somebody holds one key, or only a token of one, and every secret and token that they can get by it. They try whatever
+comes to hypothesis, over GraphQL and REST, on their own keys and on those of others that may do more.
 """
 
 import asyncio
@@ -17,10 +17,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 from strawberry.utils.str_converters import to_camel_case
 
-from gql_identity.keys.scopes import OURS
+from gql_identity.keys.scopes import IMPLIED, OURS
 from gql_identity.messages.values import instant_text
 from gql_identity.settings import Settings
-from tests.conftest import Api, Person, running
+from tests.conftest import Api, Person
+from tests.database.test_tokens import EXCHANGE, issuing
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 DAY = timedelta(days=1)
@@ -52,13 +53,26 @@ class Holder(RuleBasedStateMachine):
         scopes=SCOPES,
         end=ENDS,
         networks=st.sampled_from([None, ["127.0.0.0/8"]]),
+        token=st.one_of(st.none(), st.frozensets(st.sampled_from(["orders:read", *sorted(IMPLIED)]))),
     )
-    def begin(self, role: str, scopes: list[str] | None, end: str | None, networks: list[str] | None) -> None:
+    def begin(
+        self,
+        role: str,
+        scopes: list[str] | None,
+        end: str | None,
+        networks: list[str] | None,
+        token: frozenset[str] | None,
+    ) -> None:
         self.domain = f"d{next(self.domains)}"
         given = {"scopes": scopes, "expires_at": end, "allowed_addresses": networks}
         made = self.make(self.system.secret, role=role, **given)
         self.first = self.look(made["api_key_id"])
         self.secrets: dict[str, str] = {made["api_key_id"]: made["api_key"]}
+        self.tokens: list[str] = []
+        if token is not None:  # all that they hold is a token, with these of its key's scopes
+            narrowed = sorted(token & (IMPLIED if scopes is None else frozenset(scopes)))
+            only = self.exchanged(made["api_key"], narrowed)
+            self.secrets, self.tokens, self.first["scopes"] = {}, [only["accessToken"]], narrowed
         self.lifetime = None if end is None else datetime.fromisoformat(end) - NOW
         # Keys of others, and of the same user: some may do more, some less.
         self.all: list[str] = [made["api_key_id"]] + [
@@ -105,8 +119,17 @@ class Holder(RuleBasedStateMachine):
         query = f'{{ apiKey(input: {{domainId: "{self.domain}", apiKeyId: "{key_id}"}}) {{ {FIELDS} }} }}'
         return self.run(self.api.data(query, by=self.system))["apiKey"]
 
+    def exchanged(self, secret: str, scopes: Any) -> Any:
+        """The token of a secret; None where it was refused."""
+        given = {} if scopes is None or scopes is ABSENT else {"scopes": scopes}
+        got = self.run(self.api.run(EXCHANGE, {"i": given}, secret))
+        assert "INTERNAL" not in str(got), got
+        made = (got.get("data") or {}).get("exchangeApiKey")
+        return made if made and made["code"] == "VALID" else None
+
     def own(self, which: int) -> str:
-        return list(self.secrets.values())[which % len(self.secrets)]
+        held = [*self.secrets.values(), *self.tokens]
+        return held[which % len(held)]
 
     def any_key(self, which: int) -> str:
         return self.all[which % len(self.all)]
@@ -143,6 +166,27 @@ class Holder(RuleBasedStateMachine):
         choice = {"overlap_seconds": 60, "if_overlapping": "END_OLDER", "expires_at": ends}
         message = {"domain_id": self.domain, "api_key_id": self.any_key(of), **choice}
         self.took(self.send(self.own(by), "rotate", rest, **message))
+        self.check()
+
+    @rule(by=WHICH, scopes=GIVEN_SCOPES)
+    def exchange(self, by: int, scopes: Any) -> None:
+        secret = self.own(by)
+        made = self.exchanged(secret, scopes)
+        if made is None:
+            return
+        assert secret not in self.tokens  # a token gives no other one
+        self.tokens.append(made["accessToken"])
+        if self.first["scopes"] is not None:
+            assert made["scopes"] is not None
+            assert set(made["scopes"]) <= set(self.first["scopes"])
+
+    @rule(which=WHICH)
+    def end_one(self, which: int) -> None:
+        """Report a secret as leaked, or revoke a token; what is held first stays."""
+        ended = self.own(which)
+        if ended != self.own(0):
+            assert self.run(self.api.client.post("/revoke", data={"token": ended})).status_code == 200
+            self.tokens = [token for token in self.tokens if token != ended]
         self.check()
 
     @rule(by=WHICH, of=WHICH, rest=st.booleans(), operation=st.sampled_from(["enable", "disable"]))
@@ -194,7 +238,7 @@ def holder(settings: Settings) -> Iterator[type[Holder]]:
     stopping = asyncio.Event()
 
     async def serve() -> None:
-        async with running(settings.model_copy(update={"creates_per_minute": 0})) as api:
+        async with issuing(settings, creates_per_minute=0) as api:
             Holder.api, Holder.system = api, await api.make(domain_id="root")
             started.set()
             await stopping.wait()
