@@ -22,6 +22,7 @@ from pymongo.errors import AutoReconnect, NetworkTimeout
 from .. import traces
 from ..errors import InvalidArgument, ResourceExhausted
 from ..metrics import LIMITS
+from ..timeouts import Timeout
 
 Document = dict[str, Any]
 
@@ -155,7 +156,7 @@ class Scans:
         """
         deadline = time.monotonic() + seconds
         try:
-            async with asyncio.timeout(seconds):
+            with Timeout(seconds):
                 await self._slots.take(share)
         except TimeoutError:
             LIMITS.add("scans_of_a_user_or_domain")
@@ -174,7 +175,7 @@ class Scans:
             self._slots.free(share)
             raise
         reading.add_done_callback(lambda done: self._end(done, share))
-        async with asyncio.timeout(max(0.001, deadline - time.monotonic()) + 0.05):
+        with Timeout(max(0.001, deadline - time.monotonic()) + 0.05):
             return await asyncio.shield(reading)
 
     def _end(self, done: "asyncio.Future[list[Document]]", share: Share) -> None:

@@ -1,6 +1,5 @@
 """The deadline of an operation."""
 
-import asyncio
 import time
 from collections.abc import Awaitable
 from typing import TypeVar
@@ -8,6 +7,7 @@ from typing import TypeVar
 from ..errors import DeadlineExceeded
 from ..storage.database import DEADLINE
 from ..storage.scans import ANSWER_BYTES
+from ..timeouts import Timeout
 
 T = TypeVar("T")
 
@@ -20,7 +20,7 @@ async def in_time(work: Awaitable[T], seconds: float) -> T:
     DEADLINE.set(time.monotonic() + seconds)
     ANSWER_BYTES.set([0])
     try:
-        async with asyncio.timeout(seconds):
+        with Timeout(seconds):
             return await work
     except TimeoutError:
         raise DeadlineExceeded("The request took too long. Select less, or try again.") from None

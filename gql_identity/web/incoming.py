@@ -1,6 +1,5 @@
 """Bodies of requests while they arrive: how large one may be, how long it may take, and how many bytes all may have."""
 
-import asyncio
 import time
 from collections import OrderedDict
 
@@ -8,6 +7,7 @@ from starlette.types import Message, Receive
 
 from ..errors import BadRequest, Unavailable
 from ..metrics import LIMITS
+from ..timeouts import Timeout
 
 MAX_INCOMING_BYTES = 32_000_000  # of one process, in bodies that have not arrived in full
 RETRY_SECONDS = 1
@@ -27,7 +27,7 @@ class Body:
         self._deadline = time.monotonic() + timeout_seconds
         self._read = 0
         self._is_complete = False
-        self._timeout: asyncio.Timeout | None = None  # while something is awaited
+        self._timeout: Timeout | None = None  # while something is awaited
 
     async def __call__(self) -> Message:
         """The next part.
@@ -38,7 +38,7 @@ class Body:
         if self._is_complete:  # only a disconnect can follow
             return await self._receive()
         try:
-            async with asyncio.timeout(max(0, self._deadline - time.monotonic())) as self._timeout:
+            with Timeout(max(0, self._deadline - time.monotonic())) as self._timeout:
                 message = await self._receive()
         except TimeoutError:
             if self.is_given_up:
@@ -81,8 +81,8 @@ class Body:
         LIMITS.add("incoming_bytes")
         self.end()
         self.is_given_up = True
-        if self._timeout is not None and not self._timeout.expired():
-            self._timeout.reschedule(0)  # the past
+        if self._timeout is not None:
+            self._timeout.expire()
 
 
 def _too_much_at_once() -> Unavailable:
