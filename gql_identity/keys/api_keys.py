@@ -337,13 +337,15 @@ class ApiKeys:
         # Role and user are compared here: a read by the index's own fields is the fastest, and callers can share it.
         fields |= _FOR_ACCESS
         documents = await self._point_reads.find(wanted, stored_fields(fields))
-        found: dict[tuple[str, str], APIKeyInfo] = {}
-        for reference in wanted:
-            if (document := documents.get(reference)) is not None:
+        found: list[APIKeyInfo | None] = []
+        for reference in references:
+            key = None
+            if reference[0] in access and (document := documents.get(reference)) is not None:
                 key = read_row(document, fields)
-                if access[key.domain_id].includes(key.user_id, key.role):
-                    found[reference] = key
-        return [found.get(reference) for reference in references]
+                if not access[key.domain_id].includes(key.user_id, key.role):
+                    key = None
+            found.append(key)
+        return found
 
     async def viewer(self, caller: Caller, fields: frozenset[str] | None) -> APIKeyViewer:
         """The caller, with these fields of its key, or without its key."""

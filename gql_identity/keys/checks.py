@@ -20,7 +20,9 @@ def check_selected(fields: frozenset[str], wanted: frozenset[str] | None, path: 
 
 def is_text(text: str) -> bool:
     """Whether a text may be stored as an id or a name."""
-    return 1 <= len(text) <= MAX_CHARACTERS and text == text.strip() and not _CONTROL.search(text)
+    # Printable texts have no control characters; a gateway may send a thousand ids at once.
+    printable = text.isprintable() or not _CONTROL.search(text)
+    return printable and 1 <= len(text) <= MAX_CHARACTERS and text == text.strip()
 
 
 def check_text(field: str, text: str) -> None:

@@ -1,7 +1,6 @@
 """A stored document becomes an `APIKeyInfo`."""
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Iterable
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
@@ -57,13 +56,14 @@ _STATES: dict[str | None, Any] = {None: None} | {state.name: state for state in 
 _ROLES: dict[str | None, Any] = {None: None} | {role.name: role for role in APIKeyRole}
 
 
-def stored_fields(fields: Iterable[str]) -> frozenset[str]:
+@lru_cache(maxsize=1000)
+def stored_fields(fields: frozenset[str]) -> frozenset[str]:
     """The stored fields that must be read for these fields of `APIKeyInfo`."""
     # Both ids are always read: they cost nothing, and an engine may take `_id` alone for the whole document.
     return frozenset(name for field in fields for name in _STORED.get(field, (field,))) | {"_id", "domain_id"}
 
 
-def projection(fields: Iterable[str]) -> dict[str, Any]:
+def projection(fields: frozenset[str]) -> dict[str, Any]:
     """The projection that reads these fields of `APIKeyInfo`."""
     return dict.fromkeys(sorted(stored_fields(fields)), 1)
 

@@ -19,7 +19,7 @@ def test_every_field_of_a_key_is_read_from_the_document_that_stores_it() -> None
 
 
 def test_every_stored_field_can_be_projected() -> None:
-    projected = projection(field.name for field in fields(APIKeyInfo))
+    projected = projection(frozenset(field.name for field in fields(APIKeyInfo)))
     assert {name for name in STORED if name not in projected} == set()
 
 
