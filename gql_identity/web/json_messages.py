@@ -99,7 +99,9 @@ def answer_model(message: type, *, selected: bool = False) -> type[BaseModel]:
 
 def _model(name: str, message: type, config: ConfigDict, members: dict[str, Any]) -> type[BaseModel]:
     description = respelled(_definition(message).description)
-    return create_model(name, __config__=ConfigDict(strict=True, **config), __doc__=description, **members)
+    return create_model(
+        name, __config__=ConfigDict(strict=True, defer_build=True, **config), __doc__=description, **members
+    )
 
 
 def _fields(message: Any) -> list[tuple[Any, Any]]:

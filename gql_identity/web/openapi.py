@@ -15,7 +15,7 @@ PREFIX = "/identity/v1"
 @cache
 def openapi() -> dict[str, Any]:
     """The OpenAPI 3.1 document of these routes."""
-    models = {name: (request_model(operation.request), operation.answer) for name, operation in OPERATIONS.items()}
+    models = {name: (request_model(operation.request), operation.answer()) for name, operation in OPERATIONS.items()}
     schemas = json_schemas([model for both in models.values() for model in both], "#/components/schemas/")
     statuses: dict[int, list[type[ServiceError]]] = {}
     for kind in ServiceError.__subclasses__():

@@ -128,12 +128,52 @@ def _wanted(only: list[str] | None, path: str) -> tuple[str, ...]:
     return tuple(name for name in INFO_FIELDS if names is None or name in names)
 
 
-_Statistic = create_model(
-    "Statistic",
-    __doc__="The rows of a statistic, or a field's different values.",
-    results=(list[Any], Field(description="Objects with the names that the stages made; values with `distinct`.")),
-    total_count=(int, Field(default_factory=int, description="How many rows there are; only when paged.")),
-)
+# The models of responses are made only for the OpenAPI document.
+
+
+def _key() -> type[BaseModel]:
+    return answer_model(APIKeyInfo)
+
+
+def _selected_key() -> type[BaseModel]:
+    return answer_model(APIKeyInfo, selected=True)
+
+
+def _page() -> type[BaseModel]:
+    return answer_model(APIKeysInfo)
+
+
+def _statistic() -> type[BaseModel]:
+    return create_model(
+        "Statistic",
+        __doc__="The rows of a statistic, or a field's different values.",
+        results=(list[Any], Field(description="Objects with the names that the stages made; values with `distinct`.")),
+        total_count=(int, Field(default_factory=int, description="How many rows there are; only when paged.")),
+    )
+
+
+def _audit_page() -> type[BaseModel]:
+    return create_model(
+        "AuditPage",
+        __doc__="A page of audit entries, the oldest first.",
+        results=(_list_of(APIKeyAuditEntry), Field(description="The entries of this page.")),
+        page_info=(answer_model(PageInfo), Field(description="Where this page lies among all; its cursors.")),
+    )
+
+
+def _usage_counts() -> type[BaseModel]:
+    return create_model(
+        "Usage",
+        __doc__="The number of uses of a key.",
+        results=(
+            _list_of(APIKeyUsage),
+            Field(description="Counts, the oldest first; hours and days without a use are left out."),
+        ),
+    )
+
+
+def _empty() -> type[BaseModel]:
+    return create_model("Empty", __doc__="Nothing.")
 
 
 def _list_of(message: type) -> Any:
@@ -141,50 +181,35 @@ def _list_of(message: type) -> Any:
     return list[model]
 
 
-_AuditPage = create_model(
-    "AuditPage",
-    __doc__="A page of audit entries, the oldest first.",
-    results=(_list_of(APIKeyAuditEntry), Field(description="The entries of this page.")),
-    page_info=(answer_model(PageInfo), Field(description="Where this page lies among all; its cursors.")),
-)
-_Usage = create_model(
-    "Usage",
-    __doc__="The number of uses of a key.",
-    results=(
-        _list_of(APIKeyUsage),
-        Field(description="Counts, the oldest first; hours and days without a use are left out."),
-    ),
-)
-_Empty = create_model("Empty", __doc__="Nothing.")
-
-
 class Operation(NamedTuple):
-    """One operation: its function, and its request and response messages."""
+    """One operation: its function, its request message, and the model of its response message."""
 
     run: Callable[[ApiKeys, Any, Caller], Awaitable[Any]]
     request: type
-    answer: type[BaseModel]
+    answer: Callable[[], type[BaseModel]]
     reader: TypeAdapter[Any]
 
 
-def _operation(run: Callable[[ApiKeys, Any, Caller], Awaitable[Any]], answer: type[BaseModel]) -> Operation:
+def _operation(
+    run: Callable[[ApiKeys, Any, Caller], Awaitable[Any]], answer: Callable[[], type[BaseModel]]
+) -> Operation:
     request = get_type_hints(run)["request"]
     return Operation(run, request, answer, TypeAdapter(reader(request)))
 
 
 OPERATIONS = {
-    "create": _operation(_create, answer_model(APIKeyInfo)),
-    "enable": _operation(_enable, answer_model(APIKeyInfo)),
-    "disable": _operation(_disable, answer_model(APIKeyInfo)),
-    "delete": _operation(_delete, _Empty),
-    "get": _operation(_get, answer_model(APIKeyInfo, selected=True)),
-    "list": _operation(_list, answer_model(APIKeysInfo)),
-    "stat": _operation(_stat, _Statistic),
-    "update": _operation(_update, answer_model(APIKeyInfo)),
-    "rotate": _operation(_rotate, answer_model(APIKeyInfo)),
-    "end-overlap": _operation(_end_overlap, answer_model(APIKeyInfo)),
-    "audit": _operation(_audit, _AuditPage),
-    "usage": _operation(_usage, _Usage),
+    "create": _operation(_create, _key),
+    "enable": _operation(_enable, _key),
+    "disable": _operation(_disable, _key),
+    "delete": _operation(_delete, _empty),
+    "get": _operation(_get, _selected_key),
+    "list": _operation(_list, _page),
+    "stat": _operation(_stat, _statistic),
+    "update": _operation(_update, _key),
+    "rotate": _operation(_rotate, _key),
+    "end-overlap": _operation(_end_overlap, _key),
+    "audit": _operation(_audit, _audit_page),
+    "usage": _operation(_usage, _usage_counts),
 }
 
 
