@@ -334,6 +334,17 @@ async def test_a_person_may_what_a_user_key_may_and_no_more(service: Api, provid
     assert (await service.data(bulk, by=token))["disableApiKeys"]["count"] == 1  # and not the owner's
 
 
+async def test_a_person_does_not_end_the_last_system_key(settings: Settings, provider: Provider) -> None:
+    async with with_people(settings, provider, roles_claim="groups", roles={"root": "SYSTEM"}) as service:
+        token, key = provider.token(groups=["root"]), await service.make("SYSTEM", "d9", "admin")
+        delete = "mutation($i: APIKeyRequest!) { deleteApiKey(input: $i) { apiKeyId } }"
+        named = {"domainId": "d9", "apiKeyId": key.key_id}
+        assert await service.code(delete, {"i": named}, token) == "PERMISSION_DENIED"
+        made = await service.data(CREATE, {"i": {"userId": "ann", "role": "SYSTEM"}}, token)
+        assert made["createApiKey"]["createdByUserId"] == "ann"
+        assert (await service.data(delete, {"i": named}, token))["deleteApiKey"]["apiKeyId"] == key.key_id
+
+
 async def test_scopes_of_a_person_bound_the_keys_that_they_make(settings: Settings, provider: Provider) -> None:
     async with with_people(settings, provider, scopes_claim="scope") as service:
         token = provider.token(scope="identity:write orders:read")

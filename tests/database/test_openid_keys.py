@@ -5,11 +5,13 @@ import json
 import ssl
 import time
 from collections.abc import AsyncIterator
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -21,7 +23,8 @@ from gql_identity.settings import Settings
 from gql_identity.tokens import key_sets, web_reads
 from tests.conftest import Api
 from tests.database.test_openid import VIEWER, status, with_people
-from tests.openid import DISCOVERY, JWKS, Provider, drip, hang, respond
+from tests.openid import AUDIENCE, DISCOVERY, JWKS, Provider, drip, hang, respond
+from tests.processes import Service, serving
 
 
 @pytest.fixture
@@ -141,6 +144,38 @@ async def test_a_start_waits_for_no_issuer(settings: Settings, provider: Provide
         assert (await service.client.get("/readyz")).status_code == 200
         assert (await service.send(VIEWER, by=await service.make())).status_code == 200
     # And neither does a stop.
+
+
+@pytest.mark.slow
+async def test_a_real_service_reads_its_issuers_from_a_file_and_stops_while_one_hangs(
+    provider: Provider, tmp_path: Path
+) -> None:
+    (tmp_path / "issuers.json").write_text(
+        json.dumps([{"issuer": provider.issuer, "audience": AUDIENCE, "domain": "d1"}], indent=2)
+    )
+
+    def start() -> Service:
+        return running_service.enter_context(
+            serving(tmp_path / "data", GQL_IDENTITY_ISSUERS_FILE=str(tmp_path / "issuers.json"))
+        )
+
+    with ExitStack() as running_service:
+        service = await asyncio.to_thread(start)
+        async with httpx.AsyncClient(base_url=service.url, timeout=30, trust_env=False) as client:
+
+            async def ask(token: str) -> int:
+                headers = {"Authorization": f"Bearer {token}"}
+                return (await client.post("/graphql", json={"query": VIEWER}, headers=headers)).status_code
+
+            assert await ask(provider.token()) == 200
+            assert await ask(provider.token(aud="other")) == 401
+        provider.replies[JWKS] = hang
+        assert await asyncio.to_thread(service.stop, seconds=12) == 0
+        asked = len(provider.asked)
+        service = await asyncio.to_thread(start)
+        while len(provider.asked) < asked + 2:  # noqa: ASYNC110 - it is another process
+            await asyncio.sleep(0.02)
+        assert await asyncio.to_thread(service.stop, seconds=12) == 0
 
 
 async def test_many_people_share_one_read(settings: Settings, provider: Provider) -> None:

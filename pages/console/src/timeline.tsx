@@ -85,6 +85,7 @@ function Entries({ entries, of }: { entries: readonly AuditRowFragment[]; of: Au
 }
 
 function actor({ kind, userId, apiKeyId }: AuditRowFragment["actor"], own: unknown) {
+  if (kind === "PERSON") return userId;
   if (kind !== "KEY") return kind === "COMMAND_LINE" ? "the command line" : "an unknown actor";
   if (apiKeyId === own) return "the key itself";
   return (
