@@ -202,9 +202,7 @@ class Settings(BaseSettings):
         description="The most requests of one user's keys, or of one address without a key, at once in one worker.",
     )
     max_body_bytes: int = Field(256_000, ge=1_000, le=100_000_000, description="The largest request body.")
-    max_page_size: int = Field(
-        1_000, ge=1, le=100_000, description="The most results in one page; `all` has this limit too."
-    )
+    max_page_size: int = Field(1_000, ge=1, le=100_000, description="The most results in one page, and without a page.")
     max_conditions: int = Field(100, ge=1, le=10_000, description="The most conditions in one query.")
     max_list_values: int = Field(1_000, ge=1, le=100_000, description="The most values in one list of a query.")
     max_pattern_length: int = Field(

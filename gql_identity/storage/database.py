@@ -108,12 +108,7 @@ class Database:
         self.audit: AsyncIOMotorCollection[Document] = database.get_collection("audit", **strict)
         self.requests: AsyncIOMotorCollection[Document] = database.get_collection("requests", **strict)
         self.usage: AsyncIOMotorCollection[Document] = database.get_collection("usage", **strict)
-        self._indexed = {
-            "api_keys": self.api_keys,
-            "audit": self.audit,
-            "requests": self.requests,
-            "usage": self.usage,
-        }
+        self._indexed = {name: getattr(self, name) for name in ("api_keys", "audit", "requests", "usage")}
         printed = strict | {"codec_options": PRINTED_CODEC}
         self.printed_keys: AsyncIOMotorCollection[Document] = database.get_collection("api_keys", **printed)
         self._read_from = self._indexed | {PRINTED_KEYS: self.printed_keys}

@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from gql_identity.web.json_messages import INFO_FIELDS
 from tests.conformance.test_proxies import nginx, running_nginx
 from tests.processes import ROOT, serving
 
@@ -81,3 +82,9 @@ def test_an_error_is_read_as_the_console_reads_it(console: httpx.Client) -> None
         detail = answer.json()["detail"]
         assert detail["code"]
         assert detail["message"]
+
+
+def test_the_page_about_cloudforet_names_every_field_that_a_key_has_more_here() -> None:
+    seven = {"api_key_id", "api_key", "state", "user_id", "domain_id", "last_accessed_at", "created_at"}
+    (row,) = re.findall(r"^\| a key \| seven fields \| also ([^|]*) \|", PAGE, re.MULTILINE)
+    assert re.findall(r"`(\w+)`", row) == [name for name in INFO_FIELDS if name not in seven]

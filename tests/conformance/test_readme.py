@@ -30,8 +30,6 @@ def test_the_requests_of_the_readme_answer_what_it_says(served: Any, tmp_path: P
     (tmp_path / "gql-identity-data" / "admin-key").write_text(served.admin_key + "\n")
     section = README.partition("<!-- run: a test")[2].partition("<!-- run: end -->")[0]
     script = "\n".join(re.findall(r"```sh\n(.*?)```", section, re.DOTALL)).replace("http://127.0.0.1:8000", served.url)
-    # A line after each answer, as a person's terminal would show it.
-    script = script.replace("}'\n", "}'; echo\n").replace("}}}'; echo\n", "}}}'; echo\n")
     shown = subprocess.run(
         ["bash", "-eu", "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True
     )
