@@ -45,7 +45,7 @@ async def read_form(headers: Headers, receive: Receive) -> dict[str, list[str]]:
     try:
         return parse_qs(body.decode(), keep_blank_values=True, max_num_fields=MAX_FIELDS)
     except ValueError:
-        raise BadRequest("The body is not a form in UTF-8: encode it so.") from None
+        raise BadRequest(f"The body is no form in UTF-8 with at most {MAX_FIELDS} fields: encode it so.") from None
 
 
 def read_query_string(query_string: bytes) -> dict[str, str]:

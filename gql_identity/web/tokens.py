@@ -77,8 +77,7 @@ class TokenEndpoint:
             raise _Refused(code, f"Send `grant_type={_GRANT}`.")
         try:
             scopes = read_scopes(sent["scope"]) if sent.get("scope") else None
-            audience = next((sent[name] for name in _AUDIENCES if sent.get(name)), None)
-            made = await self._tokens.exchange(ExchangeAPIKeyRequest(audience=audience, scopes=scopes), caller)
+            made = await self._tokens.exchange(ExchangeAPIKeyRequest(audience=_audience(sent), scopes=scopes), caller)
         except InvalidArgument as error:
             raise _Refused("invalid_target" if error.at == "audience" else "invalid_scope", error.message) from None
         if made.code is APIKeyVerificationCode.INSUFFICIENT_SCOPE:
@@ -131,6 +130,14 @@ def token_routes(tokens: "Tokens", authenticator: Authenticator, settings: Setti
     ]
 
 
+def _audience(form: dict[str, str]) -> str | None:
+    """The audience that a client asks for, by either parameter. Raises InvalidArgument for two different ones."""
+    given = {form[name] for name in _AUDIENCES if form.get(name)}
+    if len(given) > 1:
+        raise InvalidArgument("`audience` and `resource` differ. Send one of them.", at="audience")
+    return next(iter(given), None)
+
+
 def _client(form: dict[str, str], authorization: list[str]) -> tuple[str, str]:
     """The id and the secret of a client (RFC 6749, section 2.3.1). Raises Unauthenticated and BadRequest."""
     if not authorization:
@@ -150,4 +157,7 @@ def _client(form: dict[str, str], authorization: list[str]) -> tuple[str, str]:
         raise Unauthenticated(
             "Send the id and the secret of a key as `Authorization: Basic`, or in the form."
         ) from None
-    return unquote_plus(key_id), unquote_plus(secret)
+    key_id = unquote_plus(key_id)
+    if form.get("client_id", key_id) != key_id:
+        raise BadRequest("`client_id` in the form is another one than in the `Authorization` header. Send it once.")
+    return key_id, unquote_plus(secret)

@@ -427,7 +427,10 @@ async def test_the_token_endpoint_refuses_as_oauth_says(service: Api) -> None:
         (400, "invalid_scope", None, form | grant | {"scope": "a b"}),
         (400, "invalid_scope", None, form | grant | {"scope": 'a"b'}),
         (400, "invalid_target", None, form | grant | {"audience": "https://other.example"}),
+        (400, "invalid_target", None, form | grant | {"audience": ISSUER, "resource": "https://other.example"}),
         (400, "invalid_request", None, form | {"grant_type": ["client_credentials", "password"]}),
+        (400, "invalid_request", (key.key_id, key.secret), grant | {"client_id": other.key_id}),
+        (400, "invalid_request", None, form | grant | {f"more{number}": "x" for number in range(20)}),
     ]
     for status, code, auth, given in cases:
         answer = await post_token(service, auth, **given)
@@ -436,6 +439,8 @@ async def test_the_token_endpoint_refuses_as_oauth_says(service: Api) -> None:
         assert answer.headers.get("WWW-Authenticate", "Basic").startswith("Basic")
     header = {"Authorization": f"Bearer {key.secret}"}
     assert (await service.client.post("/token", data=grant, headers=header)).status_code == 401
+    agreeing = grant | {"client_id": key.key_id, "audience": ISSUER, "resource": ISSUER}
+    assert (await post_token(service, (key.key_id, key.secret), **agreeing)).status_code == 200
     token = await token_of(service, key)
     assert (await post_token(service, (key.key_id, token), **grant)).status_code == 401
     assert (await service.client.get("/token")).status_code == 405
