@@ -105,7 +105,7 @@ class Import:
 
 
 _DELETED = "the key was deleted here, and stays deleted."
-_TAKEN = "a key of the domain {} has this id, and an id is there once. Rename it there or here."
+_TAKEN = "a key of the domain {} has this id, and an id exists only once. Rename it there or here."
 
 
 def key_of(document: Document, roles: Roles) -> Document:

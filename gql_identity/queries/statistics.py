@@ -30,7 +30,7 @@ def stat_plan(request: APIKeyStatQuery, settings: Settings, now: datetime) -> St
     """Read an `APIKeyStatQuery`. Raises InvalidArgument that names the part to change."""
     query = request.query
     stages = query.aggregate or []
-    if (query.distinct is None) == (not stages):
+    if bool(query.distinct) == bool(stages):  # an empty `distinct` is absent, as in Cloudforet
         raise invalid(
             "query", "give either `distinct`, the name of a field, or `aggregate`, a list of at least one stage"
         )
@@ -39,7 +39,7 @@ def stat_plan(request: APIKeyStatQuery, settings: Settings, now: datetime) -> St
     conditions = read_filter(query, settings, now, extra=sum(len(field.conditions or []) for field in fields))
     names: dict[str, str] | None = None
     gathered: list[Gathered] = []
-    if query.distinct is not None:
+    if query.distinct:
         pipeline = _distinct(query.distinct)
     else:
         pipeline, names, gathered = build_pipeline(stages, "query.aggregate", settings)

@@ -155,6 +155,8 @@ async def test_an_id_that_is_empty_is_absent_over_rest(api: Api) -> None:
         for message in ({}, {"api_key_id": "", "user_id": "", "domain_id": "", "actor_id": ""})
     ]
     assert entries[0] == entries[1] != []
+    counted = {"distinct": "", "aggregate": [{"count": {"name": "keys"}}]}
+    assert (await ask(api, "stat", {"query": counted}, owner)) == {"results": [{"keys": 2}]}
     # A text that is searched for may be empty.
     for value, found in (("", []), ("u2", mine)):
         query = {"filter": [{"k": "user_id", "v": value, "o": "eq"}]}
