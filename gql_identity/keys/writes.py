@@ -1,5 +1,7 @@
 """Changes of one key: it is read, a rule decides, and a conditional write follows."""
 
+import asyncio
+import random
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 
@@ -22,6 +24,7 @@ Rule = Callable[[Document, datetime], Document]
 
 _BUSY = "Other requests are changing this key. Try again."
 ATTEMPTS = 20  # of each, at least one of those that change the key at the same time succeeds
+WAIT_SECONDS = 0.01  # for each attempt that failed, at most
 
 
 class Writes:
@@ -76,7 +79,9 @@ class Writes:
         entry_of: Callable[[Document, Document, datetime], Document],
         record: Document | None = None,
     ) -> Document:
-        for _ in range(ATTEMPTS):
+        for attempt in range(ATTEMPTS):
+            if attempt > 1:  # many change this key: they come at different times from now on
+                await asyncio.sleep(random.uniform(0, WAIT_SECONDS * attempt))  # noqa: S311
             document = _changeable(await read())
             at = now()
             changes = {name: value for name, value in rule(document, at).items() if document.get(name) != value}
