@@ -35,7 +35,7 @@ from ..settings import Settings
 from ..version import version
 from .commands import listeners
 from .failures import NO_ANSWER, Failures, address_error, reason_of, refusal_at_start, translate
-from .indexes import INDEXES
+from .indexes import INDEXES, lacking
 from .meta import MetaDocument
 from .scans import LONGEST_SCAN_SECONDS, SCANS_AT_ONCE, Scans, Share
 from .scans import Document as Document
@@ -252,7 +252,7 @@ class Database:
         if own_indexes or await self._is_empty():
             await self.create_indexes()
         elif missing := await self.missing_indexes():
-            raise _lacking(missing)
+            raise lacking(missing)
         await self.meta_document.upgrade()
         self.prepared = True
 
@@ -325,7 +325,7 @@ class Database:
         """
         index = "api_keys.pepper_1"
         if index in await self.missing_indexes() and not await self._is_empty():
-            raise _lacking([index])
+            raise lacking([index])
         rows: list[Document] = await self._run(lambda: self.api_keys.aggregate(pipeline).to_list(None))
         return rows
 
@@ -340,10 +340,3 @@ class Database:
     async def check_ready(self) -> None:
         """Raise Unavailable or DeadlineExceeded unless the database answers and has been prepared."""
         await self.run(lambda: self._client.admin.command("ping"))
-
-
-def _lacking(indexes: list[str]) -> StartError:
-    return StartError(
-        f"The database lacks the indexes {', '.join(indexes)}. "
-        f"Run `{own_command()} create-indexes` at a quiet time, then start again."
-    )

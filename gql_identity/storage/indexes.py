@@ -1,6 +1,11 @@
 """The indexes of the collections."""
 
+from collections.abc import Sequence
+
 from pymongo import ASCENDING, IndexModel
+
+from ..command import own_command
+from ..errors import StartError
 
 # Every read and write but the look-up by digest names `domain_id`; (domain_id, _id) is the shard key too.
 _KEYS = {
@@ -37,3 +42,11 @@ _USAGE = {
 
 # By collection, and the name of the index.
 INDEXES = {"api_keys": _KEYS, "audit": _AUDIT, "requests": _REQUESTS, "usage": _USAGE}
+
+
+def lacking(indexes: Sequence[str]) -> StartError:
+    """The error for indexes that a database lacks, as in `api_keys.digest_1`."""
+    return StartError(
+        f"The database lacks the indexes {', '.join(indexes)}. "
+        f"Run `{own_command()} create-indexes` at a quiet time, then start again."
+    )
