@@ -165,7 +165,8 @@ export function Keys({ domainId, viewer, session }: Props) {
           <ul className="names scroll" aria-label="Keys to delete" tabIndex={0}>
             {deleting.map((key) => (
               <li key={key.id}>
-                <b>{title(key)}</b> of {key.userId} <code>{key.hint}</code>
+                {deleting.length > 1 && <b>{title(key)} </b>}
+                of user {key.userId} <code>{key.hint}</code>
               </li>
             ))}
           </ul>
