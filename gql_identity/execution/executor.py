@@ -1,6 +1,6 @@
 """Executing GraphQL requests."""
 
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable
 from inspect import isawaitable
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from graphql import (
 )
 from strawberry.schema.schema import Schema
 
-from ..errors import Internal, ServiceError, Unauthenticated
+from ..errors import BadRequest, Internal, ServiceError, Unauthenticated
 from ..metrics import COST, DOCUMENTS_COMPILED, LIMITS
 from .answer import Answer, RequestError, format_error, refusal
 from .bounds import Bounds, check_document, parse_document
@@ -29,6 +29,7 @@ from .error_text import path_of_variable
 from .operation import Operation, ValidDocument, valid_document
 from .plans import PlanCompiler
 from .request import Request
+from .turns import turns_of_this_loop
 from .values import OBJECT_VALUES, count_values
 
 MAX_ERRORS = 10
@@ -62,27 +63,30 @@ class Executor:
         self._cached = DocumentCache()
         self._compiler = PlanCompiler(schema, MAX_ERRORS) if compiles else None
 
-    def operation(
+    async def operation(
         self,
         request: Request,
         hidden_fields: frozenset[str] = NOTHING_HIDDEN,
         *,
+        owner: Hashable | None = None,
         may_store: bool = False,
         any_document: bool = False,
     ) -> Operation:
         """The operation that a request names.
 
-        A document that selects one of `hidden_fields`, in any of its operations, is refused. `may_store` is whether
-        the request may register its document as a persisted one, and have it cached; `any_document`, whether it may
-        send one that is not among the trusted documents. A document that `execute_without_key` refuses may be one that
-        was not validated. Raises RequestError.
+        The request's variables that it does not declare are dropped. A document that selects one of `hidden_fields`, in
+        any of its operations, is refused. A document that must be parsed waits for a slice of a turn, and owners take
+        turns; `owner` None does not wait. `may_store` is whether the request may register its document as a persisted
+        one, and have it cached; `any_document`, whether it may send one that is not among the trusted documents. A
+        document that `execute_without_key` refuses may be one that was not validated. Raises RequestError.
         """
         try:
             text = self._documents.get(request.document_id, request.query, any_text=any_document)
         except GraphQLError as error:
             raise RequestError(error) from None
         caches, suggests = may_store or self._documents.are_trusted, "__schema" not in hidden_fields
-        document = self._valid_document(text, caches=caches, suggests=suggests)
+        if (document := self._cached.find(text)) is None:
+            document = await self._new_document(text, owner, caches=caches, suggests=suggests)
         if may_store and request.document_id is not None and request.query is not None:
             self._documents.store(request.document_id, text)
         if hidden_fields and not hidden_fields.isdisjoint(document.field_names):
@@ -91,9 +95,11 @@ class Executor:
                 "The schema is not public: leave out introspection and `_service`, or send a key.",
             )
         operations, name = document.operations, request.operation_name
-        if name is None and len(operations) == 1:
-            return next(iter(operations.values()))
-        if (operation := operations.get(name)) is not None:
+        operation = next(iter(operations.values())) if name is None and len(operations) == 1 else operations.get(name)
+        if operation is not None:
+            # Others would be held as long as the operation lasts.
+            for undeclared in request.variables.keys() - operation.declared_variables:
+                del request.variables[undeclared]
             return operation
         raise _refused(
             "OPERATION_RESOLUTION_FAILURE",
@@ -188,17 +194,16 @@ class Executor:
     def _check_values(self, operation: Operation, variables: dict[str, Any]) -> None:
         """Raise RequestError where there are more values than may be."""
         most = self._bounds.max_values
-        if count_values(variables.values(), most) <= most:
-            return  # and fewer still, as objects in leaf values count less
-        leaves = [value for name, value in variables.items() if name in operation.leaf_variables]
-        others = [value for name, value in variables.items() if name not in operation.leaf_variables]
-        if count_values(others, most) + (count_values(leaves, most, 1) if leaves else 0) > most:
-            LIMITS.add("max_values")
-            raise _refused(
-                "BAD_USER_INPUT",
-                f"The variables hold more than {most} values, of which an input object counts as {OBJECT_VALUES}: "
-                "the limit `max_values`.",
-            )
+        try:
+            if count_values(variables.values(), most) <= most:
+                return  # and fewer still, as objects in leaf values count less
+            leaves = [value for name, value in variables.items() if name in operation.leaf_variables]
+            others = [value for name, value in variables.items() if name not in operation.leaf_variables]
+            count = count_values(others, most) + (count_values(leaves, most, 1) if leaves else 0)
+        except BadRequest as error:
+            raise _refused(error.code, error.message) from None
+        if count > most:
+            raise too_many_values(most)
 
     def _check_cost(self, operation: Operation, request: Request) -> int:
         """The operation's cost with the request's variables; raises RequestError."""
@@ -226,14 +231,19 @@ class Executor:
             "max_coercion_errors": MAX_ERRORS,
         }
 
-    def _valid_document(self, text: str, *, caches: bool, suggests: bool) -> ValidDocument:
-        """The document of a text, cached where it is or `caches`; raises RequestError."""
-        if (found := self._cached.find(text)) is not None:
-            return found
+    async def _new_document(self, text: str, owner: Hashable | None, *, caches: bool, suggests: bool) -> ValidDocument:
+        """The document of a text, which is cached if `caches`; raises RequestError."""
+        turns = turns_of_this_loop()
+        if turns.is_over() and owner is not None:
+            await turns.wait(owner)
+            if (found := self._cached.find(text)) is not None:  # parsed for another request meanwhile
+                return found
         document = self._parse(text)
         valid = valid_document(self._schema, document, self._open_fields)
         # Without a key most of a document is refused: validating it first would be work that anybody can ask for.
         if caches or valid.needs_no_key:
+            if turns.is_over() and owner is not None:
+                await turns.wait(owner)
             self._validate(document, suggests)
         # A refused document is not cached: it would push out those that run.
         if self._documents.trusts(text):
@@ -280,6 +290,16 @@ def _told(errors: list[GraphQLError]) -> list[GraphQLError]:
     told = errors[: MAX_ERRORS - 1]
     code = (errors[len(told)].extensions or {}).get("code", Internal.code)
     return [*told, GraphQLError("There are more errors; they are left out.", extensions={"code": code})]
+
+
+def too_many_values(most: int) -> RequestError:
+    """The error for variables that hold more values than may be."""
+    LIMITS.add("max_values")
+    return _refused(
+        "BAD_USER_INPUT",
+        f"The variables hold more than {most} values, of which an input object counts as {OBJECT_VALUES}: "
+        "the limit `max_values`.",
+    )
 
 
 def _refused(code: str, message: str) -> RequestError:

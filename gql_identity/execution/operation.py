@@ -10,14 +10,13 @@ from graphql import (
     GraphQLSchema,
     OperationDefinitionNode,
     OperationType,
-    Visitor,
     get_named_type,
     is_leaf_type,
     type_from_ast,
-    visit,
 )
 
 from .cost import Cost
+from .outline import Definition, outline_of
 from .plans import ExecutionPlan
 
 
@@ -29,6 +28,7 @@ class Operation:
 
     __slots__ = (
         "cost",
+        "declared_variables",
         "document",
         "has_run",
         "is_mutation",
@@ -51,6 +51,9 @@ class Operation:
         self.type: str = node.operation.value  # query, mutation or subscription
         self.is_mutation = node.operation is OperationType.MUTATION
         self.is_subscription = node.operation is OperationType.SUBSCRIPTION
+        self.declared_variables = frozenset(
+            definition.variable.name.value for definition in node.variable_definitions or ()
+        )
         # Variables of scalars and enums, and lists of these: their values are read quickly, whatever they hold.
         self.leaf_variables = frozenset(
             definition.variable.name.value
@@ -81,9 +84,14 @@ def valid_document(schema: GraphQLSchema, document: DocumentNode, open_fields: f
     needs_no_key = all(field.name.value in open_fields for operation in operations for field in operation.root_fields)
     for operation in operations:
         operation.needs_no_key = needs_no_key
-    names = _FieldNames()
-    visit(document, names)
-    return ValidDocument({operation.name: operation for operation in operations}, frozenset(names.seen), needs_no_key)
+    names = {
+        selection.name.value
+        for definition in document.definitions
+        if isinstance(definition, Definition)
+        for selection, _ in outline_of(definition).selections
+        if isinstance(selection, FieldNode)
+    }
+    return ValidDocument({operation.name: operation for operation in operations}, frozenset(names), needs_no_key)
 
 
 def _root_fields(document: DocumentNode, operation: OperationDefinitionNode) -> list[FieldNode]:
@@ -101,12 +109,3 @@ def _root_fields(document: DocumentNode, operation: OperationDefinitionNode) -> 
         else:
             waiting.extend(reversed(node.selection_set.selections))
     return found
-
-
-class _FieldNames(Visitor):
-    def __init__(self) -> None:
-        super().__init__()
-        self.seen: set[str] = set()
-
-    def enter_field(self, node: FieldNode, *_: Any) -> None:
-        self.seen.add(node.name.value)

@@ -18,7 +18,7 @@ from weakref import WeakKeyDictionary
 SLICE_SECONDS = 0.004  # of a turn: a request needs three or four turns, each may hold one slice
 LONG_SECONDS = 0.01  # work in one piece that took longer is followed by as long a rest
 LONGEST_REST_SECONDS = 0.1
-WOKEN = 32  # how many are woken in a turn; those for whom nothing is left wait again
+WOKEN = 32  # how many are woken in a turn at most; those for whom nothing is left come first in the next
 
 
 class Turns:
@@ -28,6 +28,8 @@ class Turns:
         self._loop = loop
         self._began: float | None = None  # when long work first ran in this turn; None if none did
         self._waiting: OrderedDict[Hashable, deque[asyncio.Future[None]]] = OrderedDict()
+        self._left: deque[asyncio.Future[None]] = deque()  # those who were woken, and found the slice used up
+        self._woken = 1  # how many were woken last
 
     def is_over(self) -> bool:
         """Whether the slice of this turn is used up. The first who asks in a turn begins it."""
@@ -40,10 +42,12 @@ class Turns:
 
     async def wait(self, owner: Hashable) -> None:
         """Wait for a turn whose slice is not used up. Owners take turns, however much each of them has to do."""
-        while self.is_over():
+        queue = self._waiting.setdefault(owner, deque()) if self.is_over() else None
+        while queue is not None:
             woken = self._loop.create_future()
-            self._waiting.setdefault(owner, deque()).append(woken)
+            queue.append(woken)
             await woken
+            queue = self._left if self.is_over() else None
 
     def _end(self) -> None:
         """Begin another turn; after a long piece of work, only when others had as long."""
@@ -55,13 +59,18 @@ class Turns:
 
     def _begin(self) -> None:
         self._began = None
-        for _ in range(WOKEN):
-            if not self._waiting:
+        # As many as found room in the last turn, so that an owner who comes now is behind few.
+        self._woken = max(1, self._woken - len(self._left)) if self._left else min(2 * self._woken, WOKEN)
+        for _ in range(self._woken):
+            if self._left:
+                woken = self._left.popleft()
+            elif self._waiting:
+                owner, queue = self._waiting.popitem(last=False)
+                woken = queue.popleft()
+                if queue:
+                    self._waiting[owner] = queue  # behind the other owners
+            else:
                 return
-            owner, queue = self._waiting.popitem(last=False)
-            woken = queue.popleft()
-            if queue:
-                self._waiting[owner] = queue  # behind the other owners
             if not woken.done():  # not cancelled meanwhile
                 woken.set_result(None)
         self._loop.call_soon(self._begin_unless_begun)

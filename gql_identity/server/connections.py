@@ -14,8 +14,9 @@ _PROXY = "proxy"  # the name of all clients that a trusted proxy connects for
 class Connections:
     """The connections of one process, counted by address; IPv6 addresses count by /64.
 
-    At the bound a new connection replaces the oldest one without a request, so silent ones keep nobody out. Past its
-    share an address replaces only its own. Trusted proxies have no share: their connections are those of many clients.
+    At the bound a new connection replaces the oldest one without a request under way, so silent ones keep nobody out:
+    one that never sent a request, or if there is none, one that waits for its next. Past its share an address replaces
+    only its own. Trusted proxies have no share: their connections are those of many clients.
     """
 
     def __init__(self, limit: int, trusted_proxies: Sequence[Network] = ()) -> None:
@@ -24,9 +25,9 @@ class Connections:
         self._trusted_proxies = trusted_proxies
         self._total = 0
         self._of_client: Counter[str] = Counter()
-        # HTTP protocols without a request under way, the oldest first: all, and those of each client.
-        self._idle: OrderedDict[Any, None] = OrderedDict()
-        self._idle_of_client: dict[str, OrderedDict[Any, None]] = {}
+        # HTTP protocols without a request under way: all, and those of each client.
+        self._idle = _Idle()
+        self._idle_of_client: dict[str, _Idle] = {}
 
     def client_of(self, address: str) -> str:
         """The name that connections from this address are counted by."""
@@ -41,7 +42,7 @@ class Connections:
         is_past_share = self._of_client[client] > self._share and client != _PROXY
         if is_past_share or self._total > self._limit:
             LIMITS.add("max_connections")
-            oldest = next(iter(self._idle_of_client[client] if is_past_share else self._idle))
+            oldest = (self._idle_of_client[client] if is_past_share else self._idle).first()
             if oldest is protocol:
                 return False
             self.is_busy(oldest)
@@ -58,14 +59,38 @@ class Connections:
 
     def is_busy(self, protocol: Any) -> None:
         """Note that a request of this connection has begun."""
-        if protocol in self._idle:
-            del self._idle[protocol]
+        if self._idle.remove(protocol):
             of_client = self._idle_of_client[protocol.client_name]
-            del of_client[protocol]
-            if not of_client:
+            of_client.remove(protocol)
+            if of_client.is_empty():
                 del self._idle_of_client[protocol.client_name]
 
     def is_idle(self, protocol: Any) -> None:
         """Note that no request of this connection is under way."""
-        self._idle[protocol] = None
-        self._idle_of_client.setdefault(protocol.client_name, OrderedDict())[protocol] = None
+        self._idle.add(protocol)
+        self._idle_of_client.setdefault(protocol.client_name, _Idle()).add(protocol)
+
+
+class _Idle:
+    """Protocols without a request under way, in the order in which they are replaced."""
+
+    def __init__(self) -> None:
+        # By whether they had a request before; the oldest first.
+        self._protocols: dict[bool, OrderedDict[Any, None]] = {False: OrderedDict(), True: OrderedDict()}
+
+    def add(self, protocol: Any) -> None:
+        self._protocols[protocol.had_request][protocol] = None
+
+    def remove(self, protocol: Any) -> bool:
+        """Remove a protocol; False where it is not among these."""
+        for protocols in self._protocols.values():
+            if protocol in protocols:
+                del protocols[protocol]
+                return True
+        return False
+
+    def first(self) -> Any:
+        return next(iter(self._protocols[False] or self._protocols[True]))
+
+    def is_empty(self) -> bool:
+        return not any(self._protocols.values())

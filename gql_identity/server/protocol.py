@@ -15,6 +15,7 @@ from .connections import Connections
 from .writing import LINGER_SECONDS, TurnTransport
 
 MAX_HEAD_BYTES = 64_000  # of one request: its request line, its headers and its trailers
+PART_BYTES = 4_000  # parsed at once: what is counted lacks at most as many, where a part ends within a header
 MAX_WAITING_REQUESTS = 100  # of one connection without a response, before it is closed
 HEAD_SECONDS = 10.0  # for a client to send the head of a request, the first one from the connection on
 
@@ -44,6 +45,7 @@ class Protocol(HttpToolsProtocol):
     # The request whose response is under way: uvicorn's `cycle` is the newest, which may wait behind it.
     running: Any = None
     client_name = ""  # by which its connections are counted
+    had_request = False  # whether a request has had its response
 
     @property
     def _counted(self) -> Connections:
@@ -84,7 +86,10 @@ class Protocol(HttpToolsProtocol):
             self.transport.close()
         elif not self._is_refused and not self.transport.is_closing():
             self._unset_keepalive_if_required()
-            self._parse(data)
+            if len(data) <= PART_BYTES:
+                self._parse(data)
+            else:
+                self._parse_in_parts(data)
             waits = self._is_waiting and not self._is_upgraded and not self.transport.is_closing()
             if self._head_timer is None and waits:
                 self._head_timer = self.loop.call_later(HEAD_SECONDS, self._head_is_late)
@@ -93,6 +98,16 @@ class Protocol(HttpToolsProtocol):
     def _is_waiting(self) -> bool:
         """Whether the client has begun to send what no request is under way for."""
         return self.cycle is None or self.cycle.response_complete
+
+    def _parse_in_parts(self, data: bytes) -> None:
+        # The parser tells of a header, a trailer or a chunk's extension when it is complete, and not where it was then.
+        for start in range(0, len(data), PART_BYTES):
+            if self._is_upgraded:
+                cast(Any, self.transport.get_protocol()).data_received(data[start:])
+                return
+            if self._is_refused or self.transport.is_closing():
+                return
+            self._parse(data[start : start + PART_BYTES])
 
     def _parse(self, data: bytes) -> None:
         self._unparsed_bytes += len(data)
@@ -162,7 +177,7 @@ class Protocol(HttpToolsProtocol):
                 head += [name, b": ", value, b"\r\n"]
         self.parser = httptools.HttpRequestParser(self)
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
-        self._parse(b"".join([*head, b"\r\n"]))
+        self._parse_in_parts(b"".join([*head, b"\r\n"]))
         if rest and not self._is_refused:
             self._parse(rest)
 
@@ -248,6 +263,7 @@ class Protocol(HttpToolsProtocol):
             self.running = self.pipeline[-1][0]
         super().on_response_complete()
         if self._is_waiting and not self.pipeline:
+            self.had_request = True
             self._counted.is_idle(self)
 
     def _head_is_late(self) -> None:

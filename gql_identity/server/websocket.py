@@ -1,5 +1,6 @@
 """WebSocket on one connection (RFC 6455): what a client may send, and how much of it is parsed at once."""
 
+import asyncio
 import os
 from typing import Any
 
@@ -9,6 +10,7 @@ os.environ.setdefault("WEBSOCKETS_MAX_NUM_HEADERS", "64000")
 
 from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.exceptions import InvalidState
 from websockets.frames import CloseCode, Frame
 
 from ..metrics import LIMITS
@@ -17,6 +19,7 @@ from .writing import LINGER_SECONDS, UNREAD
 
 TURN_BYTES = 1_000  # parsed of one connection in one turn of the event loop: at most 200 frames
 MAX_FRAGMENTS = 10_000  # of one message
+LONG_BYTES = 64_000  # a longer message to the client is sent in fragments of so many, each when it has taken the others
 _BAD_HANDSHAKE = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
 
@@ -33,6 +36,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         self._unparsed = b""
         self._is_scheduled = False
         self._has_failed = False  # what the client still sends is dropped
+        self._sending = asyncio.Lock()  # the fragments of a message follow one another
 
     def connection_made(self, transport: Any) -> None:
         """A client has asked for a WebSocket, on a connection that is counted already."""
@@ -123,9 +127,33 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         is_accept = message["type"] == "websocket.accept"
         if is_accept and self.transport.is_closing():
             raise ClientDisconnected  # as when the connection is lost: uvicorn would log the handshake as not completed
-        await super().send(message)
+        if message["type"] != "websocket.send":
+            await super().send(message)
+        else:
+            async with self._sending:
+                if len(message.get("text") or "") > LONG_BYTES:
+                    await self._send_in_fragments(message)
+                else:
+                    await super().send(message)
         if is_accept and self._unparsed:
             self._parse_soon()
+
+    async def _send_in_fragments(self, message: Any) -> None:
+        """Send a long text so that little of it waits in the transport, and no second copy of it."""
+        data = message.pop("text").encode()
+        for start in range(0, len(data), LONG_BYTES):
+            await self.writable.wait()
+            if self.disconnected or self.close_sent:
+                raise ClientDisconnected
+            part, is_last = data[start : start + LONG_BYTES], start + LONG_BYTES >= len(data)
+            try:
+                if start:
+                    self.conn.send_continuation(part, is_last)
+                else:
+                    self.conn.send_text(part, is_last)
+            except InvalidState:
+                raise ClientDisconnected from None
+            self.transport.write(b"".join(self.conn.data_to_send()))
 
     async def receive(self) -> Any:
         """The next message; once all are taken, what has arrived meanwhile is parsed."""

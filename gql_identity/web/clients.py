@@ -79,29 +79,29 @@ class Place:
 
     def __init__(self, clients: Clients, client: Client) -> None:
         self._clients = clients
-        self._client = client
+        self.client = client  # the address, then the user of its key
         self._is_stream = False
         self._answering: asyncio.Semaphore | None = None
         client.requests += 1
 
     def check(self) -> None:
         """Raise ResourceExhausted where the client has more requests under way than it may."""
-        if self._client.requests > self._clients.limit:
+        if self.client.requests > self._clients.limit:
             raise _too_many("requests")
 
     def move_to(self, caller: Caller) -> None:
         """Count the request for the user of its key from now on. Raises ResourceExhausted as `check` does."""
         self._end()
-        self._client = self._clients.of_caller(caller)
-        self._client.requests += 1
+        self.client = self._clients.of_caller(caller)
+        self.client.requests += 1
         self.check()
 
     def become_stream(self) -> None:
         """Count an event stream, which may stay open for hours, apart from requests. Raises ResourceExhausted."""
-        if self._client.streams >= self._clients.limit:
+        if self.client.streams >= self._clients.limit:
             raise _too_many("event streams")
-        self._client.requests -= 1
-        self._client.streams += 1
+        self.client.requests -= 1
+        self.client.streams += 1
         self._is_stream = True
 
     async def hold_answer(self) -> None:
@@ -111,7 +111,7 @@ class Place:
         """
         if self._answering is not None:  # of an earlier operation of a batch
             return
-        answering = self._client.answering
+        answering = self.client.answering
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
                 await answering.acquire()
@@ -131,10 +131,10 @@ class Place:
 
     def _end(self) -> None:
         if self._is_stream:
-            self._client.streams -= 1
+            self.client.streams -= 1
         else:
-            self._client.requests -= 1
-        self._clients.forget(self._client)
+            self.client.requests -= 1
+        self._clients.forget(self.client)
 
 
 def address_of(scope: Scope, settings: Settings) -> str:

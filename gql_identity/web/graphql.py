@@ -14,17 +14,18 @@ from starlette.websockets import WebSocket
 from ..errors import BadRequest, ServiceError
 from ..execution.answer import Answer, RequestError
 from ..execution.request import read_request
+from ..keys.access import Caller
 from ..logs import RequestLog
 from ..metrics import LIMITS
 from ..settings import Settings
 from .accept import EVENTS, GRAPHQL_JSON, Accept, read_accept
 from .authentication import Authenticator
-from .bodies import parse_json, read_json_body, read_query_string
+from .bodies import LONG_BODY_BYTES, parse_in_turn, parse_json, read_json_body, read_query_string
 from .clients import Clients, Place
 from .deadline import in_time
 from .envelope import note_errors
 from .events import event_stream, only
-from .graphql_operations import GraphQLOperations, count_operation, error_codes, refused
+from .graphql_operations import GraphQLOperations, check_size, count_operation, error_codes, refused
 from .pages import GRAPHIQL, PAGE_HEADERS
 from .proxies import is_forwarded
 from .websocket import Connection
@@ -71,9 +72,9 @@ class GraphQLEndpoint:
             response = FileResponse(GRAPHIQL, media_type="text/html", headers=PAGE_HEADERS)
         else:
             try:
-                fields = await _read(scope, receive, headers)
-                response = await in_time(self._respond(fields, scope, accept), self._settings.operation_timeout_seconds)
-                del fields  # a stream must not keep what its subscription does not need
+                sent = await _read(scope, receive, headers)
+                response = await in_time(self._respond(sent, scope, accept), self._settings.operation_timeout_seconds)
+                del sent  # a stream must not keep what its subscription does not need
             except ServiceError as error:
                 response = _refusal(error, scope, accept)
             except ClientDisconnect:
@@ -83,13 +84,21 @@ class GraphQLEndpoint:
     def _shows_page(self, scope: Scope) -> bool:
         return self._shows_graphiql_through_proxies if is_forwarded(scope) else self._shows_graphiql
 
-    async def _respond(self, fields: Any, scope: Scope, accept: Accept) -> Response:
-        if isinstance(fields, list):
-            return await self._respond_to_batch(fields, scope, accept)
-        request = read_request(fields)
+    async def _respond(self, sent: bytes | dict[str, Any], scope: Scope, accept: Accept) -> Response:
+        # Before the body is parsed: nothing is done for a credential that is wrong.
         caller = await self._authenticator.authenticate(scope)
+        place: Place = scope["place"]
+        owner = place.client.name
         try:
-            operation = self._operations.find(request, caller, scope)
+            fields = await parse_in_turn(sent, owner) if isinstance(sent, bytes) else sent
+            is_long = len(sent) > LONG_BODY_BYTES
+            if is_long:
+                check_size(fields, self._settings.max_values)
+            if isinstance(fields, list):
+                return await self._respond_to_batch(fields, caller, scope, accept)
+            request = read_request(fields)
+            del fields, sent
+            operation = await self._operations.find(request, caller, scope, None if is_long else owner)
             scope["operation_name"], scope["operation_type"] = operation.name, operation.type
             if scope["method"] in _SAFE and operation.is_mutation:
                 raise BadRequest("GET does not run mutations: send them by POST.", 405, {"Allow": "POST"})
@@ -97,7 +106,6 @@ class GraphQLEndpoint:
                 raise BadRequest("HEAD does not run subscriptions: send them by GET or POST.", 405, _STREAM_METHODS)
             if operation.is_subscription and not accept.takes_streams:
                 raise BadRequest(f"Send a subscription over WebSocket, or with `Accept: {EVENTS}`.")
-            place: Place = scope["place"]
             if operation.is_subscription:
                 place.become_stream()
             # Some clients accept event streams, after JSON, for every request; only a subscription needs one.
@@ -114,7 +122,9 @@ class GraphQLEndpoint:
         count_operation(scope.get("operation_type"), answer)
         return _json(scope, status, accept, answer)
 
-    async def _respond_to_batch(self, batch: list[Any], scope: Scope, accept: Accept) -> Response:
+    async def _respond_to_batch(
+        self, batch: list[Any], caller: Caller | None, scope: Scope, accept: Accept
+    ) -> Response:
         """Run the requests of a batch one after the other. Raises BadRequest."""
         most = self._settings.max_batch
         if not 1 <= len(batch) <= most:
@@ -122,13 +132,12 @@ class GraphQLEndpoint:
             LIMITS.add("max_batch")
             raise BadRequest(f"Send {allowed}: the limit `max_batch`.")
         requests = [read_request(fields) for fields in batch]
-        caller = await self._authenticator.authenticate(scope)
         place: Place = scope["place"]
         answers = []
         for request in requests:
             type_ = None
             try:
-                operation = self._operations.find(request, caller, scope)
+                operation = await self._operations.find(request, caller, scope, place.client.name)
                 type_ = operation.type
                 if operation.is_subscription:
                     raise BadRequest("A batch runs no subscriptions: send each by itself.")
@@ -140,11 +149,11 @@ class GraphQLEndpoint:
         return _json(scope, 200, accept, answers)
 
 
-async def _read(scope: Scope, receive: Receive, headers: Headers) -> Any:
-    """The JSON of a request; raises BadRequest, and ClientDisconnect."""
+async def _read(scope: Scope, receive: Receive, headers: Headers) -> bytes | dict[str, Any]:
+    """A request's body, or the fields of its query string; raises BadRequest, and ClientDisconnect."""
     match scope["method"]:
         case HTTPMethod.POST:
-            return parse_json(await read_json_body(headers, receive))
+            return await read_json_body(headers, receive)
         case HTTPMethod.GET | HTTPMethod.HEAD:
             return _read_query_string(scope)
         case _:

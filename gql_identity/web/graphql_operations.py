@@ -10,9 +10,10 @@ from starlette.types import Scope
 from .. import traces
 from ..errors import ServiceError, Unauthenticated
 from ..execution.answer import Answer, RequestError, refusal
-from ..execution.executor import Executor, WhenLarge
+from ..execution.executor import Executor, WhenLarge, too_many_values
 from ..execution.operation import Operation
 from ..execution.request import Request
+from ..execution.values import count_values
 from ..keys.access import Caller
 from ..keys.api_keys import ApiKeys
 from ..keys.changes import Changes
@@ -27,6 +28,7 @@ from .proxies import is_forwarded
 if TYPE_CHECKING:
     from ..tokens.exchange import Tokens
 
+OTHER_VALUES = 20  # of a request, beside its variables
 # BAD_REQUEST has several, and GraphQL's own codes have none: 400 for both.
 _STATUSES = {kind.code: kind.status for kind in ServiceError.__subclasses__() if hasattr(kind, "status")}
 
@@ -55,15 +57,19 @@ class GraphQLOperations:
         """How many documents are kept parsed and validated."""
         return self._executor.documents
 
-    def find(self, request: Request, caller: Caller | None, scope: Scope) -> Operation:
-        """The operation of a request. Raises RequestError, also where the caller may not run it."""
+    async def find(self, request: Request, caller: Caller | None, scope: Scope, owner: str | None) -> Operation:
+        """The operation of a request. Raises RequestError, also where the caller may not run it.
+
+        A document that must be parsed waits for the turn of `owner`, the client's name; None does not wait.
+        """
         if caller is None:
             # Only callers with a key may register documents, so that nobody else can fill the store.
             readers = self._introspection_through_proxies if is_forwarded(scope) else self._introspection_for
-            return self._executor.operation(request, hidden_fields(readers, None), may_store=False)
-        return self._executor.operation(
+            return await self._executor.operation(request, hidden_fields(readers, None), owner=owner)
+        return await self._executor.operation(
             request,
             hidden_fields(self._introspection_for, caller.role),
+            owner=owner,
             may_store=True,
             any_document=self._exempts_gateways and may_be_gateway(caller.role),
         )
@@ -105,10 +111,6 @@ class GraphQLOperations:
             # A subscription has no deadline of its own; each of its reads has the database's timeout.
             DEADLINE.set(None)
             context = Context(self._api_keys, self._changes, caller, self._tokens)
-            # Variables that the operation does not declare are dropped: they would be held as long as it lasts.
-            declared = {variable.variable.name.value for variable in operation.node.variable_definitions or ()}
-            for name in request.variables.keys() - declared:
-                del request.variables[name]
             async with aclosing(self._executor.stream(operation, request, context)) as answers:
                 async for answer in answers:
                     yield answer
@@ -117,6 +119,16 @@ class GraphQLOperations:
         finally:
             if span is not None:
                 span.end()
+
+
+def check_size(sent: Any, max_values: int) -> None:
+    """Raise RequestError for the JSON of a request, or of a batch, with more values in all than its variables may have.
+
+    For long ones, before anything waits: JSON takes 20 times its bytes once it is parsed.
+    """
+    requests = len(sent) if isinstance(sent, list) else 1
+    if count_values([sent], most := (max_values + OTHER_VALUES) * requests, 1) > most:
+        raise too_many_values(max_values)
 
 
 async def _traced(answering: Awaitable[Answer], operation: Operation) -> Answer:

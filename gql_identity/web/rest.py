@@ -17,7 +17,7 @@ from ..logs import redact
 from ..schema.visibility import may_read_schema
 from ..settings import Settings
 from .authentication import Authenticator
-from .bodies import JSON, read_json_body
+from .bodies import JSON, parse_in_turn, read_json_body
 from .deadline import in_time
 from .envelope import note_errors
 from .json_messages import plain
@@ -73,7 +73,8 @@ class _Endpoint:
         caller = await self._authenticator.require(scope)
         if self._name in ("list", "stat"):
             await scope["place"].hold_answer()
-        return await operation.run(self._api_keys, read_message(operation, body, self._settings.max_values), caller)
+        sent = await parse_in_turn(body, scope["place"].client.name)
+        return await operation.run(self._api_keys, read_message(operation, sent, self._settings.max_values), caller)
 
     async def _document(self, scope: Scope) -> Response:
         settings = self._settings

@@ -28,7 +28,6 @@ from ..messages.usage import APIKeyUsage
 from ..metrics import LIMITS
 from ..queries.fields import listed
 from ..queries.lists import MINIMAL, wanted_fields
-from .bodies import parse_json
 from .json_messages import INFO_FIELDS, answer_model, message_of, reader
 
 _TOLD = {
@@ -213,9 +212,8 @@ OPERATIONS = {
 }
 
 
-def read_message(operation: Operation, body: bytes, max_values: int) -> Any:
-    """The request message in a body. Raises BadRequest, or InvalidArgument that names the invalid part."""
-    message = parse_json(body)
+def read_message(operation: Operation, message: Any, max_values: int) -> Any:
+    """The request message in the JSON of a body. Raises BadRequest, or InvalidArgument that names the invalid part."""
     if not isinstance(message, dict):
         raise BadRequest(f"Send one JSON object: the message {operation.request.__name__}.")
     if count_values(message.values(), max_values) > max_values:

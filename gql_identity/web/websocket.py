@@ -21,10 +21,10 @@ from ..logs import RequestLog
 from ..metrics import LIMITS
 from ..settings import Settings
 from .authentication import Authenticator
-from .bodies import parse_json
+from .bodies import LONG_BODY_BYTES, parse_in_turn
 from .clients import Client, Clients
 from .deadline import in_time
-from .graphql_operations import GraphQLOperations, count_operation, error_codes, refused, status_of
+from .graphql_operations import GraphQLOperations, check_size, count_operation, error_codes, refused, status_of
 from .handshake import may_connect
 from .request_line import request_line
 
@@ -75,6 +75,7 @@ class Connection:
         self._wait_until = 0.0  # for connection_init, then for an operation, by `time.monotonic()`
         self._running: dict[str, _Running] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._sending = asyncio.Lock()  # a response becomes text when the client has taken those before it
 
     async def serve(self) -> None:
         """Exchange messages until either side closes the connection."""
@@ -89,7 +90,8 @@ class Connection:
         self._wait_until = time.monotonic() + INIT_SECONDS
         try:
             while True:
-                await self._take(*await self._receive_in_time())
+                text = await self._receive_in_time()
+                await self._take(await self._parsed(text), len(text))
         except _Closed as closed:
             self._log_close(closed.code, closed.reason)
             await self._close(closed.code, closed.reason)
@@ -107,7 +109,7 @@ class Connection:
     def _log_close(self, code: int, reason: str) -> None:
         log.info("websocket closed", code=code, reason=reason, **request_line(self._websocket.scope, self._settings))
 
-    async def _receive_in_time(self) -> tuple[dict[str, Any], int]:
+    async def _receive_in_time(self) -> str:
         while True:
             left = IDLE_SECONDS if self._running else self._wait_until - time.monotonic()
             try:
@@ -119,23 +121,25 @@ class Connection:
                 if not self._running and time.monotonic() >= self._wait_until:
                     raise _Closed(1001, "Idle") from None
 
-    async def _receive(self) -> tuple[dict[str, Any], int]:
-        """The next message, and its length in characters."""
+    async def _receive(self) -> str:
         message = await self._websocket.receive()
         if message["type"] == "websocket.disconnect":
             raise WebSocketDisconnect(message.get("code", 1000))
-        text = message.get("text") or ""
+        return message.get("text") or ""
+
+    async def _parsed(self, text: str) -> dict[str, Any]:
         body, most = text.encode(), self._settings.max_body_bytes
         if len(body) > most:
             LIMITS.add("max_body_bytes")
             raise _Closed(1009, f"Messages have at most {most} bytes")
         try:
-            parsed = parse_json(body, "A message")
+            owner = self._client.name if self._client else self._clients.likely_name(self._websocket.scope)
+            parsed = await parse_in_turn(body, owner, "A message")
         except BadRequest as error:
             raise _Closed(4400, error.message) from None
         if not isinstance(parsed, dict):
             raise _Closed(4400, "A message is a JSON object.")
-        return parsed, len(text)
+        return parsed
 
     async def _take(self, message: dict[str, Any], characters: int) -> None:
         match message:
@@ -197,9 +201,11 @@ class Connection:
                     f"A connection has at most {MAX_OPERATIONS} operations at one time, in messages of at most "
                     f"{MAX_OPERATION_CHARACTERS} characters together. End some, or open another connection."
                 )
+            if characters > LONG_BODY_BYTES:
+                check_size(payload, self._settings.max_values)
             # The payload may hold more, which must not be kept while the operation runs.
             request = read_request(payload)
-        except ServiceError as error:
+        except (RequestError, ServiceError) as error:
             await self._answer(operation_id, refused(error))
             return
         task = asyncio.create_task(self._run(operation_id, request, client))
@@ -260,7 +266,9 @@ class Connection:
     async def _answers(self, request: Request, client: Client, line: dict[str, Any]) -> AsyncGenerator[Answer, None]:
         """The answers to one `subscribe` message; an error is the last of them."""
         try:
-            operation, caller = await in_time(self._find(request), self._settings.operation_timeout_seconds)
+            operation, caller = await in_time(
+                self._find(request, client.name), self._settings.operation_timeout_seconds
+            )
             line |= {"status": 200, "operation_type": operation.type}
             if operation.name is not None:
                 line["operation"] = operation.name
@@ -277,10 +285,10 @@ class Connection:
             log.error("unexpected error", exc_info=error)
             yield refused(Internal(structlog.contextvars.get_contextvars().get("request_id")))
 
-    async def _find(self, request: Request) -> tuple[Operation, Caller | None]:
+    async def _find(self, request: Request, owner: str) -> tuple[Operation, Caller | None]:
         # The key is checked again for each operation: it may have been revoked since the connection was made.
         caller = await self._caller()
-        return self._operations.find(request, caller, self._websocket.scope), caller
+        return await self._operations.find(request, caller, self._websocket.scope, owner), caller
 
     async def _answer(self, operation_id: str, answer: Answer) -> int:
         if answer.executed:
@@ -292,12 +300,16 @@ class Connection:
         if self._websocket.application_state is not WebSocketState.CONNECTED:
             raise WebSocketDisconnect  # closed meanwhile, by the client or for a fault of another operation
         try:
-            text = orjson.dumps(message)
-            await self._websocket.send_text(text.decode())
+            async with self._sending:
+                text = orjson.dumps(message)
+                size = len(text)
+                sent = {"type": "websocket.send", "text": text.decode()}
+                del text
+                await self._websocket.send(sent)
         except RuntimeError:
             # The client's close has been received but not read yet.
             raise WebSocketDisconnect from None
-        return len(text)
+        return size
 
     async def _close(self, code: int, reason: str) -> None:
         if self._websocket.application_state is WebSocketState.CONNECTED:

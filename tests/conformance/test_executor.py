@@ -332,7 +332,7 @@ def nothing_gives_way(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def run(executor: Executor, request: Request, seed: int, caller: Caller | None) -> Any:
-    operation = executor.operation(request, may_store=True)
+    operation = await executor.operation(request, may_store=True)
     source = Awkward(seed)
     answer = await executor.execute(operation, request, Context(source, None, caller))  # type: ignore[arg-type]
     # What an error left behind is settled in the background.
@@ -624,7 +624,7 @@ async def test_ordinary_operations_need_no_graphql_core(
     document: str, variables: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     request = Request(document, None, None, variables)
-    operation = COMPILED.operation(request, may_store=True)
+    operation = await COMPILED.operation(request, may_store=True)
     first = await COMPILED.execute(operation, request, Context(Ordinary(), None, CALLER))  # type: ignore[arg-type]
     assert not first.errors
     await COMPILED.execute(operation, request, Context(Ordinary(), None, CALLER))  # type: ignore[arg-type]
@@ -635,7 +635,7 @@ async def test_ordinary_operations_need_no_graphql_core(
 async def test_a_run_that_leaves_the_compiled_path_is_logged_at_debug_and_others_are_not() -> None:
     async def lines(variables: dict[str, Any]) -> list[Any]:
         request = Request(GET.replace("query(", "query Get("), None, None, variables)
-        operation = COMPILED.operation(request, may_store=True)
+        operation = await COMPILED.operation(request, may_store=True)
         with structlog.testing.capture_logs() as logged:
             await COMPILED.execute(operation, request, Context(Ordinary(), None, CALLER))  # type: ignore[arg-type]
         return [(line["log_level"], line["event"], line["operation"]) for line in logged]

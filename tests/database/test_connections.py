@@ -74,6 +74,19 @@ def test_an_address_past_its_share_replaces_only_its_own_connections(service: Se
 
 
 @linux
+def test_silent_connections_are_replaced_before_those_that_wait_for_their_next_request(service: Service) -> None:
+    with ExitStack() as stack:
+        client = stack.enter_context(connect(service, "127.0.0.2"))
+        client.sendall(PROBE)
+        assert client.recv(1_000).startswith(b"HTTP/1.1 200")
+        assert len(held(service, "127.0.0.2", 50, stack)) == SHARE - 1
+        client.settimeout(5)
+        client.sendall(PROBE)
+        assert client.recv(1_000).startswith(b"HTTP/1.1 200")
+    time.sleep(0.5)
+
+
+@linux
 def test_a_trusted_proxy_may_have_all_connections(service: Service) -> None:
     with ExitStack() as stack:
         assert len(held(service, "127.0.0.7", 50, stack)) == LIMIT

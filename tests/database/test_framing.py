@@ -169,6 +169,32 @@ def test_a_head_past_its_bound_is_431_in_one_segment_or_many(service: Service, s
     assert said.startswith(b"HTTP/1.1 431"), said
 
 
+@pytest.mark.parametrize(
+    "start",
+    [
+        b"GET /livez HTTP/1.1\r\nHost: x\r\nX: ",
+        b"GET /livez HTTP/1.1\r\nHost: x\r\nX",
+        b"GET /",
+        b"GET /livez?",
+        post(length=False) + chunked(BODY)[:-2] + b"X: ",
+        post(length=False) + chunked(BODY)[:-2] + b"X",
+        post(length=False) + b"5;name=",
+        post(length=False) + b"5\r\nhello\r\n5;name",
+        b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\nGET /livez HTTP/1.1\r\nX: ",
+    ],
+)
+def test_a_header_a_trailer_or_a_chunk_without_an_end_is_431_at_once(service: Service, start: bytes) -> None:
+    for parts in ([start + b"y" * 70_000], [start, b"y" * 70_000], [start + b"y" * 35_000, b"y" * 35_000]):
+        said = b""
+        with connect(service) as connection:
+            for part in parts:
+                connection.sendall(part)
+            while b"HTTP/1.1 431" not in said and (more := connection.recv(65536)):
+                said += more
+        assert b"HTTP/1.1 431" in said, said
+        assert said.count(b"HTTP/1.1 ") <= 1 + start.count(b"\r\n\r\nGET"), said
+
+
 def test_a_trailer_is_no_header(service: Service) -> None:
     body = b"%x\r\n%s\r\n0\r\nAuthorization: Bearer wrong\r\n\r\n" % (len(BODY), BODY)
     assert talk(service, post(length=False) + body).endswith(ANSWER)

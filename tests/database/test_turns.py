@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import itertools
 import sys
 import time
 from collections.abc import Awaitable, Callable
@@ -110,5 +111,18 @@ async def test_large_operations_at_one_time_share_the_turns(api: Api, reader: Pe
     async def together() -> None:
         answers = await asyncio.gather(*(api.send(f"{{ {text} }}", by=reader) for text in texts))
         assert all(b'"errors"' not in answer.content[:300] for answer in answers), [one.text[:200] for one in answers]
+
+    await assert_turns_are_short(together)
+
+
+async def test_many_new_documents_at_once_are_parsed_in_several_turns(api: Api, reader: Person) -> None:
+    filters, number = ",".join(["{}"] * 690), itertools.count()
+
+    def new() -> str:
+        query = f'apiKeysConnection(domainId: "d1", filter: {{or: [{filters}]}}) {{ totalCount }}'
+        return f"query q{next(number)} {{ {query} }}"
+
+    async def together() -> None:
+        await asyncio.gather(*(api.send(new(), by=reader if n % 2 else None) for n in range(80)))
 
     await assert_turns_are_short(together)

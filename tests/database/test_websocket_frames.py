@@ -15,7 +15,7 @@ HANDSHAKE = (
     b"GET %s HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
     b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Protocol: graphql-transport-ws\r\n%s\r\n"
 )
-CLOSE, TEXT, PING = 0x88, 0x81, 0x89
+CLOSE, TEXT, PING, PONG = 0x88, 0x81, 0x89, 0x8A
 
 
 @pytest.fixture(scope="module")
@@ -167,14 +167,56 @@ def test_a_credential_that_is_no_text_is_refused(service: Service, value: object
 
 
 def test_a_message_nested_too_deeply_is_refused(service: Service) -> None:
-    for depth, expected in ((240, None), (300, 4400), (2_000, 4400)):
+    for depth, expected in ((300, None), (1_025, 4400), (2_000, 4400)):
         with connected(service) as connection:
             text = b'{"type":"ping","payload":{"a":%s}}' % (b"[" * depth + b"]" * depth)
-            accepted(connection).sendall(frame(TEXT, text))
+            accepted(connection).sendall(frame(TEXT, text))  # what nobody reads may be as deep as JSON is read
             if expected is None:
                 assert next_frame(connection)[1] == b'{"type":"pong"}'
             else:
                 assert close_code(connection) == expected
+
+
+def test_variables_nested_too_deeply_and_too_many_values_are_errors_of_their_operation(service: Service) -> None:
+    query = "query($v: String!) { __type(name: $v) { name } }"
+    deep = json.dumps({"query": query, "variables": {"v": 0}}).replace("0}", "[" * 300 + "]" * 300 + "}")
+    many = json.dumps({"query": "{ __typename }", "variables": {"v": [{}] * 15_000}})
+    with connected(service) as connection:
+        accepted(connection).sendall(message(type="connection_init"))
+        assert json.loads(next_frame(connection)[1])["type"] == "connection_ack"
+        for payload, told in ((deep, "BAD_REQUEST"), (many, "BAD_USER_INPUT")):
+            connection.sendall(frame(TEXT, b'{"type":"subscribe","id":"1","payload":%s}' % payload.encode()))
+            answer = json.loads(next_frame(connection)[1])
+            assert answer["type"] == "error"
+            assert answer["payload"][0]["extensions"]["code"] == told
+        connection.sendall(message(type="ping"))
+        assert next_frame(connection)[1] == b'{"type":"pong"}'
+
+
+def test_a_long_response_comes_in_fragments_that_pings_may_come_between(service: Service) -> None:
+    types = "types { name description fields { name description args { name description } } }"
+    query = " ".join(["{", *(f"s{n}: __schema {{ {types} }}" for n in range(4)), "}"])
+    with connected(service) as connection:
+        accepted(connection).sendall(message(type="connection_init"))
+        assert json.loads(next_frame(connection)[1])["type"] == "connection_ack"
+        for number in ("1", "2"):
+            connection.sendall(message(type="subscribe", id=number, payload={"query": query}))
+        connection.sendall(frame(PING, b"x"))
+        texts: list[dict[str, str]] = []
+        parts, kinds = b"", list[int]()
+        while len(texts) < 4:
+            first, payload = next_frame(connection)
+            kinds.append(first)
+            if first & 0x0F == PONG & 0x0F:
+                continue
+            assert (first & 0x0F == 0) == bool(parts)  # a message begins when the one before it is whole
+            parts += payload
+            if first & 0x80:
+                texts.append(json.loads(parts))
+                parts = b""
+    assert sorted(text["type"] for text in texts) == ["complete", "complete", "next", "next"]
+    assert 0x01 in kinds
+    assert kinds.count(PONG) == 1
 
 
 def test_the_service_stops_at_once_beside_a_handshake_that_is_not_complete(tmp_path: object) -> None:

@@ -7,7 +7,8 @@ import pytest
 from starlette.datastructures import Headers
 
 from gql_identity.errors import BadRequest
-from gql_identity.web.bodies import MAX_DEPTH, MAX_FIELDS, parse_json, read_json_body, read_query_string
+from gql_identity.execution.values import MAX_DEPTH, count_values
+from gql_identity.web.bodies import MAX_FIELDS, parse_json, read_json_body, read_query_string
 
 
 def nested(depth: int, *, objects: bool = False) -> bytes:
@@ -16,8 +17,11 @@ def nested(depth: int, *, objects: bool = False) -> bytes:
 
 @pytest.mark.parametrize("objects", [False, True])
 def test_json_is_as_deep_as_its_bound_and_no_deeper(objects: bool) -> None:
-    assert parse_json(nested(MAX_DEPTH, objects=objects))
-    for depth in (MAX_DEPTH + 1, 1_000, 1_024, 1_025, 100_000):
+    value = parse_json(nested(MAX_DEPTH - 1, objects=objects))
+    assert count_values([value], 1_000_000) >= MAX_DEPTH - 1
+    with pytest.raises(BadRequest, match=r"^There are more than 250 nested lists and objects\.$"):
+        count_values([parse_json(nested(1_000, objects=objects))], 1_000_000)
+    for depth in (1_025, 100_000):
         with pytest.raises(BadRequest, match=r"^It has more than 250 nested lists and objects\.$"):
             parse_json(nested(depth, objects=objects), "It")
 

@@ -2,10 +2,15 @@
 
 import asyncio
 import time
+from contextlib import suppress
 
 import pytest
 
+from gql_identity.execution.answer import RequestError
+from gql_identity.execution.request import Request
 from gql_identity.execution.turns import LONG_SECONDS, SLICE_SECONDS, WOKEN, turns_of_this_loop
+from gql_identity.schema.executor import make_executor
+from gql_identity.settings import Settings
 
 
 def work(seconds: float) -> None:
@@ -52,6 +57,22 @@ async def test_one_who_has_much_to_do_does_not_keep_another_waiting_for_all_of_i
     one = asyncio.create_task(long_work("one", 1, log))
     await asyncio.gather(*many, one)
     assert log.index("one") < 40  # of 201
+
+
+async def test_a_client_that_sends_many_new_documents_keeps_no_other_client_waiting() -> None:
+    executor, parsed = make_executor(Settings()), list[str]()
+
+    async def send(client: str, number: int) -> None:
+        document = f"{{ a{number}: __typename {' '.join(['__typename'] * 700)} }}"
+        with suppress(RequestError):  # it selects one field too often, which is found when it has been parsed
+            await executor.operation(Request(document, None, None, {}), owner=client)
+        parsed.append(client)
+
+    many = [asyncio.create_task(send("many", number)) for number in range(100)]
+    await asyncio.sleep(0)
+    one = asyncio.create_task(send("one", 100))
+    await asyncio.gather(*many, one)
+    assert parsed.index("one") < 50  # of 101
 
 
 async def test_all_who_wait_have_their_turn_and_those_cancelled_cost_none() -> None:
