@@ -15,10 +15,12 @@ from websockets.frames import CloseCode, Frame
 
 from ..metrics import LIMITS
 from .connections import Connections
+from .incoming import INCOMING
 from .writing import LINGER_SECONDS, UNREAD
 
 TURN_BYTES = 1_000  # parsed of one connection in one turn of the event loop: at most 200 frames
 MAX_FRAGMENTS = 10_000  # of one message
+COUNTED_BYTES = 10_000  # of a message that has come in part: smaller ones are not counted
 LONG_BYTES = 64_000  # a longer message to the client is sent in fragments of so many, each when it has taken the others
 _BAD_HANDSHAKE = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
@@ -33,8 +35,9 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         super().__init__(config, server_state, app_state, _loop)
         self._counted: Connections = server_state.counted
         self.client_name = ""
-        self._unparsed = b""
+        self._unparsed = bytearray()  # its beginning is dropped without a copy of the rest
         self._is_scheduled = False
+        self._fragment_bytes = 0  # of a message that has come in part
         self._has_failed = False  # what the client still sends is dropped
         self._sending = asyncio.Lock()  # the fragments of a message follow one another
 
@@ -52,17 +55,19 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
     def _parse_some(self) -> None:
         self._is_scheduled = False
         if self.transport.is_closing() or self._has_failed:
-            self._unparsed = b""
+            self._unparsed.clear()
             return
         is_before_accept = self.handshake_initiated and not self.handshake_complete
         if not is_before_accept:  # frames that come so early wait: `send` goes on
-            part, self._unparsed = self._unparsed[:TURN_BYTES], self._unparsed[TURN_BYTES:]
+            part = bytes(self._unparsed[:TURN_BYTES])
+            del self._unparsed[:TURN_BYTES]
             super().data_received(part)
             if self.conn.handshake_exc is not None and not self.handshake_initiated:
                 # Its head is one that `websockets` does not read; for most it has made a response.
                 self.transport.write(b"".join(self.conn.data_to_send()) or _BAD_HANDSHAKE)
                 self.transport.close()
                 return
+        self._count_incoming()
         if self._unparsed:
             if not self.read_paused:
                 self.read_paused = True
@@ -78,8 +83,27 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             self._is_scheduled = True
             self.loop.call_soon(self._parse_some)
 
+    def _count_incoming(self) -> None:
+        if (held := len(self.conn.reader.buffer) + self._fragment_bytes) > COUNTED_BYTES:
+            INCOMING.hold(self, held)
+        else:
+            INCOMING.end(self)
+
+    def give_up(self) -> None:
+        """Close the connection: the process holds too much that has arrived in part."""
+        if not self.close_sent:
+            self._fail(CloseCode.TRY_AGAIN_LATER, "Too many long messages arrive at once")
+        self._unparsed.clear()
+        self.conn.reader.buffer.clear()
+
+    def handle_text(self, event: Frame) -> None:
+        """Take a message, or the first fragment of one."""
+        self._fragment_bytes = 0 if event.fin else len(event.data)
+        super().handle_text(event)
+
     def handle_cont(self, event: Frame) -> None:
         """Take a fragment of a message; frames without a byte could come without an end."""
+        self._fragment_bytes = 0 if event.fin else self._fragment_bytes + len(event.data)
         if len(self.frames) < MAX_FRAGMENTS:
             super().handle_cont(event)
         elif not self.close_sent:
@@ -97,7 +121,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         super().send_receive_event_to_app()
 
     def _fail(self, code: CloseCode, reason: str) -> None:
-        self.frames = []
+        self.frames, self._fragment_bytes = [], 0
         self.conn.fail(code, reason)
         self.handle_parser_exception()
 
@@ -169,6 +193,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection has ended."""
         self._counted.remove(self)
+        INCOMING.end(self)
         super().connection_lost(exc)
 
     def pause_writing(self) -> None:

@@ -26,6 +26,7 @@ class Client:
         self.requests = 0  # over HTTP, and under way
         self.streams = 0  # of server-sent events
         self.connections = 0  # WebSockets
+        self.waiting_characters = 0  # of messages over WebSocket whose operations have not begun
         self.answering = asyncio.Semaphore(ANSWERS_AT_ONCE)
 
 

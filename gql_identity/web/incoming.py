@@ -1,20 +1,15 @@
-"""Bodies of requests while they arrive: how large one may be, how long it may take, and how many bytes all may have."""
+"""Bodies of requests while they arrive: how large one may be, and how long it may take."""
 
 import time
-from collections import OrderedDict
 
 from starlette.types import Message, Receive
 
 from ..errors import BadRequest, Unavailable
 from ..metrics import LIMITS
+from ..server.incoming import INCOMING
 from ..timeouts import Timeout
 
-MAX_INCOMING_BYTES = 32_000_000  # of one process, in bodies that have not arrived in full
 RETRY_SECONDS = 1
-
-# The bodies of this process that have arrived in part, the oldest first, with the bytes that are held of each.
-_incoming: "OrderedDict[Body, int]" = OrderedDict()
-_bytes = 0
 
 
 class Body:
@@ -27,6 +22,7 @@ class Body:
         self._deadline = time.monotonic() + timeout_seconds
         self._read = 0
         self._is_complete = False
+        self._is_held = False
         self._timeout: Timeout | None = None  # while something is awaited
 
     async def __call__(self) -> Message:
@@ -61,25 +57,17 @@ class Body:
         if self._is_complete:
             self.end()
         else:
-            self._hold()
+            self._is_held = True
+            INCOMING.hold(self, self._read)
         return message
 
     def end(self) -> None:
         """Stop counting the bytes."""
-        global _bytes
-        _bytes -= _incoming.pop(self, 0)
+        if self._is_held:
+            INCOMING.end(self)
 
-    def _hold(self) -> None:
-        """Count what has arrived; past the bound the oldest bodies, which are the slowest, are given up."""
-        global _bytes
-        _bytes += self._read - _incoming.get(self, 0)
-        _incoming[self] = self._read
-        while _bytes > MAX_INCOMING_BYTES and len(_incoming) > 1:
-            next(iter(_incoming))._give_up()
-
-    def _give_up(self) -> None:
-        LIMITS.add("incoming_bytes")
-        self.end()
+    def give_up(self) -> None:
+        """Refuse the request: the process holds too many bytes."""
         self.is_given_up = True
         if self._timeout is not None:
             self._timeout.expire()

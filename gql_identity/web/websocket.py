@@ -33,6 +33,7 @@ INIT_SECONDS = 10.0  # how long a client may take to send connection_init
 IDLE_SECONDS = 600.0  # how long a connection without an operation is kept
 MAX_OPERATIONS = 100  # running at one time on one connection
 MAX_OPERATION_CHARACTERS = 2_000_000  # of the messages that began them
+MAX_WAITING_CHARACTERS = 4_000_000  # of one client, in messages whose operations have not begun
 MAX_CONNECTIONS = 200  # of one client, in one worker
 
 log = structlog.get_logger()
@@ -50,6 +51,19 @@ class _Closed(Exception):
 class _Running(NamedTuple):
     task: asyncio.Task[None]
     characters: int  # of the message that began it
+
+
+class _Waiting:
+    """A message whose operation has not begun, among those of its client."""
+
+    def __init__(self, client: Client, characters: int) -> None:
+        self._client = client
+        self._characters = characters
+        client.waiting_characters += characters
+
+    def end(self) -> None:
+        self._client.waiting_characters -= self._characters
+        self._characters = 0
 
 
 class Connection:
@@ -132,6 +146,8 @@ class Connection:
         if len(body) > most:
             LIMITS.add("max_body_bytes")
             raise _Closed(1009, f"Messages have at most {most} bytes")
+        if self._client is None and len(body) > LONG_BODY_BYTES:  # nobody is counted for it yet
+            raise _Closed(4400, f"Messages before connection_ack have at most {LONG_BODY_BYTES} bytes")
         try:
             owner = self._client.name if self._client else self._clients.likely_name(self._websocket.scope)
             parsed = await parse_in_turn(body, owner, "A message")
@@ -201,6 +217,9 @@ class Connection:
                     f"A connection has at most {MAX_OPERATIONS} operations at one time, in messages of at most "
                     f"{MAX_OPERATION_CHARACTERS} characters together. End some, or open another connection."
                 )
+            if client.waiting_characters + characters > MAX_WAITING_CHARACTERS:
+                LIMITS.add("waiting_characters")
+                raise ResourceExhausted("Too many long operations of this client begin at once. Send it again.")
             if characters > LONG_BODY_BYTES:
                 check_size(payload, self._settings.max_values)
             # The payload may hold more, which must not be kept while the operation runs.
@@ -208,7 +227,9 @@ class Connection:
         except (RequestError, ServiceError) as error:
             await self._answer(operation_id, refused(error))
             return
-        task = asyncio.create_task(self._run(operation_id, request, client))
+        waiting = _Waiting(client, characters)
+        task = asyncio.create_task(self._run(operation_id, request, client, waiting))
+        task.add_done_callback(lambda _: waiting.end())
         self._running[operation_id] = _Running(task, characters)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -221,7 +242,7 @@ class Connection:
             return None
         return await self._authenticator.identify(self._authorization, self._websocket.scope)
 
-    async def _run(self, operation_id: str, request: Request, client: Client) -> None:
+    async def _run(self, operation_id: str, request: Request, client: Client, waiting: _Waiting) -> None:
         started = self._requests.begin()
         # The status is the one of its error's code; 0 if the operation ended before anything was known of it.
         line: dict[str, Any] = {"method": "WEBSOCKET", "status": 0, "bytes": 0}
@@ -238,7 +259,7 @@ class Connection:
         try:
             if not self._clients.starts.begin():
                 await self._clients.starts.wait(client.name)
-            async with aclosing(self._answers(request, client, line)) as answers:
+            async with aclosing(self._answers(request, client, waiting, line)) as answers:
                 async for answer in answers:
                     if answer.errors:
                         line["codes"] = sorted({*line.get("codes", ()), *error_codes(answer)})
@@ -263,12 +284,15 @@ class Connection:
             else:
                 self._requests.end_unlogged()
 
-    async def _answers(self, request: Request, client: Client, line: dict[str, Any]) -> AsyncGenerator[Answer, None]:
+    async def _answers(
+        self, request: Request, client: Client, waiting: _Waiting, line: dict[str, Any]
+    ) -> AsyncGenerator[Answer, None]:
         """The answers to one `subscribe` message; an error is the last of them."""
         try:
             operation, caller = await in_time(
                 self._find(request, client.name), self._settings.operation_timeout_seconds
             )
+            waiting.end()
             line |= {"status": 200, "operation_type": operation.type}
             if operation.name is not None:
                 line["operation"] = operation.name

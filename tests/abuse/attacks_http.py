@@ -78,6 +78,13 @@ async def variables(run: Attack) -> None:
     await run.flood(4, lambda: request)
 
 
+@attack("variables-of-many", "13.9")
+async def variables_of_many(run: Attack) -> None:
+    """As `variables`, over 64 connections, every second one with a key."""
+    requests = [run.target.request(COERCED, {"f": {"or": [{}] * 80_000}}, key=key) for key in (False, True)]
+    await run.flood(64, lambda: requests[sum(run.answers.values()) % 2])
+
+
 @attack("unread-answers", "13.11", keys=1_100)
 async def unread_answers(run: Attack) -> None:
     """20 connections that ask for 30 MB each and read none of it."""
@@ -113,10 +120,16 @@ async def documents(run: Attack) -> None:
     await run.flood(4, lambda: _document(run))
 
 
-def _document(run: Attack) -> bytes:
+@attack("documents-of-many", "13.18")
+async def documents_of_many(run: Attack) -> None:
+    """As `documents`, over 64 connections, every second one with a key."""
+    await run.flood(64, lambda: _document(run, key=sum(run.answers.values()) % 2 == 1))
+
+
+def _document(run: Attack, *, key: bool = False) -> bytes:
     filters = ",".join(["{}"] * 690)
     text = f'query {nonce()} {{ apiKeysConnection(domainId: "d", filter: {{or: [{filters}]}}) {{ totalCount }} }}'
-    return run.target.request(text, key=False)
+    return run.target.request(text, key=key)
 
 
 @attack("accept-headers", "13.18", seconds=12)

@@ -115,21 +115,44 @@ async def kept_variables(run: Attack) -> None:
 @attack("unread-answers-websocket", "13.11", keys=1_100)
 async def unread_answers(run: Attack) -> None:
     """20 queries of 30 MB each on one WebSocket that reads nothing."""
+    await again(run, 1, lambda: _ask_and_read_nothing(run, 20))
+
+
+@attack("unread-answers-websockets", "13.11", keys=1_100)
+async def unread_answers_of_many(run: Attack) -> None:
+    """Three queries of 30 MB each on 20 WebSockets that read nothing."""
+    await again(run, 20, lambda: _ask_and_read_nothing(run, 3))
+
+
+async def _ask_and_read_nothing(run: Attack, queries: int) -> None:
+    target = run.target
+    websocket = await WebSocket.open(target, key=True, compresses=False)
+    websocket.writer.transport.pause_reading()  # type: ignore[attr-defined]
+    try:
+        which = {"domainId": target.domain_id, "userId": target.user_id, "query": {"page": {"limit": 1000}}}
+        for place in range(queries):
+            websocket.send(_subscribe(place, BIG_PAGE, {"i": which}))
+        run.answers["asked"] += queries
+        # It learns of a close only by writing.
+        while run.goes_on and not websocket.writer.is_closing():
+            await asyncio.sleep(0.5)
+            websocket.send({"type": "pong"})
+    finally:
+        websocket.close()
+
+
+@attack("messages-in-part", "13.10")
+async def messages_in_part(run: Attack) -> None:
+    """100 WebSockets that send all but the last byte of a message of 900 KB, without a key."""
+    part = frame(b"x" * 900_000, compressed=False)[:-1]
 
     async def talk() -> None:
-        target = run.target
-        websocket = await WebSocket.open(target, key=True, compresses=False)
-        websocket.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        websocket = await WebSocket.open(run.target, key=False, compresses=False)
         try:
-            which = {"domainId": target.domain_id, "userId": target.user_id, "query": {"page": {"limit": 1000}}}
-            for place in range(20):
-                websocket.send(_subscribe(place, BIG_PAGE, {"i": which}))
-            run.answers["asked"] += 20
-            # It learns of a close only by writing.
-            while run.goes_on and not websocket.writer.is_closing():
-                await asyncio.sleep(0.5)
-                websocket.send({"type": "pong"})
+            websocket.writer.write(part)
+            kind, _ = await websocket.receive()
+            run.answers["closed" if kind == 8 else "answered"] += 1
         finally:
             websocket.close()
 
-    await again(run, 1, talk)
+    await again(run, 100, talk)

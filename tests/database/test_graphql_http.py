@@ -399,6 +399,28 @@ class TestTrustedDocuments:
             )
             assert code_of(await persisted(trusting, "abcd", None, user)) == "PERSISTED_QUERY_NOT_FOUND"
 
+    async def test_a_trusted_document_has_the_limits_of_others(self, api: Api, tmp_path: Path) -> None:
+        file = tmp_path / "manifest.json"
+        filtered = 'query($f: APIKeyFilter) { apiKeysConnection(domainId: "d1", filter: $f) { totalCount } }'
+        counted = "query($i: APIKeyStatQuery!) { apiKeyStats(input: $i) }"
+        long = " ".join(["{", *["__typename"] * 2_000, "}"])
+        file.write_text(json.dumps({"filtered": filtered, "counted": counted, "long": long}))
+        async with running(api.settings.model_copy(update={"trusted_documents": file})) as trusting:
+            user = await trusting.make("USER", "d1", "u1")
+
+            async def code(document: str, variables: Any, by: Person | None = user) -> str:
+                body = json.dumps({"documentId": document, "variables": variables})
+                return code_of((await post(trusting, body, by)).json())
+
+            objects: dict[str, Any] = {"or": [{}] * 1_001}
+            assert await code("filtered", {"f": objects}) == "BAD_USER_INPUT"  # an input object counts as 10
+            assert await code("filtered", {"f": {"or": [{}] * 60_000}}, None) == "BAD_USER_INPUT"
+            assert await code("filtered", {"f": {"or": ["x"]}}, None) == "UNAUTHENTICATED"
+            assert await code("counted", {"i": {"domainId": "d1", "query": objects}}) == "BAD_USER_INPUT"
+            assert await code("long", {}) == "GRAPHQL_PARSE_FAILED"
+            few = await post(trusting, json.dumps({"documentId": "filtered", "variables": {"f": {}, "x": 1}}), user)
+            assert few.json()["data"]["apiKeysConnection"]["totalCount"] == 1
+
     async def test_keys_of_gateways_are_exempt_from_the_manifest_unless_it_is_for_everyone(
         self, api: Api, tmp_path: Path
     ) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import socket
+import struct
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -9,7 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from gql_identity.web.incoming import MAX_INCOMING_BYTES
+from gql_identity.server.incoming import MAX_INCOMING_BYTES
 
 from ..processes import Service, serving, wait_until
 
@@ -84,3 +85,30 @@ def test_bodies_of_clients_that_left_are_not_counted(service: Service) -> None:
         assert service.create()
         assert not any(map(is_answered, held))
     assert memory(service) < 250_000_000
+
+
+def test_websocket_messages_that_have_come_in_part_are_bounded_as_bodies_are(service: Service) -> None:
+    lines = ("Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13", "Host: x")
+    protocol = "Sec-WebSocket-Protocol: graphql-transport-ws"
+    key = "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA=="
+    handshake = "\r\n".join(["GET /graphql HTTP/1.1", *lines, protocol, key, "\r\n"]).encode()
+    address, size = urlsplit(service.url), 900_000
+    first_half = b"\x01\xff" + struct.pack("!Q", size // 2) + bytes(4) + b"x" * (size // 2)
+    with ExitStack() as stack:
+        sockets = []
+        for _ in range(MAX_INCOMING_BYTES // size + 5):
+            connection = stack.enter_context(socket.create_connection((address.hostname, address.port), timeout=20))
+            connection.sendall(handshake)
+            said = b""
+            while not said.endswith(b"\r\n\r\n"):
+                said += connection.recv(1)
+            # A fragment, and all but the last byte of another.
+            connection.sendall(first_half + b"\x80" + first_half[1:-1])
+            sockets.append(connection)
+        wait_until(lambda: sum(map(is_answered, sockets)) >= 4, 20)
+        assert answer(sockets[0])[2:4] == struct.pack("!H", 1013)
+        assert not is_answered(sockets[-1])
+        assert memory(service) < 250e6
+        sockets[-1].setblocking(True)
+        sockets[-1].sendall(b"x")
+        assert answer(sockets[-1])[2:4] == struct.pack("!H", 1009)  # whole, and larger than it may be

@@ -53,10 +53,20 @@ def accepted(connection: socket.socket) -> socket.socket:
 
 
 def next_frame(connection: socket.socket) -> tuple[int, bytes]:
-    first, size = connection.recv(2, socket.MSG_WAITALL)
+    first, size = exactly(connection, 2)
     if size == 126:
-        (size,) = struct.unpack("!H", connection.recv(2, socket.MSG_WAITALL))
-    return first, connection.recv(size, socket.MSG_WAITALL) if size else b""
+        (size,) = struct.unpack("!H", exactly(connection, 2))
+    return first, exactly(connection, size)
+
+
+def exactly(connection: socket.socket, size: int) -> bytes:
+    """So many bytes. With a timeout, MSG_WAITALL does not wait for all."""
+    said = b""
+    while len(said) < size:
+        more = connection.recv(size - len(said))
+        assert more, said
+        said += more
+    return said
 
 
 def close_code(connection: socket.socket) -> int:
