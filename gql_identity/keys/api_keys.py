@@ -1,31 +1,27 @@
-"""`ApiKeys`: create, read, update, rotate, enable, disable and delete one key.
+"""`ApiKeys`: create, update, rotate, enable, disable and delete one key.
 
 Each operation checks what the caller may do and reads only keys that it may see, so that no interface can forget it.
 """
 
-from collections.abc import Sequence
 from datetime import datetime
 
 import uuid_utils
-from strawberry import ID, UNSET
+from strawberry import UNSET
 
 from .. import secret
 from ..errors import DeadlineExceeded, FailedPrecondition, PermissionDenied, Unavailable
 from ..messages.audit import APIKeyAuditAction
-from ..messages.keys import APIKeyInfo, APIKeyViewer, DeletedAPIKey
+from ..messages.keys import APIKeyInfo, DeletedAPIKey
 from ..messages.requests import (
     APIKeyRequest,
     CreateAPIKeyRequest,
-    GetAPIKeyRequest,
     RotateAPIKeyRequest,
     UpdateAPIKeyRequest,
 )
 from ..messages.values import APIKeyRole, APIKeyState
-from ..queries.lists import wanted_fields
 from ..settings import Settings
 from ..storage.database import Database, Document
 from ..storage.inserts import BatchedInserts, insert_once
-from ..storage.point_reads import PointReads
 from ..storage.request_records import RequestExistsError
 from ..storage.usage_counts import UsageCounts
 from .access import (
@@ -39,9 +35,7 @@ from .access import (
     domain_of,
     is_own,
     makers_of_created,
-    may_name,
     new_scopes,
-    require_scope,
     scope_to_end,
     scope_to_renew,
     scopes_of_created,
@@ -49,7 +43,7 @@ from .access import (
 from .addresses import check_addresses, check_within
 from .audit import KeyAudit
 from .audit_entries import AuditEntries, log_entry, logs_refusals
-from .checks import check_free_text, check_selected, check_text
+from .checks import check_free_text, check_text
 from .credentials import Credentials
 from .disabling import Disabling, disable_rule
 from .expiry import check_future, check_new_end, end_of_created, next_notice
@@ -57,23 +51,22 @@ from .expiry_notices import ExpiryNotices
 from .leaks import Leaks
 from .lists import KeyLists
 from .rates import Rates
-from .records import now, opaque_id, read_key, read_opaque_id, read_row, stored_fields
+from .reads import KeyReads
+from .records import now, opaque_id, read_key
 from .retries import Retries
 from .rotation import check_overlap, overlap_ended, rotated
-from .scopes import READ, WRITE, check_scopes
+from .scopes import WRITE, check_scopes
 from .statistics import KeyStatistics
 from .system_keys import SystemKeys
 from .tags import check_tags
 from .usage import KeyUsage
 from .uses import KeyUses
 from .verification import Verification
-from .writes import Writes, not_found
-
-_FOR_ACCESS = frozenset({"user_id", "role"})
+from .writes import Writes
 
 
 class ApiKeys:
-    """The keys of a database; `lists` and `statistics` read many of them, `disabling` disables many."""
+    """The keys of a database; `reads`, `lists` and `statistics` read them, `disabling` disables many."""
 
     def __init__(self, database: Database, settings: Settings) -> None:
         self._database = database
@@ -84,7 +77,7 @@ class ApiKeys:
         self.credentials = Credentials(database, settings)
         self.lists = KeyLists(database, settings)
         self.statistics = KeyStatistics(database, settings)
-        self._point_reads = PointReads(database)
+        self.reads = KeyReads(database)
         self._inserts = BatchedInserts(database)
         self._entries = AuditEntries(settings)
         counts = UsageCounts(database, settings.usage_days)
@@ -301,72 +294,3 @@ class ApiKeys:
         return DeletedAPIKey(
             id=opaque_id(domain_id, request.api_key_id), api_key_id=request.api_key_id, domain_id=domain_id
         )
-
-    async def find(self, request: GetAPIKeyRequest, caller: Caller, fields: frozenset[str]) -> APIKeyInfo | None:
-        """The fields of one key, None where the caller may see no such key."""
-        check_text("api_key_id", request.api_key_id)
-        check_text("domain_id", domain_id := domain_of(request, caller))
-        check_selected(fields, wanted_fields(request.only, "only"), "only")
-        (key,) = await self.find_many([(domain_id, request.api_key_id)], caller, fields, named_outright=True)
-        return key
-
-    async def get(self, request: GetAPIKeyRequest, caller: Caller, fields: frozenset[str]) -> APIKeyInfo:
-        """As `find`, but raises NotFound."""
-        if (key := await self.find(request, caller, fields)) is None:
-            raise not_found()
-        return key
-
-    async def find_many(
-        self,
-        references: Sequence[tuple[str, str]],
-        caller: Caller,
-        fields: frozenset[str],
-        *,
-        named_outright: bool = False,
-    ) -> list[APIKeyInfo | None]:
-        """The keys of these domain and key ids, each None where the caller may see no such key; one read.
-
-        With `named_outright`, raises PermissionDenied for a domain that is not the caller's.
-        """
-        require_scope(caller, READ)
-        named = {domain for domain, _ in references}
-        access = {domain: access_to(caller, domain) for domain in named if named_outright or may_name(caller, domain)}
-        wanted = [reference for reference in references if reference[0] in access]
-        if not wanted:
-            return [None] * len(references)
-        # Role and user are compared here: a read by the index's own fields is the fastest, and callers can share it.
-        fields |= _FOR_ACCESS
-        documents = await self._point_reads.find(wanted, stored_fields(fields))
-        found: list[APIKeyInfo | None] = []
-        for reference in references:
-            key = None
-            if reference[0] in access and (document := documents.get(reference)) is not None:
-                key = read_row(document, fields)
-                if not access[key.domain_id].includes(key.user_id, key.role):
-                    key = None
-            found.append(key)
-        return found
-
-    async def viewer(self, caller: Caller, fields: frozenset[str] | None) -> APIKeyViewer:
-        """The caller, with these fields of its key, or without its key."""
-        require_scope(caller, READ)
-        key = None
-        if fields is not None and not caller.is_person:
-            (key,) = await self.find_many([(caller.domain_id, caller.key_id)], caller, fields)
-        scopes = None if caller.scopes is None else sorted(caller.scopes)
-        domain_id, user_id = ID(caller.domain_id), ID(caller.user_id)
-        return APIKeyViewer(
-            api_key_info=key,
-            domain_id=domain_id,
-            user_id=user_id,
-            role=caller.role,
-            scopes=scopes,
-            issuer=caller.issuer,
-        )
-
-    async def find_node(self, text: str, caller: Caller, fields: frozenset[str]) -> APIKeyInfo | None:
-        """The fields of the key that an opaque id names, None where the caller may see no such key."""
-        if (reference := read_opaque_id(text)) is None:
-            return None
-        (key,) = await self.find_many([reference], caller, fields)
-        return key

@@ -67,7 +67,7 @@ class FederatedSchema(Schema):
                 found[index] = kind(**values)
         if keys:
             fields = selected(info)
-            read = await info.context.api_keys.find_many(list(keys.values()), caller, fields)
+            read = await info.context.api_keys.reads.find_many(list(keys.values()), caller, fields)
             for index, key in zip(keys, read, strict=True):
                 found[index] = key
         return found

@@ -63,7 +63,7 @@ class Query:
     @strawberry.field(description="One key; null if there is none that the caller may see.")
     async def api_key(self, info: Info, input: GetAPIKeyRequest) -> APIKeyInfo | None:
         """Cloudforet's `get`."""
-        return await info.context.api_keys.find(input, info.context.caller, selected(info))
+        return await info.context.api_keys.reads.find(input, info.context.caller, selected(info))
 
     @strawberry.field(description="The caller; null without a credential.")
     async def viewer(self, info: Info) -> APIKeyViewer | None:
@@ -71,7 +71,7 @@ class Query:
         if (caller := info.context.caller_if_any) is None:
             return None
         fields = selected(info, "apiKeyInfo") if "api_key_info" in selected(info) else None
-        return await info.context.api_keys.viewer(caller, fields)
+        return await info.context.api_keys.reads.viewer(caller, fields)
 
     @strawberry.field(description="A page of a domain's keys.", directives=[_list_size(LARGEST_PAGE, "results")])
     async def api_keys(self, info: Info, input: APIKeyQuery) -> APIKeysInfo | None:
@@ -97,7 +97,7 @@ class Query:
         self, info: Info, id: Annotated[ID, strawberry.argument(description="The `id` of an object.")]
     ) -> Node | None:
         """Relay's `node`."""
-        return await info.context.api_keys.find_node(id, info.context.caller, selected(info))
+        return await info.context.api_keys.reads.find_node(id, info.context.caller, selected(info))
 
     @strawberry.field(
         description="A domain's keys as a connection, in pages by cursor: for Relay, and for lists that people scroll.",

@@ -71,7 +71,7 @@ async def _delete(api_keys: ApiKeys, request: APIKeyRequest, caller: Caller) -> 
 async def _get(api_keys: ApiKeys, request: GetAPIKeyRequest, caller: Caller) -> Any:
     """Read one key; with `only`, only these fields."""
     wanted = _wanted(request.only, "only")
-    return message_of(await api_keys.get(request, caller, frozenset(wanted)), wanted)
+    return message_of(await api_keys.reads.get(request, caller, frozenset(wanted)), wanted)
 
 
 async def _list(api_keys: ApiKeys, request: APIKeyQuery, caller: Caller) -> Any:
@@ -115,7 +115,7 @@ async def _audit(api_keys: ApiKeys, request: APIKeyAuditQuery, caller: Caller) -
 async def _usage(api_keys: ApiKeys, request: APIKeyUsageQuery, caller: Caller) -> Any:
     """Read how often a key was used by callers and verified, per hour or day and outcome, up to a minute ago."""
     wanted = GetAPIKeyRequest(api_key_id=request.api_key_id, domain_id=request.domain_id)
-    key = await api_keys.get(wanted, caller, frozenset({"usage"}))
+    key = await api_keys.reads.get(wanted, caller, frozenset({"usage"}))
     (counts,) = await api_keys.usage.of_keys([key], caller, request.since, request.until, request.interval)
     return {"results": counts or []}
 
