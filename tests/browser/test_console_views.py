@@ -12,6 +12,8 @@ from .axe import faults
 from .chromium import new_page
 from .console import opened, row
 
+pytestmark = pytest.mark.slow
+
 LONG = "a name without any place to break it " + "x" * 200
 DISABLE = """mutation($input: APIKeyRequest!) { disableApiKey(input: $input) { state } }"""
 DELETE = """mutation($input: APIKeyRequest!) { deleteApiKey(input: $input) { id } }"""
@@ -30,7 +32,7 @@ async def expect_fit(page: Any, looks: Sequence[tuple[int, str]]) -> None:
     "looks",
     [
         [(1280, "light"), (400, "dark")],
-        pytest.param([(1280, "dark"), (768, "light"), (768, "dark"), (400, "light")], marks=pytest.mark.slow),
+        [(1280, "dark"), (768, "light"), (768, "dark"), (400, "light")],
     ],
     ids=["two looks", "the other looks"],
 )
@@ -179,7 +181,6 @@ async def test_the_log_of_a_key_goes_back_to_its_beginning(page: Any, service: S
     await page.get_by_text("This key was deleted.").wait_for()
 
 
-@pytest.mark.slow  # counts of uses are written when the service stops, or half a minute later
 async def test_uses_and_refusals_of_a_key_are_counted(browser: Any, tmp_path: Path) -> None:
     with serving(tmp_path / "data") as service:
         key = service.create("ann", "default", name="busy")

@@ -19,6 +19,8 @@ from ..unit.test_origins import NEVER_SENT, SENT
 from .chromium import new_page
 from .test_react_example import CREATE, build, create, expect_followed, row, sign_in
 
+pytestmark = pytest.mark.slow
+
 SECONDS = 20.0
 
 

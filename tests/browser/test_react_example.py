@@ -16,6 +16,8 @@ from tests.processes import ROOT, surroundings, wait_until
 
 from .chromium import new_page
 
+pytestmark = pytest.mark.slow
+
 EXAMPLE = ROOT / "examples" / "react"
 CREATE = """mutation($userId: ID!, $name: String) {
   createApiKey(input: {domainId: "default", userId: $userId, name: $name}) { apiKeyId } }"""

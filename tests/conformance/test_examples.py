@@ -19,6 +19,8 @@ import yaml
 from tests.conftest import missing_tool
 from tests.processes import ROOT, START_SECONDS, run, surroundings, wait_until
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = ROOT / "examples"
 HIVE = Path(__file__).parent / "npm" / "node_modules" / ".bin" / "hive-gateway"
 SECRET = re.compile(r"gqlid_[0-9A-Za-z]{49}")

@@ -712,6 +712,7 @@ OPERATIONS = from_schema(
 )
 
 
+@pytest.mark.slow
 @settings(
     max_examples=200,
     derandomize=True,

@@ -17,6 +17,8 @@ import pytest
 from tests.conformance.test_proxies import running_nginx
 from tests.processes import ROOT, Service, serving, wait_until
 
+pytestmark = pytest.mark.slow
+
 EXAMPLE = ROOT / "examples" / "forward-auth"
 OFF = 'mutation($k: ID!) { disableApiKey(input: {domainId: "d", apiKeyId: $k}) { state } }'
 CREATE = "mutation($i: CreateAPIKeyRequest!) { createApiKey(input: $i) { apiKeyId apiKey } }"

@@ -14,6 +14,8 @@ from tests.processes import START_SECONDS, Service, serving, wait_until
 
 from .test_examples import HIVE, announced, answers, composed, copied, free_port, started
 
+pytestmark = pytest.mark.slow
+
 LIST = '{ apiKeys(input: {domainId: "default"}) { results { userId user { displayName } } } }'
 
 
@@ -46,7 +48,6 @@ def asked(url: str, key: str, query: str, **variables: Any) -> Any:
     return httpx.post(url, json=body, headers=headers, timeout=30, trust_env=False).json()
 
 
-@pytest.mark.slow
 def test_trusted_documents_do_not_lock_a_gateway_out(tmp_path: Path) -> None:
     manifest = tmp_path / "manifest.json"
     manifest.write_text(json.dumps({"who": "{ viewer { userId } }"}))

@@ -20,6 +20,8 @@ from tests.processes import START_SECONDS, surroundings, wait_until
 
 from .test_examples import EXAMPLES, HIVE, announced, answers, composed, copied, free_port, ran, started
 
+pytestmark = pytest.mark.slow
+
 CHANGED = """subscription($domainId: ID!) {
   apiKeyChanged(input: {domainId: $domainId}) { type apiKeyInfo { name userId user { displayName } } } }"""
 CONFIGURATIONS = {"sse": "hive-gateway.config.mjs", "ws": "hive-gateway-websocket.config.mjs"}

@@ -13,6 +13,8 @@ import pytest
 
 from tests.conftest import missing_tool
 
+pytestmark = pytest.mark.slow
+
 NPM = Path(__file__).parent / "npm"
 PACKAGES = {"apollo": "@apollo/gateway", "hive": "@graphql-hive/gateway"}
 START_SECONDS = 60.0

@@ -24,6 +24,8 @@ from tests.browser.test_graphiql import EDITOR, browser_page, model, open_tab
 from tests.conftest import missing_tool
 from tests.processes import ROOT, Service, serving, wait_until
 
+pytestmark = pytest.mark.slow
+
 PAGE = (ROOT / "docs" / "proxies.md").read_text()
 TYPENAME = {"query": "{ __typename }"}
 SCHEMA = {"query": "{ __schema { queryType { name } } }"}
@@ -241,7 +243,6 @@ async def test_a_websocket_of_another_origin_is_refused_through_the_proxy_too(pr
         )
 
 
-@pytest.mark.slow
 async def test_the_pages_work_below_a_prefix(tmp_path: Path) -> None:
     shown = dict(
         re.findall(r"(GQL_IDENTITY_\w+)=(\S+)", PAGE.partition("To show both to everybody:")[2].split("```")[1])

@@ -12,6 +12,8 @@ from tests.conformance.test_forward_auth import bearer, guarded
 from tests.conftest import missing_tool
 from tests.processes import START_SECONDS, serving, wait_until
 
+pytestmark = pytest.mark.slow
+
 CREATE = "mutation($i: CreateAPIKeyRequest!) { createApiKey(input: $i) { apiKeyId apiKey } }"
 MINE = '{ viewer { userId scopes } users(domainId: "default") { displayName } }'
 ORDERS = "{ viewer { userId } latestOrder { customer } }"

@@ -710,7 +710,8 @@ REFUSED_STATS: list[tuple[dict[str, Any], str]] = [
     ({}, "query: "),
     ({"distinct": "name", "aggregate": [BY_ROLE]}, "query: "),
     ({"aggregate": []}, "query: "),
-    *(({"distinct": name}, "query.distinct: ") for name in ("$where", "a.b", "digest", "", "name\0")),
+    ({"distinct": ""}, "query: "),  # absent, as in Cloudforet
+    *(({"distinct": name}, "query.distinct: ") for name in ("$where", "a.b", "digest", "name\0")),
     *((by(name), f"{STAGE}group.keys[0].name: ") for name in ("$x", "a.b", "", "1x", "x" * 65, "a\0", "é")),
     *((by(key=key), f"{STAGE}group.keys[0].key: ") for key in ("$$ROOT", "$user_id", "a.b", "__proto__")),
     *(

@@ -416,7 +416,7 @@ class TestRestart:
 
 class TestCreateKey:
     FIELDS = "api_key_id api_key state user_id domain_id last_accessed_at created_at name role hint created_by"
-    FIELDS += " expires_at expired updated_at scopes secrets rotated_at tags allowed_addresses"
+    FIELDS += " created_by_user_id expires_at expired updated_at scopes secrets rotated_at tags allowed_addresses"
 
     def test_while_the_service_runs_the_key_works_at_once(self, service: Service) -> None:
         made = service.command(
