@@ -197,7 +197,9 @@ class Scans:
             try:
                 if counted is None:
                     return collection.aggregate(pipeline, batchSize=batch, **options).to_list()
-                return self._read_bounded(collection, pipeline, options, counted)
+                if (rows := self._read_bounded(collection, pipeline, options, counted)) is None:
+                    raise too_large()
+                return rows
             except NetworkTimeout:
                 raise
             except AutoReconnect:
@@ -212,8 +214,12 @@ class Scans:
         pipeline: list[Document],
         options: dict[str, Any],
         counted: list[int],
-    ) -> list[Document]:
-        """The rows, decoded one by one while their bytes are counted: the database may hold any number of them."""
+    ) -> list[Document] | None:
+        """The rows, decoded one by one while their bytes are counted: the database may hold any number of them.
+
+        None for too many bytes. An error that is raised here would keep what was read until the next full collection
+        of garbage: megabytes each time.
+        """
         codec = collection.codec_options
         raw: Any = collection.with_options(codec_options=codec.with_options(document_class=RawBSONDocument))
         rows: list[Document] = []
@@ -221,7 +227,7 @@ class Scans:
             for row in cursor:
                 counted[0] += len(row.raw)
                 if counted[0] > self._max_answer_bytes:
-                    raise too_large()
+                    return None
                 rows.append(bson.decode(row.raw, codec))
         return rows
 
