@@ -210,7 +210,7 @@ class Awkward:
     def __init__(self, seed: int) -> None:
         self._seed = seed
         self.calls: list[str] = []
-        self.lists = self.statistics = self.verification = self.disabling = self
+        self.reads = self.lists = self.statistics = self.verification = self.disabling = self
 
     async def find(self, *call: Any) -> Any:
         return await self._answer("find", call, KEYS)
