@@ -7,6 +7,7 @@ from ..queries.fields import listed
 from ..secret import contains_secret
 
 MAX_CHARACTERS = 255  # of an id or a name
+HOLDS_SECRET = "it contains the secret of a key. Leave it out: anybody who reads it can use it."  # noqa: S105
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # Unicode's categories Cc and Cs
 
 
@@ -39,6 +40,4 @@ def check_free_text(field: str, text: str) -> None:
     """As `check_text`, for a text that is stored: it may not contain a secret, which all who see the key could use."""
     check_text(field, text)
     if contains_secret(text):
-        raise InvalidArgument(
-            "it contains the secret of a key. Leave it out: anybody who reads it can use it.", at=field
-        )
+        raise InvalidArgument(HOLDS_SECRET, at=field)

@@ -9,6 +9,7 @@ from collections.abc import Collection, Sequence
 
 from ..errors import InvalidArgument
 from ..secret import contains_secret
+from .checks import HOLDS_SECRET
 
 READ, WRITE, VERIFY, ROTATE, AUDIT = (f"identity:{name}" for name in ("read", "write", "verify", "rotate", "audit"))
 OURS = frozenset({READ, WRITE, VERIFY, ROTATE, AUDIT})
@@ -21,9 +22,18 @@ _TOKEN = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]{1,128}")
 
 def is_scope(text: str) -> bool:
     """Whether a key may have this scope."""
-    if not _TOKEN.fullmatch(text) or contains_secret(text):
-        return False
-    return text in OURS or not text.startswith("identity:")
+    return _fault(text) is None
+
+
+def _fault(scope: str) -> str | None:
+    """Why a key may not have this scope, and what to do; None where it may."""
+    if not _TOKEN.fullmatch(scope):
+        return "give 1 to 128 printable ASCII characters, without a blank, a quote or a backslash."
+    if contains_secret(scope):
+        return HOLDS_SECRET
+    if scope.startswith("identity:") and scope not in OURS:
+        return f"there is no such scope of this service; use one of {', '.join(sorted(OURS))}."
+    return None
 
 
 def check_scopes(scopes: Sequence[str], at: str = "scopes") -> list[str]:
@@ -31,20 +41,8 @@ def check_scopes(scopes: Sequence[str], at: str = "scopes") -> list[str]:
     if len(scopes) > MAX_SCOPES:
         raise InvalidArgument(f"give at most {MAX_SCOPES} scopes, not {len(scopes)}.", at=at)
     for position, scope in enumerate(scopes):
-        if not _TOKEN.fullmatch(scope):
-            raise InvalidArgument(
-                "give 1 to 128 printable ASCII characters, without a blank, a quote or a backslash.",
-                at=f"{at}[{position}]",
-            )
-        if contains_secret(scope):
-            raise InvalidArgument(
-                "it contains the secret of a key. Leave it out: anybody who reads it can use it.",
-                at=f"{at}[{position}]",
-            )
-        if scope.startswith("identity:") and scope not in OURS:
-            raise InvalidArgument(
-                f"there is no such scope of this service; use one of {', '.join(sorted(OURS))}.", at=f"{at}[{position}]"
-            )
+        if (fault := _fault(scope)) is not None:
+            raise InvalidArgument(fault, at=f"{at}[{position}]")
     if sum(map(len, scopes)) > MAX_CHARACTERS:
         raise InvalidArgument(f"give at most {MAX_CHARACTERS} characters in all.", at=at)
     return list(dict.fromkeys(scopes))
