@@ -18,7 +18,6 @@ from .keys.validity import is_valid
 from .logs import are_json
 from .messages.keys import APIKeyInfo
 from .messages.values import instant_text
-from .secret import pepper_fingerprint
 from .settings import Settings
 from .storage.database import Database
 from .storage.sign_in_codes import SignInCodes
@@ -70,10 +69,10 @@ def jwts_text(accepting: Mapping[str, datetime]) -> str:
     return text if has_library() else f"{text}; but install {EXTRA}, without which all of them are refused"
 
 
-async def uses_of_peppers(database: Database, settings: Settings) -> dict[str, str]:
+async def uses_of_peppers(database: Database) -> dict[str, str]:
     """What each pepper of a database and of the settings is used for, by its fingerprint."""
     required, forgotten = await database.meta_document.peppers(), await database.meta_document.forgotten_peppers()
-    current, *retired = [pepper_fingerprint(pepper) for pepper in settings.peppers]
+    current, *retired = database.meta_document.accepted_peppers
     uses = {}
     for pepper in dict.fromkeys([*required, *retired, current, *forgotten]):
         if pepper == current:
@@ -87,12 +86,12 @@ async def uses_of_peppers(database: Database, settings: Settings) -> dict[str, s
     return uses
 
 
-async def peppers_text(database: Database, settings: Settings) -> list[str]:
+async def peppers_text(database: Database) -> list[str]:
     """The peppers beside the current one, with the keys that are left under each; none where there is no other one."""
-    uses = await uses_of_peppers(database, settings)
-    current, *retired = [pepper_fingerprint(pepper) for pepper in settings.peppers]
+    current, *retired = database.meta_document.accepted_peppers
     if not retired:
         return []
+    uses = await uses_of_peppers(database)
     left = {pepper: await keys_left(database, pepper, TOLD_KEYS, TOLD_KEYS) for pepper in retired}
     return [f"{current}  {uses[current]}", *(f"{pepper}  {uses[pepper]}; {left[pepper]}" for pepper in retired)]
 

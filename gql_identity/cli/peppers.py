@@ -38,7 +38,7 @@ def _peppers(options: argparse.Namespace) -> int:
     async def list_(settings: Settings) -> None:
         async with Database(settings) as database:
             await database.check_server()
-            uses = await uses_of_peppers(database, settings)
+            uses = await uses_of_peppers(database)
             try:
                 counts = {pepper: f"; {await keys_left(database, pepper)}" for pepper in uses}
                 unknown = await keys_left(database, None)

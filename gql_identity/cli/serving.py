@@ -153,4 +153,4 @@ async def _told(settings: Settings, resolved: Settings) -> tuple[FirstKey | None
         first_key = await find_first_key(
             settings.model_copy(update={"pepper": resolved.pepper}), database, resolved.peppers[0]
         )
-        return first_key, await accepted_until(database, now()), await peppers_text(database, resolved)
+        return first_key, await accepted_until(database, now()), await peppers_text(database)
