@@ -35,6 +35,8 @@ logger = logging.getLogger(__name__)
 GRACE_SECONDS = 5  # for requests in flight when the service stops
 LEAVE_SECONDS = 0.25  # for clients to finish sending, and to be told to close their connection
 START_SECONDS = 120.0  # for a worker to respond for the first time; then it is killed
+# How long a thread waits for Python's global lock, which a call of the database takes several times, while others run.
+SWITCH_SECONDS = 0.0005
 TICK_SECONDS = 0.1  # how often the server looks whether the delay before its stop is over
 MAX_MESSAGE_BYTES = 1_000_000  # of one WebSocket message
 
@@ -147,8 +149,9 @@ class Server(uvicorn.Server):
             self.server_state.default_headers.append(_CLOSE)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start, then freeze the garbage collector: objects made until now are never searched again."""
+        """Start; then the event loop yields more often to the driver's threads, and the garbage collector is frozen."""
         await super().startup(sockets)
+        sys.setswitchinterval(SWITCH_SECONDS)
         # Each full collection would search the modules, the schema and its types again: a pause of 50 ms for everyone.
         gc.collect()
         gc.freeze()
