@@ -29,7 +29,7 @@ def compare_changes(plan: Plan, server_uri: str) -> Rows:
         for size in DOMAIN_SIZES:
             data = stack.enter_context(seeded(server_uri, size, 1, progress.say))
             (server,) = stack.enter_context(running([SYSTEMS["ours"]], data, OPERATIONS["G"]))
-            script = write_script(folder / f"{size}.lua", _requests(server, data), data.hot_secrets[0])
+            script = write_script(folder / f"{size}.lua", _requests(server, data), _user_secret(data))
             measured.append((size, server, script))
             load = run_load(server.url, script, 1, plan.warm_seconds)
             progress.step(f"{size:6,} keys  warm     {load.rate:9,.0f} changes/s")
@@ -50,11 +50,15 @@ def _requests(server: Server, data: Seeded) -> list[Request]:
     """Disable and enable, by turns, a key that the caller has made for itself."""
     given = {"domainId": "domain-0000", "userId": "user-0000", "role": "USER"}
     body = {"query": _CREATE, "variables": {"i": given}}
-    headers = {"Authorization": f"Bearer {data.hot_secrets[0]}"}
+    headers = {"Authorization": f"Bearer {_user_secret(data)}"}
     answer = httpx.post(f"{server.url}/graphql", json=body, headers=headers, timeout=30, trust_env=False)
     key_id = answer.json()["data"]["createApiKey"]["apiKeyId"]
     variables = {"i": {"domainId": "domain-0000", "apiKeyId": key_id}}
     return [Request("/graphql", json.dumps({"query": change, "variables": variables})) for change in _CHANGES]
+
+
+def _user_secret(data: Seeded) -> str:
+    return next(iter(data.hot_secrets.values()))
 
 
 def changes_table(rows: Rows) -> list[list[str]]:

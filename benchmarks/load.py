@@ -11,16 +11,18 @@ from operations import Request
 _PATIENCE_SECONDS = 60  # for responses that are still on their way at the end
 
 # Every request is built once, before the load, so that wrk costs the same for all systems.
-_SCRIPT = """local bodies = {{
-{bodies}
-}}
-local headers = {{
-  ["Accept"] = "application/json", ["Authorization"] = "Bearer {secret}", ["Content-Type"] = "{media_type}"
+_SCRIPT = """local requests = {{
+{requests}
 }}
 local made, n = {{}}, 0
 
 init = function(arguments)
-  for i, body in ipairs(bodies) do made[i] = wrk.format("POST", "{path}", headers, body) end
+  for i, one in ipairs(requests) do
+    local headers = {{ ["Accept"] = "application/json" }}
+    if one.secret ~= "" then headers["Authorization"] = "Bearer " .. one.secret end
+    if one.body then headers["Content-Type"] = one.media_type end
+    made[i] = wrk.format(one.body and "POST" or "GET", one.path, headers, one.body)
+  end
 end
 
 request = function()
@@ -61,15 +63,15 @@ class Load:
 
 
 def write_script(file: Path, requests: Sequence[Request], secret: str) -> Path:
-    """Write the script that sends these requests, which differ only in their bodies."""
-    text = _SCRIPT.format(
-        bodies=",\n".join(f"[==[{request.body}]==]" for request in requests),
-        media_type=requests[0].media_type,
-        path=requests[0].path,
-        secret=secret,
-    )
-    file.write_text(text)
+    """Write the script that sends these requests, by default with this secret."""
+    file.write_text(_SCRIPT.format(requests=",\n".join(_lua(request, secret) for request in requests)))
     return file
+
+
+def _lua(request: Request, secret: str) -> str:
+    body = "nil" if request.body is None else f"[==[{request.body}]==]"
+    secret = secret if request.secret is None else request.secret
+    return f'{{ path = "{request.path}", secret = "{secret}", media_type = "{request.media_type}", body = {body} }}'
 
 
 def run_load(url: str, script: Path, clients: int, seconds: float) -> Load:

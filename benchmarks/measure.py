@@ -21,6 +21,7 @@ CLIENTS = (1, 8, 32, 128)
 GROWING = ("G", "L", "L100", "V", "S")
 _MATCHING = ("L", "L100", "S")  # the embedded engine reads all that match
 _MANY_IN_ONE_DOMAIN = 100_000
+OF_TOKENS = ("A", "X", "K")
 _CHECKED = 3  # requests whose responses must be equal
 _SIZE_TOLERANCE = 0.03
 _LONGER = 10
@@ -139,7 +140,12 @@ def grow(plan: Plan, server_uri: str, *, embedded: bool) -> Rows:
 
 
 def _serves(system: System, operation: Operation) -> bool:
-    """Whether a system has the operation: V and R are this service's own, and REST has no entities or types."""
+    """Whether a system has the operation.
+
+    V and R are this service's own, REST has no entities or types, and only V is measured with and without tokens.
+    """
+    if system.interface == "tokens" or operation.name in OF_TOKENS:
+        return system.interface == "tokens" and operation.name in (*OF_TOKENS, "V")
     if operation.name in ("V", "R"):
         return system.file is None or (system.interface == "baseline" and operation.baseline_path is not None)
     return system.interface != "rest" or operation.rest_path is not None

@@ -22,13 +22,17 @@ _ENTITIES = 50
 Variables = dict[str, Any]
 
 
+_FORM = "application/x-www-form-urlencoded"
+
+
 @dataclass(frozen=True)
 class Request:
-    """One HTTP POST."""
+    """One HTTP request, sent by POST if it has a body."""
 
     path: str
-    body: str
+    body: str | None
     media_type: str = "application/json"
+    secret: str | None = None  # None: the caller's; empty: no Authorization header
 
 
 @dataclass(frozen=True)
@@ -43,24 +47,29 @@ class Operation:
     baseline_path: str | None = None  # the baseline's path for the same operation
     rest_path: str | None = None
     rest: Callable[[Variables], Any] | None = None
+    http: Callable[[Seeded], list[Request]] | None = None  # the requests of an operation that GraphQL does not have
 
     def requests(self, interface: str, data: Seeded) -> list[Request]:
         """The requests that a load rotates through; none if the interface lacks the operation."""
+        if interface in ("graphql", "tokens") and self.http is not None:
+            return self.http(data)
         given = self.variables(data)
-        if interface == "graphql":
+        if interface in ("graphql", "tokens"):
             return [Request("/graphql", json.dumps({"query": self.document, "variables": one})) for one in given]
         if interface == "baseline" and self.baseline_path:
             return [Request(self.baseline_path, json.dumps(next(iter(one.values()), one))) for one in given]
         if interface == "rest" and self.rest_path and self.rest:
             if self.name == "V":
-                form = "application/x-www-form-urlencoded"
-                return [Request(self.rest_path, urlencode(self.rest(one)), form) for one in given]
+                return [Request(self.rest_path, urlencode(self.rest(one)), _FORM) for one in given]
             return [Request(self.rest_path, json.dumps(self.rest(one))) for one in given]
         return []
 
     def comparable(self, interface: str, body: Any) -> Any:
-        """The part of a response that must be equal for all systems. Raises WrongAnswer for one with an error."""
-        if interface == "rest":
+        """The part of a response that must be equal for all systems. Raises WrongAnswer for one with an error.
+
+        `body` is that of the response, or the response's headers where it has none.
+        """
+        if interface == "rest" or self.http is not None:
             answer = _camel(body)
         elif "errors" in body or body.get("data", {}).get(self.field) is None:
             raise WrongAnswer(json.dumps(body)[:500])
@@ -78,6 +87,10 @@ class Operation:
                 }
             case "V":
                 answer = answer.get("valid", answer.get("active"))
+            case "X" | "K":
+                answer = bool(answer["accessToken"]) and answer["tokenType"]
+            case "A":
+                answer = answer["authorization"].startswith("Bearer ey") and answer["x-auth-key-id"]
         if not answer or (self.name == "E" and not all(answer)):
             raise WrongAnswer(json.dumps(body)[:500])
         return answer
@@ -135,7 +148,19 @@ def _rotate(data: Seeded) -> list[Variables]:
 
 
 def _hot(data: Seeded) -> list[Variables]:
-    return [{"input": {"apiKey": text}} for text in data.hot_secrets]
+    return [{"input": {"apiKey": text}} for text in data.hot_secrets.values()]
+
+
+def _token(data: Seeded) -> list[Request]:
+    grant = {"grant_type": "client_credentials"}
+    return [
+        Request("/token", urlencode(grant | {"client_id": key_id, "client_secret": text}), _FORM, secret="")
+        for key_id, text in data.hot_secrets.items()
+    ]
+
+
+def _authz(data: Seeded) -> list[Request]:
+    return [Request("/authz", None, secret=text) for text in data.hot_secrets.values()]
 
 
 def _rest_input(variables: Variables) -> Any:
@@ -228,6 +253,30 @@ OPERATIONS = {
             "/verify",
             "/introspect",
             lambda variables: {"token": variables["input"]["apiKey"]},
+        ),
+        Operation(
+            "A",
+            "forward authentication",
+            "",
+            "",
+            _no_variables,
+            http=_authz,
+        ),
+        Operation(
+            "X",
+            "exchange a secret for a token",
+            "exchangeApiKey",
+            "mutation X($input: ExchangeAPIKeyRequest!) "
+            "{ exchangeApiKey(input: $input) { accessToken tokenType expiresAt } }",
+            _hot,
+        ),
+        Operation(
+            "K",
+            "a token for an OAuth client",
+            "",
+            "",
+            _no_variables,
+            http=_token,
         ),
         Operation(
             "T",

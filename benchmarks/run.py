@@ -104,7 +104,7 @@ def _check_tools(plan: Plan) -> None:
     if not any(file.endswith(".mjs") for file in files):
         return
     if shutil.which("node") is None or shutil.which("npm") is None:
-        raise RuntimeError("node or npm is missing; without them: --only baseline,ours,rest,strawberry,ariadne")
+        raise RuntimeError("node or npm is missing; without them: --only baseline,ours,rest,tokens,strawberry,ariadne")
     lock, installed = HERE / "package-lock.json", HERE / "node_modules" / ".package-lock.json"
     if not installed.exists() or installed.stat().st_mtime < lock.stat().st_mtime:
         print("Installing the peers from npm ...", file=sys.stderr)

@@ -37,7 +37,7 @@ class Seeded:
     pepper: str
     caller_secret: str
     keys: dict[str, list[str]] = field(default_factory=dict)  # the ids of each domain's keys
-    hot_secrets: list[str] = field(default_factory=list)
+    hot_secrets: dict[str, str] = field(default_factory=dict)  # by the ids of their keys
 
 
 @contextmanager
@@ -79,7 +79,7 @@ def _fill(client: pymongo.MongoClient, made: Seeded, keys: int, domains: int, sa
         if document["state"] == "ENABLED" and len(made.hot_secrets) < HOT_KEYS:
             text = secret.make_secret()
             document |= {"digest": secret.digest(text, made.pepper), "hint": secret.hint(text)}
-            made.hot_secrets.append(text)
+            made.hot_secrets[document["_id"]] = text
         made.keys[domain].append(document["_id"])
         batch.append(document)
         if len(batch) == _BATCH or n == keys - 1:

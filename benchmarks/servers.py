@@ -33,7 +33,7 @@ class System:
 
     name: str
     title: str
-    interface: str  # graphql, rest or baseline
+    interface: str  # graphql, rest, tokens or baseline
     file: str | None = None  # in systems/; None for the service itself
 
     def command(self, port: int) -> list[str]:
@@ -54,6 +54,7 @@ SYSTEMS = {
         System("baseline", "Starlette + Motor by hand", "baseline", "baseline.py"),
         System("ours", "gql_identity, GraphQL", "graphql"),
         System("rest", "gql_identity, REST", "rest"),
+        System("tokens", "gql_identity, with tokens", "tokens"),
         System("strawberry", "Strawberry, stock", "graphql", "stock_strawberry.py"),
         System("ariadne", "Ariadne", "graphql", "stock_ariadne.py"),
         System("yoga", "GraphQL Yoga", "graphql", "yoga.mjs"),
@@ -80,14 +81,18 @@ class Server:
         """
         requests = operation.requests(self.system.interface, data)
         request = requests[variant % len(requests)]
-        headers = {"Content-Type": request.media_type, "Authorization": f"Bearer {data.caller_secret}"}
-        headers["Accept"] = "application/json"
-        url = self.url + request.path
-        answer = httpx.post(url, content=request.body, headers=headers, timeout=30, trust_env=False)
+        headers = {"Accept": "application/json"}
+        if secret := data.caller_secret if request.secret is None else request.secret:
+            headers["Authorization"] = f"Bearer {secret}"
+        if request.body is not None:
+            headers["Content-Type"] = request.media_type
+        url, method = self.url + request.path, "GET" if request.body is None else "POST"
+        answer = httpx.request(method, url, content=request.body, headers=headers, timeout=30, trust_env=False)
         if answer.status_code != httpx.codes.OK:
             raise WrongAnswer(f"{self.system.title}, {operation.name}: {answer.status_code} {answer.text[:500]}")
         try:
-            comparable = operation.comparable(self.system.interface, answer.json())
+            body = answer.json() if answer.content else dict(answer.headers)
+            comparable = operation.comparable(self.system.interface, body)
         except WrongAnswer as error:
             raise WrongAnswer(f"{self.system.title}, {operation.name}: {error}") from None
         head = sum(len(name) + len(value) + 4 for name, value in answer.headers.raw) + len("HTTP/1.1 200 OK\r\n\r\n")
@@ -170,6 +175,8 @@ def _start(system: System, data: Seeded, log: Path) -> Server:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("GQL_IDENTITY_")}
     if system.file is None:
         given = {"GQL_IDENTITY_MONGO_URI": data.uri, "GQL_IDENTITY_PEPPER": data.pepper}
+        if system.interface == "tokens":
+            given["GQL_IDENTITY_ISSUER"] = f"http://127.0.0.1:{port}"
     else:
         given = {"BENCH_MONGO_URI": data.uri, "BENCH_PEPPER": data.pepper, "BENCH_PORT": str(port)}
         given["NODE_ENV"] = "production"

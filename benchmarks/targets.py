@@ -20,6 +20,8 @@ _AT_LEAST = [
     # Here the baseline does nothing but read JSON and answer JSON.
     ("V", "ours", 0.6, "baseline", "V"),
     ("T", "ours", 0.7, "baseline", "T"),
+    # A proxy asks about each request; the token that it gets is signed once and reused.
+    ("A", "tokens", 0.9, "tokens", "V"),
     ("G", "ours", 5.0, "strawberry", "G"),
     ("E", "ours", 5.0, "strawberry", "E"),
     *((operation, "ours", 1.0, peer, operation) for peer in _PEERS for operation in ("G", "L", "L100", "E", "S", "W")),
@@ -37,7 +39,8 @@ def targets(made: Medians, systems: dict[str, Any]) -> list[list[str]]:
         mine, its = made.get(operation, {}).get(system), made.get(other_operation, {}).get(other)
         if mine and its and its[_RATE]:
             ratio = mine[_RATE] / its[_RATE]
-            of = other if operation == other_operation else f"{other}'s {other_operation}"
+            whose = "its" if other == system else f"{other}'s"
+            of = other if operation == other_operation else f"{whose} {other_operation}"
             what = f"{operation} of {system}, requests/s beside {of}"
             rows.append(_row(what, f">= {least:.2f}", f"{ratio:.2f}", ratio >= least))
     for operation in ("G", "S"):

@@ -20,15 +20,7 @@ def test_the_benchmarks_measure_the_service_beside_the_baseline(tmp_path: Path) 
         missing_tool("wrk")
 
     what = ("--quick", "--only", "ours,baseline", "--operations", "G,L", "--keys", "1000")
-    run = subprocess.run(
-        [sys.executable, "benchmarks/run.py", *what, "--output", str(tmp_path)],
-        cwd=ROOT,
-        env=surroundings(),
-        capture_output=True,
-        text=True,
-        timeout=RUN_SECONDS,
-        check=False,
-    )
+    run = _run(*what, "--output", str(tmp_path))
 
     assert run.returncode == 0, run.stderr
     (file,) = tmp_path.glob("*.json")
@@ -42,3 +34,32 @@ def test_the_benchmarks_measure_the_service_beside_the_baseline(tmp_path: Path) 
             assert measured["to_baseline"]["p99_ms"] > 0
     assert results["machine"]["cores"] > 0
     assert "[8/8]" in run.stderr
+
+
+@pytest.mark.slow
+def test_the_benchmarks_measure_tokens_beside_verification(tmp_path: Path) -> None:
+    if shutil.which("wrk") is None:
+        missing_tool("wrk")
+
+    what = ("--quick", "--only", "tokens", "--operations", "V,A,X,K")
+    run = _run(*what, "--output", str(tmp_path))
+
+    assert run.returncode == 0, run.stderr
+    (file,) = tmp_path.glob("*.json")
+    medians = json.loads(file.read_text())["medians"]
+    for operation in ("V", "A", "X", "K"):
+        assert medians[operation]["tokens"]["requests_per_second"] > 0
+        assert medians[operation]["tokens"]["errors"] == 0
+    assert "A of tokens, requests/s beside its V" in run.stdout
+
+
+def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "benchmarks/run.py", *arguments],
+        cwd=ROOT,
+        env=surroundings(),
+        capture_output=True,
+        text=True,
+        timeout=RUN_SECONDS,
+        check=False,
+    )
