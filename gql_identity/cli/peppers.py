@@ -40,6 +40,7 @@ def _peppers(options: argparse.Namespace) -> int:
             await database.check_server()
             uses = await uses_of_peppers(database)
             try:
+                await database.check_pepper_index()
                 counts = {pepper: f"; {await keys_left(database, pepper)}" for pepper in uses}
                 unknown = await keys_left(database, None)
             except StartError as error:
@@ -65,6 +66,7 @@ def _forget_pepper(options: argparse.Namespace) -> int:
         async with Database(settings) as database:
             await database.check_server()
             await database.meta_document.check_forgettable(pepper)
+            await database.check_pepper_index()
             left, unknown = await keys_left(database, pepper), await keys_left(database, None)
             told = _told(pepper, left, unknown)
             if told and not options.force:

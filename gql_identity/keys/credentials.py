@@ -17,7 +17,7 @@ from ..storage.database import Database, Document
 from ..storage.last_uses import LastUses
 from .access import COMMAND_LINE, Caller
 from .addresses import is_allowed
-from .digests import digests_of, peppers_of, with_digest
+from .digests import digests_of, peppers_of, stored_secret, with_digest
 from .documents import DECISIVE, tell_unreadable, unreadable
 from .imported_jwts import ImportedJwts
 from .records import makers_of, read_key
@@ -83,8 +83,8 @@ class Credentials:
         return secret.digest(text, self._pepper)
 
     def stored(self, text: str) -> Document:
-        """What is stored of a secret: its digest under today's pepper, and that one's fingerprint."""
-        return {"digest": self.digest(text), "pepper": self._fingerprint}
+        """What is stored of a secret, under today's pepper."""
+        return stored_secret(text, self._pepper)
 
     async def find(self, text: str) -> APIKeyInfo | None:
         """The key that a secret belongs to, in any state; None where there is none.

@@ -6,7 +6,14 @@ secrets. A fingerprint is missing beside a digest that an older version stored, 
 
 from typing import Any
 
+from .. import secret
+
 Document = dict[str, Any]
+
+
+def stored_secret(text: str, pepper: str) -> Document:
+    """What is stored of a secret: its digest under a pepper, and that one's fingerprint."""
+    return {"digest": secret.digest(text, pepper), "pepper": secret.pepper_fingerprint(pepper)}
 
 
 def digests_of(document: Document) -> list[bytes | None]:

@@ -20,7 +20,7 @@ from ..settings import Settings
 from ..storage.database import Database, Document
 from ..storage.jwt_issuers import find_issuer, store_jwt
 from .checks import is_text
-from .digests import digests_of, with_digest
+from .digests import digests_of, stored_secret, with_digest
 from .documents import DECISIVE, tell_unreadable, unreadable
 from .records import read_key
 from .rotation import note_used_secret
@@ -62,8 +62,7 @@ class ImportedJwts:
         issuer = await find_issuer(self._database, claims.domain_id)
         if issuer is None or not self._is_accepted(issuer) or not _is_signed(text, issuer["public_key"]):
             return None
-        digest, hint = secret.digest(text, self._peppers[0]), secret.hint(text)
-        made: Document = {"digest": digest, "pepper": secret.pepper_fingerprint(self._peppers[0])}
+        made, hint = stored_secret(text, self._peppers[0]), secret.hint(text)
         where = {"domain_id": claims.domain_id, "_id": claims.key_id}
         for _ in range(2):  # another request may store it first
             document = await self._database.run(lambda: self._database.api_keys.find_one(where))
@@ -76,7 +75,7 @@ class ImportedJwts:
             if changes is None:
                 return None
             key = read_key(document | changes)
-            note_used_secret(key, document | changes, digest)
+            note_used_secret(key, document | changes, made["digest"])
             if not changes or not is_valid(key):
                 return key
             if await store_jwt(self._database, document, changes):

@@ -28,8 +28,8 @@ class KeysLeft(NamedTuple):
 async def keys_left(database: Database, pepper: str | None, exact: int = EXACT, most: int = MOST) -> KeysLeft:
     """The keys that are left under the pepper of a fingerprint, or with None those of which it is not known.
 
-    At most `exact` keys are read; if there are more, at most `most` are counted. Raises StartError where the index is
-    missing, Unavailable and DeadlineExceeded.
+    At most `exact` keys are read; if there are more, at most `most` are counted. Needs the index that
+    `Database.check_pepper_index` looks for. Raises Unavailable and DeadlineExceeded.
     """
     # In a stage of its own: the embedded engine finds an index by the first one alone.
     stages: list[Document] = [{"$match": {"pepper": pepper}}, {"$match": {"digest": {"$type": "binData"}}}]

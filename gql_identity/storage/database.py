@@ -317,15 +317,21 @@ class Database:
                 "the database keeps no images of deleted keys", reason=error.details and error.details.get("codeName")
             )
 
-    async def keys_by_pepper(self, pipeline: list[Document]) -> list[Document]:
-        """All rows of a pipeline that begins with a pepper's fingerprint; of a database that is not prepared, too.
+    async def check_pepper_index(self) -> None:
+        """Raise StartError where keys cannot be found by their peppers' fingerprints, as the index is missing.
 
-        A database for which the settings lack a pepper cannot be prepared. Raises StartError where the index is
-        missing, Unavailable and DeadlineExceeded.
+        Raises Unavailable and DeadlineExceeded too.
         """
         index = "api_keys.pepper_1"
         if index in await self.missing_indexes() and not await self._is_empty():
             raise lacking([index])
+
+    async def keys_by_pepper(self, pipeline: list[Document]) -> list[Document]:
+        """All rows of a pipeline that begins with a pepper's fingerprint; of a database that is not prepared, too.
+
+        A database for which the settings lack a pepper cannot be prepared; check its index first. Raises Unavailable
+        and DeadlineExceeded.
+        """
         rows: list[Document] = await self._run(lambda: self.api_keys.aggregate(pipeline).to_list(None))
         return rows
 
