@@ -1,7 +1,8 @@
 """Invariant 7: no sequence of operations by a key gives its holder a role, a scope, an end or an address that it lacks.
 
-Somebody holds one key, or only a token of one, and every secret and token that they can get by it. They try whatever
-comes to hypothesis, over GraphQL and REST, on their own keys and on those of others that may do more.
+Somebody holds one key, or only a token of one, or signs in at an OpenID issuer, and has every secret and token that
+they can get by it. They try whatever comes to hypothesis, over GraphQL and REST, on their own keys and on those of
+others that may do more.
 """
 
 import asyncio
@@ -17,11 +18,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 from strawberry.utils.str_converters import to_camel_case
 
+from gql_identity.issuers import OpenIDIssuer
 from gql_identity.keys.scopes import IMPLIED, OURS
 from gql_identity.messages.values import instant_text
 from gql_identity.settings import Settings
 from tests.conftest import Api, Person
 from tests.database.test_tokens import EXCHANGE, issuing
+from tests.openid import AUDIENCE, Provider
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 DAY = timedelta(days=1)
@@ -41,12 +44,14 @@ FIELDS = "apiKeyId domainId role scopes expiresAt allowedAddresses"
 
 
 class Holder(RuleBasedStateMachine):
-    """Who holds a key."""
+    """Who holds a key, a token or a sign-in."""
 
     api: ClassVar[Api]
     system: ClassVar[Person]
     loop: ClassVar[asyncio.AbstractEventLoop]
     domains: ClassVar[Iterator[int]]
+    plain: ClassVar[Provider]  # its people have no list of scopes
+    scoped: ClassVar[Provider]
 
     @initialize(
         role=st.sampled_from(["USER", "VERIFIER", "DOMAIN_OWNER"]),
@@ -54,6 +59,7 @@ class Holder(RuleBasedStateMachine):
         end=ENDS,
         networks=st.sampled_from([None, ["127.0.0.0/8"]]),
         token=st.one_of(st.none(), st.frozensets(st.sampled_from(["orders:read", *sorted(IMPLIED)]))),
+        is_person=st.booleans(),
     )
     def begin(
         self,
@@ -62,20 +68,18 @@ class Holder(RuleBasedStateMachine):
         end: str | None,
         networks: list[str] | None,
         token: frozenset[str] | None,
+        is_person: bool,
     ) -> None:
         self.domain = f"d{next(self.domains)}"
-        given = {"scopes": scopes, "expires_at": end, "allowed_addresses": networks}
-        made = self.make(self.system.secret, role=role, **given)
-        self.first = self.look(made["api_key_id"])
-        self.secrets: dict[str, str] = {made["api_key_id"]: made["api_key"]}
+        self.secrets: dict[str, str] = {}
         self.tokens: list[str] = []
-        if token is not None:  # all that they hold is a token, with these of its key's scopes
-            narrowed = sorted(token & (IMPLIED if scopes is None else frozenset(scopes)))
-            only = self.exchanged(made["api_key"], narrowed)
-            self.secrets, self.tokens, self.first["scopes"] = {}, [only["accessToken"]], narrowed
-        self.lifetime = None if end is None else datetime.fromisoformat(end) - NOW
+        self.all: list[str] = []
+        if is_person:
+            self.sign_in(role, scopes)
+        else:
+            self.hold(role, scopes, end, networks, token)
         # Keys of others, and of the same user: some may do more, some less.
-        self.all: list[str] = [made["api_key_id"]] + [
+        self.all += [
             self.make(self.system.secret, **more)["api_key_id"]
             for more in (
                 {"role": "USER"},
@@ -87,6 +91,39 @@ class Holder(RuleBasedStateMachine):
                 {"role": "USER", "user_id": "somebody else"},
             )
         ]
+
+    def sign_in(self, role: str, scopes: list[str] | None) -> None:
+        """All that they hold is a token of an OpenID issuer, which says this of them."""
+        provider = self.plain if scopes is None else self.scoped
+        scope = None if scopes is None else " ".join(scopes)
+        self.kept = provider.token(sub="u1", domain=self.domain, groups=[role], scope=scope)
+        self.tokens = [self.kept]
+        # What they make does not end with their token, and may be used from anywhere.
+        self.lifetime: timedelta | None = None
+        self.first = {"domainId": self.domain, "role": role, "scopes": scopes}
+        self.first |= {"expiresAt": None, "allowedAddresses": None}
+
+    def hold(
+        self,
+        role: str,
+        scopes: list[str] | None,
+        end: str | None,
+        networks: list[str] | None,
+        token: frozenset[str] | None,
+    ) -> None:
+        """All that they hold is a key, or a token of it with some of its scopes."""
+        given = {"scopes": scopes, "expires_at": end, "allowed_addresses": networks}
+        made = self.make(self.system.secret, role=role, **given)
+        self.first = self.look(made["api_key_id"])
+        self.kept = made["api_key"]
+        self.secrets[made["api_key_id"]] = self.kept
+        if token is not None:  # all that they hold is a token, with these of its key's scopes
+            narrowed = sorted(token & (IMPLIED if scopes is None else frozenset(scopes)))
+            only = self.exchanged(made["api_key"], narrowed)
+            self.kept, self.first["scopes"] = only["accessToken"], narrowed
+            self.secrets, self.tokens = {}, [self.kept]
+        self.lifetime = None if end is None else datetime.fromisoformat(end) - NOW
+        self.all.append(made["api_key_id"])
 
     def run(self, work: Coroutine[Any, Any, Any]) -> Any:
         return asyncio.run_coroutine_threadsafe(work, self.loop).result(30)
@@ -184,7 +221,7 @@ class Holder(RuleBasedStateMachine):
     def end_one(self, which: int) -> None:
         """Report a secret as leaked, or revoke a token; what is held first stays."""
         ended = self.own(which)
-        if ended != self.own(0):
+        if ended != self.kept:
             assert self.run(self.api.client.post("/revoke", data={"token": ended})).status_code == 200
             self.tokens = [token for token in self.tokens if token != ended]
         self.check()
@@ -238,7 +275,11 @@ def holder(settings: Settings) -> Iterator[type[Holder]]:
     stopping = asyncio.Event()
 
     async def serve() -> None:
-        async with issuing(settings, creates_per_minute=0) as api:
+        async with (
+            Provider() as Holder.plain,
+            Provider() as Holder.scoped,
+            issuing(settings, creates_per_minute=0, issuers=_issuers()) as api,
+        ):
             Holder.api, Holder.system = api, await api.make(domain_id="root")
             started.set()
             await stopping.wait()
@@ -252,6 +293,15 @@ def holder(settings: Settings) -> Iterator[type[Holder]]:
     loop.call_soon_threadsafe(stopping.set)
     thread.join(30)
     loop.close()
+
+
+def _issuers() -> tuple[OpenIDIssuer, ...]:
+    roles = {role: role for role in ("USER", "VERIFIER", "DOMAIN_OWNER")}
+    mapping: Any = {"audience": AUDIENCE, "domain_claim": "domain", "roles_claim": "groups", "roles": roles}
+    return (
+        OpenIDIssuer(issuer=Holder.plain.issuer, **mapping),
+        OpenIDIssuer(issuer=Holder.scoped.issuer, scopes_claim="scope", **mapping),
+    )
 
 
 def test_no_sequence_of_operations_gives_more_than_a_key_has(holder: type[Holder]) -> None:
