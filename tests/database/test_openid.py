@@ -334,6 +334,19 @@ async def test_a_person_may_what_a_user_key_may_and_no_more(service: Api, provid
     assert (await service.data(bulk, by=token))["disableApiKeys"]["count"] == 1  # and not the owner's
 
 
+async def test_whether_a_persons_token_is_valid_is_told_by_its_issuer_and_by_authz(
+    service: Api, provider: Provider
+) -> None:
+    token, gateway = provider.token(), await service.make("VERIFIER")
+    answer = await introspect(service, gateway, token=token)
+    assert (answer.status_code, answer.json()) == (200, {"active": False})
+    verify = "mutation($t: String!) { verifyApiKey(input: {apiKey: $t}) { valid code } }"
+    told = (await service.data(verify, {"t": token}, gateway))["verifyApiKey"]
+    assert told == {"valid": False, "code": "NOT_FOUND"}
+    asked = await ask(service, token)
+    assert (asked.status_code, asked.headers["X-Auth-User"]) == (200, "ann")
+
+
 async def test_a_person_does_not_end_the_last_system_key(settings: Settings, provider: Provider) -> None:
     async with with_people(settings, provider, roles_claim="groups", roles={"root": "SYSTEM"}) as service:
         token, key = provider.token(groups=["root"]), await service.make("SYSTEM", "d9", "admin")
