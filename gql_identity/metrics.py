@@ -190,6 +190,10 @@ CREDENTIAL_LOOKUPS = Counter(
     "Look-ups of secrets: in the cache, in a read that another request began, or in the database.",
     "source",
 )
+ISSUER_READ_FAILURES = Counter(
+    "gql_identity_issuer_read_failures_total",
+    "Reads of an OpenID issuer's keys or metadata that failed; the keys of before stay in use.",
+)
 CALLS_PER_ROUND_TRIP = Histogram(
     "gql_identity_calls_per_round_trip", "Look-ups or creates that one round trip to the database served.", "kind",
     buckets=(1, 2, 3, 5, 10, 20, 50, 100, 200),

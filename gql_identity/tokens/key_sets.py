@@ -17,6 +17,7 @@ from joserfc.jwk import ECKey, OKPKey, RSAKey
 
 from ..errors import Unavailable
 from ..issuers import OpenIDIssuer, check_url
+from ..metrics import ISSUER_READ_FAILURES
 from .web_reads import WebReadError, read_json
 
 KEPT_SECONDS = 600.0
@@ -101,6 +102,7 @@ class KeySet:
         except Exception as error:  # what a stranger sends may raise anything, and the next read must still come
             reason = str(error) if isinstance(error, WebReadError) else type(error).__name__
             log.warning("the keys of an OpenID issuer cannot be read", issuer=self._issuer.issuer, reason=reason)
+            ISSUER_READ_FAILURES.add()
             self._failed = True
         else:
             self._keys, self._read_at, self._failed = keys, began, False

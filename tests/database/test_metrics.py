@@ -229,6 +229,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         "2",
         GQL_IDENTITY_METRICS_PORT="0",
         GQL_IDENTITY_DATABASE_TIMEOUT_SECONDS="1",
+        GQL_IDENTITY_ISSUERS='[{"issuer": "http://127.0.0.1:1", "audience": "keys", "domain": "d1"}]',  # nobody listens
     ) as service:
         wait_until(lambda: counts(service).of("gql_identity_workers") == 2, 20)
         yield service
