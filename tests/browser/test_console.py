@@ -13,6 +13,8 @@ from .chromium import new_page
 from .console import named, opened, row
 from .test_graphiql import sign_in_code
 
+pytestmark = pytest.mark.slow
+
 BUDGET_BYTES = 250_000  # of the first load, as it is sent
 DISABLE = """mutation($input: APIKeyRequest!) { disableApiKey(input: $input) { state } }"""
 
@@ -142,7 +144,6 @@ async def test_an_interrupted_network_is_said_and_mended(page: Any, service: Ser
     await page.get_by_text("No key matches these filters.").wait_for()
 
 
-@pytest.mark.slow
 async def test_a_database_that_is_away_is_said_and_comes_back(browser: Any, tmp_path: Path) -> None:
     with serving(tmp_path / "data", GQL_IDENTITY_OPERATION_TIMEOUT_SECONDS="2") as service:
         async with new_page(browser) as page:
