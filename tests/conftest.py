@@ -59,14 +59,20 @@ def database_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield database.uri
 
 
+@pytest.fixture(scope="session")
+def database_client(database_server: str) -> Iterator[pymongo.MongoClient[Any]]:
+    """One client for all tests: a new one takes longer than most of what is asked."""
+    with pymongo.MongoClient[Any](database_server) as client:
+        yield client
+
+
 @pytest.fixture
-def mongo_uri(database_server: str) -> Iterator[str]:
+def mongo_uri(database_server: str, database_client: pymongo.MongoClient[Any]) -> Iterator[str]:
     """The URI of a fresh database, dropped at the end."""
     name = f"test_{secrets.token_hex(8)}"
     parts = urlsplit(database_server)
     yield urlunsplit(parts._replace(path=f"/{name}", query=parts.query or "authSource=admin"))
-    with pymongo.MongoClient[Any](database_server) as client:
-        client.drop_database(name)
+    database_client.drop_database(name)
 
 
 @pytest.fixture
