@@ -136,6 +136,7 @@ DECISIVE = frozenset(
 CHANGEABLE = DECISIVE | {"secret_uses", "disabled_rank", "audit_number", "lifetime_seconds"}
 
 _READABLE = frozenset((name, type_) for name, field in STORED_FIELDS.items() for type_ in field.types)
+_NO_PARTS: frozenset[str] = frozenset()
 _WITH_PARTS = frozenset({"scopes", "secrets", "secret_uses", "makers", "digest", "pepper", "tags", "allowed_addresses"})
 # Wanted fields, names and types of documents that were sound in these, and their fields whose parts must be checked.
 _SOUND_SHAPES: dict[tuple[Any, ...], frozenset[str]] = {}
@@ -167,6 +168,19 @@ def readable(document: Document, wanted: frozenset[str]) -> Document:
     if "_id" in names:
         mended["_id"] = str(document.get("_id"))[:MAX_ID]
     return mended
+
+
+def all_readable(documents: list[Document], wanted: frozenset[str]) -> list[Document]:
+    """As `readable`, of each of these documents."""
+    # Of most pages all documents are sound and of few shapes, which takes half the time to see for all at once.
+    shapes = {(wanted, *document, *map(type, document.values())) for document in documents}
+    if (
+        all(_SOUND_SHAPES.get(shape) == _NO_PARTS for shape in shapes)
+        and _STATES.issuperset([document.get("state", "ENABLED") for document in documents])
+        and _ROLES.issuperset([document.get("role", "USER") for document in documents])
+    ):
+        return documents
+    return [readable(document, wanted) for document in documents]
 
 
 def _has_sound_shape(document: Document, wanted: frozenset[str]) -> bool:

@@ -16,7 +16,7 @@ from ..storage.scans import Share
 from .access import Caller, access_to, domain_of, may_see
 from .checks import check_selected, check_text
 from .matching import Owner, match_stages, match_stages_of_all, owner_key, share_of
-from .records import now, projection, read_row
+from .records import now, projection, read_rows
 
 
 class KeyLists:
@@ -62,7 +62,7 @@ class KeyLists:
         )
         if len(documents) > plan.limit:
             raise too_many_rows("keys", self._settings, "; or select `total_count`, which says how many there are")
-        return APIKeysInfo(results=[read_row(document, fields) for document in documents], total_count=total)
+        return APIKeysInfo(results=read_rows(documents, fields), total_count=total)
 
     async def connection(
         self, domain_id: str | None, user_id: str | None, arguments: ConnectionArguments, parts: Parts, caller: Caller
@@ -106,7 +106,7 @@ class KeyLists:
                 plan,
                 parts,
                 documents := pages.get(owner, []),
-                [read_row(document, parts.key) for document in documents],
+                read_rows(documents, parts.key),
                 outside=bool(outside.get(owner)),
                 total=totals.get(owner, 0),
             )

@@ -11,7 +11,7 @@ from ..storage.database import Database
 from ..storage.point_reads import PointReads
 from .access import Caller, access_to, domain_of, may_name, require_scope
 from .checks import check_selected, check_text
-from .records import read_opaque_id, read_row, stored_fields
+from .records import read_opaque_id, read_rows, stored_fields
 from .scopes import READ
 from .writes import not_found
 
@@ -59,15 +59,14 @@ class KeyReads:
         # Role and user are compared here: a read by the index's own fields is the fastest, and callers can share it.
         fields |= _FOR_ACCESS
         documents = await self._point_reads.find(wanted, stored_fields(fields))
-        found: list[APIKeyInfo | None] = []
-        for reference in references:
-            key = None
-            if reference[0] in access and (document := documents.get(reference)) is not None:
-                key = read_row(document, fields)
-                if not access[key.domain_id].includes(key.user_id, key.role):
-                    key = None
-            found.append(key)
-        return found
+        existing = [reference for reference in dict.fromkeys(wanted) if reference in documents]
+        keys = read_rows([documents[reference] for reference in existing], fields)
+        visible = {
+            reference: key
+            for reference, key in zip(existing, keys, strict=True)
+            if access[reference[0]].includes(key.user_id, key.role)
+        }
+        return [visible.get(reference) for reference in references]
 
     async def viewer(self, caller: Caller, fields: frozenset[str] | None) -> APIKeyViewer:
         """The caller, with these fields of its key, or without its key."""

@@ -9,7 +9,7 @@ from strawberry import ID
 
 from ..messages.keys import APIKeyInfo, Domain, User
 from ..messages.values import APIKeyRole, APIKeyState, DateTime
-from .documents import REQUIRED, readable
+from .documents import REQUIRED, all_readable
 from .rotation import live_secrets
 from .tags import read_tags
 from .validity import has_ended
@@ -51,6 +51,7 @@ _STORED: dict[str, tuple[str, ...]] = {
 
 _EVERY = frozenset(APIKeyInfo.__dataclass_fields__)
 _UNREAD: dict[str, Any] = dict.fromkeys(_EVERY - {"id", "expired", "secrets", "tags", "user", "domain", "usage"})
+_MADE = frozenset({"id", "expired", "secrets", "tags", "user", "domain"})  # from other stored fields
 _KEPT = (*STORED, "makers")  # `makers` is no field of the message
 _STATES: dict[str | None, Any] = {None: None} | {state.name: state for state in APIKeyState}
 _ROLES: dict[str | None, Any] = {None: None} | {role.name: role for role in APIKeyRole}
@@ -80,27 +81,42 @@ def read_key(document: dict[str, Any]) -> APIKeyInfo:
 
 def read_row(document: dict[str, Any], fields: frozenset[str]) -> APIKeyInfo:
     """As `read_key`, of a document that holds what a `projection` of these fields read; other fields are None."""
-    document = readable(document, _required(fields))
-    key_id, domain_id = document["_id"], document["domain_id"]
-    # A page has a thousand of these: the dataclass's own `__init__` would take three times as long.
-    key: APIKeyInfo = object.__new__(APIKeyInfo)
-    values = key.__dict__ = _UNREAD | document
-    values["api_key_id"] = key_id
-    values["state"] = _STATES[values["state"]]
-    values["role"] = _ROLES[values["role"]]
-    if "id" in fields:
-        key.id = opaque_id(domain_id, key_id)
-    if "expired" in fields:
-        key.expired = has_ended(key.expires_at)
-    if "secrets" in fields:
-        key.secrets = live_secrets(document)
-    if "tags" in fields:
-        key.tags = read_tags(document.get("tags"))
-    if "user" in fields:
-        key.user = User(domain_id=domain_id, user_id=key.user_id)
-    if "domain" in fields:
-        key.domain = Domain(domain_id=domain_id)
+    (key,) = read_rows([document], fields)
     return key
+
+
+def read_rows(documents: list[dict[str, Any]], fields: frozenset[str]) -> list[APIKeyInfo]:
+    """As `read_row`, of each of these documents."""
+    required, made = _required(fields), fields & _MADE
+    keys: list[APIKeyInfo] = []
+    for document in all_readable(documents, required):
+        # A page has a thousand of these: the dataclass's own `__init__` would take three times as long.
+        key: APIKeyInfo = object.__new__(APIKeyInfo)
+        values = key.__dict__ = _UNREAD | document
+        values["api_key_id"] = document["_id"]
+        values["state"] = _STATES[values["state"]]
+        values["role"] = _ROLES[values["role"]]
+        if made:
+            _make(made, key, document)
+        keys.append(key)
+    return keys
+
+
+def _make(made: frozenset[str], key: APIKeyInfo, document: dict[str, Any]) -> None:
+    """Set the fields of a key that are made from others."""
+    key_id, domain_id = document["_id"], document["domain_id"]
+    if "id" in made:
+        key.id = opaque_id(domain_id, key_id)
+    if "expired" in made:
+        key.expired = has_ended(key.expires_at)
+    if "secrets" in made:
+        key.secrets = live_secrets(document)
+    if "tags" in made:
+        key.tags = read_tags(document.get("tags"))
+    if "user" in made:
+        key.user = User(domain_id=domain_id, user_id=key.user_id)
+    if "domain" in made:
+        key.domain = Domain(domain_id=domain_id)
 
 
 def makers_of(key: APIKeyInfo) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 from dataclasses import fields
 from datetime import UTC, datetime
 
-from gql_identity.keys.records import projection, read_key, read_row
+from gql_identity.keys.records import projection, read_key, read_row, read_rows
 from gql_identity.messages.keys import APIKeyInfo
 
 MADE = {"id", "api_key_id", "api_key", "user", "domain", "expired", "secrets", "tags", "usage"}  # made of others
@@ -26,3 +26,18 @@ def test_every_stored_field_can_be_projected() -> None:
 def test_a_field_that_the_document_lacks_is_none() -> None:
     key = read_row({"_id": "api-key-1", "domain_id": "d1"}, frozenset({"api_key_id"}))
     assert {name for name in STORED - {"domain_id"} if getattr(key, name) is not None} == set()
+
+
+def test_rows_that_are_read_together_are_read_as_each_alone() -> None:
+    names = frozenset({"api_key_id", "state", "role", "created_at"})
+    plain = {"_id": "api-key-1", "domain_id": "d1", "state": "ENABLED", "role": "USER", "created_at": datetime.now(UTC)}
+    careless = [
+        plain | {"state": "PAUSED"},
+        plain | {"role": []},
+        plain | {"created_at": "today"},
+        {"_id": "api-key-5"},
+    ]
+    for rows in ([], [plain, plain | {"state": "DISABLED"}], [plain, *careless, plain]):
+        assert [*map(vars, read_rows(rows, names))] == [vars(read_row(row, names)) for row in rows]
+    assert [key.state.name for key in read_rows([plain, *careless], names)][:2] == ["ENABLED", "DISABLED"]
+    assert [key.role.name for key in read_rows([plain, *careless], names)][2] == "SYSTEM"
