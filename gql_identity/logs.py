@@ -74,7 +74,8 @@ class RequestLog:
     """Writes the log lines of requests, several in one write while other requests run.
 
     A write releases Python's global interpreter lock. When many threads wait for the lock, getting it back costs more
-    than the rest of a line.
+    than the rest of a line. Requests that await nothing run one after the other, many in one turn of the event loop:
+    the first of them is written at once, and the others when the turn has ended.
     """
 
     def __init__(self) -> None:
@@ -82,6 +83,7 @@ class RequestLog:
         self._running = 0
         self._lines: list[str] = []
         self._timer: asyncio.TimerHandle | None = None
+        self._has_written = False  # whether lines were written in this turn of the event loop
 
     def follow_level(self) -> None:
         """Write lines or not, as the level of the log says now."""
@@ -101,8 +103,8 @@ class RequestLog:
     def end_unlogged(self) -> None:
         """Count a finished request that has no line."""
         self._running -= 1
-        if self._lines and not self._running:
-            self._write()
+        if self._lines:
+            self._write_later()
 
     def end(self, request_id: str, started: float, **line: Any) -> None:
         """Log a finished request, with its duration in milliseconds."""
@@ -117,10 +119,21 @@ class RequestLog:
         # Few lines contain a secret or a long field, so each field is checked only if the whole line fails this test.
         is_plain = len(text) < MAX_CHARACTERS and redact(text) is text and not _LONG.search(line.get("path", ""))
         self._lines.append(text if is_plain else _to_json(_redact(log, "info", event)))
-        if not self._running:
+        self._write_later()
+
+    def _write_later(self) -> None:
+        if self._running:
+            if self._timer is None:
+                self._timer = asyncio.get_running_loop().call_later(WRITE_SECONDS, self._write)
+        elif not self._has_written:
+            self._has_written = True
+            asyncio.get_running_loop().call_soon(self._end_turn)
             self._write()
-        elif self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(WRITE_SECONDS, self._write)
+
+    def _end_turn(self) -> None:
+        self._has_written = False
+        if self._lines:
+            self._write_later()
 
     def _write(self) -> None:
         if self._timer is not None:

@@ -28,7 +28,7 @@ def read_request(fields: Any) -> Request:
         ("variables", variables, dict),
         ("extensions", extensions, dict),
     ):
-        if not isinstance(value, kind | None):
+        if value is not None and not isinstance(value, kind):
             raise BadRequest(f"`{part}` is {'a string' if kind is str else 'an object'} or null.")
     if persisted := (extensions or {}).get("persistedQuery"):
         match persisted:

@@ -47,8 +47,7 @@ class Protocol(HttpToolsProtocol):
     client_name = ""  # by which its connections are counted
     had_request = False  # whether a request has had its response
 
-    @property
-    def _counted(self) -> Connections:
+    def _connections(self) -> Connections:
         # One for each process: uvicorn gives its state to every connection.
         state: Any = self.server_state
         if not hasattr(state, "counted"):
@@ -63,6 +62,7 @@ class Protocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A client has connected."""
         super().connection_made(cast(asyncio.Transport, TurnTransport(transport, self.loop)))
+        self._counted = self._connections()
         self.client_name = self._counted.client_of(self.client[0] if self.client else "")
         if self._counted.add(self):
             self._head_timer = self.loop.call_later(HEAD_SECONDS, self._head_is_late)

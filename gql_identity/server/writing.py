@@ -22,6 +22,7 @@ class TurnTransport:
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         self.transport = transport
+        self.is_closing = transport.is_closing  # asked often: `__getattr__` is slow
         self._loop = loop
         self._written: list[bytes] = []
         self._size = 0

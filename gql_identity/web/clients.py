@@ -1,6 +1,7 @@
 """Clients: the users whose keys are used, and the addresses without a known key; how much each may have at once."""
 
 import asyncio
+from functools import cached_property
 
 from starlette.types import Scope
 
@@ -27,7 +28,11 @@ class Client:
         self.streams = 0  # of server-sent events
         self.connections = 0  # WebSockets
         self.waiting_characters = 0  # of messages over WebSocket whose operations have not begun
-        self.answering = asyncio.Semaphore(ANSWERS_AT_ONCE)
+
+    @cached_property
+    def answering(self) -> asyncio.Semaphore:
+        """What its large responses take; most clients have none, and are made anew for each request."""
+        return asyncio.Semaphore(ANSWERS_AT_ONCE)
 
 
 class Clients:

@@ -52,6 +52,19 @@ async def test_lines_wait_for_others_that_are_under_way_but_not_long(capsys: pyt
     assert written(capsys) == []
 
 
+async def test_the_lines_of_one_turn_are_two_writes(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logs("info", "json")
+    requests = RequestLog()
+    for request_id in "abc":
+        requests.end(request_id, requests.begin())
+    assert written(capsys) == ["a"]
+    await asyncio.sleep(0)
+    assert written(capsys) == ["b", "c"]
+    await asyncio.sleep(0)
+    requests.end("d", requests.begin())
+    assert written(capsys) == ["d"]
+
+
 @pytest.mark.parametrize(("level", "style"), [("warning", "json"), ("warning", "console"), ("info", "console")])
 async def test_level_and_style_hold_for_them_too(capsys: pytest.CaptureFixture[str], level: str, style: str) -> None:
     configure_logs(level, style)  # type: ignore[arg-type]
@@ -77,6 +90,7 @@ async def test_a_secret_in_a_path_is_not_logged_however_often_it_is_encoded(
     requests = RequestLog()
     for path in (f"/{encoded(secret, times)}", f"/a%20b/{secret[:3]}{encoded(secret[3:], times)}"):
         requests.end("a", requests.begin(), path=path)
+    await asyncio.sleep(0)
     said = capsys.readouterr().err
     assert "[secret]" in said
     for _ in range(5):
@@ -104,6 +118,7 @@ async def test_a_secret_in_a_path_is_not_logged_in_whatever_way_it_is_encoded(
         paths.append(f"/{escaped(secret, form)}")
     for path in paths:
         requests.end("a", requests.begin(), path=path)
+    await asyncio.sleep(0)
     said = capsys.readouterr().err
     assert said.count("[secret]") == len(paths)
     for place in range(6, 45):
