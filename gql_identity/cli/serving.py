@@ -36,7 +36,7 @@ from ..storage.database import Database
 from ..storage.jwt_issuers import accepted_until
 from ..telemetry import begin_metrics, check_traces
 from .arguments import Commands, add_setting_flags, settings_of, source_of
-from .databases import prepared_database, resolved_database
+from .databases import resolved_database
 
 log = structlog.get_logger()
 
@@ -62,8 +62,7 @@ def _serve(options: argparse.Namespace) -> int:
         resolved_database(settings) as resolved,
     ):
         try:
-            made = asyncio.run(_prepare(resolved, embedded=settings.mongo_uri is None))
-            first_key, accepting, peppers = asyncio.run(_told(settings, resolved))
+            made, first_key, accepting, peppers = asyncio.run(_prepare(settings, resolved))
             asyncio.run(Rates(resolved).try_store())
         except (Unavailable, DeadlineExceeded) as error:
             log.warning("The database does not respond yet. Starting anyway.", reason=error.reason or error.message)
@@ -133,24 +132,31 @@ def create_worker_app(
     return create_app(settings, source.read_again)
 
 
-async def _prepare(settings: Settings, *, embedded: bool) -> APIKeyInfo | None:
-    """Prepare the database. Create the first key in an embedded database without keys and return it, else None."""
-    async with Database(settings) as database:
+async def _prepare(
+    settings: Settings, resolved: Settings
+) -> tuple[APIKeyInfo | None, FirstKey | None, dict[str, datetime], list[str]]:
+    """Prepare the database. Return what is announced of it: the key made for an embedded database without keys, the
+    key in admin-key, the domains whose JWTs are accepted, and the peppers if there are more than one.
+
+    All over one connection: another one would cost as much as what is asked.
+    """
+    embedded = settings.mongo_uri is None
+    async with Database(resolved) as database:
         await database.prepare(own_indexes=embedded)
-        if not embedded or await database.run(lambda: database.api_keys.find_one({}, {"_id": 1})) is not None:
-            return None
-        request = CreateAPIKeyRequest(
-            user_id=ID("admin"), domain_id=ID("default"), name="first key", role=APIKeyRole.SYSTEM
-        )
-        key = await ApiKeys(database, settings).create(request, None)
-    write_admin_key(settings.data_dir, str(key.api_key))
-    return key
-
-
-async def _told(settings: Settings, resolved: Settings) -> tuple[FirstKey | None, dict[str, datetime], list[str]]:
-    """What else is announced: the first key, the domains whose JWTs are accepted, and the peppers if there are more."""
-    async with prepared_database(resolved) as database:
+        made = await _make_first_key(database, resolved) if embedded else None
         first_key = await find_first_key(
             settings.model_copy(update={"pepper": resolved.pepper}), database, resolved.peppers[0]
         )
-        return first_key, await accepted_until(database, now()), await peppers_text(database)
+        return made, first_key, await accepted_until(database, now()), await peppers_text(database)
+
+
+async def _make_first_key(database: Database, settings: Settings) -> APIKeyInfo | None:
+    """Create the first key of a database without keys, and write its secret to admin-key; None where there are keys."""
+    if await database.run(lambda: database.api_keys.find_one({}, {"_id": 1})) is not None:
+        return None
+    request = CreateAPIKeyRequest(
+        user_id=ID("admin"), domain_id=ID("default"), name="first key", role=APIKeyRole.SYSTEM
+    )
+    key = await ApiKeys(database, settings).create(request, None)
+    write_admin_key(settings.data_dir, str(key.api_key))
+    return key

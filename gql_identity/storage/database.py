@@ -6,14 +6,20 @@ may still be accepted rests on it.
 
 import asyncio
 import os
+import sys
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar, copy_context
+from importlib.util import find_spec
 from typing import Any, Self, TypeVar
 
 # Motor's pool is 5 threads a CPU, and a change stream holds one: with few CPUs reads would wait for a thread.
 os.environ.setdefault("MOTOR_MAX_WORKERS", "64")
+# With pyOpenSSL and service-identity the driver uses them for TLS. Without service-identity it finds that out after it
+# has imported cryptography, which takes 8 MB of each process; told beforehand, it does the same as then.
+if find_spec("service_identity") is None:
+    sys.modules.setdefault("pymongo.pyopenssl_context", None)  # type: ignore[arg-type]
 
 import pymongo
 import pymongo.errors as driver

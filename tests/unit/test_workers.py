@@ -1,5 +1,7 @@
-"""The supervisor of workers: which of them it takes for hung."""
+"""The start of the command, and the supervisor of workers: which of them it takes for hung."""
 
+import subprocess
+import sys
 import time
 
 import pytest
@@ -23,3 +25,16 @@ def test_a_worker_that_starts_slowly_is_waited_for_and_one_that_hangs_is_not(mon
     gone = Worker(uvicorn.Config("nothing:app"), [])
     gone.child_conn.close()
     assert not gone.ping(0.01)
+
+
+def test_no_collection_of_garbage_searches_what_imports_made() -> None:
+    code = """
+import gc
+from gql_identity.cli import main
+try:
+    main(["--version"])
+except SystemExit:
+    assert gc.isenabled()
+    assert gc.get_freeze_count() > 10 * len(gc.get_objects())
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
