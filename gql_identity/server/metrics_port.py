@@ -90,6 +90,9 @@ class _Handler(BaseHTTPRequestHandler):
     timeout = READER_SECONDS
     server_version, sys_version = "gql-identity", ""
 
+    def do_HEAD(self) -> None:
+        self.do_GET()
+
     def do_GET(self) -> None:
         if self.path.partition("?")[0] != PATH:
             self._answer(404, "text/plain; charset=utf-8", b"The metrics are at /metrics.\n")
@@ -103,7 +106,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", media_type)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
-        self.wfile.write(content)
+        if self.command != "HEAD":
+            self.wfile.write(content)
 
     def log_message(self, *_: Any) -> None:
         """Log nothing: it is asked for every few seconds."""

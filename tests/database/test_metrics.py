@@ -246,6 +246,9 @@ def test_the_text_is_what_parsers_of_both_formats_take(service: Service) -> None
     assert {one.name for one in open_families(answer.text)} == set(families)  # type: ignore[no-untyped-call]
     for other in ("/", "/graphql"):
         assert httpx.get(metrics_url(service).replace("/metrics", other), trust_env=False).status_code == 404
+    head = httpx.head(metrics_url(service), trust_env=False)
+    assert (head.status_code, head.content) == (200, b"")
+    assert head.headers["content-type"] == plain.headers["content-type"]
 
 
 def test_a_header_that_names_no_version_gets_the_plain_text(service: Service) -> None:
