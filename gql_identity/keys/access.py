@@ -194,7 +194,7 @@ def new_scopes(given: list[str] | None, old: list[str] | None, caller: Caller) -
     if given is None:
         if old is not None and caller.scopes is not None:
             raise PermissionDenied(
-                f"this {caller.noun} has scopes, so it may not remove the restriction of another key. Give a list.",
+                f"this {caller.noun} has scopes, so it may not remove a key's list of scopes. Give a list.",
                 at="scopes",
             )
         return None
