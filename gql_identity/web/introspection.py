@@ -15,6 +15,7 @@ from ..settings import Settings
 from .authentication import Authenticator
 from .bodies import read_form
 from .deadline import in_time
+from .oauth_clients import authenticate_client, names_client, sent_once
 from .oauth_errors import error_response
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 class IntrospectionEndpoint:
     """The ASGI application at `/introspect`.
 
-    The caller authenticates with its own key; the role VERIFIER exists for this.
+    The caller authenticates with its own key, as Bearer or as an OAuth client; the role VERIFIER exists for this.
     """
 
     def __init__(
@@ -46,16 +47,20 @@ class IntrospectionEndpoint:
         never `active: false`.
         """
         try:
-            request = _request(await read_form(Headers(scope=scope), receive))
-            response = JSONResponse(await in_time(self._introspect(request, scope), self._timeout_seconds))
+            form = await read_form(Headers(scope=scope), receive)
+            response = JSONResponse(await in_time(self._introspect(form, scope), self._timeout_seconds))
         except ClientDisconnect:
             return
         except ServiceError as error:
             response = error_response(error, scope)
         await response(scope, receive, send)
 
-    async def _introspect(self, request: VerifyAPIKeyRequest, scope: Scope) -> dict[str, Any]:
-        caller = await self._authenticator.require(scope)
+    async def _introspect(self, form: dict[str, list[str]], scope: Scope) -> dict[str, Any]:
+        request = _request(form)
+        if names_client(form, scope):
+            caller = await authenticate_client(sent_once(form), scope, self._authenticator)
+        else:
+            caller = await self._authenticator.require(scope)
         if self._tokens is not None and self._tokens.issuer.is_ours(request.api_key):
             active = await self._tokens.introspect(request.api_key, request.client_address, caller)
             return {"active": False} if active is None else {"active": True, **_token_claims(active)}

@@ -13,9 +13,11 @@ from ..errors import (
     Unauthenticated,
 )
 from .envelope import note_errors
+from .oauth_clients import InvalidClient
 
 _CODES: dict[type[ServiceError], str] = {
     Unauthenticated: "invalid_token",
+    InvalidClient: "invalid_client",
     InsufficientScope: "insufficient_scope",
     PermissionDenied: "access_denied",
     BadRequest: "invalid_request",

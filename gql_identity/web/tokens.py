@@ -1,10 +1,7 @@
 """`POST /token` of OAuth clients (RFC 6749, section 4.4), and what verifiers of tokens read: keys and metadata."""
 
-import binascii
 import time
-from base64 import b64decode
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote_plus
 
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, Request
@@ -12,7 +9,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from ..errors import BadRequest, InvalidArgument, ServiceError, Unauthenticated
+from ..errors import BadRequest, InvalidArgument, ServiceError
 from ..keys.scopes import read_scopes
 from ..messages.requests import ExchangeAPIKeyRequest
 from ..messages.usage import APIKeyVerificationCode
@@ -20,6 +17,7 @@ from ..settings import Settings
 from .authentication import Authenticator
 from .bodies import read_form
 from .deadline import in_time
+from .oauth_clients import InvalidClient, authenticate_client, sent_once
 from .oauth_errors import error_response
 
 if TYPE_CHECKING:
@@ -55,9 +53,6 @@ class TokenEndpoint:
             response = JSONResponse(await in_time(self._issue(form, scope), self._timeout_seconds))
         except ClientDisconnect:
             return
-        except Unauthenticated as error:
-            error.headers = {"WWW-Authenticate": 'Basic realm="gql_identity"'}
-            response = error_response(error, scope, "invalid_client")
         except _Refused as error:
             response = error_response(error, scope, error.oauth_code)
         except ServiceError as error:
@@ -65,25 +60,20 @@ class TokenEndpoint:
         await response(scope, receive, send)
 
     async def _issue(self, form: dict[str, list[str]], scope: Scope) -> dict[str, Any]:
-        if any(len(values) > 1 for values in form.values()):
-            raise BadRequest("Give each parameter once.")
-        sent = {name: value for name, (value,) in form.items()}
-        key_id, secret = _client(sent, Headers(scope=scope).getlist("authorization"))
-        caller = await self._authenticator.identify(f"Bearer {secret}", scope)
-        if caller.key_id != key_id or caller.credential is None:
-            raise Unauthenticated("The `client_id` is not the id of this secret's key.")
+        sent = sent_once(form)
+        caller = await authenticate_client(sent, scope, self._authenticator)
         if (grant := sent.get("grant_type")) != _GRANT:
             code = "invalid_request" if grant is None else "unsupported_grant_type"
             raise _Refused(code, f"Send `grant_type={_GRANT}`.")
         try:
-            scopes = read_scopes(sent["scope"]) if sent.get("scope") else None
+            scopes = read_scopes(sent["scope"]) if "scope" in sent else None
             made = await self._tokens.exchange(ExchangeAPIKeyRequest(audience=_audience(sent), scopes=scopes), caller)
         except InvalidArgument as error:
             raise _Refused("invalid_target" if error.at == "audience" else "invalid_scope", error.message) from None
         if made.code is APIKeyVerificationCode.INSUFFICIENT_SCOPE:
             raise _Refused("invalid_scope", f"The key lacks {' and '.join(made.missing_scopes or ())}.")
         if made.access_token is None or made.expires_at is None:
-            raise Unauthenticated("The key ends within a second.")
+            raise InvalidClient("The key ends within a second.")
         return {
             "access_token": made.access_token,
             "token_type": made.token_type,
@@ -103,15 +93,18 @@ def token_routes(tokens: "Tokens", authenticator: Authenticator, settings: Setti
         return JSONResponse({"keys": keys}, headers=CACHED)
 
     issuer = tokens.issuer.name
+    as_client = ["client_secret_basic", "client_secret_post"]
     server = {
         "issuer": issuer,
         "token_endpoint": f"{issuer}/token",
         "jwks_uri": f"{issuer}{JWKS}",
         "introspection_endpoint": f"{issuer}/introspect",
+        "introspection_endpoint_auth_methods_supported": [*as_client, "Bearer"],
         "revocation_endpoint": f"{issuer}/revoke",
+        "revocation_endpoint_auth_methods_supported": ["none", *as_client],
         "grant_types_supported": [_GRANT],
         "response_types_supported": [],
-        "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
+        "token_endpoint_auth_methods_supported": as_client,
     }
 
     async def authorization_server(_: Request) -> JSONResponse:
@@ -132,32 +125,7 @@ def token_routes(tokens: "Tokens", authenticator: Authenticator, settings: Setti
 
 def _audience(form: dict[str, str]) -> str | None:
     """The audience that a client asks for, by either parameter. Raises InvalidArgument for two different ones."""
-    given = {form[name] for name in _AUDIENCES if form.get(name)}
+    given = {form[name] for name in _AUDIENCES if name in form}
     if len(given) > 1:
         raise InvalidArgument("`audience` and `resource` differ. Send one of them.", at="audience")
     return next(iter(given), None)
-
-
-def _client(form: dict[str, str], authorization: list[str]) -> tuple[str, str]:
-    """The id and the secret of a client (RFC 6749, section 2.3.1). Raises Unauthenticated and BadRequest."""
-    if not authorization:
-        if "client_id" in form and "client_secret" in form:
-            return form["client_id"], form["client_secret"]
-        raise Unauthenticated("Send `client_id` and `client_secret`: the id and the secret of a key.")
-    if "client_secret" in form:
-        raise BadRequest("Send the secret once: in the `Authorization` header or in the form.")
-    scheme, _, sent = ", ".join(authorization).strip().partition(" ")
-    try:
-        if scheme.lower() != "basic":
-            raise ValueError
-        key_id, separator, secret = b64decode(sent.strip(), validate=True).decode().partition(":")
-        if not separator:
-            raise ValueError
-    except (ValueError, binascii.Error):
-        raise Unauthenticated(
-            "Send the id and the secret of a key as `Authorization: Basic`, or in the form."
-        ) from None
-    key_id = unquote_plus(key_id)
-    if form.get("client_id", key_id) != key_id:
-        raise BadRequest("`client_id` in the form is another one than in the `Authorization` header. Send it once.")
-    return key_id, unquote_plus(secret)

@@ -423,6 +423,7 @@ async def test_the_token_endpoint_refuses_as_oauth_says(service: Api) -> None:
         (401, "invalid_client", None, grant | {"client_id": key.key_id}),
         (400, "invalid_request", (key.key_id, key.secret), grant | form),
         (400, "invalid_request", None, form),
+        (400, "invalid_request", None, form | {"grant_type": ""}),
         (400, "unsupported_grant_type", None, form | {"grant_type": "password"}),
         (400, "invalid_scope", None, form | grant | {"scope": "a b"}),
         (400, "invalid_scope", None, form | grant | {"scope": 'a"b'}),
@@ -441,6 +442,8 @@ async def test_the_token_endpoint_refuses_as_oauth_says(service: Api) -> None:
     assert (await service.client.post("/token", data=grant, headers=header)).status_code == 401
     agreeing = grant | {"client_id": key.key_id, "audience": ISSUER, "resource": ISSUER}
     assert (await post_token(service, (key.key_id, key.secret), **agreeing)).status_code == 200
+    empty = grant | {"client_id": "", "client_secret": "", "scope": "", "audience": ""}  # as if they were absent
+    assert (await post_token(service, (key.key_id, key.secret), **empty)).status_code == 200
     token = await token_of(service, key)
     assert (await post_token(service, (key.key_id, token), **grant)).status_code == 401
     assert (await service.client.get("/token")).status_code == 405
@@ -453,6 +456,7 @@ async def test_the_metadata_names_what_there_is(service: Api) -> None:
         told = answer.json()
         assert told["issuer"] == ISSUER
         assert told["token_endpoint"] == f"{ISSUER}/token"
+        assert "client_secret_basic" in told["introspection_endpoint_auth_methods_supported"]
         assert "max-age=300" in answer.headers["Cache-Control"]
         keys = await service.client.get(told["jwks_uri"].removeprefix(ISSUER))
         assert keys.headers["Cache-Control"] == "public, max-age=300"

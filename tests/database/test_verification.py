@@ -25,6 +25,28 @@ async def introspect(api: Api, by: Person | None, **form: Any) -> Any:
     return await api.client.post("/introspect", data=form, headers=headers)
 
 
+async def test_introspection_takes_its_caller_as_an_oauth_client(api: Api) -> None:
+    gateway, user = await api.make("VERIFIER"), await api.make("USER", "d2", "u2")
+
+    async def ask(auth: Any = None, **form: Any) -> tuple[int, Any, str]:
+        answer = await api.client.post("/introspect", data={"token": user.secret, **form}, auth=auth)
+        told = answer.json()
+        return answer.status_code, told.get("active", told.get("error")), answer.headers.get("WWW-Authenticate", "")
+
+    basic, form = (gateway.key_id, gateway.secret), {"client_id": gateway.key_id, "client_secret": gateway.secret}
+    for accepted in (await ask(basic), await ask(**form), await ask(basic, client_id=gateway.key_id)):
+        assert accepted == (200, True, "")
+    assert await ask((user.key_id, make_secret())) == (401, "invalid_client", 'Basic realm="gql_identity"')
+    assert await ask((user.key_id, gateway.secret)) == (401, "invalid_client", 'Basic realm="gql_identity"')
+    assert await ask(client_secret=gateway.secret) == (401, "invalid_client", 'Basic realm="gql_identity"')
+    assert await ask(basic, client_secret=gateway.secret) == (400, "invalid_request", "")
+    assert await ask(basic, client_id=user.key_id) == (400, "invalid_request", "")
+    assert await ask(client_id=gateway.key_id) == (401, "invalid_token", 'Bearer realm="gql_identity"')
+    # A Bearer credential is the caller's, whatever else the form has.
+    own = await introspect(api, gateway, token=user.secret, client_id="x", client_secret="y")
+    assert own.json()["active"] is True
+
+
 async def test_each_secret_gets_its_answer_in_order(api: Api) -> None:
     gateway, user, disabled = await api.make("VERIFIER"), await api.make("USER", "d2", "u2"), await api.make("USER")
     off = "mutation($i: APIKeyRequest!) { disableApiKey(input: $i) { state } }"
