@@ -170,11 +170,11 @@ async def test_a_forged_token_revokes_nothing(api: Api) -> None:
 
 
 @pytest.mark.parametrize("method", ["client_secret_basic", "client_secret_post"])
-async def test_authlibs_client_gets_a_token_and_revokes_it(api: Api, method: str) -> None:
+async def test_authlibs_client_gets_a_token_asks_about_it_and_revokes_it(api: Api, method: str) -> None:
     async with issuing(api.settings) as service, listening(service.app) as address:
-        key = await key_with(service, scopes=["identity:read", "orders:read"])
+        key = await key_with(service, scopes=["identity:read", "identity:verify"])
 
-        def use() -> tuple[int, int]:
+        def use() -> tuple[int, bool, int]:
             with OAuth2Session(key.key_id, key.secret, token_endpoint_auth_method=method) as client:
                 client.trust_env = False
                 metadata = client.get(f"http://{address}/.well-known/oauth-authorization-server", withhold_token=True)
@@ -189,11 +189,12 @@ async def test_authlibs_client_gets_a_token_and_revokes_it(api: Api, method: str
                 assert token["scope"] == "identity:read"
                 query = {"query": VIEWER}
                 before = client.post(f"http://{address}/graphql", json=query).status_code
+                introspection = f"http://{address}{paths['introspection_endpoint']}"
+                is_active = client.introspect_token(introspection, token=token["access_token"]).json()["active"]
                 client.revoke_token(f"http://{address}{paths['revocation_endpoint']}", token=token["access_token"])
                 header = {"Authorization": f"Bearer {token['access_token']}"}
-                return before, httpx.post(
-                    f"http://{address}/graphql", json=query, headers=header, trust_env=False
-                ).status_code
+                after = httpx.post(f"http://{address}/graphql", json=query, headers=header, trust_env=False)
+                return before, is_active, after.status_code
 
-        assert await asyncio.to_thread(use) == (200, 401)
+        assert await asyncio.to_thread(use) == (200, True, 401)
         assert (await service.send(VIEWER, by=key)).status_code == 200
