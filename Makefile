@@ -73,7 +73,7 @@ help: ## show this list
 	@touch $@ .venv/serve.stamp
 
 .PHONY: bench
-bench: .venv/bench.stamp ## benchmark it beside a baseline and peers: half an hour, with wrk, node and npm; or ARGS=--growth
+bench: .venv/bench.stamp ## benchmark it beside a baseline and peers: half an hour, with wrk, node and npm; or ARGS=--growth, ARGS=--tail
 	$(BIN)/python benchmarks/run.py $(ARGS)
 
 .venv/bench.stamp: .venv/dev.stamp

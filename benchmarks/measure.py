@@ -15,7 +15,7 @@ from operations import OPERATIONS, Operation, WrongAnswer
 from seed import Seeded, seeded
 from servers import SYSTEMS, Server, System, running
 
-SIZES = (1_000, 10_000, 100_000)
+SIZES = (1_000, 10_000, 100_000, 1_000_000)
 DOMAINS = (1, 100)
 CLIENTS = (1, 8, 32, 128)
 GROWING = ("G", "L", "L100", "V", "S")
@@ -41,6 +41,8 @@ class Plan:
     rounds: int
     seconds: float
     warm_seconds: float
+    subscribers: int = 5_000  # at most
+    documents: int = 10_000
 
     def parameters(self) -> dict[str, Any]:
         """The parameters for the JSON file."""
@@ -68,27 +70,27 @@ class Progress:
 
 def compare(plan: Plan, server_uri: str) -> tuple[Rows, dict[str, Any]]:
     """Measure every round of every system and operation, and each system's start time and memory."""
-    pairs = sum(bool(_serves(system, operation)) for operation in plan.operations for system in plan.systems)
+    pairs = sum(serves(system, operation) for operation in plan.operations for system in plan.systems)
     progress = Progress(pairs * (1 + plan.rounds))
     with (
         seeded(server_uri, plan.keys, plan.domains, progress.say) as data,
         running(plan.systems, data, OPERATIONS["G"]) as servers,
-        _scripts(data) as script,
+        scripts(data) as script,
     ):
         progress.say("started " + ", ".join(f"{one.system.name} ({one.start_seconds:.1f} s)" for one in servers))
         rows: Rows = []
         for operation in plan.operations:
-            able = [server for server in servers if _serves(server.system, operation)]
-            sizes = _check_equal(able, operation, data)
+            able = [server for server in servers if serves(server.system, operation)]
+            sizes = check_equal(able, operation, data)
             for server in able:
                 load = run_load(server.url, script(server, operation), plan.clients, plan.warm_seconds)
                 progress.step(f"{operation.name:5}{server.system.name:12}warm     {load.rate:9,.0f} requests/s")
             for number in range(1, plan.rounds + 1):
                 for server in able:
-                    measured = _measure(server, operation, script, plan.clients, plan.seconds, sizes[server])
+                    measured = measure(server, operation, script, plan.clients, plan.seconds, sizes[server])
                     rows.append({"operation": operation.name, "system": server.system.name, "round": number} | measured)
                     progress.step(f"{operation.name:5}{server.system.name:12}round {number}  {_told(measured)}")
-            _check_equal(able, operation, data)
+            check_equal(able, operation, data)
         systems = {
             server.system.name: {
                 "title": server.system.title,
@@ -118,7 +120,7 @@ def grow(plan: Plan, server_uri: str, *, embedded: bool) -> Rows:
         with (
             seeded(server_uri, keys, domains, progress.say) as data,
             running([SYSTEMS["ours"]], data, OPERATIONS["G"]) as (server,),
-            _scripts(data) as script,
+            scripts(data) as script,
         ):
             for operation, of_operation in itertools.groupby(group, key=lambda step: step[2]):
                 run_load(server.url, script(server, operation), 1, plan.warm_seconds)
@@ -126,8 +128,8 @@ def grow(plan: Plan, server_uri: str, *, embedded: bool) -> Rows:
                     where = {"operation": operation.name, "keys": keys, "domains": domains, "clients": clients}
                     of = f"{operation.name:5}{keys:7,} keys {domains:3} domains {clients:3} clients"
                     try:
-                        size = _check_equal([server], operation, data)[server]
-                        measured = _measure(server, operation, script, clients, plan.seconds, size)
+                        size = check_equal([server], operation, data)[server]
+                        measured = measure(server, operation, script, clients, plan.seconds, size)
                     except (WrongAnswer, RuntimeError):
                         rows.append(where | {"failed": True})
                         progress.step(f"{of}  fails: past the deadline of a request")
@@ -139,7 +141,7 @@ def grow(plan: Plan, server_uri: str, *, embedded: bool) -> Rows:
     return rows
 
 
-def _serves(system: System, operation: Operation) -> bool:
+def serves(system: System, operation: Operation) -> bool:
     """Whether a system has the operation.
 
     V and R are this service's own, REST has no entities or types, and only V is measured with and without tokens.
@@ -151,7 +153,7 @@ def _serves(system: System, operation: Operation) -> bool:
     return system.interface != "rest" or operation.rest_path is not None
 
 
-def _check_equal(servers: Sequence[Server], operation: Operation, data: Seeded) -> dict[Server, float]:
+def check_equal(servers: Sequence[Server], operation: Operation, data: Seeded) -> dict[Server, float]:
     """The mean size of each system's responses. Raises WrongAnswer if their data differ."""
     sizes: dict[Server, float] = dict.fromkeys(servers, 0.0)
     for variant in range(_CHECKED):
@@ -166,7 +168,8 @@ def _check_equal(servers: Sequence[Server], operation: Operation, data: Seeded) 
 
 
 @contextmanager
-def _scripts(data: Seeded) -> Iterator[Callable[[Server, Operation], Path]]:
+def scripts(data: Seeded) -> Iterator[Callable[[Server, Operation], Path]]:
+    """Yield what writes the wrk script of a system's operation."""
     with tempfile.TemporaryDirectory(prefix="gql-identity-bench-scripts-") as directory:
 
         def script(server: Server, operation: Operation) -> Path:
@@ -179,7 +182,7 @@ def _scripts(data: Seeded) -> Iterator[Callable[[Server, Operation], Path]]:
         yield script
 
 
-def _measure(
+def measure(
     server: Server,
     operation: Operation,
     script: Callable[[Server, Operation], Path],
@@ -187,6 +190,7 @@ def _measure(
     seconds: float,
     answer_bytes: float,
 ) -> dict[str, Any]:
+    """The figures of one load. Raises WrongAnswer, or RuntimeError where nothing was answered."""
     for longer in (1, _LONGER):  # on a busy machine a second may be too short for a first response
         cpu = server.cpu_seconds()
         load: Load = run_load(server.url, script(server, operation), clients, longer * seconds)

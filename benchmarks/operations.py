@@ -3,7 +3,7 @@
 import itertools
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
@@ -318,3 +318,5 @@ OPERATIONS = {
         ),
     )
 }
+
+PAGE_OF_1000 = replace(OPERATIONS["L100"], name="L1000", title="1,000 keys and the total", variables=_page(1_000))

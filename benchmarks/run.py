@@ -1,4 +1,4 @@
-"""`make bench`: this service beside a baseline and its peers; with `--growth`, how it grows. See README.md."""
+"""`make bench`: this service beside a baseline and its peers, its tail, and how it grows. See README.md."""
 
 import argparse
 import shutil
@@ -13,13 +13,17 @@ from typing import Any
 import report
 import targets
 from changes import changes_table, compare_changes
+from growth import PARTS
 from machine import describe
 from measure import GROWING, Plan, compare, grow
 from operations import OPERATIONS, WrongAnswer
 from seed import database_server
 from servers import SYSTEMS
+from tail import measure_tail, tail_table
 
 HERE = Path(__file__).parent
+_KINDS = ("growth", "tail", "changes")
+_OF_TAIL = ("baseline", "ours", "mercurius")
 _STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -53,12 +57,17 @@ def _interrupt(*_: object) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="1,000 keys, a second each: only checks that it works")
-    parser.add_argument("--growth", action="store_true", help="this service alone, at many sizes and client numbers")
+    parser.add_argument(
+        "--growth", nargs="?", const="keys", choices=("keys", *PARTS), help="this service alone, growing"
+    )
+    parser.add_argument("--tail", action="store_true", help="latency at a rate that does not wait, and beside scans")
     parser.add_argument("--changes", action="store_true", help="disable and enable in domains of 20 and 20,000 keys")
     parser.add_argument("--only", type=_names(SYSTEMS), metavar="SYSTEMS", help=f"of {','.join(SYSTEMS)}")
     parser.add_argument("--operations", type=_names(OPERATIONS), metavar="NAMES", help=f"of {','.join(OPERATIONS)}")
     parser.add_argument("--keys", type=int, help="how many keys (100,000); with --growth at most")
     parser.add_argument("--domains", type=int, help="over how many domains (100)")
+    parser.add_argument("--subscribers", type=int, help="with --growth subscribers, at most (5,000)")
+    parser.add_argument("--documents", type=int, help="with --growth documents (10,000)")
     parser.add_argument("--clients", type=int, default=32, help="connections at once (32)")
     parser.add_argument("--rounds", type=int, help="rounds, whose median counts (5)")
     parser.add_argument("--seconds", type=float, help="of each round (5)")
@@ -83,17 +92,23 @@ def _plan(options: argparse.Namespace) -> Plan:
     def given(value: Any, full: Any, short: Any) -> Any:
         return value if value is not None else short if quick else full
 
-    only = ("ours",) if options.growth or options.changes else options.only or tuple(SYSTEMS)
-    names = options.operations or (GROWING if options.growth else tuple(OPERATIONS))
+    only = (
+        ("ours",)
+        if options.growth or options.changes
+        else options.only or (_OF_TAIL if options.tail else tuple(SYSTEMS))
+    )
+    names = options.operations or (GROWING if options.growth else ("G",) if options.tail else tuple(OPERATIONS))
     return Plan(
         systems=tuple(SYSTEMS[name] for name in only),
         operations=tuple(OPERATIONS[name] for name in names),
         keys=given(options.keys, 100_000, 1_000),
         domains=given(options.domains, 100, 10),
         clients=options.clients,
-        rounds=given(options.rounds, 5, 1),
-        seconds=given(options.seconds, 5.0, 1.0),
+        rounds=given(options.rounds, 3 if options.tail else 5, 1),
+        seconds=given(options.seconds, 10.0 if options.tail else 5.0, 1.0),
         warm_seconds=given(options.warm_seconds, 6.0, 1.0),
+        subscribers=given(options.subscribers, 5_000, 100),
+        documents=given(options.documents, 10_000, 100),
     )
 
 
@@ -113,14 +128,20 @@ def _check_tools(plan: Plan) -> None:
 
 def _results(options: argparse.Namespace, plan: Plan, uri: str, database: str) -> dict[str, Any]:
     results: dict[str, Any] = {
-        "kind": "growth" if options.growth else "changes" if options.changes else "comparison",
+        "kind": f"growth-{options.growth}"
+        if options.growth in PARTS
+        else next((kind for kind in _KINDS if getattr(options, kind)), "comparison"),
         "quick": options.quick,
         "date": datetime.now().astimezone().isoformat(timespec="seconds"),
         "machine": describe(database),
         "parameters": plan.parameters(),
     }
+    if options.growth in PARTS:
+        return results | {"rows": PARTS[options.growth][0](plan, uri)}
     if options.growth:
         return results | {"rows": grow(plan, uri, embedded=database.startswith("embedded"))}
+    if options.tail:
+        return results | {"rows": measure_tail(plan, uri)}
     if options.changes:
         return results | {"rows": compare_changes(plan, uri)}
     rows, systems = compare(plan, uri)
@@ -137,6 +158,12 @@ def _publish(directory: Path, results: dict[str, Any]) -> None:
     if results["kind"] == "growth":
         print(report.growth_table(results["rows"]))
         print(f"\n{file}")
+        return
+    if (part := results["kind"].removeprefix("growth-")) in PARTS:
+        print(f"{PARTS[part][1](results['rows'])}\n\n{file}")
+        return
+    if results["kind"] == "tail":
+        print(f"{tail_table(results['rows'])}\n\n{file}")
         return
     if results["kind"] == "changes":
         print(f"A user disables and enables its own key\n{report.text_table(changes_table(results['rows']))}\n\n{file}")

@@ -89,6 +89,19 @@ def _fill(client: pymongo.MongoClient, made: Seeded, keys: int, domains: int, sa
     return made
 
 
+def add_owners(data: Seeded, domain_id: str, number: int) -> list[str]:
+    """Add so many keys that may read all of a domain, each of another user; returns their secrets."""
+    texts = [secret.make_secret() for _ in range(number)]
+    documents = [
+        _document(domain_id, f"owner-{n:04d}", "DOMAIN_OWNER", 0, secret.digest(text, data.pepper))
+        | {"hint": secret.hint(text)}
+        for n, text in enumerate(texts)
+    ]
+    with pymongo.MongoClient(data.uri) as client:
+        client.get_default_database()["api_keys"].insert_many(documents, ordered=False)
+    return texts
+
+
 async def _prepare(settings: Settings) -> None:
     async with Database(settings) as database:
         await database.prepare()

@@ -35,12 +35,13 @@ class System:
     title: str
     interface: str  # graphql, rest, tokens or baseline
     file: str | None = None  # in systems/; None for the service itself
+    workers: int = 1  # of the service itself
 
     def command(self, port: int) -> list[str]:
         """The command that starts it."""
         if self.file is None:
             main = "from gql_identity.cli import main; main()"
-            return [sys.executable, "-c", main, "serve", "--workers", "1", "--port", str(port)]
+            return [sys.executable, "-c", main, "serve", "--workers", str(self.workers), "--port", str(port)]
         if self.file.endswith(".mjs"):
             return ["node", str(HERE / "systems" / self.file)]
         module = self.file.removesuffix(".py")
