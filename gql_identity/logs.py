@@ -70,6 +70,12 @@ def are_json() -> bool:
     return isinstance(structlog.get_config()["processors"][-1], structlog.processors.JSONRenderer)
 
 
+def lost_line(count: int) -> str:
+    """The line that tells how many lines before it were lost, as standard error did not take them."""
+    event = {"count": count, "event": "lines were lost", "level": "warning", "timestamp": datetime.now(UTC)}
+    return f"{_to_json(event) if are_json() else f'lines were lost: {count}'}\n"
+
+
 class RequestLog:
     """Writes the log lines of requests, several in one write while other requests run.
 

@@ -6,12 +6,14 @@ import sys
 from collections.abc import Sequence
 
 from ..errors import ServiceError, StartError
+from ..server.standard_streams import open_standard_streams
 from ..version import version
 from . import audit, cloudforet, keys, new_secrets, peppers, schemas, serving, transfer, upkeep
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command. Exits with 0 on success, 1 on failure and 2 for wrong arguments."""
+    open_standard_streams()
     options = _parser().parse_args(arguments)
     try:
         code = options.run(options)

@@ -23,13 +23,14 @@ from ..errors import DeadlineExceeded, StartError, Unavailable
 from ..keys.api_keys import ApiKeys
 from ..keys.rates import Rates
 from ..keys.records import now
-from ..logs import configure_logs
+from ..logs import configure_logs, lost_line
 from ..messages.keys import APIKeyInfo
 from ..messages.requests import CreateAPIKeyRequest
 from ..messages.values import APIKeyRole
 from ..server.hangup import expect_hang_up
 from ..server.listener import listen, raise_file_limit
 from ..server.process import end_with_parent, serve
+from ..server.standard_streams import keep_standard_streams
 from ..settings import Settings
 from ..storage.data_directory import write_admin_key
 from ..storage.database import Database
@@ -52,6 +53,7 @@ def _serve(options: argparse.Namespace) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _stop_before_serving)
     expect_hang_up()
+    keep_standard_streams(lost_line)
     settings, source = settings_of(options), source_of(options)
     forget_environment()
     raise_file_limit()
@@ -126,6 +128,7 @@ def create_worker_app(
 ) -> Any:
     """The application of a worker process, which ends when its parent does."""
     end_with_parent(parent)
+    keep_standard_streams(lost_line)
     configure_logs(settings.log_level, settings.log_format)
     if metrics_directory is not None:
         begin_metrics(metrics_directory, is_service=False, is_worker=True)

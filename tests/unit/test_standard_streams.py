@@ -1,0 +1,69 @@
+"""The streams of a service, without one."""
+
+import os
+
+from gql_identity.server.standard_streams import MAX_WAITING_BYTES, _Stream
+
+
+def lost_line(count: int) -> str:
+    return f"lost {count}\n"
+
+
+def test_what_a_stuck_reader_does_not_take_is_kept_up_to_a_bound_and_then_counted() -> None:
+    reader, writer = os.pipe()
+    stream = _Stream(writer, lost_line)
+    line = b"x" * 999 + b"\n"
+    written = 3 * MAX_WAITING_BYTES // len(line)
+    for _ in range(written):
+        assert stream.write(line) == len(line)
+    taken = b""
+    while not taken.endswith(b"last\n"):
+        taken += os.read(reader, 1_000_000)
+        if stream._thread is None and not taken.endswith(b"last\n"):
+            stream.write(b"last\n")
+    told = [line for line in taken.splitlines() if line.startswith(b"lost")]
+    kept = taken.count(line)
+    assert told == [b"lost %d" % (written - kept)]
+    assert MAX_WAITING_BYTES <= kept * len(line) <= MAX_WAITING_BYTES + 100_000
+    os.close(reader)
+    os.close(writer)
+
+
+def test_long_lines_keep_their_place_and_are_whole() -> None:
+    reader, writer = os.pipe()
+    stream = _Stream(writer, lost_line)
+    lines = [b"%d" % number * 30 * number + b"\n" for number in range(1_000)]
+    taken = bytearray()
+    for line in lines:
+        stream.write(line)
+        if stream._thread is not None:
+            taken += os.read(reader, 100_000)
+    expected = b"".join(lines)
+    while len(taken) < len(expected):
+        taken += os.read(reader, 100_000)
+    assert bytes(taken) == expected
+    os.close(reader)
+    os.close(writer)
+
+
+def test_a_nonblocking_descriptor_loses_nothing() -> None:
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    stream = _Stream(writer, lost_line)
+    line = b"y" * 99 + b"\n"
+    for _ in range(5_000):
+        stream.write(line)
+    taken = 0
+    while taken < 5_000 * len(line):
+        taken += len(os.read(reader, 100_000))
+    assert taken == 5_000 * len(line)
+    os.close(reader)
+    os.close(writer)
+
+
+def test_an_error_loses_the_line_and_raises_nothing() -> None:
+    full = os.open("/dev/full", os.O_WRONLY)
+    stream = _Stream(full, lost_line)
+    assert stream.write(b"one\ntwo\n") == 8
+    assert stream._lost == 2
+    os.close(full)
