@@ -1,6 +1,8 @@
 """The console in Chromium, against the running service, with every other address unreachable."""
 
+import re
 import signal
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +84,52 @@ async def test_disabling_is_undone_and_deleting_asks_with_the_name(page: Any, se
     await page.get_by_text("No key matches these filters.").wait_for()
 
 
+async def test_a_lost_response_makes_no_second_key(page: Any, service: Service) -> None:
+    await opened(page, service)
+    is_lost = True
+
+    async def lose(route: Any) -> None:
+        nonlocal is_lost
+        if is_lost and "createApiKey" in (route.request.post_data or ""):
+            is_lost = False
+            await route.fetch()
+            await route.abort()
+        else:
+            await route.continue_()
+
+    await page.route("**/graphql", lose)
+    await page.get_by_role("button", name="New key").click()
+    await page.get_by_label("Name", exact=True).fill("made once")
+    await page.get_by_role("button", name="Create", exact=True).click()
+    await page.get_by_role("dialog").get_by_text("The service cannot be reached.").wait_for()
+    await page.get_by_role("button", name="Create", exact=True).click()
+    await page.get_by_role("button", name="I have kept it").click()
+    await named(page, "made once")
+    await page.get_by_role("heading", name="Keys of default 1", exact=True).wait_for()
+
+
+async def test_a_secret_can_be_selected_where_the_clipboard_is_absent(page: Any, service: Service) -> None:
+    await page.add_init_script("Object.defineProperty(navigator, 'clipboard', { value: undefined })")
+    await opened(page, service)
+    await page.get_by_role("button", name="New key").click()
+    await page.get_by_role("button", name="Create", exact=True).dblclick()
+    await page.get_by_role("button", name="Copy").click()
+    await page.get_by_text("Could not copy: select the text instead.").wait_for()
+
+
+async def test_a_double_click_rotates_once(page: Any, service: Service) -> None:
+    service.create("ann", "default", name="double")
+    await opened(page, service)
+    await (await named(page, "double")).get_by_role("button", name="double", exact=True).click()
+    await page.get_by_label("The old secret stays valid for").select_option("0")
+    await page.get_by_role("button", name="Rotate").dblclick()
+    secret = await page.locator(".secret code").inner_text()
+    await page.get_by_role("button", name="I have kept it").click()
+    await page.get_by_text("Rotated", exact=True).wait_for()
+    assert await page.get_by_text("Rotated", exact=True).count() == 1
+    assert service.send("{ viewer { userId } }", by=secret).json()["data"]["viewer"]["userId"] == "ann"
+
+
 async def test_several_keys_are_disabled_at_once(page: Any, service: Service) -> None:
     for number in range(3):
         service.create("ben", "default", name=f"batch {number}")
@@ -138,10 +186,34 @@ async def test_a_key_is_rotated_changed_and_followed(page: Any, service: Service
 async def test_an_interrupted_network_is_said_and_mended(page: Any, service: Service) -> None:
     await opened(page, service)
     await page.context.set_offline(True)
+    await page.get_by_role("status").filter(has_text="Not connected, trying again").wait_for(timeout=2_000)
     await page.get_by_label("Name contains").fill("anything")
     await page.get_by_role("alert").filter(has_text="cannot be reached").wait_for()
     await page.context.set_offline(False)  # the page reads again by itself
     await page.get_by_text("No key matches these filters.").wait_for()
+    await page.get_by_role("status").filter(has_text=re.compile("^Live$")).wait_for()
+
+
+@pytest.mark.slow
+async def test_a_service_that_is_silent_is_noticed(browser: Any, tmp_path: Path) -> None:
+    """The connection stands, and nothing comes: as with a cable pulled out somewhere on the way."""
+    with serving(tmp_path / "data") as service:
+        async with new_page(browser) as page:
+            await opened(page, service)
+            service.process.send_signal(signal.SIGSTOP)
+            await page.get_by_role("status").filter(has_text="Not connected, trying again").wait_for(timeout=17_000)
+            service.process.send_signal(signal.SIGCONT)
+            await page.get_by_role("status").filter(has_text=re.compile("^Live$")).wait_for()
+
+
+async def test_a_key_that_expires_meanwhile_is_said_to_be(page: Any, service: Service) -> None:
+    expires_at = (datetime.now(UTC) + timedelta(seconds=4)).isoformat()
+    fields = {"domainId": "default", "userId": "ann", "expiresAt": expires_at}
+    made = service.data(
+        "mutation($input: CreateAPIKeyRequest!) { createApiKey(input: $input) { apiKey } }", {"input": fields}
+    )
+    await page.goto(f"{service.url}/console#key={made['createApiKey']['apiKey']}")
+    await page.get_by_role("alert").filter(has_text="was refused").wait_for()
 
 
 async def test_a_database_that_is_away_is_said_and_comes_back(browser: Any, tmp_path: Path) -> None:
@@ -151,8 +223,7 @@ async def test_a_database_that_is_away_is_said_and_comes_back(browser: Any, tmp_
             service.database.signal(signal.SIGSTOP)
             await page.get_by_label("Name contains").fill("anything")
             await page.get_by_role("alert").first.wait_for()
-            service.database.signal(signal.SIGCONT)
-            await page.get_by_role("button", name="Try again").click()
+            service.database.signal(signal.SIGCONT)  # the page tries again by itself
             await page.get_by_text("No key matches these filters.").wait_for()
 
 

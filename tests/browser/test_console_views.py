@@ -90,6 +90,24 @@ async def test_axe_finds_nothing_in_any_view_and_nothing_is_cut_off(
     await expect_fit(page, looks)
 
 
+CUT_OFF = """() => {
+  for (const time of document.querySelectorAll("tbody time")) time.textContent = "59 min. ago";
+  const isCut = (cell) => cell.scrollWidth > cell.clientWidth && !cell.matches(".tick, .name, [data-label=User]");
+  return [...document.querySelectorAll("th, td")].filter(isCut).map((cell) => cell.innerText);
+}"""
+
+
+@pytest.mark.parametrize("width", [1101, 1120, 1280])
+async def test_columns_have_room_for_their_longest_texts(page: Any, service: Service, width: int) -> None:
+    service.create("columns", f"columns {width}", role="DOMAIN_OWNER", name=LONG)
+    await page.set_viewport_size({"width": width, "height": 800})
+    await opened(page, service)
+    await page.get_by_label("Domain", exact=True).fill(f"columns {width}")
+    await page.get_by_role("button", name="Show domain").click()
+    await row(page, LONG).wait_for()
+    assert await page.evaluate(CUT_OFF) == []
+
+
 FOCUSED = """() => {
   const element = document.activeElement;
   const { width, height } = element.getBoundingClientRect();

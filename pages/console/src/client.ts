@@ -2,10 +2,13 @@
 import { ApolloClient, ApolloLink, CombinedGraphQLErrors, HttpLink, InMemoryCache } from "@apollo/client";
 import { GraphQLWsLink } from "@apollo/client/link/subscriptions";
 import { OperationTypeNode } from "graphql";
-import { createClient, type Client } from "graphql-ws";
+import type { Client } from "graphql-ws";
 
 import { noteRefusal } from "../../shared/key.js";
 import { isRefusal, noteResponse, REFUSED, socketAddress } from "../../shared/service.js";
+import { createSocket } from "../../shared/socket.js";
+
+const PASSING = new Set<unknown>(["RESOURCE_EXHAUSTED", "UNAVAILABLE", "DEADLINE_EXCEEDED"]);
 
 export interface Session {
   client: ApolloClient;
@@ -18,17 +21,17 @@ export function connect(secret: string): Session {
   const endpoint = new URL("graphql", location.href).href; // beside the page, below any path prefix
   const headers = { Authorization: `Bearer ${secret}` };
   let isConnected = false;
-  const socket = createClient({
+  const socket: Client = createSocket({
     url: socketAddress(endpoint),
     connectionParams: headers,
     lazy: false,
     retryAttempts: Infinity,
-    shouldRetry: (event) => !isRefusal(event),
+    shouldRetry: (event: unknown) => !isRefusal(event),
     on: {
       connected: () => void (isConnected = true),
       closed: () => void (isConnected = false),
     },
-    onNonLazyError: (error) => {
+    onNonLazyError: (error: unknown) => {
       if (isRefusal(error)) noteRefusal(secret, REFUSED);
     },
   });
@@ -47,6 +50,11 @@ function noticing(secret: string): typeof fetch {
     await noteResponse(secret, response);
     return response;
   };
+}
+
+/** Whether the same request may succeed in a while: the service is busy, without its database, or not there. */
+export function mayPass(error: unknown): boolean {
+  return !CombinedGraphQLErrors.is(error) || error.errors.some(({ extensions }) => PASSING.has(extensions?.code));
 }
 
 /** The message to show for an error: the service's own, if it responded. */

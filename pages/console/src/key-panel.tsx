@@ -106,16 +106,21 @@ function Listed({ term, texts }: { term: string; texts: readonly string[] | null
 function Secrets({ info, onSecret }: { info: KeyDetailsFragment; onSecret: (secret: string) => void }) {
   const client = useApolloClient();
   const [failure, setFailure] = useState("");
+  const [isSending, setIsSending] = useState(false);
   const [seconds, setSeconds] = useState("86400");
   const { domainId, apiKeyId } = info;
 
   async function rotate() {
     const input = { domainId, apiKeyId, overlapSeconds: Number(seconds) };
+    setFailure("");
+    setIsSending(true); // a second rotation would end the secret that is about to be shown
     try {
       const { data } = await client.mutate({ mutation: RotateDocument, variables: { input }, fetchPolicy: "no-cache" });
       onSecret(data?.rotateApiKey?.apiKey ?? "");
     } catch (error) {
       setFailure(reason(error));
+    } finally {
+      setIsSending(false);
     }
   }
 
@@ -152,7 +157,7 @@ function Secrets({ info, onSecret }: { info: KeyDetailsFragment; onSecret: (secr
             <option value="604800">one week</option>
           </select>
         </label>
-        <button disabled={info.secrets.length > 1} onClick={() => void rotate()}>
+        <button disabled={isSending || info.secrets.length > 1} onClick={() => void rotate()}>
           Rotate
         </button>
         {info.secrets.length > 1 && <button onClick={() => void endOverlap()}>End the older secret</button>}

@@ -2,7 +2,7 @@
 import { useApolloClient, useQuery, useSubscription } from "@apollo/client/react";
 import { useEffect, useRef, useState } from "react";
 
-import { reason, type Session } from "./client.ts";
+import { mayPass, reason, type Session } from "./client.ts";
 import { Failure } from "./failure.tsx";
 import { NO_FILTERS, Filters, listVariables, type Chosen } from "./filters.tsx";
 import { KeyPanel } from "./key-panel.tsx";
@@ -26,7 +26,7 @@ import "./list.css";
 const PAGE = 25;
 const TOGETHER_MS = 400; // changes that come at once are one new read
 const SETTLED_MS = 1000; // the service does not say when a subscription has begun
-const RETRY_MS = 5000; // after the service ended the subscription
+const RETRY_MS = 5000; // after an error that may pass, or the end of the subscription
 const DO = { enable: EnableDocument, disable: DisableDocument, delete: DeleteDocument };
 type Action = keyof typeof DO;
 
@@ -45,6 +45,7 @@ export function Keys({ domainId, viewer, session }: Props) {
   const [selected, setSelected] = useState<ReadonlyMap<string, KeyRowFragment>>(new Map());
   const [message, setMessage] = useState<{ text: string; undo?: () => void; isError?: boolean } | null>(null);
   const [shown, setShown] = useState<KeyRowFragment | null>(null);
+  const [failure, setFailure] = useState<unknown>(); // of the list, until it was read again
   const [isNew, setIsNew] = useState(false);
   const [deleting, setDeleting] = useState<KeyRowFragment[]>([]);
   const heading = useRef<HTMLHeadingElement>(null);
@@ -56,6 +57,13 @@ export function Keys({ domainId, viewer, session }: Props) {
   const live = useLive(domainId, session);
   const page = (list.data ?? list.previousData)?.apiKeysConnection;
   const keys = page?.nodes ?? [];
+
+  useEffect(() => {
+    if (list.error || !list.loading) setFailure(list.error);
+    if (!list.error || !mayPass(list.error)) return;
+    const retry = setTimeout(readAgain, RETRY_MS);
+    return () => clearTimeout(retry);
+  }, [list.error, list.loading]);
 
   // With a deleted key the focused button is gone: go on from the top of the list.
   useEffect(() => {
@@ -100,7 +108,7 @@ export function Keys({ domainId, viewer, session }: Props) {
   return (
     <>
       {stats.data && <Plots data={stats.data} onState={(state) => filter({ state })} onUser={(userId) => filter({ userId })} />}
-      <section className="card list" aria-label="Keys">
+      <section className="card list" aria-label="Keys" aria-busy={list.loading && !list.data}>
         <div className="bar-of-list">
           <h2 ref={heading} tabIndex={-1}>
             Keys of {domainId} {page?.totalCount != null && <span className="count">{count(page.totalCount)}</span>}
@@ -122,12 +130,12 @@ export function Keys({ domainId, viewer, session }: Props) {
             <button onClick={() => setSelected(new Map())}>Clear</button>
           </div>
         )}
-        {list.error && <Failure text={reason(list.error)} again={readAgain} />}
+        {failure != null && <Failure text={reason(failure)} again={readAgain} />}
         {page && keys.length > 0 && (
           <Table keys={keys} selected={selected} onSelect={setSelected} onOpen={setShown} onAction={(action, key) => start(action, [key])} />
         )}
-        {!page && !list.error && <p className="notice">Loading…</p>}
-        {page && keys.length === 0 && !list.error && <Empty chosen={chosen} clear={() => filter(NO_FILTERS)} create={() => setIsNew(true)} />}
+        {!page && failure == null && <p className="notice">Loading…</p>}
+        {page && keys.length === 0 && failure == null && <Empty chosen={chosen} clear={() => filter(NO_FILTERS)} create={() => setIsNew(true)} />}
         {page && (cursors.length > 0 || page.pageInfo.hasNextPage) && (
           <nav className="pages" aria-label="Pages">
             <button disabled={!cursors.length} onClick={() => setCursors(cursors.slice(0, -1))}>
@@ -146,7 +154,8 @@ export function Keys({ domainId, viewer, session }: Props) {
       <div className="toast" role={message?.isError ? "alert" : "status"}>
         {message && (
           <p>
-            {message.text} {message.undo && <button onClick={message.undo}>Undo</button>}{" "}
+            {message.text}
+            {message.undo && <button onClick={message.undo}>Undo</button>}
             <button aria-label="Close this message" onClick={() => setMessage(null)}>
               ✕
             </button>
@@ -191,6 +200,7 @@ function Empty({ chosen, clear, create }: { chosen: Chosen; clear: () => void; c
 function useLive(domainId: string, { socket, isConnected }: Session) {
   const client = useApolloClient();
   const [connected, setConnected] = useState(isConnected);
+  const [isLost, setIsLost] = useState(false); // not before the first connection
   const timer = useRef<ReturnType<typeof setTimeout>>(undefined);
 
   function readSoon(delay = TOGETHER_MS) {
@@ -201,8 +211,8 @@ function useLive(domainId: string, { socket, isConnected }: Session) {
     const onOnline = () => readSoon();
     setConnected(isConnected());
     const ends = [
-      socket.on("connected", () => setConnected(true)),
-      socket.on("closed", () => setConnected(false)),
+      socket.on("connected", () => (setConnected(true), setIsLost(false))),
+      socket.on("closed", () => (setConnected(false), setIsLost(true))),
       () => removeEventListener("online", onOnline),
     ];
     addEventListener("online", onOnline);
@@ -231,13 +241,19 @@ function useLive(domainId: string, { socket, isConnected }: Session) {
     }, RETRY_MS);
     return () => clearTimeout(retry);
   }, [error, restart]);
-  return { connected, error };
+  return { connected, isLost, error };
 }
 
-function Live({ connected, error }: { connected: boolean; error?: unknown }) {
-  const text = error ? "Not live" : connected ? "Live" : "Connecting…";
+function Live({ connected, isLost, error }: { connected: boolean; isLost: boolean; error?: unknown }) {
+  const [text, look, more] = isLost
+    ? ["Not connected, trying again…", "lost", "The service does not respond. The list may be out of date."]
+    : error
+      ? ["Not live", "lost", reason(error)]
+      : connected
+        ? ["Live", "on", "Changes are shown as they happen"]
+        : ["Connecting…", "off", "Soon changes are shown as they happen"];
   return (
-    <p role="status" className={`live ${connected && !error ? "on" : "off"}`} title={error ? reason(error) : "Changes are shown as they happen"}>
+    <p role="status" className={`live ${look}`} title={more}>
       {text}
     </p>
   );

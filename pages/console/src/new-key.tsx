@@ -1,6 +1,6 @@
 // The dialog that makes a key and shows its secret once.
 import { useApolloClient } from "@apollo/client/react";
-import { useState, type SubmitEvent } from "react";
+import { useRef, useState, type SubmitEvent } from "react";
 
 import { reason } from "./client.ts";
 import type { Viewer } from "./keys.tsx";
@@ -22,8 +22,9 @@ export function NewKey({ domainId, viewer, onClose }: { domainId: string; viewer
   const [failure, setFailure] = useState("");
   const [isSending, setIsSending] = useState(false);
   const [secret, setSecret] = useState("");
-  // The same for each attempt of this dialog, so that a lost response does not make a second key.
-  const [requestId] = useState(() => crypto.getRandomValues(new Uint32Array(4)).join("-"));
+  // An attempt with the same input has the same id, so that a lost response does not make a second key.
+  const attempt = useRef({ text: "", requestId: "" });
+  const [openedAt] = useState(Date.now);
   const ownUserAlone = viewer.role === "USER" || viewer.role === "VERIFIER";
 
   async function submit(event: SubmitEvent<HTMLFormElement>) {
@@ -39,12 +40,14 @@ export function NewKey({ domainId, viewer, onClose }: { domainId: string; viewer
         userId: ownUserAlone ? viewer.userId : text("userId"),
         name: text("name") || null,
         role: text("role") as APIKeyRole,
-        requestId,
-        ...(days && { expiresAt: new Date(Date.now() + days * DAY).toISOString() }),
+        ...(days && { expiresAt: new Date(openedAt + days * DAY).toISOString() }),
         ...(text("scopes") && { scopes: readScopes(text("scopes")) }),
         ...(text("tags") && { tags: readTags(text("tags")) }),
         ...(text("addresses") && { allowedAddresses: readAddresses(text("addresses")) }),
       };
+      const sent = JSON.stringify(input);
+      if (sent !== attempt.current.text) attempt.current = { text: sent, requestId: randomId() };
+      input.requestId = attempt.current.requestId;
       // "no-cache" keeps the secret out of the client's cache: only this dialog has it.
       const { data } = await client.mutate({ mutation: CreateDocument, variables: { input }, fetchPolicy: "no-cache" });
       setSecret(data?.createApiKey?.apiKey ?? "");
@@ -110,6 +113,10 @@ export function NewKey({ domainId, viewer, onClose }: { domainId: string; viewer
       </form>
     </Dialog>
   );
+}
+
+function randomId(): string {
+  return crypto.getRandomValues(new Uint32Array(4)).join("-");
 }
 
 interface FieldTextsProps {

@@ -71,10 +71,12 @@ export function Question({ title, yes, onYes, onClose, children }: QuestionProps
 export function Secret({ secret, onKept }: { secret: string; onKept: () => void }) {
   const copied = useRef<HTMLSpanElement>(null);
   async function copy() {
-    const done = await navigator.clipboard.writeText(secret).then(
-      () => "Copied.",
-      () => "Could not copy: select the text instead.",
-    );
+    let done = "Copied.";
+    try {
+      await navigator.clipboard.writeText(secret); // absent where the page came over plain HTTP from another machine
+    } catch {
+      done = "Could not copy: select the text instead.";
+    }
     if (copied.current) copied.current.textContent = done;
   }
   return (

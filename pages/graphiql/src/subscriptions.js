@@ -1,9 +1,10 @@
 // Subscriptions of the tabs. Each keeps its last events, and goes on while another tab is active: GraphiQL itself ends a
 // subscription when its tab is left, and shows its last event only.
-import { createClient } from "graphql-ws";
+import { TerminatedCloseEvent } from "graphql-ws";
 
 import { authorizationOf, keyState, noteRefusal } from "../../shared/key.js";
 import { isRefusal, REFUSED, socketAddress } from "../../shared/service.js";
+import { createSocket } from "../../shared/socket.js";
 
 const MAX_EVENTS = 100; // shown of one subscription, the newest first
 
@@ -50,7 +51,7 @@ function begin(url, operation, headers, onEnd) {
   const authorization = authorizationOf(headers);
   const { secret } = keyState();
   const isOurs = authorization === `Bearer ${secret}`;
-  const client = createClient({
+  const client = createSocket({
     url: socketAddress(url),
     connectionParams: authorization && { Authorization: authorization },
     retryAttempts: 0, // show why the service closed the connection; a retry would hide it
@@ -112,5 +113,6 @@ function refusalIn(event) {
 function errorsOf(cause) {
   if (Array.isArray(cause)) return cause;
   if (cause instanceof CloseEvent) return [{ message: `The service closed the connection: ${cause.code} ${cause.reason}`.trim() }];
+  if (cause instanceof TerminatedCloseEvent) return [{ message: "The connection is lost: the service no longer responds. Run this again." }];
   return [{ message: cause instanceof Event ? "The service could not be reached over WebSocket." : cause.message }];
 }
