@@ -1,5 +1,6 @@
 from dataclasses import fields
 from datetime import UTC, datetime
+from typing import Any
 
 from gql_identity.keys.records import projection, read_key, read_row, read_rows
 from gql_identity.messages.keys import APIKeyInfo
@@ -30,14 +31,16 @@ def test_a_field_that_the_document_lacks_is_none() -> None:
 
 def test_rows_that_are_read_together_are_read_as_each_alone() -> None:
     names = frozenset({"api_key_id", "state", "role", "created_at"})
-    plain = {"_id": "api-key-1", "domain_id": "d1", "state": "ENABLED", "role": "USER", "created_at": datetime.now(UTC)}
-    careless = [
+    plain: dict[str, Any] = {"_id": "api-key-1", "domain_id": "d1", "state": "ENABLED", "role": "USER"}
+    plain["created_at"] = datetime.now(UTC)
+    careless: list[dict[str, Any]] = [
         plain | {"state": "PAUSED"},
         plain | {"role": []},
         plain | {"created_at": "today"},
         {"_id": "api-key-5"},
     ]
-    for rows in ([], [plain, plain | {"state": "DISABLED"}], [plain, *careless, plain]):
+    lists: list[list[dict[str, Any]]] = [[], [plain, plain | {"state": "DISABLED"}], [plain, *careless, plain]]
+    for rows in lists:
         assert [*map(vars, read_rows(rows, names))] == [vars(read_row(row, names)) for row in rows]
     assert [key.state.name for key in read_rows([plain, *careless], names)][:2] == ["ENABLED", "DISABLED"]
     assert [key.role.name for key in read_rows([plain, *careless], names)][2] == "SYSTEM"
