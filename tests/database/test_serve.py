@@ -28,6 +28,7 @@ from gql_identity.secret import PREFIX, is_well_formed, pepper_fingerprint
 from gql_identity.settings import Settings
 
 from ..processes import COMMAND, ROOT, WHO, Service, refused, run, serving, surroundings, wait_until
+from .conftest import Run
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks at processes as Linux shows them")
 
@@ -455,7 +456,7 @@ class TestCreateKey:
     )
     @pytest.mark.parametrize("exists", [False, True])
     def test_in_a_folder_without_a_database_no_command_makes_one(
-        self, tmp_path: Path, command: list[str], exists: bool
+        self, run: Run, tmp_path: Path, command: list[str], exists: bool
     ) -> None:
         place = tmp_path / "data"
         if exists:
@@ -568,14 +569,14 @@ class TestADatabaseOfTheUsersOwn:
             assert {service.send(WHO, by=secret).status_code for secret in secrets} == {200}
             assert "Pepper" not in service.out
 
-    def test_the_pepper_in_use_is_not_forgotten(self, mongo_uri: str) -> None:
+    def test_the_pepper_in_use_is_not_forgotten(self, run: Run, mongo_uri: str) -> None:
         assert run("create-key", "--domain-id", "d", "--user-id", "u", **on(mongo_uri)).returncode == 0
         refusal = run("forget-pepper", "--yes", pepper_fingerprint(PEPPER), **on(mongo_uri))
         assert refusal.returncode == 1
         assert "in use" in refusal.stderr
 
     def test_missing_indexes_of_a_database_with_keys_are_named_and_can_be_made(
-        self, mongo_uri: str, tmp_path: Path
+        self, run: Run, mongo_uri: str, tmp_path: Path
     ) -> None:
         create = ["create-key", "--domain-id", "d", "--user-id", "u"]
         assert run(*create, **on(mongo_uri)).returncode == 0
