@@ -3,12 +3,13 @@
 import asyncio
 import time
 from collections.abc import Sequence
+from contextvars import Context
 from typing import NamedTuple
 
 from pydantic import SecretStr
 
 from .. import secret
-from ..errors import PermissionDenied, Unauthenticated, Unavailable
+from ..errors import PermissionDenied, ServiceError, Unauthenticated, Unavailable
 from ..messages.keys import APIKeyInfo
 from ..metrics import CREDENTIAL_LOOKUPS
 from ..settings import Settings
@@ -29,12 +30,16 @@ from .validity import VALIDITY_FIELDS, has_ended, is_valid, is_valid_document, u
 # that a read takes.
 CACHE_SECONDS = 0.5  # how long an entry is used, counted from before its read
 CACHE_KEYS = 10_000
+AHEAD_SECONDS = 0.3  # the age at which a key that is in use is read again, so that no request waits when its entry ends
+GATHER_SECONDS = 0.02  # for keys of that age to be read in one batch
 LONGEST_READ_SECONDS = 301.0  # the longest timeout that a setting allows, and some
 EXPIRED_TOKEN = "Your token has expired. Get a new one from its issuer."  # noqa: S105
 INVALID_KEY = "Invalid API key: it is wrong, disabled, expired or deleted."
 MAX_BATCH = 200  # secrets of one read
 ATTEMPTS = 20  # to read a caller's key while others change it
 
+# A digest, its pepper's fingerprint, its place among those of its document, and the key.
+_Found = tuple[bytes, str | None, int, Document, APIKeyInfo]
 Parent = tuple[str, str, int]  # what a token names: the domain and the id of its key, and the number of its secret
 
 
@@ -66,6 +71,9 @@ class Credentials:
         self._cache: dict[bytes | Parent, tuple[float, APIKeyInfo]] = {}  # by a digest, or what a token names
         # By key id and number of the secret: the last read that found them valid.
         self._valid: dict[tuple[str, int], _Validity] = {}
+        self._ageing: set[bytes] = set()  # digests that are read again ahead, or soon will be
+        self._due: list[bytes] = []  # those of them whose read has not begun
+        self._ahead: set[asyncio.Task[None]] = set()
         self._changed_at: dict[str, float] = {}  # key id: when it was changed or deleted here
         self._reading: dict[bytes, tuple[float, asyncio.Future[APIKeyInfo | None]]] = {}
         self._batches: Batches[str, APIKeyInfo | None] = Batches(self._read_secrets, "secrets", MAX_BATCH)
@@ -125,7 +133,8 @@ class Credentials:
 
     def recently_valid(self, text: str) -> APIKeyInfo | None:
         """The key that a secret belonged to when it was last valid, if that is remembered; it may have ended since."""
-        entry = self._entry(text)
+        digest = self._digest_if_formed(text)
+        entry = None if digest is None else self._cache.get(digest)
         return None if entry is None else entry[1]
 
     def _begin_read(self, text: str, digest: bytes) -> "asyncio.Future[APIKeyInfo | None]":
@@ -158,13 +167,44 @@ class Credentials:
         return [keys[text] for text in texts]
 
     def _cached(self, text: str, asked: float) -> APIKeyInfo | None:
-        entry = self._entry(text)
-        return entry[1] if entry is not None and asked - entry[0] < CACHE_SECONDS else None
+        if (digest := self._digest_if_formed(text)) is None or (entry := self._cache.get(digest)) is None:
+            return None
+        at, key = entry
+        if asked - at >= CACHE_SECONDS:
+            return None
+        if asked - at >= AHEAD_SECONDS and digest not in self._ageing:
+            self._read_ahead(digest)
+        return key
 
-    def _entry(self, text: str) -> tuple[float, APIKeyInfo] | None:
+    def _digest_if_formed(self, text: str) -> bytes | None:
         if (len(text) != secret.LENGTH or not text.isascii()) and not secret.is_jwt(text):
             return None
-        return self._cache.get(self.digest(text))
+        return self.digest(text)
+
+    def _read_ahead(self, digest: bytes) -> None:
+        """Read a cached key again soon, in one batch with others; for no request, and so in a context of its own."""
+        if not self._due:
+            asyncio.get_running_loop().call_later(GATHER_SECONDS, self._begin_ahead, context=Context())
+        self._ageing.add(digest)
+        self._due.append(digest)
+
+    def _begin_ahead(self) -> None:
+        due, self._due = self._due, []
+        for start in range(0, len(due), MAX_BATCH):
+            task = asyncio.ensure_future(self._renew(due[start : start + MAX_BATCH]))
+            self._ahead.add(task)
+            task.add_done_callback(self._ahead.discard)
+
+    async def _renew(self, digests: list[bytes]) -> None:
+        try:
+            asked = time.monotonic()
+            for digest, *_, key in await self._read_digests(digests):
+                if is_valid(key):
+                    self._cache_key(digest, key, asked)
+        except ServiceError:
+            pass  # a request that comes after the entry's end reads the key itself, and says so
+        finally:
+            self._ageing.difference_update(digests)
 
     async def _read_parents(self, parents: list[Parent]) -> list[APIKeyInfo | None]:
         asked = time.monotonic()
@@ -193,31 +233,38 @@ class Credentials:
         asked = time.monotonic()
         peppers = (self._pepper, *self._peppers_retired)
         digests = {secret.digest(text, pepper): text for text in texts for pepper in peppers}
+        found: dict[str, APIKeyInfo] = {}
+        for digest, pepper, place, document, key in await self._read_digests(list(digests)):
+            text = digests[digest]
+            found[text] = key
+            current = self.digest(text)
+            if (digest, pepper) != (current, self._fingerprint):
+                self.last_uses.move_digest(document, with_digest(document, place, self.stored(text)))
+            if is_valid(key):
+                self._cache_key(current, key, asked)
+        return [found.get(text) for text in texts]
+
+    async def _read_digests(self, digests: Sequence[bytes]) -> list[_Found]:
+        """The keys in any state that have these digests, without those whose secret is forgotten."""
         if len(digests) == 1:
-            document = await self._database.run(lambda: self._collection.find_one({"digest": next(iter(digests))}))
+            document = await self._database.run(lambda: self._collection.find_one({"digest": digests[0]}))
             documents = [] if document is None else [document]
         else:
-            where = {"digest": {"$in": list(digests)}}
+            where = {"digest": {"$in": digests}}
             documents = await self._database.to_list(lambda keys: keys.find(where, batch_size=len(digests) + 1))
-        found: dict[str, APIKeyInfo] = {}
+        found, asked_for = [], frozenset(digests)
         for document in documents:
             if names := unreadable(document, DECISIVE):
                 tell_unreadable(document, names)
                 continue
             for place, (digest, pepper) in enumerate(zip(digests_of(document), peppers_of(document), strict=True)):
-                if digest is None or (text := digests.get(digest)) is None:
+                if digest not in asked_for:
                     continue
                 key = read_key(document)
                 note_used_secret(key, document, digest)
-                if is_forgotten(used_secret(key)):
-                    continue
-                found[text] = key
-                current = self.digest(text)
-                if (digest, pepper) != (current, self._fingerprint):
-                    self.last_uses.move_digest(document, with_digest(document, place, self.stored(text)))
-                if is_valid(key):
-                    self._cache_key(current, key, asked)
-        return [found.get(text) for text in texts]
+                if not is_forgotten(used_secret(key)):
+                    found.append((digest, pepper, place, document, key))
+        return found
 
     def _cache_key(self, name: bytes | Parent, key: APIKeyInfo, asked: float) -> None:
         if asked <= self._changed_at.get(key.api_key_id, 0.0):

@@ -12,7 +12,8 @@ import pytest
 
 from gql_identity.errors import PermissionDenied
 from gql_identity.keys.access import MAX_MAKERS, Caller, makers_of_created
-from gql_identity.messages.values import APIKeyRole
+from gql_identity.keys.credentials import AHEAD_SECONDS
+from gql_identity.messages.values import APIKeyRole, APIKeyState
 from gql_identity.settings import Settings
 
 from ..conftest import PEPPER, Api, Person, mongo_client
@@ -166,3 +167,27 @@ def test_a_chain_of_makers_has_an_end() -> None:
     assert len(makers_of_created(last)) == MAX_MAKERS
     with pytest.raises(PermissionDenied, match="chain of 100 keys"):
         makers_of_created(last._replace(makers=(*last.makers, "k")))
+
+
+async def test_a_key_in_use_is_read_again_before_its_entry_ends_and_a_disabled_one_is_not_believed_for_longer(
+    api: Api, settings: Settings
+) -> None:
+    person = await api.make("USER")
+    credentials = api.app.state.api_keys.credentials
+    assert await credentials.find(person.secret)
+    digest = credentials.digest(person.secret)
+    first, _ = credentials._cache[digest]
+    used = 0
+    while credentials._cache[digest][0] == first and time.monotonic() < first + 10:
+        used += credentials._cached(person.secret, first + AHEAD_SECONDS) is not None
+        await asyncio.sleep(0.01)
+    assert used  # no request has waited for the read
+    renewed, _ = credentials._cache[digest]
+    assert renewed > first
+    with mongo_client(settings) as client:
+        client.get_default_database()["api_keys"].update_one({"_id": person.key_id}, {"$set": {"state": "DISABLED"}})
+    disabled = time.monotonic()
+    while (key := await credentials.find(person.secret)).state is APIKeyState.ENABLED:
+        assert time.monotonic() < disabled + 1
+        await asyncio.sleep(0.01)
+    assert key.state is APIKeyState.DISABLED
