@@ -894,7 +894,7 @@ def address(service: Service) -> tuple[str, int]:
 
 def assert_alive(service: Service) -> None:
     """It answers at once: the best of three, since a machine busy with other tests may be slow once."""
-    took = []
+    took: list[float] = []
     while len(took) < 3 and min(took, default=LIVE_SECONDS) >= LIVE_SECONDS:
         began = time.monotonic()
         assert service.status("/livez") == 200
