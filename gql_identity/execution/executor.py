@@ -149,9 +149,16 @@ class Executor:
         Raises RequestError, before the first, for a subscription that costs too much.
         """
         self._check(operation, request)
-        source: Any = subscribe(**self._for_core(operation, request, context))
-        if isawaitable(source):
-            source = await source
+        source: Any
+        if self._compiler is not None:
+            if operation.plan is None:  # each event runs it
+                operation.plan = self._compiler.compile(operation.document, operation.node)
+                DOCUMENTS_COMPILED.add()
+            source = await operation.plan.follow(context, request.variables)
+        else:
+            source = subscribe(**self._for_core(operation, request, context))
+            if isawaitable(source):
+                source = await source
         if isinstance(source, ExecutionResult):
             yield _answer(source)
             return

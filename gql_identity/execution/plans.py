@@ -4,11 +4,12 @@ A plan reads variables and arguments, calls the resolvers of the root fields as 
 values with functions generated for the operation's selections. It covers ordinary values only. In all other cases (a
 variable of another type, an error, a null in a non-null place, a field with a resolver below the root) graphql-core
 takes over at that point. A resolved root field is not resolved again, so a mutation runs once. The response is always
-the one that graphql-core would give.
+the one that graphql-core would give. Of a subscription, graphql-core makes the stream, and a plan completes its events.
 
 Two root fields with the same variable get the same object, so a resolver must not change its arguments.
 """
 
+from collections.abc import AsyncIterator
 from typing import Any, NamedTuple
 
 import structlog
@@ -27,6 +28,11 @@ from graphql import (
     visit,
 )
 from graphql.execution.collect_fields import FieldDetails, FragmentDetails, collect_fields, collect_subfields
+from graphql.execution.execute import (
+    create_source_event_stream,
+    execute_subscription_event,
+    map_source_to_response_event,
+)
 from graphql.execution.values import VariableValues
 from graphql.pyutils import is_awaitable
 from strawberry.schema.schema import Schema
@@ -51,7 +57,7 @@ class PlanCompiler:
         self.runs_left = 0  # runs that left the compiled path, for graphql-core to continue
 
     def compile(self, document: DocumentNode, operation: OperationDefinitionNode) -> "ExecutionPlan":
-        """Make the plan of a query or mutation of a valid document."""
+        """Make the plan of an operation of a valid document."""
         return ExecutionPlan(self, document, operation)
 
 
@@ -107,6 +113,30 @@ class ExecutionPlan:
             run.core.collected_errors.add(error, None)
             data = None
         return ExecutionResult(data, run.errors)
+
+    async def follow(self, context: Any, inputs: dict[str, Any]) -> AsyncIterator[ExecutionResult] | ExecutionResult:
+        """The results of a subscription's events, or the one that refuses it."""
+        core = self.build(context, inputs)
+        if isinstance(core, list):
+            return ExecutionResult(None, core)
+        stream: Any = create_source_event_stream(core)
+        if is_awaitable(stream):
+            stream = await stream
+        if isinstance(stream, ExecutionResult):
+            return stream
+        run = Run(self.build, context, inputs)
+        run.core = core
+        roots = self._root_fields(run)
+
+        def result_of(core_of_event: Any) -> Any:
+            if roots is not None:
+                try:
+                    return ExecutionResult({root.name: root.of_event(core_of_event.root_value) for root in roots}, None)
+                except Exception:
+                    self._compiler.runs_left += 1
+            return execute_subscription_event(core_of_event)
+
+        return map_source_to_response_event(core, stream, result_of)
 
     def build(self, context: Any, inputs: dict[str, Any]) -> Any:
         """Make graphql-core's executor for one run, or a list of errors if its variables are invalid."""

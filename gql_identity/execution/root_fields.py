@@ -120,6 +120,18 @@ class RootField:
         except Exception as error:
             return run.core.handle_field_error(error, self._field.type, self._details, self._path)
 
+    def of_event(self, event: Any) -> Any:
+        """The completed value of a subscription's event. Raises any error where graphql-core must complete it."""
+        if self.definition is None or self.definition.extensions:
+            raise UnexpectedValue  # the event may not be the field's value
+        try:
+            value = self._generated(event)
+        finally:
+            left = self._take_left()
+        if left:
+            raise UnexpectedValue
+        return value
+
     async def _finish(self, run: Run, pending: Any, *, completed: bool = False) -> Any:
         try:
             value = await pending
