@@ -265,6 +265,8 @@ class Protocol(HttpToolsProtocol):
         if self._is_waiting and not self.pipeline:
             self.had_request = True
             self._counted.is_idle(self)
+            if self._is_refused and not self.transport.is_closing():
+                self._write_refusal(*(self._refusal or _INVALID))
 
     def _head_is_late(self) -> None:
         self._head_timer = None
@@ -287,19 +289,29 @@ class Protocol(HttpToolsProtocol):
             LIMITS.add(_LIMITS[status])
         self._is_refused = True
         self._stop_head_timer()
-        is_within_request = not self._is_waiting and not self.pipeline and not self.cycle.response_started
-        if is_within_request:
+        if self.pipeline and self.cycle.more_body:
+            # The fault is in the body of a request that has not started: it is dropped.
+            self.pipeline.popleft()
+            self.cycle = self.pipeline[0][0] if self.pipeline else self.running
+        elif not self._is_waiting and self.cycle.more_body and not self.cycle.response_started:
             # The fault is in its body or its trailers: this response takes the place of its own.
             self.cycle.disconnected = True
             self.cycle.message_event.set()
-        if self._is_waiting or is_within_request:
-            body = b'{"errors":[{"message":"%s","extensions":{"code":"BAD_REQUEST"}}]}' % message.encode()
-            self.transport.write(
-                b"HTTP/1.1 %d %s\r\nContent-Type: application/json\r\nConnection: close\r\n"
-                b"Cache-Control: private, no-store\r\nX-Content-Type-Options: nosniff\r\nContent-Length: %d\r\n\r\n%s"
-                % (status, _PHRASES[status], len(body), body)
-            )
-            # A close now would reset the connection and lose the response.
-            self.loop.call_later(LINGER_SECONDS, self.transport.close)
-        else:
+            self._write_refusal(status, message)
+            return
+        if self._is_waiting:
+            self._write_refusal(status, message)
+        elif self.cycle.more_body:
             self.transport.close()
+        else:
+            self._refusal = status, message  # after the responses to the whole requests before the fault
+
+    def _write_refusal(self, status: int, message: str) -> None:
+        body = b'{"errors":[{"message":"%s","extensions":{"code":"BAD_REQUEST"}}]}' % message.encode()
+        self.transport.write(
+            b"HTTP/1.1 %d %s\r\nContent-Type: application/json\r\nConnection: close\r\n"
+            b"Cache-Control: private, no-store\r\nX-Content-Type-Options: nosniff\r\nContent-Length: %d\r\n\r\n%s"
+            % (status, _PHRASES[status], len(body), body)
+        )
+        # A close now would reset the connection and lose the response.
+        self.loop.call_later(LINGER_SECONDS, self.transport.close)

@@ -149,6 +149,19 @@ def test_a_head_against_the_rules_is_400_and_the_last_of_its_connection(service:
         assert len(re.findall(rb"HTTP/1.1 \d", said)) == 1
 
 
+@pytest.mark.parametrize("requests", [1, 2])
+def test_whole_requests_before_a_fault_get_their_own_responses(service: Service, requests: int) -> None:
+    in_a_body = post(length=False) + b"5\r\nabcde\r\nno length\r\n"
+    for fault, status in (
+        (b"GARBAGE\r\n\r\n", b"400"),
+        (b"GET / HTTP/1.1\r\nX: " + b"x" * 70_000, b"431"),
+        (in_a_body, b"400"),
+    ):
+        said = talk(service, (post() + BODY) * requests + fault + SMUGGLED)
+        assert said.count(ANSWER) == requests
+        assert re.findall(rb"HTTP/1.1 (\d+)", said) == [b"200"] * requests + [status]
+
+
 def test_a_host_is_one_name_or_address_with_or_without_a_port(service: Service) -> None:
     good = [b"", b"a", b"a.example:8000", b"a_b:", b"[::1]:80", b"1.2.3.4", b"%C3%A4"]
     bad = [b"a, b", b"a,b", b"a b", b"u@a", b"a/b", b"a:b", b"::1", b"[::1", b"\xc3\xa4", b"a:80:80"]
