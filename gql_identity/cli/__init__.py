@@ -10,7 +10,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     gc.disable()
     from .commands import main as run
 
-    # What they made lasts. A collection would search all of it, for a tenth of a second.
-    gc.freeze()
+    if arguments is None:  # a process of its own
+        # What they made lasts. A collection would search all of it, for a tenth of a second.
+        gc.freeze()
     gc.enable()
     run(arguments)
