@@ -66,7 +66,7 @@ async def test_slots_are_shared_between_users_and_domains_and_given_on() -> None
 
 
 async def test_a_list_that_was_given_up_keeps_its_slot_until_the_database_has_ended_it(settings: Settings) -> None:
-    store(settings, "d", "u", 2_000, "ab" * 100)
+    store(settings, "d", "u", 1_000, "ab" * 100)
     slow = settings.model_copy(update={"database_timeout_seconds": 0.3})
     heavy: list[dict[str, Any]] = [
         {"$match": {"domain_id": "d"}},
@@ -82,7 +82,7 @@ async def test_a_list_that_was_given_up_keeps_its_slot_until_the_database_has_en
         assert codes.count("RESOURCE_EXHAUSTED") == 1
         # Another domain's read is not held up, and this one's own come again once the database has ended the past.
         assert await database.aggregate([{"$match": {"domain_id": "e"}}], scans.Share("e", "u")) == []
-        until = time.monotonic() + 20
+        until = time.monotonic() + 60  # for a busy machine
         while time.monotonic() < until:
             try:
                 assert await database.aggregate([{"$match": {"domain_id": "e"}}], share) == []
