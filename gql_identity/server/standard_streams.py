@@ -51,7 +51,7 @@ class _Stream(io.RawIOBase):
     def __init__(self, descriptor: int, lost_line: Callable[[int], str]) -> None:
         self._descriptor = descriptor
         self._lost_line = lost_line
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # `_write` is called with and without it
         self._may_wait = not stat.S_ISREG(os.fstat(descriptor).st_mode)
         self._poll = select.poll()
         self._poll.register(descriptor, select.POLLOUT)
@@ -101,10 +101,11 @@ class _Stream(io.RawIOBase):
         return b""
 
     def _write(self, lines: bytes) -> int:
-        if self._lost:
-            told = self._lost_line(self._lost).encode()
+        if lost := self._lost:
+            told = self._lost_line(lost).encode()
             if os.write(self._descriptor, told) == len(told):
-                self._lost = 0
+                with self._lock:
+                    self._lost -= lost
         return os.write(self._descriptor, lines)
 
     def _keep(self, lines: bytes) -> None:
@@ -142,7 +143,8 @@ class _Stream(io.RawIOBase):
                 self._waiting_bytes -= len(self._waiting.popleft())
 
     def _lose(self, lines: bytes) -> None:
-        self._lost += max(1, lines.count(b"\n"))
+        with self._lock:
+            self._lost += max(1, lines.count(b"\n"))
 
 
 def _some_lines(lines: bytes) -> bytes:

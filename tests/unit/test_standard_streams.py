@@ -27,9 +27,9 @@ def test_what_a_stuck_reader_does_not_take_is_kept_up_to_a_bound_and_then_counte
         taken += read(reader)
         if stream._thread is None and not taken.endswith(b"last\n"):
             stream.write(b"last\n")
-    told = [line for line in taken.splitlines() if line.startswith(b"lost")]
+    told = [int(line.split()[1]) for line in taken.splitlines() if line.startswith(b"lost")]
     kept = taken.count(line)
-    assert told == [b"lost %d" % (written - kept)]
+    assert sum(told) == written - kept  # told in parts where the thread begins while lines are lost
     assert MAX_WAITING_BYTES <= kept * len(line) <= MAX_WAITING_BYTES + 100_000
     os.close(reader)
     os.close(writer)
@@ -42,7 +42,7 @@ def test_long_lines_keep_their_place_and_are_whole() -> None:
     taken = bytearray()
     for line in lines:
         stream.write(line)
-        if stream._thread is not None:
+        while stream._waiting_bytes > MAX_WAITING_BYTES // 4:
             taken += read(reader)
     expected = b"".join(lines)
     while len(taken) < len(expected):
