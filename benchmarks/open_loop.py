@@ -1,8 +1,9 @@
 """Load at a rate that does not wait for answers: each request has a planned time, and its time counts from there.
 
 A client that waits for an answer before it asks again, as wrk does, sends nothing while the server stands still, so its
-percentiles miss what others would have seen. `hey` and `h2load` keep a rate too, but count from when they sent. As a
-program, this file is the generator: it has a process of its own, which reads what to send from standard input.
+percentiles miss what others would have seen. `hey` and `h2load` keep a rate too, but count, by their documentation,
+from when they sent. As a program, this file is the generator: it has a process of its own, which reads what to send
+from standard input.
 """
 
 import gc
