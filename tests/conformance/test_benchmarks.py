@@ -20,7 +20,7 @@ LOADS = ((0.5, False), (0.5, True), (0.8, False))  # shares of the capacity, and
 PAUSE_BEGINS = 3.0  # seconds; the first second is not counted
 
 
-def _run(output: Path, *arguments: str) -> tuple[Any, str]:
+def _run(output: Path, *arguments: str) -> tuple[Any, subprocess.CompletedProcess[str]]:
     if shutil.which("wrk") is None:
         missing_tool("wrk")
     run = subprocess.run(
@@ -34,12 +34,12 @@ def _run(output: Path, *arguments: str) -> tuple[Any, str]:
     )
     assert run.returncode == 0, run.stderr
     (file,) = output.glob("*.json")
-    return json.loads(file.read_text()), run.stderr
+    return json.loads(file.read_text()), run
 
 
 @pytest.mark.slow
 def test_the_benchmarks_measure_the_service_beside_the_baseline(tmp_path: Path) -> None:
-    results, progress = _run(tmp_path, "--only", "ours,baseline", "--operations", "G,L", "--keys", "1000")
+    results, run = _run(tmp_path, "--only", "ours,baseline", "--operations", "G,L", "--keys", "1000")
 
     for operation in ("G", "L"):
         for system in ("ours", "baseline"):
@@ -49,16 +49,17 @@ def test_the_benchmarks_measure_the_service_beside_the_baseline(tmp_path: Path) 
             assert measured["errors"] == 0
             assert measured["to_baseline"]["p99_ms"] > 0
     assert results["machine"]["cores"] > 0
-    assert "[8/8]" in progress
+    assert "[8/8]" in run.stderr
 
 
 @pytest.mark.slow
 def test_the_benchmarks_measure_tokens_beside_verification(tmp_path: Path) -> None:
-    results, _ = _run(tmp_path, "--only", "tokens", "--operations", "V,A,X,K")
+    results, run = _run(tmp_path, "--only", "tokens", "--operations", "V,A,X,K")
 
     for operation in ("V", "A", "X", "K"):
         assert results["medians"][operation]["tokens"]["requests_per_second"] > 0
         assert results["medians"][operation]["tokens"]["errors"] == 0
+    assert "A of tokens, requests/s beside its V" in run.stdout
 
 
 @pytest.mark.slow
