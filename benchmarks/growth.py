@@ -61,14 +61,8 @@ def _with_subscribers(server: Server, data: Seeded, secrets: list[str], number: 
         known: dict[int, float] = {}  # when the last subscriber knew of a change
 
         def change(n: int) -> float:
-            headers = {"Authorization": f"Bearer {data.caller_secret}"}
             key_id = data.keys[_DOMAIN][n % len(data.keys[_DOMAIN])]
-            given = {"domainId": _DOMAIN, "apiKeyId": key_id, "name": f"{PREFIX}{n}"}
-            answer = client.post(
-                f"{server.url}/graphql", json={"query": _UPDATE, "variables": {"i": given}}, headers=headers
-            )
-            if "errors" in answer.json():
-                raise RuntimeError(f"A change failed: {answer.text[:500]}\n{server.log_end()}")
+            _send(client, server, data, _UPDATE, {"domainId": _DOMAIN, "apiKeyId": key_id, "name": f"{PREFIX}{n}"})
             return time.monotonic()
 
         # The service does not say when a subscription begins, so changes are made until all have heard of one.
@@ -110,6 +104,13 @@ def _with_subscribers(server: Server, data: Seeded, secrets: list[str], number: 
         "resident_mb": round(resident / 1e6, 1),
         "resident_after_mb": round(most_resident / 1e6, 1),
     }
+
+
+def _send(client: httpx.Client, server: Server, data: Seeded, query: str, given: dict[str, Any]) -> None:
+    body, headers = {"query": query, "variables": {"i": given}}, {"Authorization": f"Bearer {data.caller_secret}"}
+    answer = client.post(f"{server.url}/graphql", json=body, headers=headers)
+    if "errors" in answer.json():
+        raise RuntimeError(f"A request failed: {answer.text[:500]}\n{server.log_end()}")
 
 
 class _Subscribers:
@@ -208,9 +209,7 @@ def grow_documents(plan: Plan, server_uri: str) -> Rows:
         running([SYSTEMS["ours"]], data, OPERATIONS["G"]) as (server,),
         httpx.Client(trust_env=False, timeout=60) as client,
     ):
-        key_id = data.keys[_DOMAIN][0]
-        headers = {"Authorization": f"Bearer {data.caller_secret}"}
-        variables = {"i": {"domainId": _DOMAIN, "apiKeyId": key_id}}
+        given = {"domainId": _DOMAIN, "apiKeyId": data.keys[_DOMAIN][0]}
         rows.append({"documents": 0, "resident_mb": round(server.resident_bytes() / 1e6, 1)})
         for step in range(_STEPS):
             cpu = server.cpu_seconds()
@@ -218,11 +217,7 @@ def grow_documents(plan: Plan, server_uri: str) -> Rows:
                 fields = f"apiKeyId userId state role hint createdAt a{n}: name b{n}: expiresAt"
                 document = f"query Q{n}($i: GetAPIKeyRequest!) {{ apiKey(input: $i) {{ {fields} }} }}"
                 for _ in range(2):
-                    answer = client.post(
-                        f"{server.url}/graphql", json={"query": document, "variables": variables}, headers=headers
-                    )
-                    if "errors" in answer.json():
-                        raise RuntimeError(f"{answer.text[:500]}\n{server.log_end()}")
+                    _send(client, server, data, document, given)
             cpu_us = (server.cpu_seconds() - cpu) / (2 * each) * 1e6
             rows.append(
                 {

@@ -17,12 +17,7 @@ _SCRIPT = """local requests = {{
 local made, n = {{}}, 0
 
 init = function(arguments)
-  for i, one in ipairs(requests) do
-    local headers = {{ ["Accept"] = "application/json" }}
-    if one.secret ~= "" then headers["Authorization"] = "Bearer " .. one.secret end
-    if one.body then headers["Content-Type"] = one.media_type end
-    made[i] = wrk.format(one.body and "POST" or "GET", one.path, headers, one.body)
-  end
+  for i, one in ipairs(requests) do made[i] = wrk.format(one.method, one.path, one.headers, one.body) end
 end
 
 request = function()
@@ -70,8 +65,8 @@ def write_script(file: Path, requests: Sequence[Request], secret: str) -> Path:
 
 def _lua(request: Request, secret: str) -> str:
     body = "nil" if request.body is None else f"[==[{request.body}]==]"
-    secret = secret if request.secret is None else request.secret
-    return f'{{ path = "{request.path}", secret = "{secret}", media_type = "{request.media_type}", body = {body} }}'
+    headers = ", ".join(f'["{name}"] = "{value}"' for name, value in request.headers(secret).items())
+    return f'{{ method = "{request.method}", path = "{request.path}", headers = {{ {headers} }}, body = {body} }}'
 
 
 def run_load(url: str, script: Path, clients: int, seconds: float) -> Load:

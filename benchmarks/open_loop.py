@@ -183,14 +183,5 @@ def _percentile(ordered: Sequence[float], per_mille: int) -> float:
     return ordered[min(len(ordered) - 1, len(ordered) * per_mille // 1000)] if ordered else 0.0
 
 
-def raw_request(path: str, body: str, media_type: str, secret: str) -> bytes:
-    """A POST as bytes."""
-    head = (
-        f"POST {path} HTTP/1.1\r\nHost: localhost\r\nAccept: application/json\r\nAuthorization: Bearer {secret}\r\n"
-        f"Content-Type: {media_type}\r\nContent-Length: {len(body.encode())}\r\n\r\n"
-    )
-    return (head + body).encode()
-
-
 if __name__ == "__main__":
     main()

@@ -34,6 +34,20 @@ class Request:
     media_type: str = "application/json"
     secret: str | None = None  # None: the caller's; empty: no Authorization header
 
+    @property
+    def method(self) -> str:
+        """GET without a body."""
+        return "GET" if self.body is None else "POST"
+
+    def headers(self, caller_secret: str) -> dict[str, str]:
+        """Its headers, but for those of the connection and the length."""
+        headers = {"Accept": "application/json"}
+        if secret := caller_secret if self.secret is None else self.secret:
+            headers["Authorization"] = f"Bearer {secret}"
+        if self.body is not None:
+            headers["Content-Type"] = self.media_type
+        return headers
+
 
 @dataclass(frozen=True)
 class Operation:

@@ -82,13 +82,8 @@ class Server:
         """
         requests = operation.requests(self.system.interface, data)
         request = requests[variant % len(requests)]
-        headers = {"Accept": "application/json"}
-        if secret := data.caller_secret if request.secret is None else request.secret:
-            headers["Authorization"] = f"Bearer {secret}"
-        if request.body is not None:
-            headers["Content-Type"] = request.media_type
-        url, method = self.url + request.path, "GET" if request.body is None else "POST"
-        answer = httpx.request(method, url, content=request.body, headers=headers, timeout=30, trust_env=False)
+        sent = {"content": request.body, "headers": request.headers(data.caller_secret)}
+        answer = httpx.request(request.method, self.url + request.path, **sent, timeout=30, trust_env=False)
         if answer.status_code != httpx.codes.OK:
             raise WrongAnswer(f"{self.system.title}, {operation.name}: {answer.status_code} {answer.text[:500]}")
         try:

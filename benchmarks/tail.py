@@ -11,7 +11,7 @@ from typing import Any
 
 from load import run_load, write_script
 from measure import Plan, Progress, Rows, check_equal, measure, scripts, serves
-from open_loop import WARM_SECONDS, raw_request, run_at_rate
+from open_loop import WARM_SECONDS, run_at_rate
 from operations import OPERATIONS, PAGE_OF_1000, Operation, Request
 from report import text_table
 from seed import Seeded, add_owners, seeded
@@ -63,10 +63,7 @@ def measure_tail(plan: Plan, server_uri: str) -> Rows:
 def _measure(
     server: Server, operation: Operation, data: Seeded, rate: float, seconds: float, scan: Callable[..., Any] | None
 ) -> dict[str, Any]:
-    requests = [
-        raw_request(one.path, one.body, one.media_type, data.caller_secret)
-        for one in operation.requests(server.system.interface, data)
-    ]
+    requests = [_as_bytes(one, data.caller_secret) for one in operation.requests(server.system.interface, data)]
     cpu = server.cpu_seconds()
     with ThreadPoolExecutor(1) as thread:
         scans = thread.submit(scan, server, seconds + 2 * WARM_SECONDS) if scan else None
@@ -77,6 +74,13 @@ def _measure(
         return measured | {"cpu_share": round((server.cpu_seconds() - cpu) / (seconds + WARM_SECONDS), 3)}
     done = scans.result()
     return measured | {"scans_per_second": round(done.rate, 1), "scans_p50_ms": done.p50_ms, "scan_errors": done.errors}
+
+
+def _as_bytes(request: Request, caller_secret: str) -> bytes:
+    body = (request.body or "").encode()
+    headers = {"Host": "localhost", **request.headers(caller_secret), "Content-Length": str(len(body))}
+    lines = [f"{request.method} {request.path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
+    return "\r\n".join([*lines, "\r\n"]).encode() + body
 
 
 @contextmanager

@@ -21,10 +21,13 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import SecretStr
+from strawberry import ID
 
 from gql_identity import metrics, traces
 from gql_identity.app import create_app
 from gql_identity.logs import configure_logs
+from gql_identity.messages.requests import CreateAPIKeyRequest
+from gql_identity.messages.values import APIKeyRole
 from gql_identity.settings import Settings
 from gql_identity.storage.embedded import EmbeddedDatabase
 
@@ -91,11 +94,6 @@ class App:
 @asynccontextmanager
 async def running(settings: Settings) -> AsyncIterator[App]:
     """The application, with a key of its own."""
-    from strawberry import ID
-
-    from gql_identity.messages.requests import CreateAPIKeyRequest
-    from gql_identity.messages.values import APIKeyRole
-
     app = create_app(settings)
     async with app.router.lifespan_context(app):
         wanted = CreateAPIKeyRequest(domain_id=ID("d1"), user_id=ID("u1"), role=APIKeyRole.SYSTEM)
