@@ -87,6 +87,7 @@ def hint(secret: str) -> str:
     return f"{JWT_PREFIX if secret.startswith(JWT_PREFIX) else PREFIX}...{secret[-4:]}"
 
 
+@cache
 def pepper_fingerprint(pepper: str) -> str:
     """16 hex digits that tell peppers apart and are stored: the beginning of an HMAC of a constant under the pepper.
 

@@ -67,7 +67,6 @@ class Credentials:
         self._collection = database.api_keys
         self._jwts = ImportedJwts(database, settings)
         self._pepper, *self._peppers_retired = settings.peppers
-        self._fingerprint = secret.pepper_fingerprint(self._pepper)
         self._cache: dict[bytes | Parent, tuple[float, APIKeyInfo]] = {}  # by a digest, or what a token names
         # By key id and number of the secret: the last read that found them valid.
         self._valid: dict[tuple[str, int], _Validity] = {}
@@ -82,7 +81,6 @@ class Credentials:
     def use_peppers(self, peppers: tuple[str, ...]) -> None:
         """Use other peppers from now on, today's first."""
         self._pepper, *self._peppers_retired = peppers
-        self._fingerprint = secret.pepper_fingerprint(self._pepper)
         self._jwts.use_peppers(peppers)
         self._cache = {}  # its digests are those under the pepper before
 
@@ -237,11 +235,11 @@ class Credentials:
         for digest, pepper, place, document, key in await self._read_digests(list(digests)):
             text = digests[digest]
             found[text] = key
-            current = self.digest(text)
-            if (digest, pepper) != (current, self._fingerprint):
-                self.last_uses.move_digest(document, with_digest(document, place, self.stored(text)))
+            current = self.stored(text)
+            if {"digest": digest, "pepper": pepper} != current:
+                self.last_uses.move_digest(document, with_digest(document, place, current))
             if is_valid(key):
-                self._cache_key(current, key, asked)
+                self._cache_key(current["digest"], key, asked)
         return [found.get(text) for text in texts]
 
     async def _read_digests(self, digests: Sequence[bytes]) -> list[_Found]:
