@@ -27,7 +27,7 @@ from .document_cache import DocumentCache, drop_tokens
 from .documents import Documents
 from .error_text import path_of_variable
 from .operation import Operation, ValidDocument, valid_document
-from .plans import PlanCompiler
+from .plans import ExecutionPlan, PlanCompiler
 from .request import Request
 from .turns import turns_of_this_loop
 from .values import OBJECT_VALUES, count_values
@@ -136,9 +136,7 @@ class Executor:
     async def _execute_first(self, operation: Operation, request: Request, context: Any, cost: int) -> ExecutionResult:
         # An operation that runs only once, as one without variables may, is not worth compiling, unless it is large.
         if (operation.has_run or cost >= LARGE_COST) and self._compiler is not None:
-            operation.plan = self._compiler.compile(operation.document, operation.node)
-            DOCUMENTS_COMPILED.add()
-            return await operation.plan.run(context, request.variables)
+            return await _compile(operation, self._compiler).run(context, request.variables)
         operation.has_run = True
         result: Any = execute(**self._for_core(operation, request, context))
         return await result if isawaitable(result) else result  # type: ignore[no-any-return]
@@ -151,10 +149,8 @@ class Executor:
         self._check(operation, request)
         source: Any
         if self._compiler is not None:
-            if operation.plan is None:  # each event runs it
-                operation.plan = self._compiler.compile(operation.document, operation.node)
-                DOCUMENTS_COMPILED.add()
-            source = await operation.plan.follow(context, request.variables)
+            plan = operation.plan or _compile(operation, self._compiler)  # at once: each event runs it
+            source = await plan.follow(context, request.variables)
         else:
             source = subscribe(**self._for_core(operation, request, context))
             if isawaitable(source):
@@ -288,6 +284,13 @@ def _answer(result: ExecutionResult, suggests: bool = False) -> Answer:
             error.extensions = {"code": "BAD_USER_INPUT", **path_of_variable(error.message)}
         return refusal(*_told(result.errors), suggests=suggests)
     return Answer(result.data, [format_error(error) for error in _told(result.errors or [])], True)
+
+
+def _compile(operation: Operation, compiler: PlanCompiler) -> ExecutionPlan:
+    """Make the plan that an operation runs from now on."""
+    operation.plan = compiler.compile(operation.document, operation.node)
+    DOCUMENTS_COMPILED.add()
+    return operation.plan
 
 
 def _told(errors: list[GraphQLError]) -> list[GraphQLError]:
