@@ -194,7 +194,6 @@ async def test_an_interrupted_network_is_said_and_mended(page: Any, service: Ser
     await page.get_by_role("status").filter(has_text=re.compile("^Live$")).wait_for()
 
 
-@pytest.mark.slow
 async def test_a_service_that_is_silent_is_noticed(browser: Any, tmp_path: Path) -> None:
     """The connection stands, and nothing comes: as with a cable pulled out somewhere on the way."""
     with serving(tmp_path / "data") as service:

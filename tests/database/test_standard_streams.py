@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from ..processes import COMMAND, CREATE, START_SECONDS, STOP_SECONDS, surroundings, wait_until
+from ..processes import COMMAND, CREATE, HTTP, START_SECONDS, STOP_SECONDS, surroundings, wait_until
 
 PIPE_BYTES = 4096
 
@@ -50,14 +50,14 @@ def create(port: int, data_dir: Path) -> None:
 
     def is_ready() -> bool:
         try:
-            return httpx.get(f"{url}/readyz", trust_env=False).status_code == 200
+            return httpx.get(f"{url}/readyz", **HTTP).status_code == 200
         except httpx.TransportError:
             return False
 
     wait_until(is_ready, START_SECONDS)
     headers = {"Authorization": f"Bearer {(data_dir / 'admin-key').read_text().strip()}"}
     body = {"query": CREATE, "variables": {"domainId": "d", "userId": "u"}}
-    answer = httpx.post(f"{url}/graphql", json=body, headers=headers, timeout=10, trust_env=False)
+    answer = httpx.post(f"{url}/graphql", json=body, headers=headers, **{**HTTP, "timeout": 10})
     assert answer.json()["data"]["createApiKey"]["apiKey"], answer.text
 
 
