@@ -45,6 +45,7 @@ from .indexes import INDEXES, lacking
 from .meta import MetaDocument
 from .scans import LONGEST_SCAN_SECONDS, SCANS_AT_ONCE, Scans, Share
 from .scans import Document as Document
+from .threads import run_in_thread
 
 DEFAULT_NAME = "identity"
 # Instants before the year 1 or after 9999, and text that is not UTF-8, would fail the whole read.
@@ -187,9 +188,8 @@ class Database:
         return await self._run_in_thread(run)
 
     async def _run_in_thread(self, call: Callable[[], T]) -> T:
-        threads = self._readers
-        # The context has the deadline.
-        return await self.run(lambda: asyncio.get_running_loop().run_in_executor(threads, copy_context().run, call))
+        context = copy_context()  # it has the deadline
+        return await self.run(lambda: run_in_thread(self._readers, lambda: context.run(call)))
 
     async def aggregate(
         self, pipeline: list[Document], share: Share, *, collection: str = "api_keys", bounded: bool = False
