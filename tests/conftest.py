@@ -32,6 +32,19 @@ PEPPER = "a pepper for tests that is long enough to be one"
 KEY_FIELDS = "apiKeyId apiKey state userId domainId lastAccessedAt createdAt name role hint createdBy"
 
 
+# Before pytest-xdist reads the groups.
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that share a service or a fixture of their file run in one process, since each process makes its own."""
+    for item in items:
+        assert isinstance(item, pytest.Function)
+        fixtures = item._fixtureinfo.name2fixturedefs
+        if any(definitions[-1].scope == "module" for definitions in fixtures.values()):
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+        elif "served" in fixtures:
+            item.add_marker(pytest.mark.xdist_group("served"))
+
+
 def missing_tool(name: str) -> None:
     """Skip the test that needs a tool, or fail where every tool must be there."""
     if os.environ.get("CI") == "true":

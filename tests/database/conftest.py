@@ -4,7 +4,6 @@ import os
 import secrets
 import subprocess
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pymongo
@@ -14,16 +13,6 @@ from pymongo.collection import Collection
 
 from gql_identity.cli import main
 from tests.database.plain_reading import KEYS
-
-# Fixtures of a whole file that start a service or a database server.
-STARTING = {"service", "all_of_it", "original", "pristine", "running"}
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The tests of a file that share a service run in one process, since each process would start its own."""
-    for item in items:
-        if Path(__file__).parent in item.path.parents and STARTING & set(getattr(item, "fixturenames", ())):
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
 
 
 @pytest.fixture(scope="module")

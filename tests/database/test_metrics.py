@@ -237,6 +237,9 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 
 def test_the_text_is_what_parsers_of_both_formats_take(service: Service) -> None:
     service.data(WHO)
+    # A worker writes its counts some time after the request, maybe between the two reads below.
+    wait_until(lambda: "gql_identity_credential_lookups_total" in read(service).text, 20)
+    time.sleep(2 * SAMPLE_SECONDS)
     plain = read(service)
     assert plain.headers["content-type"].startswith("text/plain; version=0.0.4")
     families = {one.name: one for one in parser.text_string_to_metric_families(plain.text)}
