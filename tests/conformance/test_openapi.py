@@ -72,13 +72,23 @@ def aimed(body: Any, key_id: str) -> Any:
 
 # schemathesis itself draws from `random` within its strategies.
 @pytest.mark.filterwarnings("ignore::hypothesis.errors.HypothesisDeprecationWarning")
+@pytest.mark.parametrize("examples", [12, pytest.param(60, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("mode", GenerationMode)
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_any_request_is_answered_as_the_document_says(service: Service, operation: str, mode: GenerationMode) -> None:
+def test_any_request_is_answered_as_the_document_says(
+    service: Service, operation: str, mode: GenerationMode, examples: int
+) -> None:
     path = f"/identity/v1/api-key/{operation}"
     statuses = set()
 
-    @bounded(max_examples=30, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    # The same examples each time: few of a random choice may have no request that succeeds.
+    @bounded(
+        max_examples=examples,
+        derandomize=True,
+        deadline=None,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+    )
     @given(case=DOCUMENT[path]["POST"].as_strategy(generation_mode=mode), aim=st.booleans())
     def conforms(case: Case[Any], aim: bool) -> None:
         if aim and mode is GenerationMode.POSITIVE:
