@@ -2,6 +2,9 @@
 .PHONY: serve test check format lint types imports schema trace constraints clean help
 .DEFAULT_GOAL := help
 
+# Each process that starts would compile all again: a service of the tests, a worker of pytest.
+unexport PYTHONDONTWRITEBYTECODE
+
 PYTHON ?= $(shell sh .ci/find-python)
 BIN := .venv/bin
 # For every platform and version of Python that we support.
