@@ -415,9 +415,10 @@ DOCUMENTS = [
 ]
 
 
+@pytest.mark.parametrize("seeds", [range(20), pytest.param(range(20, 60), marks=pytest.mark.slow)], ids=str)
 @pytest.mark.parametrize("document", DOCUMENTS)
-def test_documents_answer_alike(document: str) -> None:
-    for seed in range(60):
+def test_documents_answer_alike(document: str, seeds: range) -> None:
+    for seed in seeds:
         check(document, seed=seed)
 
 
