@@ -221,6 +221,12 @@ class Settings(BaseSettings):
         le=100_000_000,
         description="The most bytes that the statistics of one request may return together.",
     )
+    max_response_bytes: int = Field(
+        32_000_000,
+        ge=1_000_000,
+        le=1_000_000_000,
+        description="The most bytes of a response; of a batch, those of all its responses together.",
+    )
     max_batch: int = Field(0, ge=0, le=1_000, description="The most operations in one HTTP request; 0 refuses batches.")
     max_values: int = Field(
         10_000,

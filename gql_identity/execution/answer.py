@@ -19,6 +19,7 @@ class Answer(NamedTuple):
     errors: list[dict[str, Any]]
     executed: bool  # False for a request error: then there is no `data` at all
     extensions: dict[str, Any] | None = None
+    is_large: bool = False  # whether its JSON may have more than a megabyte
 
     def to_json(self) -> dict[str, Any]:
         """The response as a JSON object."""

@@ -130,7 +130,7 @@ class Executor:
             result = await operation.plan.run(context, request.variables)
         else:
             result = await self._execute_first(operation, request, context, cost)
-        answer = _answer(result, suggests)
+        answer = _answer(result, suggests, is_large=cost >= LARGE_COST)
         return answer._replace(extensions={"cost": cost}) if request.wants_cost else answer
 
     async def _execute_first(self, operation: Operation, request: Request, context: Any, cost: int) -> ExecutionResult:
@@ -146,7 +146,7 @@ class Executor:
 
         Raises RequestError, before the first, for a subscription that costs too much.
         """
-        self._check(operation, request)
+        is_large = self._check(operation, request) >= LARGE_COST
         source: Any
         if self._compiler is not None:
             plan = operation.plan or _compile(operation, self._compiler)  # at once: each event runs it
@@ -160,7 +160,7 @@ class Executor:
             return
         try:
             async for result in source:
-                yield _answer(result)
+                yield _answer(result, is_large=is_large)
         except ServiceError as error:
             yield refusal(GraphQLError(error.message, extensions=error.extensions))
         except GraphQLError as error:
@@ -277,13 +277,14 @@ class Executor:
             raise RequestError(*_told([_with_code(error, "GRAPHQL_VALIDATION_FAILED") for error in different]))
 
 
-def _answer(result: ExecutionResult, suggests: bool = False) -> Answer:
+def _answer(result: ExecutionResult, suggests: bool = False, *, is_large: bool = False) -> Answer:
     # Errors without a path come before the first resolver: a variable could not be read.
     if result.data is None and result.errors and all(error.path is None for error in result.errors):
         for error in result.errors:
             error.extensions = {"code": "BAD_USER_INPUT", **path_of_variable(error.message)}
         return refusal(*_told(result.errors), suggests=suggests)
-    return Answer(result.data, [format_error(error) for error in _told(result.errors or [])], True)
+    errors = [format_error(error) for error in _told(result.errors or [])]
+    return Answer(result.data, errors, executed=True, is_large=is_large)
 
 
 def _compile(operation: Operation, compiler: PlanCompiler) -> ExecutionPlan:

@@ -21,7 +21,9 @@ from .writing import LINGER_SECONDS, UNREAD
 TURN_BYTES = 1_000  # parsed of one connection in one turn of the event loop: at most 200 frames
 MAX_FRAGMENTS = 10_000  # of one message
 COUNTED_BYTES = 10_000  # of a message that has come in part: smaller ones are not counted
-LONG_BYTES = 64_000  # a longer message to the client is sent in fragments of so many, each when it has taken the others
+# The application gives a longer text to the client as bytes of UTF-8, beyond what ASGI has. It is sent in fragments of
+# so many, each when the client has taken the others.
+LONG_TEXT_BYTES = 64_000
 _BAD_HANDSHAKE = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
 
@@ -153,23 +155,34 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             raise ClientDisconnected  # as when the connection is lost: uvicorn would log the handshake as not completed
         if message["type"] != "websocket.send":
             await super().send(message)
+        elif isinstance(text := message.get("text"), bytes | bytearray):
+            async with self._sending:
+                await self._send_whole(memoryview(text))
         else:
             async with self._sending:
-                if len(message.get("text") or "") > LONG_BYTES:
-                    await self._send_in_fragments(message)
-                else:
-                    await super().send(message)
+                await super().send(message)
         if is_accept and self._unparsed:
             self._parse_soon()
 
-    async def _send_in_fragments(self, message: Any) -> None:
+    async def _send_whole(self, data: memoryview) -> None:
+        """Send a long text. An operation that is cancelled meanwhile ends after it: half a message cannot be left."""
+        sending = self.loop.create_task(self._send_in_fragments(data))
+        try:
+            await asyncio.shield(sending)
+        except asyncio.CancelledError:
+            await asyncio.wait((sending,))
+            if not sending.cancelled():
+                sending.exception()  # retrieved, so that nothing is logged
+            raise
+
+    async def _send_in_fragments(self, data: memoryview) -> None:
         """Send a long text so that little of it waits in the transport, and no second copy of it."""
-        data = message.pop("text").encode()
-        for start in range(0, len(data), LONG_BYTES):
+        for start in range(0, len(data), LONG_TEXT_BYTES):
             await self.writable.wait()
             if self.disconnected or self.close_sent:
                 raise ClientDisconnected
-            part, is_last = data[start : start + LONG_BYTES], start + LONG_BYTES >= len(data)
+            end = start + LONG_TEXT_BYTES
+            part, is_last = data[start:end], end >= len(data)
             try:
                 if start:
                     self.conn.send_continuation(part, is_last)
@@ -178,6 +191,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             except InvalidState:
                 raise ClientDisconnected from None
             self.transport.write(b"".join(self.conn.data_to_send()))
+            await asyncio.sleep(0)  # a client that takes all at once must not hold up the others
 
     async def receive(self) -> Any:
         """The next message; once all are taken, what has arrived meanwhile is parsed."""

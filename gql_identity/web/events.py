@@ -4,15 +4,16 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
-import orjson
 import structlog
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Scope, Send
 
 from ..execution.answer import Answer
 from .accept import EVENTS
+from .clients import Place
 from .envelope import note_errors
 from .graphql_operations import count_operation, error_codes
+from .large_json import answer_json
 
 KEEP_ALIVE_SECONDS = 12.0  # between two comments on a stream that has nothing to send
 _HEADERS = {"Cache-Control": "private, no-store", "X-Accel-Buffering": "no"}
@@ -20,9 +21,12 @@ _HEADERS = {"Cache-Control": "private, no-store", "X-Accel-Buffering": "no"}
 log = structlog.get_logger()
 
 
-def event_stream(answers: AsyncGenerator[Answer, None], scope: Scope, status: int = 200) -> Response:
-    """A response that sends each answer as an event `next`, and `complete` after the last."""
-    return _EventStream(_events(answers, scope), status, media_type=EVENTS, headers=_HEADERS)
+def event_stream(answers: AsyncGenerator[Answer, None], scope: Scope, most: int = 0, status: int = 200) -> Response:
+    """A response that sends each answer as an event `next`, and `complete` after the last.
+
+    Large answers have at most so many bytes.
+    """
+    return _EventStream(_events(answers, scope, most), status, media_type=EVENTS, headers=_HEADERS)
 
 
 async def only(answer: Answer) -> AsyncGenerator[Answer, None]:
@@ -33,25 +37,31 @@ async def only(answer: Answer) -> AsyncGenerator[Answer, None]:
 class _EventStream(StreamingResponse):
     """A streaming response that ends its events with itself, also where it is cancelled while it sends."""
 
-    body_iterator: AsyncGenerator[bytes, None]
+    body_iterator: AsyncGenerator[bytes | memoryview, None]
 
     async def stream_response(self, send: Send) -> None:
         async with aclosing(self.body_iterator):
             await super().stream_response(send)
 
 
-async def _events(answers: AsyncGenerator[Answer, None], scope: Scope) -> AsyncGenerator[bytes, None]:
-    waiting: asyncio.Queue[bytes | None] = asyncio.Queue(1)
+async def _events(
+    answers: AsyncGenerator[Answer, None], scope: Scope, most: int
+) -> AsyncGenerator[bytes | memoryview, None]:
+    waiting: asyncio.Queue[memoryview | None] = asyncio.Queue(1)
+    place: Place = scope["place"]
 
     # A task of its own: a wait that a keep-alive interrupts would end the answers.
     async def fill() -> None:
         answer = None
         try:
             async with aclosing(answers):
-                async for answer in answers:
+                async for whole in answers:
+                    answer, text = await answer_json(whole, place.client.name, most)
                     if answer.errors:
                         note_errors(scope, *error_codes(answer))
-                    await waiting.put(b"event: next\ndata: " + orjson.dumps(answer.to_json()) + b"\n\n")
+                    text[:0] = b"event: next\ndata: "
+                    text += b"\n\n"
+                    await waiting.put(memoryview(text))
         except Exception as error:
             log.error("unexpected error", exc_info=error)
         finally:

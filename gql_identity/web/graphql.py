@@ -25,6 +25,7 @@ from .deadline import in_time
 from .envelope import note_errors
 from .events import event_stream, only
 from .graphql_operations import GraphQLOperations, check_size, count_operation, error_codes, refused
+from .large_json import answer_json
 from .pages import GRAPHIQL, PAGE_HEADERS
 from .proxies import is_forwarded
 from .websocket import Connection
@@ -112,7 +113,7 @@ class GraphQLEndpoint:
             # Some clients accept event streams, after JSON, for every request; only a subscription needs one.
             if operation.is_subscription or accept.takes_only_streams:
                 answers = self._operations.answers(operation, request, caller, place.hold_answer)
-                return event_stream(answers, scope)
+                return event_stream(answers, scope, self._settings.max_response_bytes)
             answer = await self._operations.answer(operation, request, caller, place.hold_answer)
         except RequestError as error:
             answer = refused(error)
@@ -120,8 +121,9 @@ class GraphQLEndpoint:
                 return event_stream(only(answer), scope)
         # Clients that ask for `application/json` expect status 200 even for a request error.
         status = 400 if not answer.executed and accept.media_type == GRAPHQL_JSON else 200
+        answer, text = await answer_json(answer, owner, self._settings.max_response_bytes)
         count_operation(scope.get("operation_type"), answer)
-        return _json(scope, status, accept, answer)
+        return _json(scope, status, accept, answer, memoryview(text))
 
     async def _respond_to_batch(
         self, batch: list[Any], caller: Caller | None, scope: Scope, accept: Accept
@@ -134,7 +136,7 @@ class GraphQLEndpoint:
             raise BadRequest(f"Send {allowed}: the limit `max_batch`.")
         requests = [read_request(fields) for fields in batch]
         place: Place = scope["place"]
-        answers = []
+        texts, bytes_left = bytearray(b"["), self._settings.max_response_bytes
         for request in requests:
             type_ = None
             try:
@@ -142,12 +144,15 @@ class GraphQLEndpoint:
                 type_ = operation.type
                 if operation.is_subscription:
                     raise BadRequest("A batch runs no subscriptions: send each by itself.")
-                answers.append(await self._operations.answer(operation, request, caller, place.hold_answer))
+                answer = await self._operations.answer(operation, request, caller, place.hold_answer)
             except RequestError as error:
-                answers.append(refused(error))
-            count_operation(type_, answers[-1])
+                answer = refused(error)
+            answer, text = await answer_json(answer, place.client.name, max(0, bytes_left - len(texts)))
+            texts += (b"," if len(texts) > 1 else b"") + text
+            count_operation(type_, answer)
+            _note_errors(scope, answer)
             await asyncio.sleep(0)  # others get their turn between two operations, whatever these take
-        return _json(scope, 200, accept, answers)
+        return _JSONResponse(memoryview(texts + b"]"), 200, accept.media_type)
 
 
 async def _read(scope: Scope, receive: Receive, headers: Headers) -> bytes | dict[str, Any]:
@@ -175,29 +180,30 @@ def _refusal(error: ServiceError, scope: Scope, accept: Accept) -> Response:
     answer = refused(error)
     if not accept.takes_only_streams:
         count_operation(scope.get("operation_type"), answer)
-        response = _json(scope, error.status, accept, answer)
+        response = _json(scope, error.status, accept, answer, orjson.dumps(answer.to_json()))
     else:
         # PROTOCOL.md of graphql-sse: such a client cannot read a response with another status than 200. Only if the
         # rest of the body is not read the connection must end, and the status says so.
         status = error.status if error.headers.get("Connection") == "close" else 200
-        response = event_stream(only(answer), scope, status)
+        response = event_stream(only(answer), scope, status=status)
     response.headers.update(error.headers)
     return response
 
 
-def _json(scope: Scope, status: int, accept: Accept, answer: Answer | list[Answer]) -> Response:
-    answers = answer if isinstance(answer, list) else [answer]
-    for one in answers:
-        if one.errors:
-            note_errors(scope, *error_codes(one))
-    content = [one.to_json() for one in answer] if isinstance(answer, list) else answer.to_json()
-    return _JSONResponse(orjson.dumps(content), status, accept.media_type)
+def _json(scope: Scope, status: int, accept: Accept, answer: Answer, text: bytes | memoryview) -> Response:
+    _note_errors(scope, answer)
+    return _JSONResponse(text, status, accept.media_type)
+
+
+def _note_errors(scope: Scope, answer: Answer) -> None:
+    if answer.errors:
+        note_errors(scope, *error_codes(answer))
 
 
 class _JSONResponse(Response):
     """A response with its two headers: Starlette's own takes longer to make them than orjson to write the body."""
 
-    def __init__(self, body: bytes, status: int, media_type: str) -> None:
+    def __init__(self, body: bytes | memoryview, status: int, media_type: str) -> None:
         self.status_code = status
         self.background = None
         self.body = body

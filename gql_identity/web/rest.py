@@ -18,12 +18,18 @@ from ..schema.visibility import may_read_schema
 from ..settings import Settings
 from .authentication import Authenticator
 from .bodies import JSON, parse_in_turn, read_json_body
+from .clients import Place
 from .deadline import in_time
 from .envelope import note_errors
 from .json_messages import plain
+from .large_json import large_json
 from .openapi import PREFIX, openapi
 from .proxies import is_forwarded
 from .rest_operations import OPERATIONS, Operation, read_message
+
+# A response may contain a secret and depends on the caller.
+_HEADERS = {"Cache-Control": "private, no-store", "Vary": "Authorization"}
+_OPTION = orjson.OPT_PASSTHROUGH_DATETIME
 
 log = structlog.get_logger()
 
@@ -66,15 +72,19 @@ class _Endpoint:
         _check_method(scope, "POST")
         scope["operation_name"] = self._name
         body = await read_json_body(Headers(scope=scope), receive)
-        return _json(await in_time(self._run(operation, scope, body), self._settings.operation_timeout_seconds))
+        text = await in_time(self._run(operation, scope, body), self._settings.operation_timeout_seconds)
+        return Response(text, 200, _HEADERS, JSON)
 
-    async def _run(self, operation: Operation, scope: Scope, body: bytes) -> Any:
+    async def _run(self, operation: Operation, scope: Scope, body: bytes) -> memoryview:
         # Authenticate after reading the body, which may be slow, so that a key disabled meanwhile is refused.
         caller = await self._authenticator.require(scope)
+        place: Place = scope["place"]
         if self._name in ("list", "stat"):
-            await scope["place"].hold_answer()
-        sent = await parse_in_turn(body, scope["place"].client.name)
-        return await operation.run(self._api_keys, read_message(operation, sent, self._settings.max_values), caller)
+            await place.hold_answer()
+        owner, settings = place.client.name, self._settings
+        sent = await parse_in_turn(body, owner)
+        content = await operation.run(self._api_keys, read_message(operation, sent, settings.max_values), caller)
+        return memoryview(await large_json(content, owner, settings.max_response_bytes, plain, _OPTION))
 
     async def _document(self, scope: Scope) -> Response:
         settings = self._settings
@@ -94,10 +104,7 @@ def _check_method(scope: Scope, *allowed: str) -> None:
 
 
 def _json(content: Any, status: int = 200) -> Response:
-    # A response may contain a secret and depends on the caller.
-    headers = {"Cache-Control": "private, no-store", "Vary": "Authorization"}
-    text = orjson.dumps(content, default=plain, option=orjson.OPT_PASSTHROUGH_DATETIME)
-    return Response(text, status, headers, JSON)
+    return Response(orjson.dumps(content), status, _HEADERS, JSON)
 
 
 def _refusal(scope: Scope, error: ServiceError) -> Response:

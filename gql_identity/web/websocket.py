@@ -19,6 +19,7 @@ from ..execution.request import Request, read_request
 from ..keys.access import Caller
 from ..logs import RequestLog
 from ..metrics import LIMITS
+from ..server.websocket import LONG_TEXT_BYTES
 from ..settings import Settings
 from .authentication import Authenticator
 from .bodies import LONG_BODY_BYTES, parse_in_turn
@@ -26,6 +27,7 @@ from .clients import Client, Clients
 from .deadline import in_time
 from .graphql_operations import GraphQLOperations, check_size, count_operation, error_codes, refused, status_of
 from .handshake import may_connect
+from .large_json import answer_json
 from .request_line import request_line
 
 PROTOCOL = "graphql-transport-ws"
@@ -225,7 +227,7 @@ class Connection:
             # The payload may hold more, which must not be kept while the operation runs.
             request = read_request(payload)
         except (RequestError, ServiceError) as error:
-            await self._answer(operation_id, refused(error))
+            await self._send({"type": "error", "id": operation_id, "payload": refused(error).errors})
             return
         waiting = _Waiting(client, characters)
         task = asyncio.create_task(self._run(operation_id, request, client, waiting))
@@ -260,11 +262,8 @@ class Connection:
             if not self._clients.starts.begin():
                 await self._clients.starts.wait(client.name)
             async with aclosing(self._answers(request, client, waiting, line)) as answers:
-                async for answer in answers:
-                    if answer.errors:
-                        line["codes"] = sorted({*line.get("codes", ()), *error_codes(answer)})
-                    line["status"] = status_of(answer)
-                    line["bytes"] += await self._answer(operation_id, answer)
+                async for whole in answers:
+                    answer = await self._answer(operation_id, whole, client.name, line)
                     if not answer.executed:  # the protocol's `error` ends the operation
                         return
             await self._send({"type": "complete", "id": operation_id})
@@ -314,26 +313,36 @@ class Connection:
         caller = await self._caller()
         return await self._operations.find(request, caller, self._websocket.scope, owner), caller
 
-    async def _answer(self, operation_id: str, answer: Answer) -> int:
-        if answer.executed:
-            return await self._send({"type": "next", "id": operation_id, "payload": answer.to_json()})
-        return await self._send({"type": "error", "id": operation_id, "payload": answer.errors})
+    async def _answer(self, operation_id: str, answer: Answer, owner: str, line: dict[str, Any]) -> Answer:
+        """Send a response, and return it as it was sent. Raises WebSocketDisconnect."""
+        async with self._sending:
+            answer, text = await answer_json(answer, owner, self._settings.max_response_bytes)
+            if answer.errors:
+                line["codes"] = sorted({*line.get("codes", ()), *error_codes(answer)})
+            line["status"] = status_of(answer)
+            kind = b"next" if answer.executed else b"error"
+            if not answer.executed:
+                text = bytearray(orjson.dumps(answer.errors))
+            text[:0] = b'{"type":"%b","id":%b,"payload":' % (kind, orjson.dumps(operation_id))
+            text += b"}"
+            line["bytes"] += len(text)
+            await self._send_text(text)
+        return answer
 
-    async def _send(self, message: dict[str, Any]) -> int:
-        """Send a message, and return its length in bytes. Raises WebSocketDisconnect."""
+    async def _send(self, message: dict[str, Any]) -> None:
+        async with self._sending:
+            await self._send_text(orjson.dumps(message))
+
+    async def _send_text(self, text: bytes | bytearray) -> None:
         if self._websocket.application_state is not WebSocketState.CONNECTED:
             raise WebSocketDisconnect  # closed meanwhile, by the client or for a fault of another operation
         try:
-            async with self._sending:
-                text = orjson.dumps(message)
-                size = len(text)
-                sent = {"type": "websocket.send", "text": text.decode()}
-                del text
-                await self._websocket.send(sent)
+            # To decode 20 MB here and encode them again in the protocol would hold up the event loop for 40 ms.
+            sent = text if len(text) > LONG_TEXT_BYTES else text.decode()
+            await self._websocket.send({"type": "websocket.send", "text": sent})
         except RuntimeError:
             # The client's close has been received but not read yet.
             raise WebSocketDisconnect from None
-        return size
 
     async def _close(self, code: int, reason: str) -> None:
         if self._websocket.application_state is WebSocketState.CONNECTED:
