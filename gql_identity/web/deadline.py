@@ -23,4 +23,7 @@ async def in_time(work: Awaitable[T], seconds: float) -> T:
         with Timeout(seconds):
             return await work
     except TimeoutError:
-        raise DeadlineExceeded("The request took too long. Select less, or try again.") from None
+        raise DeadlineExceeded(
+            "The request took too long. If the database is busy or down, try again; "
+            "if only this request fails, select less."
+        ) from None

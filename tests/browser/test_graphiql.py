@@ -441,7 +441,7 @@ async def test_a_database_that_is_away_is_said_and_comes_back(context: Any, tmp_
             service.database.signal(signal.SIGSTOP)
             errors = (await run(page, "ListKeys"))["errors"]
             assert errors[0]["extensions"]["code"] in {"UNAVAILABLE", "DEADLINE_EXCEEDED"}
-            assert errors[0]["message"].endswith("try again."), errors
+            assert "ry again" in errors[0]["message"], errors
             service.database.signal(signal.SIGCONT)
             async with asyncio.timeout(20):
                 while "errors" in await run(page, "ListKeys"):
