@@ -1,10 +1,11 @@
 // How both pages start: the secret of a link leaves the address before anything else runs.
-import { linkNotice, moveKeyOutOfAddress } from "./key.js";
+import { isLink, linkNotice, moveKeyOutOfAddress } from "./key.js";
 
 /** Load the page with `load`. Following a link with another key in the open page calls `onOtherKey`. */
 export async function start(load, onOtherKey) {
   // A link that is followed in the open page changes only the fragment and does not load the page.
   addEventListener("hashchange", async () => {
+    if (!isLink()) return;
     if (await moveKeyOutOfAddress()) onOtherKey();
     else if (linkNotice) alert(linkNotice);
   });

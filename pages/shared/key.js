@@ -54,6 +54,13 @@ export function hint(secret) {
   return WHOLE_KEY.test(secret) ? `gqlid_...${secret.slice(-4)}` : "another kind of credential";
 }
 
+const CREDENTIAL = /^#(key|code)=/;
+
+/** Whether the address is a link with a credential. */
+export function isLink() {
+  return CREDENTIAL.test(location.hash);
+}
+
 /** A message about the link that opened this page; "" if there is none. */
 export let linkNotice = "";
 
@@ -65,8 +72,9 @@ export let linkNotice = "";
  */
 export async function moveKeyOutOfAddress() {
   const [, kind, text] = /^#(key|code)=([\w-]+)$/.exec(location.hash) ?? [];
-  if (/^#(key|code)=/.test(location.hash)) history.replaceState(history.state, "", location.pathname + location.search);
+  if (isLink()) history.replaceState(history.state, "", location.pathname + location.search);
   if (!kind) return false;
+  linkNotice = "";
   const secret = kind === "key" ? text : await exchanged(text);
   if (!secret || secret === state.secret) return false;
 

@@ -92,8 +92,13 @@ async def test_axe_finds_nothing_in_any_view_and_nothing_is_cut_off(
 
 CUT_OFF = """() => {
   for (const time of document.querySelectorAll("tbody time")) time.textContent = "59 min. ago";
-  const isCut = (cell) => cell.scrollWidth > cell.clientWidth && !cell.matches(".tick, .name, [data-label=User]");
-  return [...document.querySelectorAll("th, td")].filter(isCut).map((cell) => cell.innerText);
+  const isCut = (cell) => {
+    const range = document.createRange();
+    range.selectNodeContents(cell);
+    const right = cell.getBoundingClientRect().right - parseFloat(getComputedStyle(cell).paddingRight);
+    return range.getBoundingClientRect().right > right && !cell.matches(".tick, .name, td[data-label=User], .actions");
+  };
+  return [...document.querySelectorAll("th, td, .role")].filter(isCut).map((cell) => cell.innerText);
 }"""
 
 

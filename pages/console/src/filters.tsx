@@ -1,7 +1,7 @@
 // The filters and the order of the list, as the arguments of its connection.
 import { useEffect, useRef, useState } from "react";
 
-import type { APIKeyFilter, APIKeyOrder, APIKeyRole, APIKeyState } from "./operations.generated.ts";
+import type { APIKeyFilter, APIKeyOrder, APIKeyRole } from "./operations.generated.ts";
 import { DAY, ROLES } from "./text.ts";
 
 const TYPING_MS = 300;
@@ -9,13 +9,15 @@ const TYPING_MS = 300;
 export interface Chosen {
   text: string;
   userId: string;
-  state: "" | APIKeyState | "EXPIRED";
+  state: keyof typeof STATES;
   role: "" | APIKeyRole;
-  used: "" | "never" | "week" | "unused";
+  used: keyof typeof USES;
   order: keyof typeof ORDERS;
 }
 
-const ORDERS = {
+export const STATES = { "": "Any", ENABLED: "Enabled", DISABLED: "Disabled", EXPIRED: "Expired" } as const;
+export const USES = { "": "Any time", never: "Never", week: "Within 7 days", unused: "Not in 30 days" } as const;
+export const ORDERS = {
   newest: ["Newest first", "API_KEY_ID", "DESC"],
   oldest: ["Oldest first", "API_KEY_ID", "ASC"],
   name: ["Name", "NAME", "ASC"],
@@ -57,9 +59,9 @@ export function Filters({ chosen, onChange }: Props) {
     <div className="filters" role="search" aria-label="Filter keys">
       <Typed label="Name contains" value={chosen.text} onChange={(text) => onChange({ text })} />
       <Typed label="User" value={chosen.userId} onChange={(userId) => onChange({ userId })} />
-      <Choice label="State" value={chosen.state} onChange={(state) => onChange({ state })} options={{ "": "Any", ENABLED: "Enabled", DISABLED: "Disabled", EXPIRED: "Expired" }} />
+      <Choice label="State" value={chosen.state} onChange={(state) => onChange({ state })} options={STATES} />
       <Choice label="Role" value={chosen.role} onChange={(role) => onChange({ role })} options={{ "": "Any", ...ROLES }} />
-      <Choice label="Last used" value={chosen.used} onChange={(used) => onChange({ used })} options={{ "": "Any time", never: "Never", week: "Within 7 days", unused: "Not in 30 days" }} />
+      <Choice label="Last used" value={chosen.used} onChange={(used) => onChange({ used })} options={USES} />
       <Choice label="Order" value={chosen.order} onChange={(order) => onChange({ order })} options={Object.fromEntries(Object.entries(ORDERS).map(([name, [text]]) => [name, text])) as Record<Chosen["order"], string>} />
     </div>
   );

@@ -1,6 +1,6 @@
 // All about one key: its fields, its secrets and their rotation, and its audit log as a timeline.
 import { useApolloClient, useQuery } from "@apollo/client/react";
-import { useState, type SubmitEvent } from "react";
+import { Fragment, useState, type SubmitEvent } from "react";
 
 import { reason } from "./client.ts";
 import { Failure } from "./failure.tsx";
@@ -11,7 +11,6 @@ import {
   RotateDocument,
   UpdateDocument,
   type KeyDetailsFragment,
-  type KeyRowFragment,
   type UpdateAPIKeyRequest,
 } from "./operations.generated.ts";
 import { Dialog, Secret } from "./question.tsx";
@@ -22,30 +21,36 @@ import { Timeline } from "./timeline.tsx";
 import { Usage } from "./usage.tsx";
 
 interface Props {
-  row: KeyRowFragment;
+  apiKeyId: string;
   domainId: string;
   onClose: () => void;
 }
 
-export function KeyPanel({ row, domainId, onClose }: Props) {
+export function KeyPanel({ apiKeyId, domainId, onClose }: Props) {
   const [secret, setSecret] = useState("");
   const { data, error, refetch } = useQuery(KeyDocument, {
-    variables: { domainId, apiKeyId: row.apiKeyId },
+    variables: { domainId, apiKeyId },
     fetchPolicy: "cache-and-network",
   });
   const key = data?.apiKey;
+  const name = <bdi>{key ? title(key) : apiKeyId}</bdi>;
+
+  function readAgain() {
+    void refetch().catch(() => undefined); // `error` says why
+  }
+
   if (secret)
     return (
-      <Dialog key="secret" title={`The new secret of ${title(row)}`} stays onClose={onClose}>
-        <Secret secret={secret} onKept={() => setSecret("")} />
+      <Dialog key="secret" title={<>The new secret of {name}</>} stays onClose={onClose}>
+        <Secret secret={secret} onKept={() => (setSecret(""), readAgain())} />
       </Dialog>
     );
   return (
-    <Dialog title={title(key ?? row)} className="panel" onClose={onClose}>
+    <Dialog title={name} className="panel" onClose={onClose}>
       <button className="close" aria-label="Close" onClick={onClose}>
         ✕
       </button>
-      {error && !key && <Failure text={reason(error)} again={() => void refetch().catch(() => undefined)} />}
+      {error && !key && <Failure text={reason(error)} again={readAgain} />}
       {!error && !key && (data ? <p role="alert">This key was deleted.</p> : <p className="notice">Loading…</p>)}
       {key && (
         <>
@@ -56,7 +61,7 @@ export function KeyPanel({ row, domainId, onClose }: Props) {
             </dd>
             <dt>User, role</dt>
             <dd>
-              {key.userId}, {ROLES[key.role].toLowerCase()}
+              <bdi>{key.userId}</bdi>, {ROLES[key.role].toLowerCase()}
             </dd>
             <dt>State</dt>
             <dd>
@@ -82,10 +87,10 @@ export function KeyPanel({ row, domainId, onClose }: Props) {
           </dl>
           <Usage counts={key.usage} />
           <Secrets info={key} onSecret={setSecret} />
-          <Edit key={key.updatedAt ?? ""} info={key} />
+          <Edit info={key} />
         </>
       )}
-      <Timeline domainId={domainId} apiKeyId={row.apiKeyId} version={key?.updatedAt ?? ""} />
+      <Timeline domainId={domainId} apiKeyId={apiKeyId} version={key?.updatedAt ?? ""} />
     </Dialog>
   );
 }
@@ -97,7 +102,13 @@ function Listed({ term, texts }: { term: string; texts: readonly string[] | null
     <>
       <dt>{term}</dt>
       <dd>
-        <code>{texts.join(" ")}</code>
+        {texts.map((text) => (
+          <Fragment key={text}>
+            <bdi>
+              <code>{text}</code>
+            </bdi>{" "}
+          </Fragment>
+        ))}
       </dd>
     </>
   );
@@ -169,15 +180,30 @@ function Secrets({ info, onSecret }: { info: KeyDetailsFragment; onSecret: (secr
 }
 
 function Edit({ info }: { info: KeyDetailsFragment }) {
-  const client = useApolloClient();
-  const [result, setResult] = useState({ text: "", isError: false });
-  const before = {
+  const [isOpen, setIsOpen] = useState(false);
+  return (
+    <details onToggle={(event) => setIsOpen(event.currentTarget.open)}>
+      <summary>Change name, end, scopes, tags and addresses</summary>
+      {isOpen && <EditForm info={info} />}
+    </details>
+  );
+}
+
+function textsOf(info: KeyDetailsFragment) {
+  return {
     name: info.name ?? "",
     ends: info.expiresAt ? localText(info.expiresAt) : "",
     scopes: info.scopes?.join(" ") ?? "",
     tags: tagsText(info.tags),
     addresses: info.allowedAddresses?.join(" ") ?? "",
   };
+}
+
+function EditForm({ info }: { info: KeyDetailsFragment }) {
+  const client = useApolloClient();
+  const [result, setResult] = useState({ text: "", isError: false });
+  // As they were when the form was opened or last saved: whatever others change meanwhile, only what was typed is sent.
+  const [before, setBefore] = useState(() => textsOf(info));
 
   async function submit(event: SubmitEvent<HTMLFormElement>) {
     event.preventDefault();
@@ -194,7 +220,8 @@ function Edit({ info }: { info: KeyDetailsFragment }) {
       ...(changed("addresses") && { allowedAddresses: text("addresses") ? readAddresses(text("addresses")) : null }),
     };
     try {
-      await client.mutate({ mutation: UpdateDocument, variables: { input } });
+      const { data } = await client.mutate({ mutation: UpdateDocument, variables: { input } });
+      if (data?.updateApiKey) setBefore(textsOf(data.updateApiKey));
       setResult({ text: "Saved.", isError: false });
     } catch (error) {
       setResult({ text: reason(error), isError: true });
@@ -202,24 +229,21 @@ function Edit({ info }: { info: KeyDetailsFragment }) {
   }
 
   return (
-    <details>
-      <summary>Change name, end, scopes, tags and addresses</summary>
-      <form className="fields" onSubmit={(event) => void submit(event)}>
-        <label>
-          Name
-          <input name="name" maxLength={255} defaultValue={before.name} />
-        </label>
-        <label>
-          Ends (empty: never)
-          <input name="ends" type="datetime-local" defaultValue={before.ends} />
-        </label>
-        <FieldTexts scopes={before.scopes} tags={before.tags} addresses={before.addresses} />
-        <div className="buttons">
-          <span role={result.isError ? "alert" : "status"}>{result.text}</span>
-          <button className="main">Save</button>
-        </div>
-      </form>
-    </details>
+    <form className="fields" onSubmit={(event) => void submit(event)}>
+      <label>
+        Name
+        <input name="name" maxLength={255} defaultValue={before.name} />
+      </label>
+      <label>
+        Ends (empty: never)
+        <input name="ends" type="datetime-local" defaultValue={before.ends} />
+      </label>
+      <FieldTexts scopes={before.scopes} tags={before.tags} addresses={before.addresses} />
+      <div className="buttons">
+        <span role={result.isError ? "alert" : "status"}>{result.text}</span>
+        <button className="main">Save</button>
+      </div>
+    </form>
   );
 }
 

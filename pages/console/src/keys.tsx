@@ -1,7 +1,8 @@
 // The keys of a domain: counts, filters, a list that follows changes, and what can be done with one or several keys.
 import { useApolloClient, useQuery, useSubscription } from "@apollo/client/react";
-import { useEffect, useRef, useState } from "react";
+import { useEffect, useRef, useState, type ReactNode } from "react";
 
+import { keyState } from "../../shared/key.js";
 import { mayPass, reason, type Session } from "./client.ts";
 import { Failure } from "./failure.tsx";
 import { NO_FILTERS, Filters, listVariables, type Chosen } from "./filters.tsx";
@@ -12,6 +13,7 @@ import {
   DeleteDocument,
   DisableDocument,
   EnableDocument,
+  KeyDocument,
   KeysDocument,
   StatisticsDocument,
   type KeyRowFragment,
@@ -21,6 +23,7 @@ import { Plots, statistics } from "./plots.tsx";
 import { Question } from "./question.tsx";
 import { Table } from "./table.tsx";
 import { count, title } from "./text.ts";
+import { closeKey, show, useView } from "./view.ts";
 import "./list.css";
 
 const PAGE = 25;
@@ -28,9 +31,17 @@ const TOGETHER_MS = 400; // changes that come at once are one new read
 const SETTLED_MS = 1000; // the service does not say when a subscription has begun
 const RETRY_MS = 5000; // after an error that may pass, or the end of the subscription
 const DO = { enable: EnableDocument, disable: DisableDocument, delete: DeleteDocument };
+const SHOWN = [KeysDocument, StatisticsDocument, KeyDocument]; // the last one if a key is open
 type Action = keyof typeof DO;
 
 export interface Viewer extends NonNullable<ViewerQuery["viewer"]> {}
+
+interface Message {
+  text: ReactNode;
+  action: Action;
+  undo?: () => void;
+  isError: boolean;
+}
 
 interface Props {
   domainId: string;
@@ -40,16 +51,24 @@ interface Props {
 
 export function Keys({ domainId, viewer, session }: Props) {
   const client = useApolloClient();
-  const [chosen, setChosen] = useState<Chosen>(NO_FILTERS);
+  const { domain: _, open, ...chosen } = useView();
   const [cursors, setCursors] = useState<string[]>([]); // of the pages before this one
   const [selected, setSelected] = useState<ReadonlyMap<string, KeyRowFragment>>(new Map());
-  const [message, setMessage] = useState<{ text: string; undo?: () => void; isError?: boolean } | null>(null);
-  const [shown, setShown] = useState<KeyRowFragment | null>(null);
+  const [message, setMessage] = useState<Message | null>(null);
   const [failure, setFailure] = useState<unknown>(); // of the list, until it was read again
   const [isNew, setIsNew] = useState(false);
   const [deleting, setDeleting] = useState<KeyRowFragment[]>([]);
   const heading = useRef<HTMLHeadingElement>(null);
   const [counts] = useState(() => statistics(domainId));
+
+  // Other filters, also those that "back" returns to, begin with their first page.
+  const filters = JSON.stringify(chosen);
+  const [listed, setListed] = useState(filters);
+  if (listed !== filters) {
+    setListed(filters);
+    setCursors([]);
+    setSelected(new Map());
+  }
 
   const variables = { domainId, ...listVariables(chosen), first: PAGE, after: cursors.at(-1) ?? null };
   const list = useQuery(KeysDocument, { variables, fetchPolicy: "cache-and-network" });
@@ -67,17 +86,11 @@ export function Keys({ domainId, viewer, session }: Props) {
 
   // With a deleted key the focused button is gone: go on from the top of the list.
   useEffect(() => {
-    if (message?.text.startsWith("Deleted") && document.activeElement === document.body) heading.current?.focus();
+    if (message?.action === "delete" && document.activeElement === document.body) heading.current?.focus();
   }, [message, keys.length]);
 
-  function filter(change: Partial<Chosen>) {
-    setChosen((before) => ({ ...before, ...change }));
-    setCursors([]);
-    setSelected(new Map());
-  }
-
   function readAgain() {
-    void client.refetchQueries({ include: [KeysDocument, StatisticsDocument] });
+    void client.refetchQueries({ include: SHOWN });
   }
 
   /** Do it with each key; report how many succeeded, the first reason if one failed, and offer to undo it. */
@@ -90,11 +103,20 @@ export function Keys({ domainId, viewer, session }: Props) {
     const done = targets.filter((_, index) => results[index]?.status === "fulfilled");
     const failed = results.find((result) => result.status === "rejected");
     const verb = { enable: "Enabled", disable: "Disabled", delete: "Deleted" }[action];
-    const what = done.length === 1 ? title(done[0]!) : `${done.length} keys`;
-    const text = [done.length > 0 && `${verb} ${what}.`, failed && reason(failed.reason)].filter(Boolean).join(" ");
+    const what = done.length === 1 ? <bdi>{title(done[0]!)}</bdi> : `${done.length} keys`;
+    const text = (
+      <>
+        {done.length > 0 && (
+          <>
+            {verb} {what}.{" "}
+          </>
+        )}
+        {failed && reason(failed.reason)}
+      </>
+    );
     const opposite = { enable: "disable", disable: "enable", delete: null }[action] as "enable" | "disable" | null;
     const undo = opposite && done.length ? () => void run(opposite, done) : undefined;
-    setMessage({ text, undo, isError: Boolean(failed) });
+    setMessage({ text, undo, action, isError: Boolean(failed) });
     setSelected(new Map());
     readAgain();
   }
@@ -107,18 +129,18 @@ export function Keys({ domainId, viewer, session }: Props) {
   const several = [...selected.values()];
   return (
     <>
-      {stats.data && <Plots data={stats.data} onState={(state) => filter({ state })} onUser={(userId) => filter({ userId })} />}
+      {stats.data && <Plots data={stats.data} onState={(state) => show({ state })} onUser={(userId) => show({ userId })} />}
       <section className="card list" aria-label="Keys" aria-busy={list.loading && !list.data}>
         <div className="bar-of-list">
           <h2 ref={heading} tabIndex={-1}>
-            Keys of {domainId} {page?.totalCount != null && <span className="count">{count(page.totalCount)}</span>}
+            Keys of <bdi>{domainId}</bdi> {page?.totalCount != null && <span className="count">{count(page.totalCount)}</span>}
           </h2>
           <Live {...live} />
           <button className="main" onClick={() => setIsNew(true)}>
             New key
           </button>
         </div>
-        <Filters chosen={chosen} onChange={filter} />
+        <Filters chosen={chosen} onChange={show} />
         {several.length > 0 && (
           <div className="several" role="group" aria-label="Selected keys">
             <span>{several.length} selected</span>
@@ -132,10 +154,10 @@ export function Keys({ domainId, viewer, session }: Props) {
         )}
         {failure != null && <Failure text={reason(failure)} again={readAgain} />}
         {page && keys.length > 0 && (
-          <Table keys={keys} selected={selected} onSelect={setSelected} onOpen={setShown} onAction={(action, key) => start(action, [key])} />
+          <Table keys={keys} selected={selected} onSelect={setSelected} onOpen={({ apiKeyId }) => show({ open: apiKeyId })} onAction={(action, key) => start(action, [key])} />
         )}
         {!page && failure == null && <p className="notice">Loading…</p>}
-        {page && keys.length === 0 && failure == null && <Empty chosen={chosen} clear={() => filter(NO_FILTERS)} create={() => setIsNew(true)} />}
+        {page && keys.length === 0 && failure == null && <Empty chosen={chosen} clear={() => show(NO_FILTERS)} create={() => setIsNew(true)} />}
         {page && (cursors.length > 0 || page.pageInfo.hasNextPage) && (
           <nav className="pages" aria-label="Pages">
             <button disabled={!cursors.length} onClick={() => setCursors(cursors.slice(0, -1))}>
@@ -154,7 +176,7 @@ export function Keys({ domainId, viewer, session }: Props) {
       <div className="toast" role={message?.isError ? "alert" : "status"}>
         {message && (
           <p>
-            {message.text}
+            <span>{message.text}</span>
             {message.undo && <button onClick={message.undo}>Undo</button>}
             <button aria-label="Close this message" onClick={() => setMessage(null)}>
               ✕
@@ -163,10 +185,10 @@ export function Keys({ domainId, viewer, session }: Props) {
         )}
       </div>
       {isNew && <NewKey domainId={domainId} viewer={viewer} onClose={() => (setIsNew(false), readAgain())} />}
-      {shown && <KeyPanel row={shown} domainId={domainId} onClose={() => (setShown(null), readAgain())} />}
+      {open && <KeyPanel key={open} apiKeyId={open} domainId={domainId} onClose={() => (closeKey(), readAgain())} />}
       {deleting.length > 0 && (
         <Question
-          title={deleting.length === 1 ? `Delete ${title(deleting[0]!)}?` : `Delete ${deleting.length} keys?`}
+          title={deleting.length === 1 ? <>Delete <bdi>{title(deleting[0]!)}</bdi>?</> : `Delete ${deleting.length} keys?`}
           yes="Delete"
           onYes={() => void run("delete", deleting)}
           onClose={() => setDeleting([])}
@@ -174,8 +196,14 @@ export function Keys({ domainId, viewer, session }: Props) {
           <ul className="names scroll" aria-label="Keys to delete" tabIndex={0}>
             {deleting.map((key) => (
               <li key={key.id}>
-                {deleting.length > 1 && <b>{title(key)} </b>}
-                of user {key.userId} <code>{key.hint}</code>
+                {deleting.length > 1 && (
+                  <>
+                    <b>
+                      <bdi>{title(key)}</bdi>
+                    </b>{" "}
+                  </>
+                )}
+                of user <bdi>{key.userId}</bdi> <code>{key.hint}</code>
               </li>
             ))}
           </ul>
@@ -205,7 +233,7 @@ function useLive(domainId: string, { socket, isConnected }: Session) {
 
   function readSoon(delay = TOGETHER_MS) {
     clearTimeout(timer.current);
-    timer.current = setTimeout(() => void client.refetchQueries({ include: [KeysDocument, StatisticsDocument] }), delay);
+    timer.current = setTimeout(() => void client.refetchQueries({ include: SHOWN }), delay);
   }
   useEffect(() => {
     const onOnline = () => readSoon();
@@ -236,6 +264,7 @@ function useLive(domainId: string, { socket, isConnected }: Session) {
   useEffect(() => {
     if (!error) return;
     const retry = setTimeout(() => {
+      if (keyState().refusal) return; // it would be refused again; the next key has a session of its own
       restart();
       readSoon(SETTLED_MS);
     }, RETRY_MS);

@@ -131,7 +131,7 @@ export function FieldTexts({ scopes, tags, addresses }: FieldTextsProps) {
     <>
       <label>
         Scopes, separated by spaces (empty: all that the role may do)
-        <input name="scopes" defaultValue={scopes} placeholder="api_keys:read orders:read" />
+        <input name="scopes" defaultValue={scopes} placeholder="identity:read orders:read" />
       </label>
       <label>
         Tags, one per line

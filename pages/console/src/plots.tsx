@@ -78,7 +78,7 @@ function Bars({ rows, name, onPick }: { rows: Row[]; name: string; onPick: (valu
         <li key={String(row[name])}>
           <button title={`Show only ${row[name]}`} onClick={() => onPick(String(row[name]))}>
             <span className="bar" style={{ inlineSize: `${(Number(row.count) / most) * 100}%` }} />
-            <span className="label">{name === "state" ? capital(String(row[name])) : row[name]}</span>
+            <bdi className="label">{name === "state" ? capital(String(row[name])) : row[name]}</bdi>
             <b>{count(Number(row.count))}</b>
           </button>
         </li>

@@ -1,10 +1,10 @@
 // Modal dialogs: the browser's own, which keeps the focus inside and closes on Escape.
-import { useEffect, useId, useRef, type ReactNode } from "react";
+import { createContext, useContext, useEffect, useId, useRef, type ReactNode } from "react";
 
 import "./dialog.css";
 
 interface DialogProps {
-  title: string;
+  title: ReactNode;
   className?: string;
   /** Whether Escape leaves it open, for what is shown only once. */
   stays?: boolean;
@@ -44,7 +44,7 @@ export function Dialog({ title, className, stays, onClose, children }: DialogPro
 }
 
 interface QuestionProps {
-  title: string;
+  title: ReactNode;
   yes: string;
   onYes: () => void;
   onClose: () => void;
@@ -67,9 +67,17 @@ export function Question({ title, yes, onYes, onClose, children }: QuestionProps
   );
 }
 
+/** Takes whether a secret is shown now. */
+export const SecretIsShown = createContext<(is: boolean) => void>(() => undefined);
+
 /** A secret, which the service returns only once. */
 export function Secret({ secret, onKept }: { secret: string; onKept: () => void }) {
   const copied = useRef<HTMLSpanElement>(null);
+  const setIsShown = useContext(SecretIsShown);
+  useEffect(() => {
+    setIsShown(true);
+    return () => setIsShown(false);
+  }, [setIsShown]);
   async function copy() {
     let done = "Copied.";
     try {

@@ -10,7 +10,7 @@ interface Props {
   onAction: (action: "enable" | "disable" | "delete", key: KeyRowFragment) => void;
 }
 
-const COLUMNS = ["Name", "User", "Role", "State", "Created", "Last used", "Ends"];
+const COLUMNS = ["Name", "User", "State", "Created", "Last used", "Ends"];
 
 export function Table({ keys, selected, onSelect, onOpen, onAction }: Props) {
   const isAll = keys.length > 0 && keys.every(({ id }) => selected.has(id));
@@ -52,15 +52,12 @@ export function Table({ keys, selected, onSelect, onOpen, onAction }: Props) {
             </td>
             <th role="rowheader" scope="row" className="name">
               <button className="link" title={title(key)} onClick={() => onOpen(key)}>
-                {title(key)}
+                <bdi>{title(key)}</bdi>
               </button>
               {key.name && <code>{key.hint}</code>}
             </th>
             <td role="cell" data-label="User" title={key.userId}>
-              {key.userId}
-            </td>
-            <td role="cell" data-label="Role">
-              {ROLES[key.role]}
+              <bdi>{key.userId}</bdi> <span className="role" data-label="Role">{ROLES[key.role]}</span>
             </td>
             <td role="cell" data-label="State">
               <span className={`state ${stateOf(key).toLowerCase()}`}>{stateOf(key)}</span>

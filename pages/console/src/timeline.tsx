@@ -74,7 +74,7 @@ function Entries({ entries, of }: { entries: readonly AuditRowFragment[]; of: Au
             .filter(({ field, after }) => !(field === "state" && after === entry.action)) // the action says so
             .map(({ field, before, after }) => (
               <div className="change" key={field}>
-                {field}: {shown(before)} → {shown(after)}
+                {field}: <bdi>{shown(before)}</bdi> → <bdi>{shown(after)}</bdi>
               </div>
             ))}
           {entry.intact === false && <strong role="alert"> This entry was altered in the database.</strong>}
@@ -85,12 +85,12 @@ function Entries({ entries, of }: { entries: readonly AuditRowFragment[]; of: Au
 }
 
 function actor({ kind, userId, apiKeyId }: AuditRowFragment["actor"], own: unknown) {
-  if (kind === "PERSON") return userId;
+  if (kind === "PERSON") return <bdi>{userId}</bdi>;
   if (kind !== "KEY") return kind === "COMMAND_LINE" ? "the command line" : "an unknown actor";
   if (apiKeyId === own) return "the key itself";
   return (
     <>
-      {userId} with <code>{apiKeyId}</code>
+      <bdi>{userId}</bdi> with <code>{apiKeyId}</code>
     </>
   );
 }

@@ -1,0 +1,69 @@
+// What the console shows: the domain, the filters and the open key. It is kept in the address behind `#`, so that reload,
+// back and forward keep it too, and browsers do not send it to the service.
+import { useSyncExternalStore } from "react";
+
+import { NO_FILTERS, ORDERS, STATES, USES, type Chosen } from "./filters.tsx";
+import { ROLES } from "./text.ts";
+
+export interface View extends Chosen {
+  /** Of SYSTEM alone; "" is the caller's own. */
+  domain: string;
+  /** The id of the key whose details are open, or "". */
+  open: string;
+}
+
+const NOTHING: View = { ...NO_FILTERS, domain: "", open: "" };
+const CHOICES: Partial<Record<keyof View, object>> = { state: STATES, role: ROLES, used: USES, order: ORDERS };
+const NAMES = Object.keys(NOTHING) as (keyof View)[];
+const listeners = new Set<() => void>();
+let current = { hash: "", view: NOTHING };
+
+export function useView(): View {
+  return useSyncExternalStore(follow, read);
+}
+
+function follow(listener: () => void) {
+  listeners.add(listener);
+  addEventListener("popstate", listener);
+  return () => {
+    listeners.delete(listener);
+    removeEventListener("popstate", listener);
+  };
+}
+
+/** The view that the address names. It was written by anybody: whatever is no choice is left out. */
+function read(): View {
+  if (location.hash === current.hash) return current.view;
+  const named = new URLSearchParams(location.hash.slice(1));
+  const isValid = (name: keyof View, value: string) => !CHOICES[name] || Object.hasOwn(CHOICES[name], value);
+  const entries = [...named].filter(([name, value]) => NAMES.includes(name as keyof View) && isValid(name as keyof View, value));
+  current = { hash: location.hash, view: { ...NOTHING, ...Object.fromEntries(entries) } };
+  return current.view;
+}
+
+/** Show something else. "Back" returns to what is shown now, but not to each text on the way while somebody types. */
+export function show(change: Partial<View>) {
+  const before = read();
+  const after = { ...before, ...change };
+  const changed = NAMES.filter((name) => before[name] !== after[name]);
+  if (!changed.length) return;
+  const isTyping = changed.length === 1 && ["text", "userId"].includes(changed[0]!) && before[changed[0]!] !== "";
+  const named = new URLSearchParams(NAMES.filter((name) => after[name] !== NOTHING[name]).map((name) => [name, after[name]]));
+  const hash = named.size ? `#${named}` : "";
+  const address = location.pathname + location.search + hash;
+  if (isTyping) history.replaceState(history.state, "", address);
+  else history.pushState({ opened: Boolean(change.open) }, "", address);
+  for (const listener of listeners) listener();
+}
+
+/** Close the open key: go back to before it was opened, if that is the page before this one. */
+export function closeKey() {
+  if ((history.state as { opened?: boolean } | null)?.opened) history.back();
+  else show({ open: "" });
+}
+
+/** Forget what is shown, with the key that may see it. */
+export function showNothing() {
+  history.replaceState(null, "", location.pathname + location.search);
+  for (const listener of listeners) listener();
+}
