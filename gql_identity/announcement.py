@@ -5,7 +5,6 @@ import sys
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
 
 import structlog
 
@@ -19,6 +18,7 @@ from .logs import are_json
 from .messages.keys import APIKeyInfo
 from .messages.values import instant_text
 from .settings import Settings
+from .storage.connection_string import hosts_of
 from .storage.database import Database
 from .storage.sign_in_codes import SignInCodes
 from .version import version
@@ -56,8 +56,7 @@ def place(settings: Settings) -> str:
     if settings.mongo_uri is None:
         return f"embedded, its data in {settings.data_dir.resolve()}"
     name = Database(settings).name  # raises StartError for an address in which anything could be anywhere
-    hosts = urlsplit(settings.mongo_uri.get_secret_value()).netloc.rpartition("@")[2]
-    return f"{name} on your MongoDB at {hosts}"
+    return f"{name} on your MongoDB at {hosts_of(settings.mongo_uri.get_secret_value())}"
 
 
 def jwts_text(accepting: Mapping[str, datetime]) -> str:

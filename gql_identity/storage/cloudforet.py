@@ -11,8 +11,9 @@ import pymongo
 import pymongo.errors as driver
 
 from ..errors import StartError
-from ..logs import redact
+from .connection_string import reading
 from .database import CODEC, DEFAULT_NAME, Document
+from .failures import reason_of
 
 BATCH = 500  # documents
 
@@ -28,11 +29,14 @@ class CloudforetDatabase:
 
     def __init__(self, uri: str, domains: Iterable[str] = ()) -> None:
         self._domains = list(domains)
-        with _readable():
-            self._client: pymongo.MongoClient[Document] = pymongo.MongoClient(
-                uri, serverSelectionTimeoutMS=2000, retryWrites=False, appname="gql-identity-import"
-            )
-            self._database = self._client.get_default_database(DEFAULT_NAME)
+        try:
+            with reading(uri):
+                self._client: pymongo.MongoClient[Document] = pymongo.MongoClient(
+                    uri, serverSelectionTimeoutMS=2000, retryWrites=False, appname="gql-identity-import"
+                )
+                self._database = self._client.get_default_database(DEFAULT_NAME)
+        except StartError as error:
+            raise StartError(f"--from: {error}") from None
 
     def __enter__(self) -> Self:
         return self
@@ -96,4 +100,4 @@ def _readable() -> Iterator[None]:
     try:
         yield
     except (driver.PyMongoError, ValueError) as error:
-        raise StartError(f"The database of --from cannot be read: {redact(str(error))}") from None
+        raise StartError(f"The database of --from cannot be read: {reason_of(error)}") from None

@@ -40,7 +40,8 @@ from ..metrics import DATABASE_FAILURES
 from ..settings import Settings
 from ..version import version
 from .commands import listeners
-from .failures import NO_ANSWER, Failures, address_error, reason_of, refusal_at_start, translate
+from .connection_string import reading
+from .failures import NO_ANSWER, Failures, reason_of, refusal_at_start, translate
 from .indexes import INDEXES, lacking
 from .meta import MetaDocument
 from .scans import LONGEST_SCAN_SECONDS, SCANS_AT_ONCE, Scans, Share
@@ -81,9 +82,10 @@ class Database:
             raise StartError(f"No database: give --mongo-uri, or run `{own_command()} serve`, which starts one.")
         self._settings = settings
         self._timeout_seconds = settings.database_timeout_seconds
-        try:
+        uri = settings.mongo_uri.get_secret_value()
+        with reading(uri):
             self._client: AsyncIOMotorClient[Document] = AsyncIOMotorClient(
-                settings.mongo_uri.get_secret_value(),
+                uri,
                 tz_aware=True,
                 timeoutMS=int(settings.database_timeout_seconds * 1000),
                 serverSelectionTimeoutMS=1000,
@@ -91,7 +93,7 @@ class Database:
                 event_listeners=listeners(),
             )
             self._scan_client: pymongo.MongoClient[Document] = pymongo.MongoClient(
-                settings.mongo_uri.get_secret_value(),
+                uri,
                 tz_aware=True,
                 connect=False,
                 maxPoolSize=SCANS_AT_ONCE,
@@ -102,8 +104,6 @@ class Database:
                 event_listeners=listeners(),
             )
             database = self._client.get_default_database(DEFAULT_NAME)
-        except (driver.PyMongoError, ValueError, OSError) as error:
-            raise address_error(error) from None
         strict: dict[str, Any] = {
             "codec_options": CODEC,
             "read_preference": ReadPreference.PRIMARY,
@@ -126,7 +126,7 @@ class Database:
         self.prepared = False
         self.failures = Failures()
         # Of OpenID Connect: the driver reads it from a file, or asks a cloud's server for it.
-        self._needs_token = "MONGODB-OIDC" in settings.mongo_uri.get_secret_value()
+        self._needs_token = "MONGODB-OIDC" in uri
         self._not_ready = "The database is not ready yet. Try again."
         self._readers = ThreadPoolExecutor(READS_AT_ONCE, "reader")
         scanned = {name: self._scan_client[self.name].get_collection(name, **strict) for name in ("api_keys", "audit")}

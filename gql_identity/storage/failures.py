@@ -36,6 +36,8 @@ _PASSING = {
     9001, 11600, 11601, 11602, 13388,
 }
 # fmt: on
+# A server of the driver's list that has not responded, and has not failed either.
+_SILENT = re.compile(r"<ServerDescription \('([^']*)', (\d+)\) server_type: Unknown, rtt: None>")
 # What differs from one attempt to the next: timeouts, the driver's view of all servers, lines of OpenSSL's source.
 _VARYING = re.compile(r",? ?\(configured timeouts: [^)]*\)|,? Timeout: .*|,? timeout: [\d.]+|,? ?\(_ssl\.c:\d+\)")
 
@@ -67,6 +69,9 @@ class Failures:
 
 def reason_of(error: Exception) -> str:
     """What an error of the driver says, without secrets and without what differs from one attempt to the next."""
+    is_silence = isinstance(error, driver.ServerSelectionTimeoutError) and "found yet" in str(error)
+    if is_silence and (silent := _SILENT.findall(str(error))):
+        return f"no response from {', '.join(f'{host}:{port}' for host, port in silent)}"
     details = error.details if isinstance(error, driver.OperationFailure) else None
     return redact(_VARYING.sub("", str((details or {}).get("errmsg") or error)).strip() or type(error).__name__)
 
@@ -84,6 +89,8 @@ def refusal_at_start(error: driver.PyMongoError) -> StartError | None:
     """The error for what time does not mend, of a database that was not prepared yet; None for other failures."""
     if _UNREADABLE in str(error):
         return StartError(f"{_DAMAGED} It said: {reason_of(error)}")
+    if isinstance(error, driver.ConfigurationError) and not _is_of_dns(error):
+        return address_error(error)
     if _is_refused(error) or translate(error) is None:
         return StartError(f"{_REFUSES} It said: {reason_of(error)}")
     return None
@@ -93,7 +100,7 @@ def translate(error: driver.PyMongoError) -> Unavailable | DeadlineExceeded | In
     """The service's error for one of the driver's, None where it is a fault of ours."""
     if isinstance(error, driver.NetworkTimeout | driver.ExecutionTimeout | driver.WaitQueueTimeoutError):
         return DeadlineExceeded(NO_ANSWER)
-    if isinstance(error, driver.ConnectionFailure):
+    if isinstance(error, driver.ConnectionFailure) or _is_of_dns(error):
         return Unavailable("The database cannot be reached now. Try again.")
     if _is_refused(error):
         return Unavailable("The database cannot be used now. Try again.")
@@ -113,6 +120,11 @@ def translate(error: driver.PyMongoError) -> Unavailable | DeadlineExceeded | In
     if isinstance(error, driver.OperationFailure) and (error.code in _PASSING or _is_of_a_transaction(error)):
         return Unavailable("The database cannot respond now. Try again.")
     return None
+
+
+def _is_of_dns(error: driver.PyMongoError) -> bool:
+    """Whether the name of a mongodb+srv:// address was not found, which may pass like any other host's."""
+    return isinstance(error, driver.ConfigurationError) and type(error.__cause__).__module__.startswith("dns.")
 
 
 def _is_of_a_transaction(error: driver.PyMongoError) -> bool:
