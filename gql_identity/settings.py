@@ -301,6 +301,8 @@ class Settings(BaseSettings):
             parts = urlsplit(value)
             if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
                 raise ValueError("give the URL of an OTLP collector without its path, such as http://localhost:4318")
+            if parts.path.rstrip("/").endswith("/v1/traces"):
+                raise ValueError("leave out /v1/traces, which is added")
             if "@" in parts.netloc:  # it is logged at the start
                 raise ValueError("give credentials by OTEL_EXPORTER_OTLP_HEADERS")
         return value

@@ -5,9 +5,8 @@ Four times a second each worker looks at the metrics that are numbers of a momen
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from importlib.util import find_spec
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 from . import metrics, traces
@@ -33,19 +32,27 @@ def begin_metrics(directory: Path, *, is_service: bool, is_worker: bool) -> None
 
 
 def begin_traces(settings: Settings) -> None:
-    """Send spans from now on, if the settings name a collector. Raises StartError without the library."""
-    if settings.traces_endpoint is None:
-        return
-    try:
-        traces.begin(settings.traces_endpoint, version())
-    except ImportError:
-        raise _missing_library("TRACES_ENDPOINT") from None
+    """Send spans from now on, if the settings name a collector. Raises StartError where that cannot be."""
+    if settings.traces_endpoint is not None:
+        with _traces_errors():
+            traces.begin(settings.traces_endpoint, version())
 
 
 def check_traces(settings: Settings) -> None:
     """Raise StartError where workers could not send spans."""
-    if settings.traces_endpoint is not None and find_spec("opentelemetry.sdk") is None:
-        raise _missing_library("TRACES_ENDPOINT")
+    if settings.traces_endpoint is not None:
+        with _traces_errors():
+            traces.check(settings.traces_endpoint, version())
+
+
+@contextmanager
+def _traces_errors() -> Iterator[None]:
+    try:
+        yield
+    except ImportError:
+        raise _missing_library("TRACES_ENDPOINT") from None
+    except ValueError as error:
+        raise StartError(f"A variable OTEL_... for traces is wrong: {error}") from None
 
 
 def _missing_library(setting: str) -> StartError:

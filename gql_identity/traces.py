@@ -52,7 +52,17 @@ class _Told(logging.Filter):
             log.info("the collector of traces responds again")
 
 
+class _WithoutValue(logging.Filter):
+    """Hides what the SDK quotes of a variable that has credentials."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the line is logged."""
+        record.msg, record.args = "a header of OTEL_EXPORTER_OTLP_HEADERS is not used: give name=value, URL-encoded", ()
+        return True
+
+
 _told = _Told()
+logging.getLogger("opentelemetry.util.re").addFilter(_WithoutValue())
 for _name in ("opentelemetry.exporter.otlp.proto.http.trace_exporter", "opentelemetry.sdk._shared_internal"):
     logging.getLogger(_name).addFilter(_told)
 
@@ -60,8 +70,25 @@ for _name in ("opentelemetry.exporter.otlp.proto.http.trace_exporter", "opentele
 def begin(collector: str, version: str) -> None:
     """Send spans to this OTLP collector from now on. All else the SDK reads from OpenTelemetry's own variables.
 
-    Raises ImportError without the SDK.
+    Raises ImportError without the SDK, and ValueError for some of its variables.
     """
+    global is_on, _tracer, _provider
+    _provider = _make_provider(collector, version)
+    _tracer, is_on = _provider.get_tracer(SERVICE, version), True
+
+
+def check(collector: str, version: str) -> None:
+    """Raise what `begin` would raise; it is left to `begin` to log what the SDK says."""
+    logger = logging.getLogger("opentelemetry")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        _make_provider(collector, version).shutdown()
+    finally:
+        logger.setLevel(level)
+
+
+def _make_provider(collector: str, version: str) -> Any:
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import TracerProvider
@@ -74,12 +101,11 @@ def begin(collector: str, version: str) -> None:
                 _told.end()
             return result
 
-    global is_on, _tracer, _provider
     named = {} if "OTEL_SERVICE_NAME" in os.environ else {"service.name": SERVICE}
     # `end` shuts it down: at the interpreter's exit it would wait for a collector that does not answer.
-    _provider = TracerProvider(resource=Resource.create({**named, "service.version": version}), shutdown_on_exit=False)
-    _provider.add_span_processor(BatchSpanProcessor(Exporter(f"{collector.rstrip('/')}{_PATH}")))
-    _tracer, is_on = _provider.get_tracer(SERVICE, version), True
+    provider = TracerProvider(resource=Resource.create({**named, "service.version": version}), shutdown_on_exit=False)
+    provider.add_span_processor(BatchSpanProcessor(Exporter(f"{collector.rstrip('/')}{_PATH}")))
+    return provider
 
 
 async def end() -> None:

@@ -82,7 +82,7 @@ class Envelope:
         request_id = _request_id(scope)
         structlog.contextvars.bind_contextvars(request_id=request_id)
         traced = None
-        if traces.is_on:
+        if traces.is_on and scope["path"] not in PROBES:
             traced = traces.begin_request(scope["headers"], _method(scope), self._route(scope["path"]))
         if traced is not None:
             scope["trace_id"] = traced.trace_id

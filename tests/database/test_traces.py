@@ -25,6 +25,7 @@ from websockets.typing import Subprotocol
 
 from gql_identity import traces
 from gql_identity.errors import StartError
+from gql_identity.logs import configure_logs
 from gql_identity.settings import Settings
 from gql_identity.telemetry import begin_traces
 
@@ -208,7 +209,7 @@ async def test_errors_and_paths_tell_nothing_of_a_client(settings: Settings, col
             "BREW", f"/nothing/{person.key_id}?{person.secret}", headers={"traceparent": TRACEPARENT}
         )
         for wrong in ("00-0-0-01", TRACEPARENT.upper(), "x" * 10_000):
-            await api.client.get("/livez", headers={"traceparent": wrong})
+            await api.client.get("/identity/v1/openapi.json", headers={"traceparent": wrong})
         list_ = 'apiKeys(input: {domainId: "d1", query: {page: {limit: 1000}}}) { results { user { userId } } }'
         await api.run(
             "{ " + " ".join(f"a{number}: {list_}" for number in range(20)) + " }", by=person
@@ -224,7 +225,7 @@ async def test_errors_and_paths_tell_nothing_of_a_client(settings: Settings, col
     assert "aClientsWord" not in str(collector.spans)
     assert [span.name for span in collector.spans if span.events or span.status.message] == []
     named = {span.name for span in collector.spans if span.kind == Span.SPAN_KIND_SERVER}
-    assert named == {"_OTHER", "GET /livez", "POST /graphql"}
+    assert named == {"_OTHER", "GET /identity/v1/openapi.json", "POST /graphql"}
     operations = [attributes(span) for span in collector.spans if span.kind == Span.SPAN_KIND_INTERNAL]
     assert [one.get("error.type") for one in operations] == [None, None, "INVALID_ARGUMENT"]
 
@@ -285,8 +286,43 @@ def test_a_collector_that_is_away_delays_neither_requests_nor_the_stop(data_dir:
             assert len(warnings) == 1, warnings
 
 
+async def test_probes_have_no_spans(settings: Settings, collector: Collector) -> None:
+    async with traced(settings, collector) as api:
+        for path in ("/livez", "/readyz"):
+            assert (await api.client.get(path)).status_code == 200
+        await api.client.get("/nothing", headers={"traceparent": TRACEPARENT})
+    collector.wait_for(Span.SPAN_KIND_SERVER, TRACE)
+    assert [span.name for span in collector.spans] == ["GET"]
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_wrong_variable_of_the_sdk_is_one_sentence(data_dir: Path, workers: str) -> None:
+    wrong = {"GQL_IDENTITY_TRACES_ENDPOINT": "http://127.0.0.1:1", "OTEL_BSP_MAX_QUEUE_SIZE": "0"}
+    said = refused("--port", "0", "--data-dir", str(data_dir), workers=[workers], **wrong)
+    assert said.splitlines()[-1].startswith("gql-identity: A variable OTEL_... for traces is wrong: max_queue_size")
+
+
+@pytest.mark.usefixtures("logs_as_before")
+async def test_a_header_for_the_collector_that_cannot_be_read_is_not_shown(
+    settings: Settings, collector: Collector, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configure_logs("info", "json")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "Authorization: Bearer hunter2")
+    async with traced(settings, collector):
+        pass
+    said = capsys.readouterr().err
+    assert "a header of OTEL_EXPORTER_OTLP_HEADERS is not used" in said
+    assert "hunter2" not in said
+
+
 def test_a_collector_that_is_no_url_is_a_clear_error(data_dir: Path) -> None:
-    for wrong in ("localhost:4318", "http://user:password@collector", "ftp://collector", "http://collector?x=1"):
+    for wrong in (
+        "localhost:4318",
+        "http://user:password@collector",
+        "ftp://collector",
+        "http://collector?x=1",
+        "http://collector/v1/traces",
+    ):
         said = refused("--data-dir", str(data_dir), workers=["1"], GQL_IDENTITY_TRACES_ENDPOINT=wrong)
         assert "GQL_IDENTITY_TRACES_ENDPOINT" in said
         assert "password" not in said.replace("OTEL_EXPORTER_OTLP_HEADERS", "")
