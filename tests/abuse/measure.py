@@ -75,7 +75,7 @@ def measure(
     ):
         attacker, victim = _seed(service, kind)
         with _Victim(victim) as reader, _Memory(service) as memory:
-            time.sleep(1)  # the first ones meet an empty cache
+            time.sleep(min(1, alone_seconds))  # the first ones meet an empty cache
             began = time.monotonic()
             time.sleep(alone_seconds)
             row.alone_p50_ms, row.alone_p99_ms = _percentiles(reader.times(began, time.monotonic()))
