@@ -228,7 +228,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         "--workers",
         "2",
         GQL_IDENTITY_METRICS_PORT="0",
-        GQL_IDENTITY_DATABASE_TIMEOUT_SECONDS="1",
+        GQL_IDENTITY_DATABASE_TIMEOUT_SECONDS="2",
         GQL_IDENTITY_ISSUERS='[{"issuer": "http://127.0.0.1:1", "audience": "keys", "domain": "d1"}]',  # nobody listens
     ) as service:
         wait_until(lambda: counts(service).of("gql_identity_workers") == 2, 20)
@@ -332,7 +332,7 @@ def test_a_reader_that_takes_its_time_keeps_no_other_out(service: Service) -> No
             one.close()
 
 
-@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize("workers", ["1", pytest.param("2", marks=pytest.mark.slow)])
 def test_the_port_and_the_files_end_with_the_service(data_dir: Path, workers: str) -> None:
     with serving(data_dir, "--workers", workers, GQL_IDENTITY_METRICS_PORT="0") as service:
         url = httpx.URL(metrics_url(service))
