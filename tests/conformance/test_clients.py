@@ -50,6 +50,7 @@ def of_npm(script: str, served: Any) -> Any:
     return json.loads(ran.stdout)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("client", ["apollo", "urql", "graphql-request", "graphql-ws", "graphql-sse"])
 def test_a_client_from_npm_works(client: str, served: Any) -> None:
     found = of_npm(client, served)

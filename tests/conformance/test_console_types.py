@@ -11,6 +11,7 @@ from tests.processes import ROOT
 PAGES = ROOT / "pages"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "command",
     [["graphql-codegen", "--config", "codegen.yml", "--check"], ["tsc", "-p", "console"]],

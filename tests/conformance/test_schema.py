@@ -91,6 +91,7 @@ def test_every_type_field_argument_and_value_has_a_description() -> None:
     assert [name for name, description in descriptions.items() if not description] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("linter", ["eslint", "graphql-schema-linter"])
 def test_a_schema_linter_has_nothing_to_complain_of(linter: str, tmp_path: Path) -> None:
     if shutil.which("node") is None:

@@ -306,7 +306,7 @@ def _issuers() -> tuple[OpenIDIssuer, ...]:
 
 def test_no_sequence_of_operations_gives_more_than_a_key_has(holder: type[Holder]) -> None:
     few = settings(
-        max_examples=25, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck), database=None
+        max_examples=12, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck), database=None
     )
     run_state_machine_as_test(holder, settings=few)
 

@@ -203,7 +203,7 @@ class TestTheStop:
             (error,) = answer.result(10).json()["errors"]
             assert error["extensions"]["code"] in ("DEADLINE_EXCEEDED", "UNAVAILABLE")
 
-    @pytest.mark.parametrize("workers", ["1", "2"])
+    @pytest.mark.parametrize("workers", ["1", pytest.param("2", marks=pytest.mark.slow)])
     def test_a_signal_right_after_the_announcement_is_not_lost(self, tmp_path: Path, workers: str) -> None:
         process = subprocess.Popen(
             [*COMMAND, "serve", "--port", "0", "--workers", workers, "--data-dir", str(tmp_path / "data")],
@@ -222,8 +222,13 @@ class TestTheStop:
         assert process.returncode == 0, err
         assert b"Traceback" not in err
 
-    @pytest.mark.parametrize("workers", ["1", "2"])
-    @pytest.mark.parametrize("is_ready", [False, True])
+    @pytest.mark.parametrize(
+        ("workers", "is_ready"),
+        [
+            ("2", True),
+            *(pytest.param(*other, marks=pytest.mark.slow) for other in (("1", True), ("1", False), ("2", False))),
+        ],
+    )
     def test_two_ctrl_c_print_no_traceback(self, tmp_path: Path, workers: str, is_ready: bool) -> None:
         with serving(tmp_path / "data", "--workers", workers, ready=is_ready) as service:
             service.family()

@@ -61,7 +61,7 @@ def create(port: int, data_dir: Path) -> None:
     assert answer.json()["data"]["createApiKey"]["apiKey"], answer.text
 
 
-@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize("workers", ["1", pytest.param("2", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("streams", [">/dev/full 2>&1", "<&- >&- 2>&-"])
 def test_it_serves_with_a_full_disk_or_closed_streams(
     tmp_path: Path, free_port: int, workers: str, streams: str
@@ -77,7 +77,7 @@ def test_it_serves_with_a_full_disk_or_closed_streams(
         assert process.wait(STOP_SECONDS) == 0
 
 
-@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize("workers", ["1", pytest.param("2", marks=pytest.mark.slow)])
 def test_a_reader_that_has_gone_stops_nothing(tmp_path: Path, free_port: int, workers: str) -> None:
     reader, writer = os.pipe()
     data = tmp_path / "data"
