@@ -105,7 +105,16 @@ def _change(options: argparse.Namespace) -> int:
 
     async def change(database: Database, settings: Settings) -> int:
         asks = not options.yes and (options.done == "deleted" or not options.key_ids)
-        if asks and not agrees(await _warning(database, options)):
+        selected = redact(", ".join(options.key_ids))
+        if not options.key_ids:
+            count = await count_keys(database, options.domain_id, options.user_id)
+            if not count:
+                print(
+                    f"gql-identity: nothing was {options.done}: there is no key of {_owner(options)}.", file=sys.stderr
+                )
+                return 1
+            selected = f"{_number(count)} of {_owner(options)}"
+        if asks and not agrees(f"To be {options.done}: {selected}."):
             return 1
         return await _change_all(database, ApiKeys(database, settings), options)
 
@@ -115,12 +124,9 @@ def _change(options: argparse.Namespace) -> int:
 _OWNERS = "--domain-id for all keys of a domain, with --user-id for those of one of its users"
 
 
-async def _warning(database: Database, options: argparse.Namespace) -> str:
-    if options.key_ids:
-        return f"To be {options.done}: {redact(', '.join(options.key_ids))}."
-    count = await count_keys(database, options.domain_id, options.user_id)
+def _owner(options: argparse.Namespace) -> str:
     user = "" if options.user_id is None else f"user {options.user_id} of "
-    return f"To be {options.done}: {_number(count)} of {user}domain {options.domain_id}."
+    return f"{user}domain {options.domain_id}"
 
 
 def _number(count: int) -> str:

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from ..command import own_command
+from ..errors import StartError
 from ..schema.federation import schema, subgraph_sdl
 from .arguments import Commands
 
@@ -28,8 +29,11 @@ def _schema(options: argparse.Namespace) -> int:
     if options.check is None:
         print(text, end="")
         return 0
-    if options.check.exists() and options.check.read_text() == text:
-        return 0
+    try:
+        if options.check.read_text(errors="replace") == text:
+            return 0
+    except OSError as error:
+        raise StartError(f"{options.check} cannot be read: {error.strerror}.") from None
     command = (
         f"{own_command()} schema{' --subgraph' if options.subgraph else ''}{' --scopes' if options.scopes else ''}"
     )

@@ -1,5 +1,6 @@
 """The listening socket, and the number of files that a process may open."""
 
+import errno
 import socket
 import sys
 from collections.abc import Iterator
@@ -30,7 +31,9 @@ def listen(host: str, port: int, advice: str | None = None) -> Iterator[socket.s
             # From here on the port is ours, and clients that connect wait for the first worker.
             listener.listen(BACKLOG)
         except OSError as error:
-            if advice is None:
+            if error.errno == errno.EADDRNOTAVAIL:
+                advice = "Choose an address of this machine with --host."
+            elif advice is None:
                 another = port + 1 if port < 65535 else 8000
                 advice = f"Choose another with --port, or by GQL_IDENTITY_PORT={another} make serve."
             raise StartError(f"Cannot listen on {host} port {port}: {error.strerror}. {advice}") from None

@@ -121,6 +121,10 @@ def test_each_value_of_the_chart_is_used_and_every_variable_is_a_setting() -> No
         "image": {"repository": "registry.example/gql-identity", "tag": "1", "pullPolicy": "Always"},
         "imagePullSecrets": [{"name": "registry"}],
         "settings": {"WORKERS": "2", "TRUSTED_PROXIES": "10.0.0.0/8"},
+        "env": [
+            {"name": "OTEL_TRACES_SAMPLER", "value": "parentbased_traceidratio"},
+            {"name": "OTEL_EXPORTER_OTLP_HEADERS", "valueFrom": {"secretKeyRef": {"name": "otel", "key": "headers"}}},
+        ],
         "podAnnotations": {"a": "b"},
         "podLabels": {"c": "d"},
         "nodeSelector": {"disk": "fast"},
@@ -147,7 +151,8 @@ def test_each_value_of_the_chart_is_used_and_every_variable_is_a_setting() -> No
     assert pod["topologySpreadConstraints"] == many["topologySpreadConstraints"]
     for name in ("imagePullSecrets", "nodeSelector", "tolerations", "affinity"):
         assert pod[name] == many[name]
-    variables = {one["name"]: one.get("value") for one in container["env"]}
+    assert container["env"][-2:] == many["env"]
+    variables = {one["name"]: one.get("value") for one in container["env"][:-2]}
     assert variables["GQL_IDENTITY_WORKERS"] == "2"
     assert pod["volumes"] == [{"name": "secrets", "secret": {"secretName": "mine"}}]
     (mount,) = container["volumeMounts"]
@@ -188,6 +193,7 @@ def test_the_chart_offers_metrics_on_a_service_of_their_own() -> None:
     [
         ({"preStopSeconds": 30}, "terminationGracePeriodSeconds must exceed"),
         ({"settings": {"PEPPER": "p" * 32}}, "PEPPER"),
+        ({"env": [{"name": "GQL_IDENTITY_PEPPER", "value": "p"}]}, "env"),
         ({"existingSecret": ""}, "existingSecret"),
         ({"replica": 3}, "replica"),
         ({"metrics": {"port": 80}}, "port"),

@@ -204,6 +204,15 @@ class TestChanges:
             wait_until_refused(service, made["apiKey"])
         assert is_accepted(service, others["apiKey"])
 
+    def test_a_domain_or_user_without_keys_is_told(self, service: Service, commands: Commands) -> None:
+        made = service.create("ann", "there")
+        for mistyped in (["--domain-id", "ther"], ["--domain-id", "there", "--user-id", "anna"], ["--domain-id", ""]):
+            for action in ("disable", "delete"):
+                ran = commands.run("keys", action, "--yes", *mistyped)
+                assert (ran.returncode, ran.stdout) == (1, "")
+                assert "there is no key of" in ran.stderr
+        assert is_accepted(service, made["apiKey"])
+
     def test_the_last_system_key_can_be_disabled_and_that_is_told(self, mongo_uri: str, run: Run) -> None:
         settings = {"GQL_IDENTITY_MONGO_URI": mongo_uri, "GQL_IDENTITY_PEPPER": PEPPER}
         create = ["create-key", "--domain-id", "d", "--user-id", "u", "--role", "SYSTEM", "--json"]

@@ -316,7 +316,7 @@ class TestRefusals:
     def test_a_host_that_does_not_exist(self, tmp_path: Path) -> None:
         for host, said in (
             ("no.such.host.invalid", "--host no.such.host.invalid: "),
-            ("192.0.2.1", "Cannot listen on"),
+            ("192.0.2.1", "Choose an address of this machine with --host."),
         ):
             assert said in refused("--host", host, "--port", "0", workers=["1"])
 
@@ -689,6 +689,9 @@ class TestSchema:
         assert exit_code("schema") == 0
         printed = capsys.readouterr().out
         assert "type APIKeyInfo" in printed
+        assert exit_code("schema", "--check", str(file)) == 1
+        assert "schema.graphql cannot be read: No such file" in capsys.readouterr().err
+        file.write_bytes(b"\xff\xfe")
         assert exit_code("schema", "--check", str(file)) == 1
         file.write_text(printed)
         assert exit_code("schema", "--check", str(file)) == 0

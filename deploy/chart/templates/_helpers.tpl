@@ -71,6 +71,9 @@ env:
   - name: GQL_IDENTITY_{{ $name }}
     value: {{ $value | quote }}
   {{- end }}
+  {{- with .Values.env }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
 volumeMounts:
   - {name: secrets, mountPath: /run/secrets/gql-identity, readOnly: true}
 {{- end }}
