@@ -2,8 +2,10 @@
 
 import asyncio
 from collections import OrderedDict, deque
+from time import perf_counter
 
 STARTS = 32  # requests in one turn of the event loop; where more come, they wait
+START_SECONDS = 0.004  # of one turn, after which no more start: a slow machine takes 30 ms for 32 of them
 WOKEN = 4  # of those that wait, in each later turn: 6 ms of work for requests without a compiled plan
 
 
@@ -15,12 +17,16 @@ class Starts:
 
     def __init__(self) -> None:
         self._started = 0  # in this turn
+        self._began = 0.0  # when the first of these started, by `perf_counter`
         self._is_scheduled = False
         self._waiting: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
 
     def begin(self) -> bool:
         """Count a request that starts in this turn; False where it must `wait`."""
-        if self._waiting or self._started >= STARTS:
+        now = perf_counter()
+        if self._started == 0:
+            self._began = now
+        if self._waiting or self._started >= STARTS or now - self._began > START_SECONDS:
             return False
         self._started += 1
         self._schedule()
@@ -49,5 +55,6 @@ class Starts:
             if not turn.done():  # not cancelled meanwhile
                 turn.set_result(None)
                 self._started += 1
+        self._began = perf_counter()
         if self._started:
             self._schedule()

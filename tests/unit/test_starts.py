@@ -1,8 +1,9 @@
 """When requests start: client after client, where more come than fit into one turn of the event loop."""
 
 import asyncio
+import time
 
-from gql_identity.web.starts import STARTS, WOKEN, Starts
+from gql_identity.web.starts import START_SECONDS, STARTS, WOKEN, Starts
 
 
 async def test_a_client_waits_for_one_turn_of_another_that_floods() -> None:
@@ -32,6 +33,17 @@ async def test_few_start_in_one_turn() -> None:
         await asyncio.sleep(0)
         woken.append(sum(turn.done() for turn in waiting))
     assert max(after - before for before, after in zip([0, *woken], woken, strict=False)) <= WOKEN
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert starts.begin()
+
+
+async def test_fewer_start_in_one_turn_where_they_take_long() -> None:
+    starts = Starts()
+    assert starts.begin()
+    time.sleep(2 * START_SECONDS)  # noqa: ASYNC251 - as a request that takes so long until it waits for something
+    assert not starts.begin()
+    await starts.wait("one")
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     assert starts.begin()
