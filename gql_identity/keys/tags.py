@@ -8,6 +8,7 @@ from ..messages.keys import APIKeyTag
 from .checks import check_free_text
 
 MAX_TAGS = 32  # of one key
+MAX_TAG_CHARACTERS = 4_096  # of their names and values together: a page of a thousand keys has 16 MB of them at most
 
 
 def check_tags(tags: Sequence[APIKeyTagInput]) -> list[dict[str, str]] | None:
@@ -21,6 +22,8 @@ def check_tags(tags: Sequence[APIKeyTagInput]) -> list[dict[str, str]] | None:
         if tag.name in stored:
             raise InvalidArgument("two tags have this name. Leave one out.", at=f"tags[{at}].name")
         stored[tag.name] = tag.value
+    if sum(len(name) + len(value) for name, value in stored.items()) > MAX_TAG_CHARACTERS:
+        raise InvalidArgument(f"give at most {MAX_TAG_CHARACTERS} characters in all.", at="tags")
     return [{"name": name, "value": value} for name, value in stored.items()] or None
 
 

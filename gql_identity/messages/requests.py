@@ -37,7 +37,9 @@ class CreateAPIKeyRequest:
         "and none of your own scopes. An empty list: no rights.",
     )
     tags: list[APIKeyTagInput] | None = strawberry.field(
-        default=None, description="Texts of your own to find the key by: at most 32, with different names."
+        default=None,
+        description="Texts of your own to find the key by: at most 32, with different names, "
+        "of 4,096 characters in all.",
     )
     allowed_addresses: list[str] | None = strawberry.field(
         default=None,
@@ -96,7 +98,9 @@ class UpdateAPIKeyRequest:
         "has can be added.",
     )
     tags: list[APIKeyTagInput] | None = strawberry.field(
-        default=UNSET, description="Texts of your own to find the key by: at most 32, with different names."
+        default=UNSET,
+        description="Texts of your own to find the key by: at most 32, with different names, "
+        "of 4,096 characters in all.",
     )
     allowed_addresses: list[str] | None = strawberry.field(
         default=UNSET,

@@ -65,6 +65,10 @@ async def test_tags_are_stored_changed_and_found(api: Api) -> None:
         ({"tags": [{"name": "a", "value": "1"}, {"name": "a", "value": "2"}]}, ["tags", 1, "name"]),
         ({"tags": [{"name": "", "value": "1"}]}, ["tags", 0, "name"]),
         ({"tags": [{"name": "a", "value": "x" * 256}]}, ["tags", 0, "value"]),
+        (
+            {"tags": [{"name": f"{n:04}", "value": "x" * 252} for n in range(16)] + [{"name": "a", "value": "b"}]},
+            ["tags"],
+        ),
         ({"allowedAddresses": []}, ["allowedAddresses"]),
         ({"allowedAddresses": ["10.0.0.0/8"] * 101}, ["allowedAddresses"]),
         ({"allowedAddresses": ["10.0.0.0/8", "10.0.0.0/99"]}, ["allowedAddresses", 1]),
