@@ -235,3 +235,20 @@ async def without_a_key(run: Attack) -> None:
         return [_document(run), _document(run), converted, searched][sum(run.answers.values()) % 4]
 
     await run.flood(4, make)
+
+
+@attack("tiny-headers", "13.18")
+async def tiny_headers(run: Attack) -> None:
+    """Heads of 10,000 headers of one byte, without a key, over 40 connections."""
+    request = run.target.post(b'{"query":"{ __typename }"}', "a:\r\n" * 10_000)
+    await run.flood(40, lambda: request)
+
+
+@attack("tiny-chunks", "13.18")
+async def tiny_chunks(run: Attack) -> None:
+    """Bodies of 200,000 chunks of one byte, without a key, over 40 connections."""
+    head = f"POST /graphql HTTP/1.1\r\nHost: {run.target.host}\r\nContent-Type: application/json\r\n"
+    body = b'{"query":"{ __typename }"}'
+    chunks = b"1\r\n \r\n" * 200_000 + b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
+    request = f"{head}Transfer-Encoding: chunked\r\n\r\n".encode() + chunks
+    await run.flood(40, lambda: request)

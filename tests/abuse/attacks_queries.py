@@ -85,3 +85,13 @@ async def statistics(run: Attack) -> None:
     # The first had an answer of 40 MB, within the bound on gathered values; the second is beyond it.
     requests = [made(3), made(20)]
     await run.flood(2, lambda: requests[sum(run.answers.values()) % 3 == 2])
+
+
+@attack("long-answers", "13.13")
+async def long_answers(run: Attack) -> None:
+    """Long names of a thousand keys, over and over within the bound on cost: 70 MB a response."""
+    names = " ".join(f"n{n}: name" for n in range(29))
+    fields = f"user {{ apiKeys(first: 1000) {{ nodes {{ {names} }} }} }}"
+    query = f"query($i: APIKeyQuery!) {{ apiKeys(input: $i) {{ results {{ {fields} }} }} }}"
+    request = _list(run, query, page={"limit": 3})
+    await run.flood(4, lambda: request)

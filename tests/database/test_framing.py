@@ -191,6 +191,15 @@ def test_a_head_past_its_bound_is_431_in_one_segment_or_many(service: Service, s
     assert said.startswith(b"HTTP/1.1 431"), said
 
 
+def test_a_request_has_at_most_2000_headers(service: Service) -> None:
+    most = 2_000 - 3  # of which `post` sends three
+    assert talk(service, post(b"a:\r\n" * most) + BODY).endswith(ANSWER)
+    for wire in (post(b"a:\r\n" * (most + 1)) + BODY, post(b"a:\r\n" * 10_000) + BODY):
+        said = talk(service, wire)
+        assert said.startswith(b"HTTP/1.1 431"), said
+        assert b"more than 2000 headers" in said
+
+
 @pytest.mark.parametrize(
     "start",
     [

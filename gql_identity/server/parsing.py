@@ -1,0 +1,89 @@
+"""Long input over HTTP: parsed in slices of the event loop's turns, one connection after another."""
+
+import asyncio
+from collections import deque
+from time import perf_counter
+from typing import Any
+
+from .incoming import INCOMING
+
+SLICE_SECONDS = 0.004  # of one turn, for all connections together
+PART_BYTES = 4_000  # parsed at once: what is counted lacks at most as many, where a part ends within a header
+
+
+class Parsing:
+    """The connections of one process with long input. A read may hold 40,000 chunks of one byte: 40 ms to parse."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._waiting: deque[Input] = deque()
+
+    def add(self, given: "Input") -> None:
+        """Parse this input from the next turn on."""
+        if not self._waiting:
+            self._loop.call_soon(self._parse)
+        self._waiting.append(given)
+
+    def _parse(self) -> None:
+        ends = perf_counter() + SLICE_SECONDS
+        while self._waiting and perf_counter() < ends:
+            first = self._waiting.popleft()
+            if first.parse_some():
+                self._waiting.append(first)
+        if self._waiting:
+            self._loop.call_soon(self._parse)
+
+
+class Input:
+    """What one connection has sent and is not parsed yet; meanwhile no more is read from it."""
+
+    def __init__(self, protocol: Any, parsing: Parsing) -> None:
+        self._protocol = protocol
+        self._parsing = parsing
+        self._unparsed = bytearray()  # its beginning is dropped without a copy of the rest
+        self._is_paused = False
+
+    def __bool__(self) -> bool:
+        return bool(self._unparsed)
+
+    def add(self, data: bytes) -> None:
+        """Have this parsed in turn."""
+        if not self._unparsed:
+            self._parsing.add(self)
+        self._unparsed += data
+        if not self._is_paused:
+            self._is_paused = True
+            self._protocol.transport.pause_reading()
+        INCOMING.hold(self, len(self._unparsed))
+
+    def parse_some(self) -> bool:
+        """Parse a part; whether there is more."""
+        part = bytes(self._unparsed[:PART_BYTES])
+        del self._unparsed[:PART_BYTES]
+        if part:
+            self._protocol.parse_part(part)
+        if self._unparsed:
+            INCOMING.hold(self, len(self._unparsed))
+            return True
+        self.read_on()
+        return False
+
+    def read_on(self) -> None:
+        """Read from the connection again, unless its request has enough."""
+        if self._is_paused:
+            INCOMING.end(self)
+            self._is_paused = False
+            if not self._protocol.flow.read_paused and not self._protocol.transport.is_closing():
+                self._protocol.transport.resume_reading()
+
+    def take(self) -> bytes:
+        """What is not parsed, for another who parses it."""
+        taken = bytes(self._unparsed)
+        self._unparsed.clear()
+        self.read_on()
+        return taken
+
+    def give_up(self) -> None:
+        """Close the connection: the process holds too much that has arrived in part."""
+        self._unparsed.clear()
+        self._protocol.transport.abort()
