@@ -19,6 +19,8 @@ from gql_identity.errors import StartError
 from gql_identity.storage import engine
 from gql_identity.storage.embedded import EmbeddedDatabase, running_uri
 
+from ..processes import wait_until
+
 PARENT = """
 import sys, time
 from pathlib import Path
@@ -198,7 +200,7 @@ def test_a_write_that_was_acknowledged_survives_a_kill(made: Path) -> None:
             killed = threading.Event()
             writer = threading.Thread(target=write_until, args=[killed, database.uri, kill])
             writer.start()
-            time.sleep(0.3)
+            wait_until(lambda kill=kill: len(acknowledged) > 10 * (kill + 1), 30)
             kill_child(database)
             killed.set()
             writer.join()
