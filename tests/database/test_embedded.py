@@ -122,7 +122,7 @@ def test_a_second_one_on_the_same_directory_is_refused_at_once(running: tuple[Pa
     begun = time.monotonic()
     with pytest.raises(StartError) as refusal, EmbeddedDatabase(directory):
         pass
-    assert time.monotonic() - begun < 1
+    assert time.monotonic() - begun < 4  # for a port that is taken it waits five
     assert str(directory) in str(refusal.value)
     assert f"process {os.getpid()}" in str(refusal.value)
     assert read(database.uri) == set()

@@ -280,7 +280,7 @@ def assert_well(service: Service) -> None:
     """Fail unless it answers at once."""
     began = time.monotonic()
     assert service.status("/readyz") == 200
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 5
 
 
 def memory(service: Service) -> int:
