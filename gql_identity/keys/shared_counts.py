@@ -65,7 +65,7 @@ class SharedCounts:
                 seconds = await self._hit(what, who, per_minute)
         except Exception as error:  # of many libraries; valid keys must go on working whatever it is
             if not self._is_down:
-                log.warning("the rate store does not respond; each worker counts alone", reason=_name_of(error))
+                log.warning("the rate store does not respond; each worker counts alone", reason=_reason_of(error))
             self._is_down = True
             self._asks_again_at = time.monotonic() + PAUSE_SECONDS
             return otherwise
@@ -87,9 +87,9 @@ class SharedCounts:
         except Exception as error:
             cause = getattr(error, "storage_error", error)
             if any(name.__name__.endswith(_NO_RESPONSE) for name in type(cause).__mro__):
-                log.warning("the rate store does not respond; each worker counts alone", reason=_name_of(error))
+                log.warning("the rate store does not respond; each worker counts alone", reason=_reason_of(error))
                 return
-            raise StartError(f"{SETTING} cannot be used: the store refuses to count ({_name_of(error)}).") from None
+            raise StartError(f"{SETTING} cannot be used: the store refuses to count ({_reason_of(error)}).") from None
         if counted[0] is not None or counted[1] is None:
             raise StartError(f"{SETTING} cannot be used: the store does not count.")
 
@@ -101,6 +101,15 @@ class SharedCounts:
         return max(1, math.ceil(stats.reset_time - time.time()))
 
 
-def _name_of(error: Exception) -> str:
-    """The kind of an error. Never its text, which may have the store's password."""
-    return type(getattr(error, "storage_error", error)).__name__
+def _reason_of(error: Exception) -> str:
+    """The kind of an error, and what the system says. Never the library's text, which may have the store's password."""
+    named = getattr(error, "storage_error", error)
+    cause: BaseException | None = named
+    while cause is not None and not _is_of_the_system(cause):
+        cause = cause.__cause__ or cause.__context__
+    return type(named).__name__ if cause is None else f"{type(named).__name__}: {cause}"
+
+
+def _is_of_the_system(error: BaseException) -> bool:
+    # asyncio gathers those of several addresses in one, which has no number.
+    return isinstance(error, OSError) and (error.errno is not None or str(error).startswith("Multiple exceptions: "))

@@ -38,6 +38,8 @@ _PASSING = {
 # fmt: on
 # A server of the driver's list that has not responded, and has not failed either.
 _SILENT = re.compile(r"<ServerDescription \('([^']*)', (\d+)\) server_type: Unknown, rtt: None>")
+# One whose response is not of MongoDB's protocol; what the driver says of it is other numbers each time.
+_FOREIGN = re.compile(r"<ServerDescription \('([^']*)', (\d+)\)[^<>]*error=ProtocolError\(")
 # What differs from one attempt to the next: timeouts, the driver's view of all servers, lines of OpenSSL's source.
 _VARYING = re.compile(r",? ?\(configured timeouts: [^)]*\)|,? Timeout: .*|,? timeout: [\d.]+|,? ?\(_ssl\.c:\d+\)")
 
@@ -69,6 +71,8 @@ class Failures:
 
 def reason_of(error: Exception) -> str:
     """What an error of the driver says, without secrets and without what differs from one attempt to the next."""
+    if isinstance(error, driver.ServerSelectionTimeoutError) and (foreign := _FOREIGN.findall(str(error))):
+        return f"not MongoDB's protocol at {', '.join(f'{host}:{port}' for host, port in foreign)}"
     is_silence = isinstance(error, driver.ServerSelectionTimeoutError) and "found yet" in str(error)
     if is_silence and (silent := _SILENT.findall(str(error))):
         return f"no response from {', '.join(f'{host}:{port}' for host, port in silent)}"

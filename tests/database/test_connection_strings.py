@@ -2,6 +2,8 @@
 
 import json
 import socket
+import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -80,3 +82,26 @@ def test_a_host_that_says_nothing_is_named(tmp_path: Path) -> None:
     assert done.stderr.splitlines()[-1].endswith(f"The reason: no response from {address}")
     done = run("import-cloudforet", "--from", f"mongodb://{address}/", "--data-dir", str(tmp_path), **OF_OURS)
     assert "Topology" not in done.stderr
+
+
+def test_another_protocol_is_told_without_numbers_that_change() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        address = f"127.0.0.1:{listener.getsockname()[1]}"
+
+        def respond() -> None:
+            with suppress(OSError):
+                while True:
+                    connection, _ = listener.accept()
+                    with connection:
+                        connection.recv(4096)
+                        connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+        thread = threading.Thread(target=respond)
+        thread.start()
+        try:
+            done = run("keys", "list", "--mongo-uri", f"mongodb://{address}/", **OF_OURS)
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join()
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].endswith(f"The reason: not MongoDB's protocol at {address}")

@@ -447,3 +447,11 @@ class TestTheStore:
             )
             assert "the store refuses to count (OperationFailure)" in on_embedded
             assert password not in on_embedded
+
+
+async def test_why_a_store_does_not_respond_is_logged_without_its_password(capsys: pytest.CaptureFixture[str]) -> None:
+    await shared_counts.SharedCounts("redis://:hunter2@127.0.0.1:1").try_once()
+    said = "".join(capsys.readouterr())
+    assert "the rate store does not respond" in said
+    assert "ConnectionError: [Errno 111]" in said or "Connect call failed" in said
+    assert "hunter2" not in said
