@@ -37,6 +37,7 @@ function Page() {
         <Key />
       </GraphiQL.Footer>
       <FollowKey />
+      <FollowScheme />
       <FollowTabs />
     </GraphiQL>
   );
@@ -116,6 +117,22 @@ function FollowKey() {
     before.current = secret;
     if (secret && !schema) introspect();
   }, [introspect, schema, secret]);
+
+  return null;
+}
+
+/** When the system changes between light and dark, the editors follow it too: GraphiQL asks only when it starts. */
+function FollowScheme() {
+  const { theme } = useGraphiQL(pick("theme"));
+  const { setTheme } = useGraphiQLActions();
+
+  useEffect(() => {
+    if (theme) return undefined; // chosen in the settings
+    const dark = matchMedia("(prefers-color-scheme: dark)");
+    const follow = () => setTheme(null);
+    dark.addEventListener("change", follow);
+    return () => dark.removeEventListener("change", follow);
+  }, [theme, setTheme]);
 
   return null;
 }
