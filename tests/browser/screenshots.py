@@ -8,17 +8,17 @@ from typing import Any
 from tests.processes import ROOT, Service, serving
 
 from .chromium import launched, new_page
+from .test_graphiql import open_page, run
 
 PICTURES = ROOT / "docs" / "pictures"
+USED = {"deploy", "mobile app"}
 NAMES = [("ann", "ci"), ("ann", "laptop"), ("ben", "nightly report"), ("eve", "deploy"), ("eve", "mobile app")]
 
 
 async def graphiql(page: Any, service: Service) -> None:
     """GraphiQL with the result of a query, and the documentation beside it."""
-    await page.goto(f"{service.url}/graphql#key={service.admin_key}")
-    await page.wait_for_selector("[aria-label^='Re-fetch GraphQL schema']:enabled")
-    await page.click(".graphiql-execute-button")
-    await page.locator(".result-window .view-line", has_text="totalCount").wait_for()
+    await open_page(page, service, service.admin_key)
+    await run(page, "ListKeys")
     await page.get_by_label("Show Documentation Explorer").click()
     await page.locator(".graphiql-plugin").get_by_text("Mutation", exact=True).click()
     await page.locator(".graphiql-plugin").get_by_text("createApiKey", exact=True).wait_for()
@@ -26,9 +26,9 @@ async def graphiql(page: Any, service: Service) -> None:
 
 
 async def console(page: Any, service: Service) -> None:
-    """The console with a few keys, one of them disabled."""
-    await page.goto(f"{service.url}/console#key={service.admin_key}")
+    """The console with a few keys, two of them used and one disabled."""
     await page.set_viewport_size({"width": 1120, "height": 760})
+    await page.goto(f"{service.url}/console#key={service.admin_key}")
     await page.get_by_role("button", name="Disable nightly report").click()
     await page.get_by_role("button", name="Close this message").click()
     await page.get_by_role("button", name="Enable nightly report").wait_for()
@@ -40,9 +40,11 @@ async def console(page: Any, service: Service) -> None:
 
 async def take(service: Service) -> None:
     for user_id, name in NAMES:
-        service.create(user_id, "default", name=name)
+        secret = service.create(user_id, "default", name=name)["apiKey"]
+        if name in USED:
+            service.data("{ __typename }", by=secret)
     # Text in shades of grey makes the files smaller.
-    size = {"width": 1120, "height": 640}
+    size = {"width": 1280, "height": 600}
     async with launched("--disable-lcd-text") as browser:
         async with new_page(browser, viewport=size, color_scheme="light") as page:
             await graphiql(page, service)

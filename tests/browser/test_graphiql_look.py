@@ -43,6 +43,9 @@ async def test_nothing_is_cut_off_beside_the_documentation_and_in_the_settings(
     await open_page(page, served, served.admin_key)
     await run(page, "Viewer")
     await page.get_by_label("Show Documentation Explorer").click()
+    # Long lines go on below, instead of beyond the edge.
+    editor = "__MONACO.editor.getEditors().find((one) => one.getModel().uri.path.endsWith('operation.graphql'))"
+    assert await page.evaluate(f"{editor}.getScrollWidth() <= {editor}.getLayoutInfo().contentWidth")
     assert await bottom(page, "button >> text=Headers") <= await bottom(page, ".graphiql-editors")
     assert (await page.locator(".graphiql-response").bounding_box())["height"] > 60
 

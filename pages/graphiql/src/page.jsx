@@ -38,6 +38,7 @@ function Page() {
       </GraphiQL.Footer>
       <FollowKey />
       <FollowScheme />
+      <WrapLines />
       <FollowTabs />
     </GraphiQL>
   );
@@ -134,6 +135,13 @@ function FollowScheme() {
     return () => dark.removeEventListener("change", follow);
   }, [theme, setTheme]);
 
+  return null;
+}
+
+/** Long lines of an operation go on below, as those of a response do: beside the documentation there is little room. */
+function WrapLines() {
+  const { queryEditor } = useGraphiQL(pick("queryEditor"));
+  useEffect(() => queryEditor?.updateOptions({ wordWrap: "on", wrappingIndent: "indent" }), [queryEditor]);
   return null;
 }
 
