@@ -314,6 +314,6 @@ def test_no_sequence_of_operations_gives_more_than_a_key_has(holder: type[Holder
 @pytest.mark.slow
 def test_no_long_sequence_of_operations_gives_more_than_a_key_has(holder: type[Holder]) -> None:
     many = settings(
-        max_examples=80, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck), database=None
+        max_examples=50, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck), database=None
     )
     run_state_machine_as_test(holder, settings=many)
