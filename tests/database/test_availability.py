@@ -80,23 +80,25 @@ def test_with_the_database_frozen_it_answers_within_its_deadline_and_recovers(se
 
 
 def test_a_field_s_error_names_the_database_and_a_create_the_key_it_may_have_made(service: Service) -> None:
-    admin = service.admin_key
-    database = service.database
-    assert service.send(TYPE_NAME).status_code == 200
-    database.signal(signal.SIGSTOP)
-    try:
-        # The caller is known from half a second ago, so the request comes as far as its field.
-        body = {"query": 'mutation { createApiKey(input: {domainId: "d", userId: "frozen"}) { apiKeyId } }'}
-        headers = {"Authorization": f"Bearer {admin}"}
-        answer = httpx.post(f"{service.url}/graphql", json=body, headers=headers, timeout=30, trust_env=False)
-    finally:
-        database.signal(signal.SIGCONT)
-    (error,) = answer.json()["errors"]
-    assert error["extensions"]["code"] in AWAY
-    if answer.status_code == 200:
-        wait_until(lambda: service.status("/readyz") == 200, 10)
-        made = service.get(error["extensions"]["apiKeyId"])
-        assert made is None or made["userId"] == "frozen"
+    body = {"query": 'mutation { createApiKey(input: {domainId: "d", userId: "frozen"}) { apiKeyId } }'}
+    headers = {"Authorization": f"Bearer {service.admin_key}"}
+    for _ in range(5):
+        database = service.database
+        assert service.send(TYPE_NAME).status_code == 200
+        database.signal(signal.SIGSTOP)
+        try:
+            # The caller is known from half a second ago: on a machine that is not busy, the request comes to its field.
+            answer = httpx.post(f"{service.url}/graphql", json=body, headers=headers, timeout=30, trust_env=False)
+        finally:
+            database.signal(signal.SIGCONT)
+        (error,) = answer.json()["errors"]
+        assert error["extensions"]["code"] in AWAY
+        wait_until(lambda: service.status("/readyz") == 200, 20)
+        if "apiKeyId" in error["extensions"]:
+            break
+    assert answer.status_code == 200
+    made = service.get(error["extensions"]["apiKeyId"])
+    assert made is None or made["userId"] == "frozen"
 
 
 @pytest.mark.slow
