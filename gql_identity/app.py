@@ -4,7 +4,7 @@ import asyncio
 import signal
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -85,10 +85,9 @@ def create_app(settings: Settings | None = None, read_again: Callable[[Settings]
         *_health_routes(database, stopping),
         *page_routes(database, settings),
     ]
-    paths = frozenset(route.path for route in routes if isinstance(route, Route | Mount) and "{" not in route.path)
     app = Starlette(
         routes=routes,
-        middleware=_middleware(settings, requests, clients, graphql, paths),
+        middleware=_middleware(settings, requests, clients, routes),
         lifespan=lambda _: life_span(),
         exception_handlers={HTTPException: _no_route},
     )
@@ -106,7 +105,7 @@ def create_app(settings: Settings | None = None, read_again: Callable[[Settings]
         requests.follow_level()
         graphql.use_settings(new)
         # Requests that are under way end in the middleware in which they began.
-        app.user_middleware = _middleware(new, requests, clients, graphql, paths)
+        app.user_middleware = _middleware(new, requests, clients, routes)
         app.middleware_stack = app.build_middleware_stack()
 
     @asynccontextmanager
@@ -202,17 +201,20 @@ def _health_routes(database: Database, stopping: asyncio.Event) -> list[BaseRout
 
 
 def _middleware(
-    settings: Settings, requests: RequestLog, clients: Clients, graphql: GraphQLEndpoint, paths: frozenset[str]
+    settings: Settings, requests: RequestLog, clients: Clients, routes: Sequence[BaseRoute]
 ) -> list[Middleware]:
-    if not settings.cors_origins:
-        # Requests to `/graphql` need no router, and skip it.
-        return [
-            Middleware(Envelope, settings=settings, requests=requests, clients=clients, graphql=graphql, routes=paths)
-        ]
-    return [
-        Middleware(Envelope, settings=settings, requests=requests, clients=clients, graphql=None, routes=paths),
-        cors_middleware(settings),
-    ]
+    plain = [route for route in routes if isinstance(route, Route | Mount) and "{" not in route.path]
+    # Whole applications, which have a response for each of their errors, need no router.
+    direct = {route.path: route for route in plain if isinstance(route, Route) and route.app is route.endpoint}
+    envelope = Middleware(
+        Envelope,
+        settings=settings,
+        requests=requests,
+        clients=clients,
+        direct={} if settings.cors_origins else direct,
+        routes=frozenset(route.path for route in plain),
+    )
+    return [envelope, cors_middleware(settings)] if settings.cors_origins else [envelope]
 
 
 async def _no_route(request: Request, error: Exception) -> JSONResponse:

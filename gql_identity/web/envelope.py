@@ -3,6 +3,7 @@
 import asyncio
 import re
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -14,6 +15,7 @@ import uuid_utils
 from starlette.datastructures import MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
+from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .. import traces
@@ -50,7 +52,7 @@ def note_errors(scope: Scope, *codes: str) -> None:
 
 
 class Envelope:
-    """Middleware for every HTTP request. Requests to `/graphql` skip the router."""
+    """Middleware for every HTTP request. Requests for a path of `direct` skip the router."""
 
     def __init__(
         self,
@@ -58,12 +60,12 @@ class Envelope:
         settings: Settings,
         requests: RequestLog,
         clients: Clients,
-        graphql: ASGIApp | None,
+        direct: Mapping[str, Route],
         routes: frozenset[str] = frozenset(),
     ) -> None:
         self._app = app
         self._routes = routes
-        self._graphql = graphql
+        self._direct = direct
         self._clients = clients
         self._requests = requests
         self._settings = settings
@@ -113,8 +115,11 @@ class Envelope:
         try:
             if not self._clients.starts.begin():
                 await self._clients.starts.wait(self._clients.likely_name(scope))
-            app = self._graphql if self._graphql is not None and scope["path"] == "/graphql" else self._app
-            await app(scope, body, respond)
+            direct = self._direct.get(scope["path"])
+            if direct is None or not (direct.methods is None or scope["method"] in direct.methods):
+                await self._app(scope, body, respond)
+            else:
+                await direct.app(scope, body, respond)
         except ClientDisconnect:
             pass  # the client disconnected while it was sending
         except Exception as error:
