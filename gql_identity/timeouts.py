@@ -12,18 +12,19 @@ from weakref import WeakKeyDictionary
 class Timeout:
     """A context manager: what is awaited in it is cancelled after so many seconds, and TimeoutError raised instead."""
 
-    __slots__ = ("_cancelling", "_is_expired", "_task", "_timeouts", "deadline")
+    __slots__ = ("_cancelling", "_is_expired", "_loop", "_task", "_timeouts", "deadline")
 
     def __init__(self, seconds: float) -> None:
         loop = asyncio.get_running_loop()
         if (timeouts := _TIMEOUTS.get(loop)) is None:
             timeouts = _TIMEOUTS[loop] = _Timeouts(loop)
-        self._timeouts = timeouts
+        self._loop, self._timeouts = loop, timeouts
         self._is_expired = False
         self.deadline = loop.time() + seconds
 
     def __enter__(self) -> "Timeout":
-        task: Any = asyncio.current_task()  # a coroutine runs, so there is one
+        # A coroutine runs, so there is one. Without the loop this would look it up, a call of the system each time.
+        task: Any = asyncio.current_task(self._loop)
         self._task, self._cancelling = task, task.cancelling()
         self._timeouts.add(self)
         return self

@@ -2,9 +2,10 @@
 
 from typing import TYPE_CHECKING, Any
 
+import orjson
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
-from starlette.responses import JSONResponse
+from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from ..errors import BadRequest, ServiceError
@@ -13,7 +14,7 @@ from ..messages.keys import APIKeyInfo
 from ..messages.requests import VerifyAPIKeyRequest
 from ..settings import Settings
 from .authentication import Authenticator
-from .bodies import read_form
+from .bodies import JSON, read_form
 from .deadline import in_time
 from .oauth_clients import authenticate_client, names_client, sent_once
 from .oauth_errors import error_response
@@ -46,9 +47,11 @@ class IntrospectionEndpoint:
         A key that the caller may not see is not active. While the database is unavailable the service returns 503,
         never `active: false`.
         """
+        response: Response
         try:
             form = await read_form(Headers(scope=scope), receive)
-            response = JSONResponse(await in_time(self._introspect(form, scope), self._timeout_seconds))
+            claims = await in_time(self._introspect(form, scope), self._timeout_seconds)
+            response = Response(orjson.dumps(claims), media_type=JSON)
         except ClientDisconnect:
             return
         except ServiceError as error:
