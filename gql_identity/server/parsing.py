@@ -1,9 +1,9 @@
-"""Long input over HTTP: parsed in slices of the event loop's turns, one connection after another."""
+"""Long input: parsed in slices of the event loop's turns, one connection after another."""
 
 import asyncio
 from collections import deque
 from time import perf_counter
-from typing import Any
+from typing import Any, Protocol
 
 from .incoming import INCOMING
 
@@ -11,26 +11,37 @@ SLICE_SECONDS = 0.004  # of one turn, for all connections together
 PART_BYTES = 4_000  # parsed at once: what is counted lacks at most as many, where a part ends within a header
 
 
+class Parser(Protocol):
+    """A connection with input that is not parsed yet."""
+
+    def parse_some(self) -> None:
+        """Parse a part of it, and have what is left parsed later."""
+
+
 class Parsing:
-    """The connections of one process with long input. A read may hold 40,000 chunks of one byte: 40 ms to parse."""
+    """The connections of one process with long input.
+
+    A read may hold 40,000 chunks of one byte, or frames of none: 40 ms to parse, or 500.
+    """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._waiting: deque[Input] = deque()
+        self._waiting: deque[Parser] = deque()
+        self._is_scheduled = False
 
-    def add(self, given: "Input") -> None:
-        """Parse this input from the next turn on."""
-        if not self._waiting:
+    def add(self, parser: Parser) -> None:
+        """Have a part of its input parsed in a later turn."""
+        self._waiting.append(parser)
+        if not self._is_scheduled:
+            self._is_scheduled = True
             self._loop.call_soon(self._parse)
-        self._waiting.append(given)
 
     def _parse(self) -> None:
         ends = perf_counter() + SLICE_SECONDS
         while self._waiting and perf_counter() < ends:
-            first = self._waiting.popleft()
-            if first.parse_some():
-                self._waiting.append(first)
-        if self._waiting:
+            self._waiting.popleft().parse_some()
+        self._is_scheduled = bool(self._waiting)
+        if self._is_scheduled:
             self._loop.call_soon(self._parse)
 
 
@@ -56,17 +67,17 @@ class Input:
             self._protocol.transport.pause_reading()
         INCOMING.hold(self, len(self._unparsed))
 
-    def parse_some(self) -> bool:
-        """Parse a part; whether there is more."""
+    def parse_some(self) -> None:
+        """Parse a part; meanwhile what is left waits for another turn."""
         part = bytes(self._unparsed[:PART_BYTES])
         del self._unparsed[:PART_BYTES]
         if part:
             self._protocol.parse_part(part)
         if self._unparsed:
             INCOMING.hold(self, len(self._unparsed))
-            return True
-        self.read_on()
-        return False
+            self._parsing.add(self)
+        else:
+            self.read_on()
 
     def read_on(self) -> None:
         """Read from the connection again, unless its request has enough."""

@@ -16,9 +16,10 @@ from websockets.frames import CloseCode, Frame
 from ..metrics import LIMITS
 from .connections import Connections
 from .incoming import INCOMING
+from .parsing import Parsing
 from .writing import LINGER_SECONDS, UNREAD
 
-TURN_BYTES = 1_000  # parsed of one connection in one turn of the event loop: at most 200 frames
+PART_BYTES = 1_000  # parsed at once, and what comes behind it in slices of later turns: at most 200 frames
 MAX_FRAGMENTS = 10_000  # of one message
 COUNTED_BYTES = 10_000  # of a message that has come in part: smaller ones are not counted
 # The application gives a longer text to the client as bytes of UTF-8, beyond what ASGI has. It is sent in fragments of
@@ -36,6 +37,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
     def __init__(self, config: Any, server_state: Any, app_state: dict[str, Any], _loop: Any = None) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self._counted: Connections = server_state.counted
+        self._parsing: Parsing = server_state.parsing
         self.client_name = ""
         self._unparsed = bytearray()  # its beginning is dropped without a copy of the rest
         self._is_scheduled = False
@@ -51,18 +53,24 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
     def data_received(self, data: bytes) -> None:
         """Parse some of what has arrived, and the rest in later turns: a read may hold 10,000 frames."""
         self._unparsed += data
-        if not self._is_scheduled:
-            self._parse_some()
+        if self._is_scheduled:
+            return
+        if len(self._unparsed) <= PART_BYTES:
+            self.parse_some()
+        else:
+            self._pause_reading()
+            self._parse_soon()
 
-    def _parse_some(self) -> None:
+    def parse_some(self) -> None:
+        """Parse a part of what has arrived; what is left waits for its turn among those of all connections."""
         self._is_scheduled = False
         if self.transport.is_closing() or self._has_failed:
             self._unparsed.clear()
             return
         is_before_accept = self.handshake_initiated and not self.handshake_complete
         if not is_before_accept:  # frames that come so early wait: `send` goes on
-            part = bytes(self._unparsed[:TURN_BYTES])
-            del self._unparsed[:TURN_BYTES]
+            part = bytes(self._unparsed[:PART_BYTES])
+            del self._unparsed[:PART_BYTES]
             super().data_received(part)
             if self.conn.handshake_exc is not None and not self.handshake_initiated:
                 # Its head is one that `websockets` does not read; for most it has made a response.
@@ -71,19 +79,22 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
                 return
         self._count_incoming()
         if self._unparsed:
-            if not self.read_paused:
-                self.read_paused = True
-                self.transport.pause_reading()
+            self._pause_reading()
             if not is_before_accept and (self.queue.empty() or self.close_sent):
                 self._parse_soon()
         elif self.read_paused and self.queue.empty() and not self.transport.is_closing():
             self.read_paused = False
             self.transport.resume_reading()
 
+    def _pause_reading(self) -> None:
+        if not self.read_paused:
+            self.read_paused = True
+            self.transport.pause_reading()
+
     def _parse_soon(self) -> None:
         if not self._is_scheduled:
             self._is_scheduled = True
-            self.loop.call_soon(self._parse_some)
+            self._parsing.add(self)
 
     def _count_incoming(self) -> None:
         if (held := len(self.conn.reader.buffer) + self._fragment_bytes) > COUNTED_BYTES:

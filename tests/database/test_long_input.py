@@ -1,4 +1,4 @@
-"""Long input over HTTP is parsed in slices of several turns of the event loop."""
+"""Long input is parsed in slices of several turns of the event loop."""
 
 import asyncio
 import socket
@@ -6,6 +6,7 @@ import socket
 from ..conftest import Api
 from .test_large_responses import speaking
 from .test_turns import assert_turns_are_short
+from .test_websocket_frames import HANDSHAKE
 
 CONNECTIONS = 20
 HEAD = b"POST /graphql HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nConnection: close\r\n"
@@ -37,3 +38,26 @@ async def all_of(client: socket.socket) -> bytes:
         while part := await asyncio.get_running_loop().sock_recv(client, 100_000):
             received += part
     return received
+
+
+async def test_pings_from_many_websockets_take_no_long_turn(api: Api) -> None:
+    pings = b"\x89\x80\0\0\0\0" * 2_000
+    async with speaking(api) as port:
+
+        async def together() -> None:
+            clients = [socket.socket() for _ in range(150)]
+            loop = asyncio.get_running_loop()
+            for client in clients:
+                client.setblocking(False)
+                await loop.sock_connect(client, ("127.0.0.1", port))
+                await loop.sock_sendall(client, HANDSHAKE % (b"/graphql", b""))
+                assert b"101 Switching" in await loop.sock_recv(client, 10_000)
+            for client in clients:  # before the event loop goes on: it finds the input of all at once
+                client.send(pings)
+            for client in clients:
+                pongs = 0
+                while pongs < len(pings) // 3:  # a pong has no mask: two bytes
+                    pongs += len(await loop.sock_recv(client, 100_000))
+                client.close()
+
+        await assert_turns_are_short(together)
