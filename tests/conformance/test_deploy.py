@@ -64,6 +64,14 @@ def test_the_workflows_fit_their_schema_and_have_no_fault_that_zizmor_finds() ->
     lint("zizmor", "--offline", "--no-progress", "--persona", "pedantic", *WORKFLOWS)
 
 
+def test_a_workflow_that_runs_the_tests_without_their_tools_lets_them_be_skipped() -> None:
+    jobs = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text())["jobs"]
+    steps = [step for job in jobs.values() for step in job["steps"] if "run" in step]
+    assert any(step["run"] == "bash .ci/run" for step in steps)
+    # GitHub sets CI=true, with which a missing tool fails its tests.
+    assert [step["env"]["CI"] for step in steps if step["run"] == "make test"] == ["false"]
+
+
 def test_the_unit_is_one_that_systemd_reads_and_confines_the_service(tmp_path: Path) -> None:
     unit = tmp_path / "gql-identity.service"
     text = (DEPLOY / "gql-identity.service").read_text()
