@@ -35,6 +35,7 @@ def reading(uri: str) -> Iterator[None]:
         warnings.simplefilter("always", UserWarning)
         try:
             yield
+            _check_name(uri)
             _check_options(uri)
         except (driver.PyMongoError, ValueError, TypeError, OSError) as error:
             raise address_error(error) from None
@@ -53,6 +54,13 @@ def _check_password(uri: str) -> None:
         raise StartError(
             "The database's address is wrong: escape what is special in the user's name and password, as in %2F for /."
         )
+
+
+def _check_name(uri: str) -> None:
+    """Raise StartError for a name with a dot, which the driver reads as a database and a collection of it."""
+    name = _without_options(uri).partition("/")[2]
+    if "." in name:
+        raise StartError(f"The database's address is wrong: the name of a database has no dot, as {redact(name)} has.")
 
 
 def _check_options(uri: str) -> None:

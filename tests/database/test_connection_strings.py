@@ -105,3 +105,9 @@ def test_another_protocol_is_told_without_numbers_that_change() -> None:
             thread.join()
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].endswith(f"The reason: not MongoDB's protocol at {address}")
+
+
+def test_a_database_whose_name_has_a_dot_is_not_taken_for_another() -> None:
+    uri = "mongodb://127.0.0.1:1/ident.ity"
+    (line,) = refused("--port", "0", "--mongo-uri", uri, workers=["1"], **OF_OURS).splitlines()
+    assert "the name of a database has no dot, as ident.ity has" in line
