@@ -5,10 +5,15 @@ from collections import deque
 from time import perf_counter
 from typing import Any, Protocol
 
+import structlog
+
 from .incoming import INCOMING
 
 SLICE_SECONDS = 0.004  # of one turn, for all connections together
 PART_BYTES = 4_000  # parsed at once: what is counted lacks at most as many, where a part ends within a header
+PAUSE_BYTES = 64_000  # with more that waits no more is read
+
+log = structlog.get_logger()
 
 
 class Parser(Protocol):
@@ -16,6 +21,9 @@ class Parser(Protocol):
 
     def parse_some(self) -> None:
         """Parse a part of it, and have what is left parsed later."""
+
+    def abort(self) -> None:
+        """Close the connection at once."""
 
 
 class Parsing:
@@ -39,14 +47,19 @@ class Parsing:
     def _parse(self) -> None:
         ends = perf_counter() + SLICE_SECONDS
         while self._waiting and perf_counter() < ends:
-            self._waiting.popleft().parse_some()
+            parser = self._waiting.popleft()
+            try:
+                parser.parse_some()
+            except Exception as error:  # the others go on
+                log.error("unexpected error", exc_info=error)
+                parser.abort()
         self._is_scheduled = bool(self._waiting)
         if self._is_scheduled:
             self._loop.call_soon(self._parse)
 
 
 class Input:
-    """What one connection has sent and is not parsed yet; meanwhile no more is read from it."""
+    """What one connection has sent and is not parsed yet; while that is much, no more is read from it."""
 
     def __init__(self, protocol: Any, parsing: Parsing) -> None:
         self._protocol = protocol
@@ -62,7 +75,7 @@ class Input:
         if not self._unparsed:
             self._parsing.add(self)
         self._unparsed += data
-        if not self._is_paused:
+        if len(self._unparsed) > PAUSE_BYTES:
             self._is_paused = True
             self._protocol.transport.pause_reading()
         INCOMING.hold(self, len(self._unparsed))
@@ -77,12 +90,12 @@ class Input:
             INCOMING.hold(self, len(self._unparsed))
             self._parsing.add(self)
         else:
-            self.read_on()
+            self._read_on()
 
-    def read_on(self) -> None:
+    def _read_on(self) -> None:
         """Read from the connection again, unless its request has enough."""
+        INCOMING.end(self)
         if self._is_paused:
-            INCOMING.end(self)
             self._is_paused = False
             if not self._protocol.flow.read_paused and not self._protocol.transport.is_closing():
                 self._protocol.transport.resume_reading()
@@ -91,10 +104,14 @@ class Input:
         """What is not parsed, for another who parses it."""
         taken = bytes(self._unparsed)
         self._unparsed.clear()
-        self.read_on()
+        self._read_on()
         return taken
 
     def give_up(self) -> None:
         """Close the connection: the process holds too much that has arrived in part."""
+        self.abort()
+
+    def abort(self) -> None:
+        """Close the connection at once."""
         self._unparsed.clear()
         self._protocol.transport.abort()

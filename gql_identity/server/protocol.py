@@ -77,7 +77,8 @@ class Protocol(HttpToolsProtocol):
         """The connection has ended."""
         self._stop_head_timer()
         self._counted.remove(self)
-        self._input.take()
+        if self._input:
+            self._input.take()
         super().connection_lost(exc)
         if self.running is not None and not self.running.response_complete:
             self.running.disconnected = True  # as uvicorn does with the newest
@@ -96,9 +97,6 @@ class Protocol(HttpToolsProtocol):
     def parse_part(self, data: bytes) -> None:
         """Parse a part of what has arrived; close the connection of a client that exceeds a bound."""
         if self._is_refused or self.transport.is_closing():
-            return
-        if self._is_upgraded:
-            cast(Any, self.transport.get_protocol()).data_received(data + self._input.take())
             return
         # uvicorn queues every request it has read: one connection could fill the memory.
         if len(self.pipeline) > MAX_WAITING_REQUESTS:
@@ -133,7 +131,7 @@ class Protocol(HttpToolsProtocol):
             rest = data[offer.args[0] :]
             if self._is_websocket():
                 self.handle_websocket_upgrade()
-                if rest:
+                if rest := rest + self._input.take():  # before anything that is read from now on
                     cast(Any, self.transport.get_protocol()).data_received(rest)
             else:
                 self._decline_upgrade(rest)
@@ -200,7 +198,6 @@ class Protocol(HttpToolsProtocol):
     def handle_websocket_upgrade(self) -> None:
         """Hand the connection over to the WebSocket protocol, which joins its writes itself."""
         self._stop_head_timer()
-        self._input.read_on()  # from now on the other protocol pauses the reading
         self._is_upgraded = True
         self._counted.is_busy(self)
         path, query = self._target()

@@ -55,7 +55,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         self._unparsed += data
         if self._is_scheduled:
             return
-        if len(self._unparsed) <= PART_BYTES:
+        if len(self._unparsed) <= PART_BYTES or not self.handshake_initiated:
             self.parse_some()
         else:
             self._pause_reading()
@@ -69,8 +69,10 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             return
         is_before_accept = self.handshake_initiated and not self.handshake_complete
         if not is_before_accept:  # frames that come so early wait: `send` goes on
-            part = bytes(self._unparsed[:PART_BYTES])
-            del self._unparsed[:PART_BYTES]
+            # The head comes whole, from the HTTP protocol; what is behind it must not be parsed before it is accepted.
+            size = PART_BYTES if self.handshake_initiated else self._unparsed.find(b"\r\n\r\n") + 4
+            part = bytes(self._unparsed[:size])
+            del self._unparsed[:size]
             super().data_received(part)
             if self.conn.handshake_exc is not None and not self.handshake_initiated:
                 # Its head is one that `websockets` does not read; for most it has made a response.
@@ -85,6 +87,11 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         elif self.read_paused and self.queue.empty() and not self.transport.is_closing():
             self.read_paused = False
             self.transport.resume_reading()
+
+    def abort(self) -> None:
+        """Close the connection at once."""
+        self._unparsed.clear()
+        self.transport.abort()
 
     def _pause_reading(self) -> None:
         if not self.read_paused:

@@ -249,3 +249,13 @@ def test_a_quiet_connection_stays_open_and_is_pinged_before_a_proxy_gives_it_up(
         # Longer than a head may take to come, and sooner than the 60 s of a proxy's read timeout.
         assert next_frame(connection)[0] == PING
         assert time.monotonic() - begun > 10
+
+
+def test_frames_behind_a_long_handshake_are_read_in_their_order(service: Service) -> None:
+    pings = [frame(PING, b"%04d" % n) for n in range(2_000)]
+    padding = b"X: " + b"a" * 5_000 + b"\r\n"
+    for _ in range(5):
+        with connected(service, headers=padding, more=b"".join(pings[:1_000])) as connection:
+            connection.sendall(b"".join(pings[1_000:]))
+            accepted(connection)
+            assert [next_frame(connection) for _ in pings] == [(PONG, b"%04d" % n) for n in range(len(pings))]
