@@ -11,6 +11,7 @@ import pytest
 from pydantic import SecretStr
 
 from gql_identity.announcement import place
+from gql_identity.errors import StartError
 from gql_identity.logs import configure_logs
 from gql_identity.settings import Settings
 from tests.conftest import PEPPER, running
@@ -28,7 +29,13 @@ def with_database(uri: str) -> Settings:
 @pytest.mark.parametrize("password", ["hunter/2hunter", "12/hunter2hunter", "hunter?2hunter", "12?hunter=2hunter"])
 @pytest.mark.parametrize("rest", ["127.0.0.1:1", "127.0.0.1:1/identity"])
 def test_what_must_be_escaped_in_a_password_is_said_and_not_shown(password: str, rest: str) -> None:
-    uri = f"mongodb://ann:{password}@{rest}"
+    with pytest.raises(StartError, match="escape what is special in the user's name and password") as error:
+        place(with_database(f"mongodb://ann:{password}@{rest}"))
+    assert "hunter" not in str(error.value)
+
+
+def test_commands_do_not_show_a_password_that_is_not_escaped() -> None:
+    uri = "mongodb://ann:12/hunter@127.0.0.1:1/identity"
     for arguments in (["peppers", "--mongo-uri", uri], ["import-cloudforet", "--from", uri]):
         done = run(*arguments, **OF_OURS)
         assert done.returncode == 1
@@ -44,12 +51,16 @@ def test_nothing_of_a_password_that_the_driver_takes_is_shown(password: str) -> 
 
 
 @pytest.mark.parametrize("option", ["tls=ture", "authMechanism=SCRAM", "maxPoolSize=many"])
-def test_an_option_with_a_wrong_value_stops_the_start_instead_of_being_ignored(option: str) -> None:
-    name = option.partition("=")[0].lower()
-    uri = f"mongodb://ann:hunter2@127.0.0.1:1/identity?{option}"
+def test_an_option_with_a_wrong_value_is_an_error_instead_of_being_ignored(option: str) -> None:
+    with pytest.raises(StartError, match="The database's address is wrong: ") as error:
+        place(with_database(f"mongodb://ann:hunter2@127.0.0.1:1/identity?{option}"))
+    assert option.partition("=")[0].lower() in str(error.value).lower()
+
+
+def test_an_option_with_a_wrong_value_stops_the_start_and_commands() -> None:
+    uri = "mongodb://ann:hunter2@127.0.0.1:1/identity?tls=ture"
     (line,) = refused("--port", "0", "--mongo-uri", uri, workers=["1"], **OF_OURS).splitlines()
     assert line.startswith("gql-identity: The database's address is wrong: ")
-    assert name in line.lower()
     (line,) = run("import-cloudforet", "--from", uri, **OF_OURS).stderr.splitlines()
     assert line.startswith("gql-identity: --from: The database's address is wrong: ")
 
@@ -108,6 +119,5 @@ def test_another_protocol_is_told_without_numbers_that_change() -> None:
 
 
 def test_a_database_whose_name_has_a_dot_is_not_taken_for_another() -> None:
-    uri = "mongodb://127.0.0.1:1/ident.ity"
-    (line,) = refused("--port", "0", "--mongo-uri", uri, workers=["1"], **OF_OURS).splitlines()
-    assert "the name of a database has no dot, as ident.ity has" in line
+    with pytest.raises(StartError, match=r"the name of a database has no dot, as ident\.ity has"):
+        place(with_database("mongodb://127.0.0.1:1/ident.ity"))
