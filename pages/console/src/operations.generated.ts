@@ -472,7 +472,7 @@ export type CreateAPIKeyRequest = {
   role?: APIKeyRole;
   /** The key's scopes, at most those of the caller. Null: no restriction beyond its role, and none of your own scopes. An empty list: no rights. */
   scopes?: Array<string> | null | undefined;
-  /** Texts of your own to find the key by: at most 32, with different names. */
+  /** Texts of your own to find the key by: at most 32, with different names, of 4,096 characters in all. */
   tags?: Array<APIKeyTagInput> | null | undefined;
   /** The user that the key belongs to; 1 to 255 characters. */
   userId: string | number;
@@ -508,7 +508,7 @@ export type UpdateAPIKeyRequest = {
   name?: string | null | undefined;
   /** The key's scopes: those that it has can be kept or removed, and those that the caller has can be added. */
   scopes?: Array<string> | null | undefined;
-  /** Texts of your own to find the key by: at most 32, with different names. */
+  /** Texts of your own to find the key by: at most 32, with different names, of 4,096 characters in all. */
   tags?: Array<APIKeyTagInput> | null | undefined;
 };
 
