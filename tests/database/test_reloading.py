@@ -67,6 +67,7 @@ def test_what_may_change_is_read_again_and_no_request_is_dropped(mongo_uri: str,
     number = int(workers)
     with serving(tmp_path / "data", "--workers", workers, **environment) as service:
         wait_until(lambda: number == 1 or len(service.workers) == 2, 20)
+        wait_until(lambda: all(is_ready(service) for _ in range(10)), 20)  # each worker
         assert not takes(service, ORIGIN)
         assert run_by_id(service, secret, SECOND) == "PERSISTED_QUERY_NOT_FOUND"
         with asking(service, secret) as statuses:
@@ -158,6 +159,10 @@ def takes(service: Service, origin: str) -> bool:
     asked = {"Origin": origin, "Access-Control-Request-Method": "POST"}
     answer = httpx.options(f"{service.url}/graphql", headers=asked, timeout=30, trust_env=False)
     return bool(answer.headers.get("access-control-allow-origin") == origin)
+
+
+def is_ready(service: Service) -> bool:
+    return httpx.get(f"{service.url}/readyz", timeout=30, trust_env=False).status_code == 200
 
 
 def run_by_id(service: Service, secret: str, document: str) -> str | None:
