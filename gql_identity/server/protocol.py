@@ -116,9 +116,6 @@ class Protocol(HttpToolsProtocol):
     def _parse_in_parts(self, data: bytes) -> None:
         # The parser tells of a header, a trailer or a chunk's extension when it is complete, and not where it was then.
         for start in range(0, len(data), PART_BYTES):
-            if self._is_upgraded:
-                cast(Any, self.transport.get_protocol()).data_received(data[start:])
-                return
             if self._is_refused or self.transport.is_closing():
                 return
             self._parse(data[start : start + PART_BYTES])

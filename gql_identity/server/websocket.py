@@ -173,12 +173,12 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             raise ClientDisconnected  # as when the connection is lost: uvicorn would log the handshake as not completed
         if message["type"] != "websocket.send":
             await super().send(message)
-        elif isinstance(text := message.get("text"), bytes | bytearray):
-            async with self._sending:
-                await self._send_whole(memoryview(text))
         else:
             async with self._sending:
-                await super().send(message)
+                if isinstance(text := message.get("text"), bytes | bytearray):
+                    await self._send_whole(memoryview(text))
+                else:
+                    await super().send(message)
         if is_accept and self._unparsed:
             self._parse_soon()
 

@@ -49,8 +49,9 @@ def reading(uri: str) -> Iterator[None]:
 def _check_password(uri: str) -> None:
     """Raise StartError for a slash or a question mark in a password: the rest of it would pass for something else."""
     text = uri.partition("://")[2]
-    end = min((at for at in (text.find("/"), text.find("?")) if at >= 0), default=len(text))
-    if "@" in text[end:] if text[end : end + 1] == "?" else "@" in _without_options(uri)[end:]:
+    hosts = text.partition("?")[0].partition("/")[0]
+    behind = text[len(hosts) :]  # it has the password's end, if that was cut off
+    if "@" in (behind if behind.startswith("?") else behind.partition("?")[0]):
         raise StartError(
             "The database's address is wrong: escape what is special in the user's name and password, as in %2F for /."
         )

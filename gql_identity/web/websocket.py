@@ -316,13 +316,14 @@ class Connection:
     async def _answer(self, operation_id: str, answer: Answer, owner: str, line: dict[str, Any]) -> Answer:
         """Send a response, and return it as it was sent. Raises WebSocketDisconnect."""
         async with self._sending:
-            answer, text = await answer_json(answer, owner, self._settings.max_response_bytes)
+            if answer.executed:
+                kind = b"next"
+                answer, text = await answer_json(answer, owner, self._settings.max_response_bytes)
+            else:
+                kind, text = b"error", bytearray(orjson.dumps(answer.errors))
             if answer.errors:
                 line["codes"] = sorted({*line.get("codes", ()), *error_codes(answer)})
             line["status"] = status_of(answer)
-            kind = b"next" if answer.executed else b"error"
-            if not answer.executed:
-                text = bytearray(orjson.dumps(answer.errors))
             text[:0] = b'{"type":"%b","id":%b,"payload":' % (kind, orjson.dumps(operation_id))
             text += b"}"
             line["bytes"] += len(text)
