@@ -1,4 +1,4 @@
-"""Batched inserts: the keys that requests insert in the same turn of the event loop are one transaction.
+"""Batched inserts: the keys that requests insert at about the same time are one transaction.
 
 A write returns when it is on disk, or on a majority of disks. That takes as long for many keys as for one.
 """
@@ -16,6 +16,7 @@ from .database import Database, Document
 from .request_records import insert_record
 
 MAX_BATCH = 100  # keys in one write
+WAIT_SECONDS = 0.02  # for the transaction before to end: that of 16 keys takes 2 ms and the time of the disk
 _DUPLICATE_KEY = 11000
 
 log = structlog.get_logger()
@@ -29,11 +30,13 @@ class NewKey(NamedTuple):
 
 
 class BatchedInserts:
-    """Inserts keys, batching those of the same turn of the event loop."""
+    """Inserts keys, batching those that come while others are inserted."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._batches: Batches[NewKey, None] = Batches(self._insert_batch, "inserts", MAX_BATCH)
+        self._batches: Batches[NewKey, None] = Batches(
+            self._insert_batch, "inserts", MAX_BATCH, wait_seconds=WAIT_SECONDS
+        )
 
     async def insert(self, new: NewKey) -> None:
         """Insert a key with a new id; returns when a majority has it.

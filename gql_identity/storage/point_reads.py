@@ -1,12 +1,10 @@
 """Reads of keys by their ids: concurrent lookups are batched into one query.
 
 A round trip costs more than all else that a request needs, and the database does little more for many keys than for
-one. No lookup waits for others: only those of the same turn of the event loop share a query.
+one.
 """
 
-import asyncio
 from collections.abc import Collection
-from itertools import repeat
 from typing import NamedTuple
 
 from .batches import Batches
@@ -23,7 +21,9 @@ class PointReads:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._collection, self._printed = database.api_keys, database.printed_keys
-        self._batches: Batches[_Lookup, _Reading] = Batches(self._begin_reads, "keys")
+        self._batches: Batches[_Lookup, dict[Reference, Document]] = Batches(
+            self._read_all, "keys", MAX_BATCH_KEYS, lambda lookup: len(lookup.references)
+        )
 
     async def find(self, references: Collection[Reference], fields: frozenset[str]) -> dict[Reference, Document]:
         """The documents of those of these keys that exist, read after the call, with at least these stored fields.
@@ -31,25 +31,10 @@ class PointReads:
         Instants are naive, in UTC, if the documents lack those that are compared with others (`keys_for`).
         The result may hold documents of other lookups too. Raises what `Database.run` does.
         """
-        reading = await self._batches.load(_Lookup(references, fields))
-        return await asyncio.shield(reading)  # other lookups may wait for it too
+        return await self._batches.load(_Lookup(references, fields))
 
-    async def _begin_reads(self, lookups: "list[_Lookup]") -> "list[_Reading]":
-        """The read that serves each lookup; each read finishes by itself."""
-        reads: list[list[_Lookup]] = []
-        keys = MAX_BATCH_KEYS
-        for one in lookups:
-            keys += len(one.references)
-            if keys > MAX_BATCH_KEYS:
-                reads.append([])
-                keys = len(one.references)
-            reads[-1].append(one)
-        return [reading for read in reads for reading in repeat(self._begin(read), len(read))]
-
-    def _begin(self, lookups: "list[_Lookup]") -> "_Reading":
-        reading = asyncio.ensure_future(self._read(lookups))
-        reading.add_done_callback(lambda read: read.cancelled() or read.exception())  # those who wait, if any, get it
-        return reading
+    async def _read_all(self, lookups: "list[_Lookup]") -> list[dict[Reference, Document]]:
+        return [await self._read(lookups)] * len(lookups)
 
     async def _read(self, lookups: "list[_Lookup]") -> dict[Reference, Document]:
         references = {reference for one in lookups for reference in one.references}
@@ -88,9 +73,6 @@ def match_stages_across(domains: list[str], ids: list[str]) -> list[Document]:
     stage's index: the ids stand first, since by the domains it would read whole domains.
     """
     return [{"$match": {"_id": {"$in": ids}}}, {"$match": {"domain_id": {"$in": domains}}}]
-
-
-_Reading = asyncio.Task[dict[Reference, Document]]
 
 
 class _Lookup(NamedTuple):
