@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from ..messages.values import APIKeyRole
 from ..storage.database import Document
 from ..storage.scans import Share
 from .access import Caller, access_to
@@ -45,4 +46,4 @@ def _one_or_in(values: set[Any]) -> Any:
 
 def share_of(caller: Caller) -> Share:
     """Whose share of the database a caller's reads of many keys take."""
-    return Share(caller.domain_id, caller.user_id)
+    return Share(caller.domain_id, caller.user_id, is_service=caller.role is APIKeyRole.SYSTEM)

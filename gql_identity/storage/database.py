@@ -124,6 +124,7 @@ class Database:
         self.signing_keys: AsyncIOMotorCollection[Document] = database.get_collection("signing_keys", **strict)
         self.meta_document = MetaDocument(self.meta, settings.peppers, self._run)
         self.prepared = False
+        self.is_sharded = False  # whether it is a cluster of shards, which `prepare` finds out
         self.failures = Failures()
         # Of OpenID Connect: the driver reads it from a file, or asks a cloud's server for it.
         self._needs_token = "MONGODB-OIDC" in uri
@@ -273,7 +274,8 @@ class Database:
             raise StartError(
                 "The database is older than MongoDB 6.0, which the service needs (docs/mongodb.md). Upgrade it."
             )
-        if "setName" not in hello and hello.get("msg") != "isdbgrid":
+        self.is_sharded = hello.get("msg") == "isdbgrid"
+        if "setName" not in hello and not self.is_sharded:
             raise StartError(
                 "This MongoDB is a standalone server, which has no transactions. Make it a replica set of one member: "
                 "start it with `--replSet rs0`, and run `rs.initiate()` once."

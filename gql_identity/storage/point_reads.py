@@ -10,7 +10,7 @@ from typing import NamedTuple
 from .batches import Batches
 from .database import PRINTED_KEYS, Database, Document, keys_for
 
-MAX_BATCH_KEYS = 200  # of one read that several share: with more, the keys cost more than the round trip that is saved
+MAX_BATCH_KEYS = 400  # of one read that several share: with more, the keys cost more than the round trip that is saved
 
 Reference = tuple[str, str]  # a domain, and the id of a key of it
 
@@ -41,23 +41,19 @@ class PointReads:
         fields = frozenset({"_id", "domain_id"}).union(*(one.fields for one in lookups))
         wanted = dict.fromkeys(sorted(fields), 1)
         domains, ids = sorted({domain for domain, _ in references}), sorted(key_id for _, key_id in references)
-        in_one_batch, collection = len(ids) + 1, keys_for(fields)
+        collection = keys_for(fields)
         if len(references) == 1:
-            where: Document = {"domain_id": domains[0], "_id": ids[0]}
+            one: Document = {"domain_id": domains[0], "_id": ids[0]}
             keys = self._printed if collection == PRINTED_KEYS else self._collection
-            document = await self._database.run(lambda: keys.find_one(where, wanted))
+            document = await self._database.run(lambda: keys.find_one(one, wanted))
             documents = [] if document is None else [document]
-        elif len(domains) == 1:
-            where = {"domain_id": domains[0], "_id": {"$in": ids}}
+        else:
+            where = condition(domains, ids, is_sharded=self._database.is_sharded)
+            in_one_batch = len(ids) + 1
             documents = await self._database.to_list(
                 lambda keys: keys.find(where, wanted, batch_size=in_one_batch), collection
             )
-        else:
-            stages = [*match_stages_across(domains, ids), {"$project": wanted}]
-            documents = await self._database.to_list(
-                lambda keys: keys.aggregate(stages, batchSize=in_one_batch), collection
-            )
-        # It may also hold a key of one of these domains that was named under another: no lookup takes that one.
+        # It may also hold a key that was named under another domain: no lookup takes that one.
         # A domain that is a list, which something else stored, matches too: it is the domain of no key.
         return {
             (document["domain_id"], document["_id"]): document
@@ -66,13 +62,15 @@ class PointReads:
         }
 
 
-def match_stages_across(domains: list[str], ids: list[str]) -> list[Document]:
-    """The stages that find the keys of these ids, in these domains alone.
+def condition(domains: list[str], ids: list[str], *, is_sharded: bool) -> Document:
+    """What finds the keys of these ids, in these domains.
 
-    MongoDB merges them, and asks the shards of these domains. An engine that does not merge them takes the first
-    stage's index: the ids stand first, since by the domains it would read whole domains.
+    For several domains a cluster asks only their shards. Elsewhere the index of the ids finds the keys without the
+    domains, each by itself, and the embedded engine would read all keys to check them: the reader does that.
     """
-    return [{"$match": {"_id": {"$in": ids}}}, {"$match": {"domain_id": {"$in": domains}}}]
+    if len(domains) == 1:
+        return {"domain_id": domains[0], "_id": {"$in": ids}}
+    return {"_id": {"$in": ids}} | ({"domain_id": {"$in": domains}} if is_sharded else {})
 
 
 class _Lookup(NamedTuple):

@@ -32,6 +32,7 @@ Document = dict[str, Any]
 SCANS_AT_ONCE = 8
 SCANS_OF_A_DOMAIN = 4
 SCANS_OF_A_USER = 2
+SCANS_OF_A_SERVICE = 6  # a user with the role SYSTEM: a backend that asks for many people
 WAITING_OF_A_USER = 200  # a request of 20 lists with their totals has 40
 LONGEST_SCAN_SECONDS = 60.0  # after this the connection is closed, and the slot is free whatever the database does
 FIRST_BATCH = 100  # rows; later ones are bounded by the database itself, to 16 MB
@@ -45,6 +46,17 @@ class Share(NamedTuple):
 
     domain_id: str
     user_id: str
+    is_service: bool = False
+
+    @property
+    def of_user(self) -> int:
+        """How many slots the user may have."""
+        return SCANS_OF_A_SERVICE if self.is_service else SCANS_OF_A_USER
+
+    @property
+    def of_domain(self) -> int:
+        """How many slots the domain may have, for this user to get one more."""
+        return SCANS_OF_A_SERVICE if self.is_service else SCANS_OF_A_DOMAIN
 
 
 class Slots:
@@ -96,8 +108,8 @@ class Slots:
     def _is_free(self, share: Share) -> bool:
         return (
             self._total < SCANS_AT_ONCE
-            and self._running[share.domain_id] < SCANS_OF_A_DOMAIN
-            and self._running[share] < SCANS_OF_A_USER
+            and self._running[share.domain_id] < share.of_domain
+            and self._running[share] < share.of_user
         )
 
     def _start(self, share: Share) -> None:

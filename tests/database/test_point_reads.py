@@ -5,7 +5,7 @@ from typing import Any
 
 from gql_identity.settings import Settings
 from gql_identity.storage.database import Database
-from gql_identity.storage.point_reads import MAX_BATCH_KEYS, PointReads
+from gql_identity.storage.point_reads import MAX_BATCH_KEYS, PointReads, condition
 from tests.conftest import Api, Person, mongo_client
 
 KEY = "query($i: GetAPIKeyRequest!) { apiKey(input: $i) { apiKeyId userId domainId } }"
@@ -31,7 +31,7 @@ async def test_many_keys_of_one_document_are_one_read(api: Api, reads: list[str]
         data = await api.data(f"{{ {asked} }}", by=system)
         assert data == {f"k{n}": {"userId": one.user_id} for n, one in enumerate(people)}
         commands.append(list(reads))
-    assert min(commands, key=len) == ["aggregate"]
+    assert min(commands, key=len) == ["find"]
 
 
 async def test_who_shares_a_read_gets_only_keys_it_may_see(api: Api) -> None:
@@ -91,4 +91,21 @@ async def test_many_keys_are_read_in_parts(api: Api, settings: Settings, reads: 
         asked = [references[: MAX_BATCH_KEYS + 50], *([reference] for reference in references[MAX_BATCH_KEYS + 50 :])]
         answers = await asyncio.gather(*(point_reads.find(one, frozenset()) for one in asked))
     assert all(set(one) <= answer.keys() for one, answer in zip(asked, answers, strict=True))
-    assert reads == ["aggregate"] * 3
+    assert reads == ["find"] * 3
+
+
+async def test_a_cluster_is_told_the_domains_whose_shards_to_ask() -> None:
+    ids = ["api-key-1", "api-key-2"]
+    assert condition(["d1", "d2"], ids, is_sharded=True) == {"_id": {"$in": ids}, "domain_id": {"$in": ["d1", "d2"]}}
+    assert condition(["d1", "d2"], ids, is_sharded=False) == {"_id": {"$in": ids}}
+    assert condition(["d1"], ids, is_sharded=False) == {"domain_id": "d1", "_id": {"$in": ids}}
+
+
+async def test_a_key_that_is_named_under_another_domain_is_not_found(api: Api) -> None:
+    system = await api.make()
+    one, other = await api.make("USER", "d1", "u1"), await api.make("USER", "d2", "u2")
+    asked = " ".join(
+        f'k{n}: apiKey(input: {{domainId: "{domain}", apiKeyId: "{key.key_id}"}}) {{ userId }}'
+        for n, (domain, key) in enumerate([("d2", one), ("d1", other), ("d1", one)])
+    )
+    assert await api.data(f"{{ {asked} }}", by=system) == {"k0": None, "k1": None, "k2": {"userId": "u1"}}

@@ -92,9 +92,11 @@ def check_walk(api: Api, sent: list[dict[str, Any]], *, in_order: bool) -> None:
     With `in_order`, also where it sorts what an index has in order.
     """
     (command,) = [one for one in sent if "getMore" not in one]
-    assert "aggregate" in command, command
-    pipeline = command["pipeline"] if ON_MONGODB else command["pipeline"][:1]
-    explainable = {"aggregate": command["aggregate"], "pipeline": pipeline, "cursor": {}}
+    explainable: dict[str, Any] = {
+        name: command[name] for name in ("find", "filter", "aggregate", "cursor") if name in command
+    }
+    if "pipeline" in command:
+        explainable["pipeline"] = command["pipeline"] if ON_MONGODB else command["pipeline"][:1]
     with mongo_client(api.settings) as client:
         explained = client.get_default_database().command("explain", explainable, verbosity="queryPlanner")
     names = set(stages(explained.get("queryPlanner", explained)))

@@ -65,6 +65,23 @@ async def test_slots_are_shared_between_users_and_domains_and_given_on() -> None
         task.cancel()
 
 
+async def test_a_service_has_more_slots_than_a_person_and_leaves_some() -> None:
+    slots = scans.Slots()
+    service, person = scans.Share("d", "backend", is_service=True), scans.Share("d", "person")
+    neighbour = scans.Share("e", "person")
+    tasks = [asyncio.create_task(slots.take(share)) for share in [service] * 8 + [person] + [neighbour] * 3]
+    await asyncio.sleep(0.01)
+    done = [task.done() for task in tasks]
+    assert (sum(done[:8]), done[8], sum(done[9:])) == (6, False, 2)
+    for _ in range(3):
+        slots.free(service)
+        await asyncio.sleep(0.01)
+    # The domain of the service has four at most for its people, and the service itself goes on.
+    assert sum(task.done() for task in tasks[:8]) == 8
+    for task in tasks:
+        task.cancel()
+
+
 async def test_a_list_that_was_given_up_keeps_its_slot_until_the_database_has_ended_it(settings: Settings) -> None:
     store(settings, "d", "u", 1_000, "ab" * 100)
     slow = settings.model_copy(update={"database_timeout_seconds": 0.3})
