@@ -16,6 +16,7 @@ from strawberry import ID
 from strawberry.utils.str_converters import to_camel_case
 
 from ..errors import ServiceError
+from ..logs import log_in_turn
 from ..messages.audit import (
     APIKeyAuditAction,
     APIKeyAuditActor,
@@ -36,7 +37,6 @@ Document = dict[str, Any]
 
 # The stored fields of a key whose changes an entry tells.
 AUDITED = ("name", "state", "role", "expires_at", "scopes", "tags", "allowed_addresses")
-log = structlog.get_logger()
 
 
 class AuditEntries:
@@ -215,10 +215,10 @@ def _canonical(entry: Document) -> bytes:
 
 
 def log_entry(entry: Document) -> None:
-    """Log an entry that was stored, at once; but a command prints what it did itself."""
+    """Log an entry that was stored, in this turn of the event loop; but a command prints what it did itself."""
     if entry["actor"]["kind"] == APIKeyAuditActorKind.COMMAND_LINE.name:
         return
-    log.info(
+    log_in_turn(
         "audit",
         action=entry["action"],
         outcome="OK",
