@@ -4,6 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextvars import Context, copy_context
+from functools import partial
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from opentelemetry.trace import SpanContext
@@ -56,8 +57,9 @@ class Batches(Generic[Call, Outcome]):
         """The outcome of a call."""
         outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         span = traces.current() if traces.is_on else None
-        self._waiting.append(_Waiting(call, outcome, copy_context(), span))
-        self._size += self._size_of(call)
+        size = self._size_of(call)
+        self._waiting.append(_Waiting(call, size, outcome, copy_context(), span))
+        self._size += size
         self._begin_later()
         return outcome
 
@@ -86,7 +88,7 @@ class Batches(Generic[Call, Outcome]):
         while batch := self._take():
             task = asyncio.get_running_loop().create_task(self._run(batch), context=batch[0].context)
             self._running.add(task)
-            task.add_done_callback(self._end)
+            task.add_done_callback(partial(self._end, batch))
             if self._size < self._max_size:
                 break
         if self._waiting:
@@ -97,18 +99,26 @@ class Batches(Generic[Call, Outcome]):
         batch: list[_Waiting[Call, Outcome]] = []
         room = self._max_size
         while self._waiting:
-            one, size = self._waiting[0], self._size_of(self._waiting[0].call)
+            one = self._waiting[0]
             if not one.outcome.done():
-                if size > room and batch:
+                if one.size > room and batch:
                     break
                 batch.append(one)
-                room -= size
+                room -= one.size
             self._waiting.popleft()
-            self._size -= size
+            self._size -= one.size
         return batch
 
-    def _end(self, task: "asyncio.Task[None]") -> None:
+    def _end(self, batch: "list[_Waiting[Call, Outcome]]", task: "asyncio.Task[None]") -> None:
         self._running.discard(task)
+        error = None if task.cancelled() else task.exception()
+        for one in batch:  # also where the batch ended before it had an outcome for each
+            if one.outcome.done():
+                continue
+            if error is None:
+                one.outcome.cancel()
+            else:
+                one.outcome.set_exception(error)
         if self._waiting:
             self._begin_later()
 
@@ -118,14 +128,7 @@ class Batches(Generic[Call, Outcome]):
             CALLS_PER_ROUND_TRIP.observe(len(batch), self._kind)
         if traces.is_on:
             traces.share(one.span for one in batch)
-        try:
-            outcomes = await self._run_batch([one.call for one in batch])
-        except asyncio.CancelledError:  # the service stops
-            for one in batch:
-                one.outcome.cancel()
-            raise
-        except Exception as error:
-            outcomes = [error] * len(batch)
+        outcomes = await self._run_batch([one.call for one in batch])
         for one, outcome in zip(batch, outcomes, strict=True):
             if one.outcome.done():  # its caller does not wait any more
                 continue
@@ -139,6 +142,7 @@ class _Waiting(NamedTuple, Generic[Call, Outcome]):
     """A call whose batch has not ended."""
 
     call: Call
+    size: int
     outcome: "asyncio.Future[Outcome]"
     context: Context
     span: SpanContext | None

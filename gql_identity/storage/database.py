@@ -143,6 +143,10 @@ class Database:
         self._client.close()
         self._scan_client.close()
 
+    def note_point_read(self, seconds: float) -> None:
+        """Note how long a read of keys that are named one by one took: lists and statistics give way to these."""
+        self._scans.note_point_read(seconds)
+
     def waiting(self) -> dict[str, int]:
         """How many calls wait for a thread, by the pool, and lists and statistics for a slot."""
         pools = {"driver": asyncio_framework._EXECUTOR, "readers": self._readers}

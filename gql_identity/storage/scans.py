@@ -33,6 +33,11 @@ SCANS_AT_ONCE = 8
 SCANS_OF_A_DOMAIN = 4
 SCANS_OF_A_USER = 2
 SCANS_OF_A_SERVICE = 6  # a user with the role SYSTEM: a backend that asks for many people
+# While reads of named keys are slow, a domain has fewer slots: each slow one halves them, and each second adds one.
+SLOW_SECONDS = 0.005  # a read is slow that takes so much longer than SLOW_TIMES the time of the quickest ones
+SLOW_TIMES = 3
+FEWER_SECONDS = 0.05  # from one halving to the next
+MORE_SECONDS = 1.0
 WAITING_OF_A_USER = 200  # a request of 20 lists with their totals has 40
 LONGEST_SCAN_SECONDS = 60.0  # after this the connection is closed, and the slot is free whatever the database does
 FIRST_BATCH = 100  # rows; later ones are bounded by the database itself, to 16 MB
@@ -49,14 +54,9 @@ class Share(NamedTuple):
     is_service: bool = False
 
     @property
-    def of_user(self) -> int:
-        """How many slots the user may have."""
-        return SCANS_OF_A_SERVICE if self.is_service else SCANS_OF_A_USER
-
-    @property
-    def of_domain(self) -> int:
-        """How many slots the domain may have, for this user to get one more."""
-        return SCANS_OF_A_SERVICE if self.is_service else SCANS_OF_A_DOMAIN
+    def holders(self) -> tuple["Share | str", ...]:
+        """Whose slots one of this share is: those of a service do not count for the people of its domain."""
+        return (self,) if self.is_service else (self, self.domain_id)
 
 
 class Slots:
@@ -66,6 +66,10 @@ class Slots:
         self._running: Counter[Share | str] = Counter()  # by user and by domain
         self._total = 0
         self._waiting: dict[Share, deque[asyncio.Future[None]]] = {}
+        self._most = SCANS_OF_A_SERVICE  # the slots that a domain or a service may have now, whatever its share is
+        self._changed_at = 0.0  # when that changed last, by `time.monotonic()`
+        self._quickest = math.inf  # seconds of a read of named keys; it grows slowly, as the database may become slower
+        self._timer: asyncio.TimerHandle | None = None  # to look again whether more may begin
 
     @property
     def waiting(self) -> int:
@@ -99,25 +103,48 @@ class Slots:
     def free(self, share: Share) -> None:
         """Give a slot back, and hand it to the next."""
         self._total -= 1
-        for holder in (share, share.domain_id):
+        for holder in share.holders:
             self._running[holder] -= 1
             if not self._running[holder]:
                 del self._running[holder]
         self._hand_out()
 
+    def note_point_read(self, seconds: float) -> None:
+        """Note how long a read of named keys took: scans must not starve those."""
+        self._quickest = min(seconds, self._quickest * 1.01)
+        is_slow = seconds > SLOW_TIMES * self._quickest + SLOW_SECONDS
+        now = time.monotonic()
+        if is_slow and self._total and now - self._changed_at > FEWER_SECONDS:
+            self._most = max(1, self._most // 2)
+            self._changed_at = now
+
     def _is_free(self, share: Share) -> bool:
         return (
             self._total < SCANS_AT_ONCE
-            and self._running[share.domain_id] < share.of_domain
-            and self._running[share] < share.of_user
+            and self._running[share] < min(SCANS_OF_A_SERVICE if share.is_service else SCANS_OF_A_USER, self._most)
+            # A service has its share beside those of its domain: else it would leave the people there none.
+            and (share.is_service or self._running[share.domain_id] < min(SCANS_OF_A_DOMAIN, self._most))
         )
 
     def _start(self, share: Share) -> None:
         self._total += 1
-        self._running[share] += 1
-        self._running[share.domain_id] += 1
+        for holder in share.holders:
+            self._running[holder] += 1
 
     def _hand_out(self) -> None:
+        now = time.monotonic()
+        if self._most < SCANS_OF_A_SERVICE and now - self._changed_at > MORE_SECONDS:
+            self._most += 1
+            self._changed_at = now
+        self._give()
+        if self._waiting and self._timer is None and self._most < SCANS_OF_A_SERVICE:
+            self._timer = asyncio.get_running_loop().call_later(MORE_SECONDS, self._look_again)
+
+    def _look_again(self) -> None:
+        self._timer = None
+        self._hand_out()
+
+    def _give(self) -> None:
         for share in list(self._waiting):
             if self._total >= SCANS_AT_ONCE:
                 return
@@ -152,6 +179,10 @@ class Scans:
     def close(self) -> None:
         """Start nothing more."""
         self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def note_point_read(self, seconds: float) -> None:
+        """Note how long a read of named keys took: while those are slow, a domain has fewer slots."""
+        self._slots.note_point_read(seconds)
 
     async def aggregate(
         self,

@@ -286,6 +286,20 @@ async def test_ids_that_are_no_text_are_read(api: Api, settings: Settings) -> No
     assert [one["apiKeys"]["totalCount"] for one in users] == [1, 1]
 
 
+async def test_a_document_without_a_domain_fails_no_other_look_up_of_its_read(api: Api, settings: Settings) -> None:
+    system = await api.make(domain_id="d9")
+    other = await api.make("USER", "d2", "u2")
+    lost = {name: value for name, value in sound(1).items() if name not in ("secret", "domain_id")} | {"digest": None}
+    with mongo_client(settings) as client:
+        client.get_default_database().api_keys.insert_one(lost)
+    named = [("d1", lost["_id"]), ("d2", other.key_id)]
+    looked_up = " ".join(
+        f'k{n}: apiKey(input: {{domainId: "{domain}", apiKeyId: "{key_id}"}}) {{ userId }}'
+        for n, (domain, key_id) in enumerate(named)
+    )
+    assert await api.data(f"{{ {looked_up} }}", by=system) == {"k0": None, "k1": {"userId": "u2"}}
+
+
 def test_every_stored_field_of_an_answer_is_in_the_table() -> None:
     from gql_identity.keys.records import STORED as READ
 

@@ -69,17 +69,49 @@ async def test_a_service_has_more_slots_than_a_person_and_leaves_some() -> None:
     slots = scans.Slots()
     service, person = scans.Share("d", "backend", is_service=True), scans.Share("d", "person")
     neighbour = scans.Share("e", "person")
-    tasks = [asyncio.create_task(slots.take(share)) for share in [service] * 8 + [person] + [neighbour] * 3]
+    tasks = [asyncio.create_task(slots.take(share)) for share in [service] * 20 + [person] + [neighbour] * 3]
     await asyncio.sleep(0.01)
-    done = [task.done() for task in tasks]
-    assert (sum(done[:8]), done[8], sum(done[9:])) == (6, False, 2)
-    for _ in range(3):
+    started = [sum(task.done() for task in some) for some in (tasks[:20], tasks[20:21], tasks[21:])]
+    assert started == [6, 1, 1]
+    for _ in range(2):  # by turns
         slots.free(service)
         await asyncio.sleep(0.01)
-    # The domain of the service has four at most for its people, and the service itself goes on.
-    assert sum(task.done() for task in tasks[:8]) == 8
-    for task in tasks:
+    assert [task.done() for task in tasks[20:]] == [True, True, True, False]
+    slots.free(person)
+    again = asyncio.create_task(slots.take(person))
+    for _ in range(3):  # the service goes on asking, and the person gets its turn all the same
+        slots.free(service)
+        await asyncio.sleep(0.01)
+    assert again.done()
+    for task in [*tasks, again]:
         task.cancel()
+
+
+async def test_a_domain_has_fewer_slots_while_reads_of_named_keys_are_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scans, "FEWER_SECONDS", 0.0)
+    monkeypatch.setattr(scans, "MORE_SECONDS", 0.1)
+    slots = scans.Slots()
+    one, other, neighbour = scans.Share("d", "one"), scans.Share("d", "other"), scans.Share("e", "one")
+    slots.note_point_read(0.2)  # the first, which tells nothing
+    slots.note_point_read(0.001)
+    await slots.take(one)
+    for _ in range(5):
+        slots.note_point_read(0.05)
+    waiting = [asyncio.create_task(slots.take(share)) for share in (one, other)]
+    await asyncio.wait_for(slots.take(neighbour), 1)  # another domain has its own
+    assert not any(task.done() for task in waiting)
+    async with asyncio.timeout(5):  # no read is slow any more, and nothing else happens
+        await asyncio.gather(*waiting)
+
+
+async def test_reads_that_are_always_slow_leave_the_slots_as_they_are() -> None:
+    slots = scans.Slots()
+    share = scans.Share("d", "backend", is_service=True)
+    for _ in range(100):
+        slots.note_point_read(0.05)  # as to a database far away
+    async with asyncio.timeout(5):
+        for _ in range(6):
+            await slots.take(share)
 
 
 async def test_a_list_that_was_given_up_keeps_its_slot_until_the_database_has_ended_it(settings: Settings) -> None:

@@ -20,12 +20,12 @@ class RoundTrips:
         self._has_begun = asyncio.Event()
 
     async def run(self, calls: list[int]) -> list[Any]:
-        """Returns the tens of the calls; of a negative one an error."""
+        """Returns the tens of the calls; of a negative one an error, of zero nothing."""
         self.begun.append(calls)
         self._ends.append(asyncio.get_running_loop().create_future())
         self._has_begun.set()
         await self._ends[-1]
-        return [ValueError(call) if call < 0 else call * 10 for call in calls]
+        return [ValueError(call) if call < 0 else call * 10 for call in calls if call]
 
     async def have_begun(self, number: int) -> None:
         """Wait until so many batches have begun."""
@@ -91,15 +91,15 @@ async def test_calls_during_a_batch_share_the_next(
 
 async def test_a_full_batch_does_not_wait(trips: RoundTrips, batches_of: Callable[..., Batches[int, int]]) -> None:
     batches = batches_of(3, wait_seconds=SOON)
-    calls = [batches.load(call) for call in range(8)]
+    calls = [batches.load(call) for call in range(1, 9)]
     await trips.have_begun(2)
-    assert trips.begun == [[0, 1, 2], [3, 4, 5]]  # the last two wait for others
-    calls.append(batches.load(8))
+    assert trips.begun == [[1, 2, 3], [4, 5, 6]]  # the last two wait for others
+    calls.append(batches.load(9))
     await trips.have_begun(3)
-    assert trips.begun[2:] == [[6, 7, 8]]
+    assert trips.begun[2:] == [[7, 8, 9]]
     for number in range(3):
         trips.end(number)
-    assert await asyncio.gather(*calls) == [call * 10 for call in range(9)]
+    assert await asyncio.gather(*calls) == [call * 10 for call in range(1, 10)]
 
 
 async def test_nobody_waits_long_for_a_slow_batch(
@@ -186,3 +186,15 @@ async def test_the_calls_of_a_batch_that_is_cancelled_are_too(
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await outcome
+
+
+async def test_a_call_without_an_outcome_fails_instead_of_waiting_forever(
+    trips: RoundTrips, batches_of: Callable[..., Batches[int, int]]
+) -> None:
+    batches = batches_of()
+    outcomes = [batches.load(1), batches.load(0)]
+    await trips.have_begun(1)
+    trips.end(0)
+    assert await outcomes[0] == 10
+    with pytest.raises(ValueError, match="shorter"):
+        await outcomes[1]
