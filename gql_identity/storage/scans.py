@@ -34,10 +34,14 @@ SCANS_OF_A_DOMAIN = 4
 SCANS_OF_A_USER = 2
 SCANS_OF_A_SERVICE = 6  # a user with the role SYSTEM: a backend that asks for many people
 # While reads of named keys are slow, a domain has fewer slots: each slow one halves them, and each second adds one.
+# With half of a slot it has one for half of the time, and rests after each scan.
 SLOW_SECONDS = 0.005  # a read is slow that takes so much longer than SLOW_TIMES the time of the quickest ones
 SLOW_TIMES = 3
 FEWER_SECONDS = 0.05  # from one halving to the next
 MORE_SECONDS = 1.0
+LEAST_SLOTS = 0.5
+LONGEST_REST = 0.1  # seconds
+_EARLY_SECONDS = 0.002  # a timer may fire so early
 WAITING_OF_A_USER = 200  # a request of 20 lists with their totals has 40
 LONGEST_SCAN_SECONDS = 60.0  # after this the connection is closed, and the slot is free whatever the database does
 FIRST_BATCH = 100  # rows; later ones are bounded by the database itself, to 16 MB
@@ -66,7 +70,8 @@ class Slots:
         self._running: Counter[Share | str] = Counter()  # by user and by domain
         self._total = 0
         self._waiting: dict[Share, deque[asyncio.Future[None]]] = {}
-        self._most = SCANS_OF_A_SERVICE  # the slots that a domain or a service may have now, whatever its share is
+        self._most: float = SCANS_OF_A_SERVICE  # slots that a domain or a service may have now, whatever its share is
+        self._rests: dict[Share | str, float] = {}  # until when a domain or a service has none, by `time.monotonic()`
         self._changed_at = 0.0  # when that changed last, by `time.monotonic()`
         self._quickest = math.inf  # seconds of a read of named keys; it grows slowly, as the database may become slower
         self._timer: asyncio.TimerHandle | None = None  # to look again whether more may begin
@@ -100,9 +105,13 @@ class Slots:
                     del self._waiting[share]
             raise
 
-    def free(self, share: Share) -> None:
-        """Give a slot back, and hand it to the next."""
+    def free(self, share: Share, seconds: float = 0.0) -> None:
+        """Give a slot back, after so many seconds, and hand it to the next."""
         self._total -= 1
+        if self._most < 1:
+            rest = min(LONGEST_REST, seconds * (1 / self._most - 1))
+            self._rests[share.holders[-1]] = time.monotonic() + rest
+            asyncio.get_running_loop().call_later(rest, self._hand_out)
         for holder in share.holders:
             self._running[holder] -= 1
             if not self._running[holder]:
@@ -115,15 +124,17 @@ class Slots:
         is_slow = seconds > SLOW_TIMES * self._quickest + SLOW_SECONDS
         now = time.monotonic()
         if is_slow and self._total and now - self._changed_at > FEWER_SECONDS:
-            self._most = max(1, self._most // 2)
+            self._most = max(LEAST_SLOTS, self._most / 2)
             self._changed_at = now
 
     def _is_free(self, share: Share) -> bool:
+        most = max(1, int(self._most))
         return (
             self._total < SCANS_AT_ONCE
-            and self._running[share] < min(SCANS_OF_A_SERVICE if share.is_service else SCANS_OF_A_USER, self._most)
+            and self._running[share] < min(SCANS_OF_A_SERVICE if share.is_service else SCANS_OF_A_USER, most)
             # A service has its share beside those of its domain: else it would leave the people there none.
-            and (share.is_service or self._running[share.domain_id] < min(SCANS_OF_A_DOMAIN, self._most))
+            and (share.is_service or self._running[share.domain_id] < min(SCANS_OF_A_DOMAIN, most))
+            and share.holders[-1] not in self._rests
         )
 
     def _start(self, share: Share) -> None:
@@ -134,8 +145,9 @@ class Slots:
     def _hand_out(self) -> None:
         now = time.monotonic()
         if self._most < SCANS_OF_A_SERVICE and now - self._changed_at > MORE_SECONDS:
-            self._most += 1
+            self._most += min(1, self._most)
             self._changed_at = now
+        self._rests = {holder: until for holder, until in self._rests.items() if until > now + _EARLY_SECONDS}
         self._give()
         if self._waiting and self._timer is None and self._most < SCANS_OF_A_SERVICE:
             self._timer = asyncio.get_running_loop().call_later(MORE_SECONDS, self._look_again)
@@ -209,13 +221,16 @@ class Scans:
                 "Earlier lists and statistics of this user or domain are still running. Send fewer at the same time.",
                 5,
             ) from None
+        began = time.monotonic()
         counted = None if not bounded else [0] if (so_far := ANSWER_BYTES.get()) is None else so_far
 
         def read() -> list[Document]:
             return self._read(collection, pipeline, deadline, batch, counted)
 
         try:
-            reading = run_in_thread(self._threads, traces.carried(read), lambda: self._slots.free(share))
+            reading = run_in_thread(
+                self._threads, traces.carried(read), lambda: self._slots.free(share, time.monotonic() - began)
+            )
         except BaseException:
             self._slots.free(share)
             raise

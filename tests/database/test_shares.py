@@ -104,6 +104,25 @@ async def test_a_domain_has_fewer_slots_while_reads_of_named_keys_are_slow(monke
         await asyncio.gather(*waiting)
 
 
+async def test_a_domain_rests_after_each_list_while_reads_of_named_keys_stay_slow(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(scans, "FEWER_SECONDS", 0.0)
+    slots = scans.Slots()
+    share = scans.Share("d", "one")
+    slots.note_point_read(0.001)
+    await slots.take(share)
+    for _ in range(5):
+        slots.note_point_read(0.05)
+    slots.free(share, 0.05)
+    began = time.monotonic()
+    async with asyncio.timeout(5):
+        await slots.take(share)
+        assert time.monotonic() - began > 0.04  # as long as the list took
+        slots.free(share, 60.0)
+        await slots.take(share)  # it rests for a tenth of a second at most
+
+
 async def test_reads_that_are_always_slow_leave_the_slots_as_they_are() -> None:
     slots = scans.Slots()
     share = scans.Share("d", "backend", is_service=True)
