@@ -71,8 +71,8 @@ class Slots:
         self._total = 0
         self._waiting: dict[Share, deque[asyncio.Future[None]]] = {}
         self._most: float = SCANS_OF_A_SERVICE  # slots that a domain or a service may have now, whatever its share is
-        self._rests: dict[Share | str, float] = {}  # until when a domain or a service has none, by `time.monotonic()`
         self._changed_at = 0.0  # when that changed last, by `time.monotonic()`
+        self._rests: dict[Share | str, float] = {}  # until when a domain or a service has none, by `time.monotonic()`
         self._quickest = math.inf  # seconds of a read of named keys; it grows slowly, as the database may become slower
         self._timer: asyncio.TimerHandle | None = None  # to look again whether more may begin
 
@@ -144,9 +144,9 @@ class Slots:
 
     def _hand_out(self) -> None:
         now = time.monotonic()
-        if self._most < SCANS_OF_A_SERVICE and now - self._changed_at > MORE_SECONDS:
+        while self._most < SCANS_OF_A_SERVICE and now - self._changed_at > MORE_SECONDS:
             self._most += min(1, self._most)
-            self._changed_at = now
+            self._changed_at += MORE_SECONDS
         self._rests = {holder: until for holder, until in self._rests.items() if until > now + _EARLY_SECONDS}
         self._give()
         if self._waiting and self._timer is None and self._most < SCANS_OF_A_SERVICE:
