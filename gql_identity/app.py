@@ -150,6 +150,7 @@ async def _life_span(
             ):
                 yield
         await changes.stop()
+        api_keys.credentials.stop()
         # The deadline is short, so that a database that does not respond cannot delay the stop.
         DEADLINE.set(time.monotonic() + LAST_WRITE_SECONDS)
         with suppress(ServiceError):

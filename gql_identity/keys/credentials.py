@@ -193,6 +193,12 @@ class Credentials:
             self._ahead.add(task)
             task.add_done_callback(self._ahead.discard)
 
+    def stop(self) -> None:
+        """End the reads ahead, also those that have not begun: no request waits for them."""
+        self._due = []
+        for task in self._ahead:
+            task.cancel()
+
     async def _renew(self, digests: list[bytes]) -> None:
         try:
             asked = time.monotonic()
