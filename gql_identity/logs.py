@@ -167,7 +167,7 @@ def _write_turn() -> None:
 
 def _line(event: str, fields: dict[str, Any]) -> str:
     """The same line as structlog's processors would make, in a fifth of the time."""
-    fields |= {"event": event, "level": "info", "timestamp": datetime.now(UTC)}
+    fields = {**fields, "event": event, "level": "info", "timestamp": datetime.now(UTC)}
     text = _to_json(fields)
     # Few lines contain a secret or a long field, so each field is checked only if the whole line fails this test.
     is_plain = len(text) < MAX_CHARACTERS and redact(text) is text and not _LONG.search(fields.get("path", ""))

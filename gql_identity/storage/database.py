@@ -30,7 +30,6 @@ from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorCollection
 from pymongo import ReadPreference, WriteConcern
 from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
-from pymongo.command_cursor import CommandCursor
 from pymongo.cursor import Cursor
 from pymongo.read_concern import ReadConcern
 
@@ -166,7 +165,7 @@ class Database:
 
     async def to_list(
         self,
-        find: Callable[[Collection[Document]], Cursor[Document] | CommandCursor[Document]],
+        find: Callable[[Collection[Document]], Cursor[Document]],
         collection: str = "api_keys",
     ) -> list[Document]:
         """All documents of a cursor on a collection; raises what `run` does.

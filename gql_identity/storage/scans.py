@@ -41,7 +41,6 @@ FEWER_SECONDS = 0.05  # from one halving to the next
 MORE_SECONDS = 1.0
 LEAST_SLOTS = 0.5
 LONGEST_REST = 0.1  # seconds
-_EARLY_SECONDS = 0.002  # a timer may fire so early
 WAITING_OF_A_USER = 200  # a request of 20 lists with their totals has 40
 LONGEST_SCAN_SECONDS = 60.0  # after this the connection is closed, and the slot is free whatever the database does
 FIRST_BATCH = 100  # rows; later ones are bounded by the database itself, to 16 MB
@@ -72,7 +71,7 @@ class Slots:
         self._waiting: dict[Share, deque[asyncio.Future[None]]] = {}
         self._most: float = SCANS_OF_A_SERVICE  # slots that a domain or a service may have now, whatever its share is
         self._changed_at = 0.0  # when that changed last, by `time.monotonic()`
-        self._rests: dict[Share | str, float] = {}  # until when a domain or a service has none, by `time.monotonic()`
+        self._rests: dict[Share | str, asyncio.TimerHandle] = {}  # the ends of times when a domain or service has none
         self._quickest = math.inf  # seconds of a read of named keys; it grows slowly, as the database may become slower
         self._timer: asyncio.TimerHandle | None = None  # to look again whether more may begin
 
@@ -109,13 +108,20 @@ class Slots:
         """Give a slot back, after so many seconds, and hand it to the next."""
         self._total -= 1
         if self._most < 1:
-            rest = min(LONGEST_REST, seconds * (1 / self._most - 1))
-            self._rests[share.holders[-1]] = time.monotonic() + rest
-            asyncio.get_running_loop().call_later(rest, self._hand_out)
+            self._rest(share.holders[-1], min(LONGEST_REST, seconds * (1 / self._most - 1)))
         for holder in share.holders:
             self._running[holder] -= 1
             if not self._running[holder]:
                 del self._running[holder]
+        self._hand_out()
+
+    def _rest(self, holder: Share | str, seconds: float) -> None:
+        if (before := self._rests.get(holder)) is not None:
+            before.cancel()
+        self._rests[holder] = asyncio.get_running_loop().call_later(seconds, self._end_rest, holder)
+
+    def _end_rest(self, holder: Share | str) -> None:
+        del self._rests[holder]
         self._hand_out()
 
     def note_point_read(self, seconds: float) -> None:
@@ -147,7 +153,6 @@ class Slots:
         while self._most < SCANS_OF_A_SERVICE and now - self._changed_at > MORE_SECONDS:
             self._most += min(1, self._most)
             self._changed_at += MORE_SECONDS
-        self._rests = {holder: until for holder, until in self._rests.items() if until > now + _EARLY_SECONDS}
         self._give()
         if self._waiting and self._timer is None and self._most < SCANS_OF_A_SERVICE:
             self._timer = asyncio.get_running_loop().call_later(MORE_SECONDS, self._look_again)

@@ -136,7 +136,7 @@ class GraphQLEndpoint:
             raise BadRequest(f"Send {allowed}: the limit `max_batch`.")
         requests = [read_request(fields) for fields in batch]
         place: Place = scope["place"]
-        texts, most = bytearray(b"["), self._settings.max_response_bytes
+        texts, most_bytes = bytearray(b"["), self._settings.max_response_bytes
         for request in requests:
             type_ = None
             try:
@@ -147,7 +147,7 @@ class GraphQLEndpoint:
                 answer = await self._operations.answer(operation, request, caller, place.hold_answer)
             except RequestError as error:
                 answer = refused(error)
-            answer, text = await answer_json(answer, place.client.name, max(0, most - len(texts)))
+            answer, text = await answer_json(answer, place.client.name, max(0, most_bytes - len(texts)))
             texts += (b"," if len(texts) > 1 else b"") + text
             count_operation(type_, answer)
             _note_errors(scope, answer)

@@ -8,6 +8,7 @@ import pytest
 
 from gql_identity.storage.batches import Batches
 
+MakeBatches = Callable[..., Batches[int, int]]
 SOON = 5.0  # seconds, for what comes in milliseconds
 
 
@@ -48,7 +49,7 @@ def trips() -> RoundTrips:
 
 
 @pytest.fixture
-async def batches_of(trips: RoundTrips) -> AsyncIterator[Callable[..., Batches[int, int]]]:
+async def batches_of(trips: RoundTrips) -> AsyncIterator[MakeBatches]:
     made: list[Batches[int, int]] = []
 
     def make(max_size: int = 10, **options: Any) -> Batches[int, int]:
@@ -61,7 +62,7 @@ async def batches_of(trips: RoundTrips) -> AsyncIterator[Callable[..., Batches[i
             task.cancel()
 
 
-async def test_calls_of_one_turn_share_a_batch(trips: RoundTrips, batches_of: Callable[..., Batches[int, int]]) -> None:
+async def test_calls_of_one_turn_share_a_batch(trips: RoundTrips, batches_of: MakeBatches) -> None:
     batches = batches_of()
     outcomes = [batches.load(1), batches.load(2)]
     await trips.have_begun(1)
@@ -70,9 +71,7 @@ async def test_calls_of_one_turn_share_a_batch(trips: RoundTrips, batches_of: Ca
     assert trips.begun == [[1, 2]]
 
 
-async def test_calls_during_a_batch_share_the_next(
-    trips: RoundTrips, batches_of: Callable[..., Batches[int, int]]
-) -> None:
+async def test_calls_during_a_batch_share_the_next(trips: RoundTrips, batches_of: MakeBatches) -> None:
     batches = batches_of(wait_seconds=SOON)
     first = batches.load(1)
     await trips.have_begun(1)
@@ -89,7 +88,7 @@ async def test_calls_during_a_batch_share_the_next(
     assert trips.begun == [[1], [2, 3, 4]]
 
 
-async def test_a_full_batch_does_not_wait(trips: RoundTrips, batches_of: Callable[..., Batches[int, int]]) -> None:
+async def test_a_full_batch_does_not_wait(trips: RoundTrips, batches_of: MakeBatches) -> None:
     batches = batches_of(3, wait_seconds=SOON)
     calls = [batches.load(call) for call in range(1, 9)]
     await trips.have_begun(2)
@@ -102,9 +101,7 @@ async def test_a_full_batch_does_not_wait(trips: RoundTrips, batches_of: Callabl
     assert await asyncio.gather(*calls) == [call * 10 for call in range(1, 10)]
 
 
-async def test_nobody_waits_long_for_a_slow_batch(
-    trips: RoundTrips, batches_of: Callable[..., Batches[int, int]]
-) -> None:
+async def test_nobody_waits_long_for_a_slow_batch(trips: RoundTrips, batches_of: MakeBatches) -> None:
     batches = batches_of(wait_seconds=0.02)
     slow = batches.load(1)
     await trips.have_begun(1)
@@ -117,9 +114,7 @@ async def test_nobody_waits_long_for_a_slow_batch(
     assert await slow == 10
 
 
-async def test_a_batch_has_the_size_of_its_calls(
-    trips: RoundTrips, batches_of: Callable[..., Batches[int, int]]
-) -> None:
+async def test_a_batch_has_the_size_of_its_calls(trips: RoundTrips, batches_of: MakeBatches) -> None:
     batches = batches_of(10, size_of=lambda call: call)
     calls = [batches.load(call) for call in (4, 6, 25, 1)]
     await trips.have_begun(2)
@@ -131,9 +126,7 @@ async def test_a_batch_has_the_size_of_its_calls(
     assert await asyncio.gather(*calls) == [40, 60, 250, 10]
 
 
-async def test_who_does_not_wait_any_more_is_left_out(
-    trips: RoundTrips, batches_of: Callable[..., Batches[int, int]]
-) -> None:
+async def test_who_does_not_wait_any_more_is_left_out(trips: RoundTrips, batches_of: MakeBatches) -> None:
     batches = batches_of(wait_seconds=SOON)
     gone, stays = batches.load(1), batches.load(2)
     gone.cancel()
@@ -150,7 +143,7 @@ async def test_who_does_not_wait_any_more_is_left_out(
     assert trips.begun == [[2], [4]]
 
 
-async def test_an_error_is_that_of_its_call(trips: RoundTrips, batches_of: Callable[..., Batches[int, int]]) -> None:
+async def test_an_error_is_that_of_its_call(trips: RoundTrips, batches_of: MakeBatches) -> None:
     batches = batches_of()
     outcomes = [batches.load(-1), batches.load(2)]
     await trips.have_begun(1)
@@ -161,7 +154,7 @@ async def test_an_error_is_that_of_its_call(trips: RoundTrips, batches_of: Calla
 
 
 async def test_a_batch_that_fails_fails_all_of_its_calls_and_no_others(
-    trips: RoundTrips, batches_of: Callable[..., Batches[int, int]]
+    trips: RoundTrips, batches_of: MakeBatches
 ) -> None:
     batches = batches_of()
     outcomes = [batches.load(1), batches.load(2)]
@@ -176,9 +169,7 @@ async def test_a_batch_that_fails_fails_all_of_its_calls_and_no_others(
     assert await later == 30
 
 
-async def test_the_calls_of_a_batch_that_is_cancelled_are_too(
-    trips: RoundTrips, batches_of: Callable[..., Batches[int, int]]
-) -> None:
+async def test_the_calls_of_a_batch_that_is_cancelled_are_too(trips: RoundTrips, batches_of: MakeBatches) -> None:
     batches = batches_of()
     outcome = batches.load(1)
     await trips.have_begun(1)
@@ -189,7 +180,7 @@ async def test_the_calls_of_a_batch_that_is_cancelled_are_too(
 
 
 async def test_a_call_without_an_outcome_fails_instead_of_waiting_forever(
-    trips: RoundTrips, batches_of: Callable[..., Batches[int, int]]
+    trips: RoundTrips, batches_of: MakeBatches
 ) -> None:
     batches = batches_of()
     outcomes = [batches.load(1), batches.load(0)]
