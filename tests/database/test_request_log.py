@@ -116,13 +116,13 @@ async def test_of_an_operation_over_websocket(settings: Settings, capsys: pytest
     async with logging(settings) as api:
         user = await api.make("USER")
         async with listening(api.app) as address, connected(address, user) as websocket:
+            capsys.readouterr()
             for number, query, codes in (
                 ("1", TYPENAME, None),
                 ("2", "{ nothing }", ["GRAPHQL_VALIDATION_FAILED"]),
                 ("3", OTHER_DOMAIN, ["PERMISSION_DENIED"]),
             ):
-                await subscribe(websocket, number, query)
-                line = await last_line(capsys)
+                line = await line_of(websocket, number, query, capsys)
                 assert (line["method"], line.get("codes")) == ("WEBSOCKET", codes)
                 assert line["duration_ms"] >= 0
 
