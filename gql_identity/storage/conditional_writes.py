@@ -36,13 +36,13 @@ async def set_if_unchanged(
     update = set_if(unchanged, values)
     keys, audit = _collections(database)
 
-    def write(session: ClientSession) -> bool:
+    def write(session: ClientSession) -> tuple[bool, Document | None]:
         if not keys.update_one(_place(read), update, session=session).modified_count:
-            return False
+            return False, None
         audit.insert_one(entry, session=session)
         if record is not None:
             insert_record(database, record, session)
-        return True
+        return True, entry
 
     return await database.transaction(write)
 
@@ -51,13 +51,13 @@ async def delete_key(database: Database, read: Document, make_entry: MakeEntry) 
     """Delete a key, and return its audit entry; None where it is gone. Raises what `Database.transaction` does."""
     keys, audit = _collections(database)
 
-    def write(session: ClientSession) -> Document | None:
+    def write(session: ClientSession) -> tuple[Document | None, Document | None]:
         document: Document | None = keys.find_one_and_delete(_place(read), session=session)
         if document is None:
-            return None
+            return None, None
         entry = make_entry(document)
         audit.insert_one(entry, session=session)
-        return entry
+        return entry, entry
 
     return await database.transaction(write)
 
@@ -85,14 +85,14 @@ async def disable_keys(
     }
     keys, audit = _collections(database)
 
-    def write(session: ClientSession) -> list[Document]:
+    def write(session: ClientSession) -> tuple[list[Document], Document | None]:
         found = keys.find({"domain_id": domain_id, "_id": {"$in": list(key_ids)}}, session=session)
         entries = [entry for key in found if (entry := make_entry(key)) is not None]
         if entries:
             where = {"domain_id": domain_id, "_id": {"$in": [entry["api_key_id"] for entry in entries]}}
             keys.update_many(where, [update], session=session)
             audit.insert_many(entries, session=session)
-        return entries
+        return entries, entries[0] if entries else None
 
     return await database.transaction(write)
 

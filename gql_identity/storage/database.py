@@ -40,7 +40,7 @@ from ..settings import Settings
 from ..version import version
 from .commands import listeners
 from .connection_string import reading
-from .failures import NO_ANSWER, Failures, reason_of, refusal_at_start, translate
+from .failures import NO_ANSWER, Failures, check_stored, reason_of, refusal_at_start, translate
 from .indexes import INDEXES, lacking
 from .meta import MetaDocument
 from .scans import LONGEST_SCAN_SECONDS, SCANS_AT_ONCE, Scans, Share
@@ -124,6 +124,7 @@ class Database:
         self.meta_document = MetaDocument(self.meta, settings.peppers, self._run)
         self.prepared = False
         self.is_sharded = False  # whether it is a cluster of shards, which `prepare` finds out
+        self._is_embedded = False  # whether it is the embedded engine, likewise
         self.failures = Failures()
         # Of OpenID Connect: the driver reads it from a file, or asks a cloud's server for it.
         self._needs_token = "MONGODB-OIDC" in uri
@@ -177,17 +178,22 @@ class Database:
         found: Collection[Document] = self._read_from[collection].delegate
         return await self._run_in_thread(lambda: find(found).to_list())
 
-    async def transaction(self, write: Callable[[ClientSession], T]) -> T:
+    async def transaction(self, write: Callable[[ClientSession], tuple[T, Document | None]]) -> T:
         """The result of a function that makes PyMongo's calls in one transaction: all of its writes happen, or none.
 
-        The function runs again where another write was in the way. Raises what `run` does; after Unavailable or
-        DeadlineExceeded the writes may have happened.
+        The function returns it with an audit entry that it inserted, None where it wrote nothing. It runs again where
+        another write was in the way. Raises what `run` does; after Unavailable or DeadlineExceeded the writes may have
+        happened.
         """
         client: pymongo.MongoClient[Document] = self._client.delegate
+        audit: Collection[Document] = self.audit.delegate
 
         def run() -> T:
             with client.start_session() as session:
-                return session.with_transaction(write, write_concern=WriteConcern("majority"))
+                result, entry = session.with_transaction(write, write_concern=WriteConcern("majority"))
+            if entry is not None and self._is_embedded:
+                check_stored(audit, entry)
+            return result
 
         return await self._run_in_thread(run)
 
@@ -283,7 +289,8 @@ class Database:
                 "This MongoDB is a standalone server, which has no transactions. Make it a replica set of one member: "
                 "start it with `--replSet rs0`, and run `rs.initiate()` once."
             )
-        if hello.get("setName") == EMBEDDED_SET:
+        self._is_embedded = hello.get("setName") == EMBEDDED_SET
+        if self._is_embedded:
             # A worker that was killed in a transaction left its key locked. MongoDB ends such a transaction after a
             # minute, the embedded engine never does. Those of other workers that are ended here are repeated.
             await self._run(lambda: self._client.admin.command({"killAllSessions": []}))

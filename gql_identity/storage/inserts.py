@@ -98,10 +98,11 @@ async def insert_new(database: Database, keys: list[NewKey]) -> list[str]:
 async def _insert(database: Database, new: list[NewKey], record: Document | None = None) -> None:
     keys, audit = database.api_keys.delegate, database.audit.delegate
 
-    def write(session: ClientSession) -> None:
+    def write(session: ClientSession) -> tuple[None, Document]:
         keys.insert_many([one.key for one in new], session=session)
         audit.insert_many([one.entry for one in new], session=session)
         if record is not None:
             insert_record(database, record, session)
+        return None, new[0].entry
 
     await database.transaction(write)
