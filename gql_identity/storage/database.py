@@ -223,14 +223,14 @@ class Database:
         deadline = DEADLINE.get()
         remaining = self._timeout_seconds if deadline is None else deadline - time.monotonic()
         try:
-            if deadline is not None and remaining >= self._timeout_seconds:
+            if remaining >= self._timeout_seconds:
                 # The driver's own deadline, the client's, comes first. Should it wait for a thread, which that does not
                 # count, the request's own is the bound.
                 result = await call()
             else:
                 with pymongo.timeout(max(0.001, remaining)):
-                    # The driver's own error says why: without a deadline there is time to wait for it.
-                    async with asyncio.timeout(max(0.001, remaining) + (1.0 if deadline is None else 0.05)):
+                    # The driver's own error says why.
+                    async with asyncio.timeout(max(0.001, remaining) + 0.05):
                         result = await call()
         except TimeoutError:
             raise self._failed(DeadlineExceeded(NO_ANSWER), "no response in time") from None

@@ -9,7 +9,7 @@ from collections.abc import Collection
 from typing import NamedTuple
 
 from .batches import Batches
-from .database import PRINTED_KEYS, Database, Document, keys_for
+from .database import Database, Document, keys_for
 
 MAX_BATCH_KEYS = 400  # of one read that several share: with more, the keys cost more than the round trip that is saved
 
@@ -21,7 +21,6 @@ class PointReads:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._collection, self._printed = database.api_keys, database.printed_keys
         self._batches: Batches[_Lookup, dict[Reference, Document]] = Batches(
             self._read_all, "keys", MAX_BATCH_KEYS, lambda lookup: len(lookup.references)
         )
@@ -45,18 +44,14 @@ class PointReads:
         fields = frozenset({"_id", "domain_id"}).union(*(one.fields for one in lookups))
         wanted = dict.fromkeys(sorted(fields), 1)
         domains, ids = sorted({domain for domain, _ in references}), sorted(key_id for _, key_id in references)
-        collection = keys_for(fields)
         if len(references) == 1:
-            one: Document = {"domain_id": domains[0], "_id": ids[0]}
-            keys = self._printed if collection == PRINTED_KEYS else self._collection
-            document = await self._database.run(lambda: keys.find_one(one, wanted))
-            documents = [] if document is None else [document]
+            where: Document = {"domain_id": domains[0], "_id": ids[0]}
         else:
             where = condition(domains, ids, is_sharded=self._database.is_sharded)
-            in_one_batch = len(ids) + 1
-            documents = await self._database.to_list(
-                lambda keys: keys.find(where, wanted, batch_size=in_one_batch), collection
-            )
+        in_one_batch = len(ids) + 1
+        documents = await self._database.to_list(
+            lambda keys: keys.find(where, wanted, batch_size=in_one_batch), keys_for(fields)
+        )
         # It may also hold a key that was named under another domain: no lookup takes that one.
         # A domain that is a list, which something else stored, matches too: it is the domain of no key.
         return {
