@@ -116,8 +116,8 @@ class Database:
         self.usage: AsyncIOMotorCollection[Document] = database.get_collection("usage", **strict)
         self._indexed = {name: getattr(self, name) for name in ("api_keys", "audit", "requests", "usage")}
         printed = strict | {"codec_options": PRINTED_CODEC}
-        self.printed_keys: AsyncIOMotorCollection[Document] = database.get_collection("api_keys", **printed)
-        self._read_from = self._indexed | {PRINTED_KEYS: self.printed_keys}
+        read_from = self._indexed | {PRINTED_KEYS: database.get_collection("api_keys", **printed)}
+        self._read_from: dict[str, Collection[Document]] = {name: one.delegate for name, one in read_from.items()}
         self.meta: AsyncIOMotorCollection[Document] = database.get_collection("meta", **strict)
         self.jwt_issuers: AsyncIOMotorCollection[Document] = database.get_collection("jwt_issuers", **strict)
         self.signing_keys: AsyncIOMotorCollection[Document] = database.get_collection("signing_keys", **strict)
@@ -175,8 +175,7 @@ class Database:
         event loop up to three times for one reply of the database. Only for keys that are named one by one: reads of
         all that match use `aggregate`.
         """
-        found: Collection[Document] = self._read_from[collection].delegate
-        return await self._run_in_thread(lambda: find(found).to_list())
+        return await self._run_in_thread(lambda: find(self._read_from[collection]).to_list())
 
     async def transaction(self, write: Callable[[ClientSession], tuple[T, Document | None]]) -> T:
         """The result of a function that makes PyMongo's calls in one transaction: all of its writes happen, or none.
