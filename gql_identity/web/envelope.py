@@ -110,7 +110,7 @@ class Envelope:
                 message = {"type": "http.response.body"}
             await send(message)
 
-        body = Body(receive, self._settings.max_body_bytes, self._settings.body_timeout_seconds)
+        body = Body(scope, receive, self._settings.max_body_bytes, self._settings.body_timeout_seconds)
         place = scope["place"] = self._clients.enter(scope)
         try:
             if not self._clients.starts.begin():

@@ -2,7 +2,7 @@
 
 import time
 
-from starlette.types import Message, Receive
+from starlette.types import Message, Receive, Scope
 
 from ..errors import BadRequest, Unavailable
 from ..metrics import LIMITS
@@ -15,8 +15,9 @@ RETRY_SECONDS = 1
 class Body:
     """The body of one request. Call it as an ASGI `receive`, and `end` when the request has ended."""
 
-    def __init__(self, receive: Receive, max_bytes: int, timeout_seconds: float) -> None:
+    def __init__(self, scope: Scope, receive: Receive, max_bytes: int, timeout_seconds: float) -> None:
         self.is_given_up = False  # for others, as too many bytes were held
+        self._headers: list[tuple[bytes, bytes]] = scope["headers"]
         self._receive = receive
         self._max_bytes = max_bytes
         self._deadline = time.monotonic() + timeout_seconds
@@ -33,6 +34,11 @@ class Body:
         """
         if self._is_complete:  # only a disconnect can follow
             return await self._receive()
+        # Before it arrives: who sends `Expect: 100-continue` need not send it (RFC 9110, section 10.1.1).
+        if not self._read and any(
+            name == b"content-length" and int(value) > self._max_bytes for name, value in self._headers
+        ):
+            raise self._too_large()
         try:
             with Timeout(max(0, self._deadline - time.monotonic())) as self._timeout:
                 message = await self._receive()
@@ -49,10 +55,7 @@ class Body:
             raise _too_much_at_once()
         self._read += len(message.get("body", b""))
         if self._read > self._max_bytes:
-            LIMITS.add("max_body_bytes")
-            raise BadRequest(
-                f"The body is larger than {self._max_bytes} bytes: send less.", 413, {"Connection": "close"}
-            )
+            raise self._too_large()
         self._is_complete = not message.get("more_body", False)
         if self._is_complete:
             self.end()
@@ -60,6 +63,10 @@ class Body:
             self._is_held = True
             INCOMING.hold(self, self._read)
         return message
+
+    def _too_large(self) -> BadRequest:
+        LIMITS.add("max_body_bytes")
+        return BadRequest(f"The body is larger than {self._max_bytes} bytes: send less.", 413, {"Connection": "close"})
 
     def end(self) -> None:
         """Stop counting the bytes."""

@@ -207,6 +207,17 @@ class TestClients:
         assert answer["errors"][0]["extensions"]["code"] == "BAD_REQUEST"
         assert_well(service)
 
+    @pytest.mark.parametrize("expect", ["", "Expect: 100-continue\r\n"])
+    def test_a_body_that_is_announced_over_the_limit_is_refused_before_it_is_sent(
+        self, service: Service, expect: str
+    ) -> None:
+        with connected(service) as client:
+            began = time.monotonic()
+            client.sendall(head(f"{expect}Content-Length: 3000000"))
+            assert read_answer(client)[0] == 413
+            assert time.monotonic() - began < 0.9  # before the time limit of bodies
+        assert_well(service)
+
     def test_who_sends_a_whole_body_over_the_limit_before_reading_is_told_too(self, service: Service) -> None:
         for _ in range(5):
             with connected(service) as client:
