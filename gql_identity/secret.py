@@ -61,9 +61,18 @@ def contains_secret(text: str) -> bool:
 
 def digest(secret: str, pepper: str) -> bytes:
     """The digest that is stored instead of a secret: 32 bytes of HMAC-SHA256 (RFC 2104), keyed with a pepper."""
+    return _digest(_keyed(pepper), secret.encode())
+
+
+def audit_mac(entry: bytes, pepper: str) -> bytes:
+    """The MAC of an audit entry: HMAC-SHA256 (RFC 2104) under a key that is derived from a pepper."""
+    return _digest(_keyed_for_audit(pepper), entry)
+
+
+def _digest(keyed: hmac.HMAC, text: bytes) -> bytes:
     # Not `hmac.digest`: it releases Python's lock for a microsecond's work, and under load waits long to acquire it.
-    keyed = _keyed(pepper).copy()
-    keyed.update(secret.encode())
+    keyed = keyed.copy()
+    keyed.update(text)
     return keyed.digest()
 
 
@@ -72,14 +81,9 @@ def _keyed(pepper: str) -> hmac.HMAC:
     return hmac.new(pepper.encode(), digestmod="sha256")
 
 
-def audit_mac(entry: bytes, pepper: str) -> bytes:
-    """The MAC of an audit entry: HMAC-SHA256 (RFC 2104) under a key that is derived from a pepper."""
-    return hmac.digest(_audit_key(pepper), entry, "sha256")
-
-
 @cache
-def _audit_key(pepper: str) -> bytes:
-    return digest("the key of audit entries' MACs", pepper)
+def _keyed_for_audit(pepper: str) -> hmac.HMAC:
+    return hmac.new(digest("the key of audit entries' MACs", pepper), digestmod="sha256")
 
 
 def hint(secret: str) -> str:

@@ -34,10 +34,7 @@ class Body:
         """
         if self._is_complete:  # only a disconnect can follow
             return await self._receive()
-        # Before it arrives: who sends `Expect: 100-continue` need not send it (RFC 9110, section 10.1.1).
-        if not self._read and any(
-            name == b"content-length" and int(value) > self._max_bytes for name, value in self._headers
-        ):
+        if not self._read and self._is_announced_too_large():
             raise self._too_large()
         try:
             with Timeout(max(0, self._deadline - time.monotonic())) as self._timeout:
@@ -63,6 +60,13 @@ class Body:
             self._is_held = True
             INCOMING.hold(self, self._read)
         return message
+
+    def _is_announced_too_large(self) -> bool:
+        """Whether Content-Length is: who sends `Expect: 100-continue` need not send it (RFC 9110, section 10.1.1)."""
+        for name, value in self._headers:
+            if name == b"content-length":
+                return int(value) > self._max_bytes
+        return False
 
     def _too_large(self) -> BadRequest:
         LIMITS.add("max_body_bytes")
