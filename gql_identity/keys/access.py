@@ -20,7 +20,7 @@ from ..messages.requests import APIKeyReference, APIKeyRequest, CreateAPIKeyRequ
 from ..messages.values import APIKeyRole
 from .addresses import check_within
 from .documents import role_of
-from .scopes import IMPLIED, OURS, READ, ROTATE, WRITE, check_scopes
+from .scopes import IMPLIED, OURS, READ, ROTATE, WRITE
 from .validity import ONLY_SECRET, UsedSecret
 
 MAX_MAKERS = 100
@@ -189,7 +189,7 @@ def scopes_of_created(given: list[str] | None, caller: Caller) -> list[str] | No
 def new_scopes(given: list[str] | None, old: list[str] | None, caller: Caller) -> list[str] | None:
     """Other scopes of a key that exists: it keeps or loses what it has, and gains only what the caller has.
 
-    Raises InvalidArgument and PermissionDenied.
+    Raises PermissionDenied.
     """
     if given is None:
         if old is not None and caller.scopes is not None:
@@ -198,9 +198,8 @@ def new_scopes(given: list[str] | None, old: list[str] | None, caller: Caller) -
                 at="scopes",
             )
         return None
-    scopes = check_scopes(given)
-    _check_gained(frozenset(scopes) - (IMPLIED if old is None else frozenset(old)), caller, "scopes")
-    return scopes
+    _check_gained(frozenset(given) - (IMPLIED if old is None else frozenset(old)), caller, "scopes")
+    return given
 
 
 def check_may_hold(document: dict[str, Any], caller: Caller) -> None:

@@ -3,6 +3,7 @@
 Each operation checks what the caller may do and reads only keys that it may see, so that no interface can forget it.
 """
 
+from contextlib import nullcontext
 from datetime import datetime
 
 import uuid_utils
@@ -40,7 +41,7 @@ from .access import (
     scope_to_renew,
     scopes_of_created,
 )
-from .addresses import check_addresses, check_within
+from .addresses import check_addresses, check_within, is_allowed
 from .audit import KeyAudit
 from .audit_entries import AuditEntries, log_entry, logs_refusals
 from .checks import check_free_text, check_text
@@ -171,18 +172,19 @@ class ApiKeys:
         """Change a key's name, end and scopes: what is absent stays, what is null is removed.
 
         Raises NotFound as `enable` does, InvalidArgument, and PermissionDenied for an end or scopes that the caller
-        may not give.
+        may not give, and where the last SYSTEM key that may change keys could change none any more.
         """
         if request.name not in (None, UNSET):
             check_free_text("name", request.name)
-        tags, networks = request.tags, request.allowed_addresses
+        scopes, tags, networks = request.scopes, request.tags, request.allowed_addresses
         new: Document = {
+            "scopes": check_scopes(scopes) if scopes not in (None, UNSET) else scopes,
             "tags": check_tags(tags or ()) if tags is not UNSET else UNSET,
             "allowed_addresses": check_addresses(networks) if networks not in (None, UNSET) else networks,
         }
 
         def rule(document: Document, at: datetime) -> Document:
-            given = {name: getattr(request, name) for name in ("name", "expires_at", "scopes")}
+            given = {name: getattr(request, name) for name in ("name", "expires_at")}
             changes = {name: value for name, value in (given | new).items() if value is not UNSET}
             if "expires_at" in changes:
                 check_new_end(changes["expires_at"], document, caller, self._settings, at)
@@ -192,10 +194,13 @@ class ApiKeys:
                 check_within(changes["allowed_addresses"], caller.allowed_addresses)
             return changes
 
-        others = (request.name, request.scopes, request.tags, request.allowed_addresses)
+        others = (request.name, scopes, tags, networks)
         only_end = all(value is UNSET for value in others)
         scope = scope_to_renew(request, caller) if only_end else WRITE
-        return read_key(await self._writes.change(APIKeyAuditAction.UPDATED, request, caller, rule, scope))
+        loses_write = scopes not in (None, UNSET) and WRITE not in scopes
+        shuts_out = networks not in (None, UNSET) and not is_allowed(new["allowed_addresses"], caller.address)
+        async with self._system_keys.ending(request, caller) if loses_write or shuts_out else nullcontext():
+            return read_key(await self._writes.change(APIKeyAuditAction.UPDATED, request, caller, rule, scope))
 
     @logs_refusals(APIKeyAuditAction.ROTATED)
     async def rotate(self, request: RotateAPIKeyRequest, caller: Caller) -> APIKeyInfo:

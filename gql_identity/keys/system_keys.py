@@ -1,4 +1,4 @@
-"""The last valid SYSTEM key stays: without one, no caller could manage all keys any more."""
+"""The last valid SYSTEM key that may change keys stays: without one, no caller could manage all keys any more."""
 
 import uuid
 from collections.abc import AsyncIterator
@@ -11,6 +11,7 @@ from ..messages.values import APIKeyRole
 from ..storage.database import Database, Document
 from .access import COMMAND_LINE, Caller
 from .records import now
+from .scopes import WRITE
 from .validity import VALIDITY_FIELDS, is_valid_document, valid_filter
 from .writes import Writes
 
@@ -19,10 +20,11 @@ _MARKS_LAST = timedelta(minutes=11)  # longer than a request can: 300 s to begin
 
 
 class SystemKeys:
-    """Lets SYSTEM keys be disabled and deleted as long as a valid one is left, also by several requests at once.
+    """Lets SYSTEM keys be disabled, deleted and narrowed as long as one is left, also by several requests at once.
 
-    Whoever ends one first marks it, then looks for another that is valid and not marked. So of two requests that would
-    leave none at least one sees the mark of the other. A mark goes after the write, or counts no more after a while.
+    Whoever ends one first marks it, then looks for another that may change keys and is not marked. So of two requests
+    that would leave none at least one sees the mark of the other. A mark goes after the write, or counts no more after
+    a while.
     """
 
     def __init__(self, database: Database, writes: Writes) -> None:
@@ -31,16 +33,16 @@ class SystemKeys:
 
     @asynccontextmanager
     async def ending(self, request: APIKeyReference, caller: Caller) -> AsyncIterator[None]:
-        """A block in which the key is disabled or deleted.
+        """A block in which the key is disabled, deleted or narrowed.
 
-        Raises PermissionDenied for the last valid SYSTEM key, NotFound as the write does.
+        Raises PermissionDenied for the last valid SYSTEM key that may change keys, NotFound as the write does.
         """
         # Others see no SYSTEM key. The command line can make one without having any.
         if caller.role is not APIKeyRole.SYSTEM or caller is COMMAND_LINE:
             yield
             return
         document = await self._writes.read(request, caller, None)
-        if document.get("role") != APIKeyRole.SYSTEM.name or not is_valid_document(document):
+        if document.get("role") != APIKeyRole.SYSTEM.name or not _may_change_keys(document):
             yield
             return
         mark = {"key": document["_id"], "by": uuid.uuid4().hex, "at": now()}
@@ -49,7 +51,7 @@ class SystemKeys:
         try:
             if not await self._is_another_left(document["_id"], caller):
                 raise PermissionDenied(
-                    "This is the last valid key of role SYSTEM. Create another one first, then disable or delete this."
+                    "This is the last valid key of role SYSTEM that may change keys. Create another one first."
                 )
             yield
         finally:
@@ -60,19 +62,26 @@ class SystemKeys:
         marks = await self._database.run(lambda: self._database.meta.find_one(_MARKS)) or {"marks": []}
         at = now()
         ending = {mark["key"] for mark in marks["marks"] if at - mark["at"] < _MARKS_LAST} | {key_id}
-        if caller.key_id not in ending and await self._is_valid(caller):
+        if caller.key_id not in ending and await self._may_go_on(caller):
             return True
         another: Document = {
             "role": APIKeyRole.SYSTEM.name,
             "_id": {"$nin": sorted(ending)},
+            "scopes": {"$in": [None, WRITE]},
             **valid_filter(at),
         }
         # Reads all keys where no other is left: only for a SYSTEM key that ends itself.
         found = await self._database.run(lambda: self._database.api_keys.find_one(another, {"_id": 1, "domain_id": 1}))
         return found is not None
 
-    async def _is_valid(self, caller: Caller) -> bool:
+    async def _may_go_on(self, caller: Caller) -> bool:
         where = {"domain_id": caller.domain_id, "_id": caller.key_id}
         wanted = dict.fromkeys(sorted(VALIDITY_FIELDS), 1)
         document = await self._database.run(lambda: self._database.api_keys.find_one(where, wanted))
-        return document is not None and is_valid_document(document)
+        return document is not None and _may_change_keys(document)
+
+
+def _may_change_keys(document: Document) -> bool:
+    """Whether a stored SYSTEM key is valid and has `identity:write`; it may be restricted to some addresses."""
+    scopes = document.get("scopes")
+    return is_valid_document(document) and (scopes is None or WRITE in scopes)

@@ -1,4 +1,4 @@
-"""The last valid SYSTEM key can be neither disabled nor deleted, also not by several requests at once."""
+"""The last SYSTEM key that may change keys can be neither ended nor narrowed, also not by several requests at once."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -25,7 +25,7 @@ async def test_it_cannot_end_itself_and_says_what_to_do(api: Api, name: str) -> 
     query = f'mutation {{ r: {name}(input: {{domainId: "d1", apiKeyId: "{last.key_id}"}}) {{ apiKeyId }} }}'
     (error,) = (await api.run(query, by=last))["errors"]
     assert error["message"] == (
-        "This is the last valid key of role SYSTEM. Create another one first, then disable or delete this."
+        "This is the last valid key of role SYSTEM that may change keys. Create another one first."
     )
     assert await works(api, last)
     other = await api.make(domain_id="d2")
@@ -55,6 +55,31 @@ async def test_keys_that_are_disabled_or_have_ended_do_not_count(api: Api) -> No
     # What is not valid may go.
     assert await change(api, "deleteApiKey", disabled, last) == {"code": "OK"}
     assert await change(api, "deleteApiKey", ended, last) == {"code": "OK"}
+
+
+NARROWED = ['scopes: ["identity:read"]', "scopes: []", 'allowedAddresses: ["10.0.0.0/8"]']
+
+
+async def update(api: Api, key: Person, fields: str, by: Person) -> dict[str, str]:
+    mutation = f'mutation {{ updateApiKey(input: {{domainId: "d1", apiKeyId: "{key.key_id}", {fields}}}) {{ role }} }}'
+    response = await api.run(mutation, by=by)
+    return response["errors"][0]["extensions"] if "errors" in response else {"code": "OK"}
+
+
+@pytest.mark.parametrize("fields", NARROWED)
+async def test_it_is_not_narrowed_so_that_it_could_change_nothing(api: Api, fields: str) -> None:
+    last = await api.make()
+    assert (await update(api, last, fields, last))["code"] == "PERMISSION_DENIED"
+    other = await api.make()
+    assert await update(api, last, fields, other) == {"code": "OK"}
+    # What may change nothing does not count, wherever the other may be used.
+    assert await change(api, "disableApiKey", other, other) == ({"code": "OK"} if "Addresses" in fields else REFUSED)
+
+
+async def test_it_may_be_narrowed_to_what_changes_keys_and_to_where_it_is_used(api: Api) -> None:
+    last = await api.make()
+    for fields in ('scopes: ["identity:write", "x"]', 'allowedAddresses: ["127.0.0.0/8"]', 'name: "n"'):
+        assert await update(api, last, fields, last) == {"code": "OK"}
 
 
 @pytest.mark.parametrize("name", ENDS)
