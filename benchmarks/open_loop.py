@@ -37,7 +37,7 @@ class Tail:
     p99_ms: float
     p999_ms: float
     most_ms: float
-    late_p99_ms: float  # how late the generator itself sent, where a connection was free: what it adds to the others
+    late_p99_ms: float  # how late the generator itself sent once a connection was free: what it adds to the others
     most_at_once: int  # requests under way
 
 
@@ -109,20 +109,22 @@ class _Generator:
         began = time.perf_counter() + 0.05
         planned = [began + at for at in self._planned]
         end = planned[-1] + PATIENCE_SECONDS
+        freed = began  # when a connection was free again after all of them had waited
         sent = most = 0
         while (sent < len(planned) or self._busy) and (now := time.perf_counter()) < end:
-            was_free = bool(self._free)
             while self._free and sent < len(planned) and planned[sent] <= now:
                 self._send(sent)
-                if was_free:
-                    self._late.append(now - planned[sent])
+                self._late.append(now - max(planned[sent], freed))
                 sent += 1
             most = max(most, len(self._busy))
             until = planned[sent] if self._free and sent < len(planned) else now + _LONGEST_WAIT
             # Unlike poll and epoll, select waits for less than a millisecond.
             readable, _, _ = select.select(self._busy, [], [], max(0.0, until - time.perf_counter()))
+            were_all_busy = not self._free
             for one in readable:
                 self._read(self._busy[one], planned)
+            if were_all_busy and self._free:
+                freed = time.perf_counter()
         counted = self._times[sum(at < WARM_SECONDS for at in self._planned) :]
         times = sorted(1000 * seconds for seconds in counted if seconds is not None)
         if not times:
