@@ -25,24 +25,37 @@ class Verification:
         self._credentials = credentials
         self._uses = uses
 
-    async def verify(
-        self, requests: Sequence[VerifyAPIKeyRequest], caller: Caller, door: str
-    ) -> list[APIKeyVerification]:
-        """Whether each secret is valid, in their order; one read for all. A valid one counts as used.
+    async def verify(self, request: VerifyAPIKeyRequest, caller: Caller, door: str) -> APIKeyVerification:
+        """Whether a secret is valid. A valid one counts as used.
 
         `door` is where the request came in, for the metrics.
+        """
+        (verification,) = await self._verify({"input": request}, caller, door)
+        return verification
+
+    async def verify_all(
+        self, requests: Sequence[VerifyAPIKeyRequest], caller: Caller, door: str
+    ) -> list[APIKeyVerification]:
+        """As `verify` for many secrets, in their order; one read for all.
+
         Raises InvalidArgument for more than a hundred at once.
         """
         if len(requests) > MAX_VERIFIED:
             raise InvalidArgument(f"give at most {MAX_VERIFIED} secrets at once, not {len(requests)}.", at="input")
+        return await self._verify({f"input[{at}]": request for at, request in enumerate(requests)}, caller, door)
+
+    async def _verify(
+        self, requests: dict[str, VerifyAPIKeyRequest], caller: Caller, door: str
+    ) -> list[APIKeyVerification]:
+        """As `verify_all`; each request has its place in the input."""
         require_scope(caller, VERIFY)
         addresses = list[str | None]()
-        for at, request in enumerate(requests):
-            _check_required(request.required_scopes, f"input[{at}].required_scopes")
-            addresses.append(plain_address(request.client_address, f"input[{at}].client_address"))
+        for at, request in requests.items():
+            _check_required(request.required_scopes, f"{at}.required_scopes")
+            addresses.append(plain_address(request.client_address, f"{at}.client_address"))
         await self._credentials.check_caller(caller)
-        keys = await self._credentials.find_many([request.api_key for request in requests])
-        given = zip(requests, addresses, keys, strict=True)
+        keys = await self._credentials.find_many([request.api_key for request in requests.values()])
+        given = zip(requests.values(), addresses, keys, strict=True)
         verified = [self._verification(request, address, key, caller) for request, address, key in given]
         if VERIFICATIONS.is_on:
             for one in verified:

@@ -182,8 +182,7 @@ class Mutation:
     )
     async def verify_api_key(self, info: Info, input: VerifyAPIKeyRequest) -> APIKeyVerification | None:
         """Verify one secret."""
-        (verification,) = await info.context.api_keys.verification.verify([input], info.context.caller, "graphql")
-        return verification
+        return await info.context.api_keys.verification.verify(input, info.context.caller, "graphql")
 
     @strawberry.mutation(
         description="Verify up to 100 secrets; the results are in the same order.",
@@ -191,7 +190,7 @@ class Mutation:
     )
     async def verify_api_keys(self, info: Info, input: list[VerifyAPIKeyRequest]) -> list[APIKeyVerification] | None:
         """Verify up to 100 secrets in one read."""
-        return await info.context.api_keys.verification.verify(input, info.context.caller, "graphql")
+        return await info.context.api_keys.verification.verify_all(input, info.context.caller, "graphql")
 
     @strawberry.mutation(
         description="Exchange a secret for a short-lived token, which a gateway checks by itself. The token "

@@ -67,7 +67,7 @@ class IntrospectionEndpoint:
         if self._tokens is not None and self._tokens.issuer.is_ours(request.api_key):
             active = await self._tokens.introspect(request.api_key, request.client_address, caller)
             return {"active": False} if active is None else {"active": True, **_token_claims(active)}
-        (verification,) = await self._verification.verify([request], caller, "introspect")
+        verification = await self._verification.verify(request, caller, "introspect")
         key, end = verification.api_key_info, verification.secret_expires_at
         if key is None:
             return {"active": False}

@@ -135,7 +135,16 @@ async def test_arguments_without_an_input_are_named_as_they_are(api: Api) -> Non
     query = '{ _entities(representations: [{__typename: "User", domainId: "d1", userId: ""}]) { __typename } }'
     assert (await error_of(api, query, None, system))[2] == ["representations", 0, "userId"]
     query = 'mutation { verifyApiKeys(input: [{apiKey: "x"}, {apiKey: "x", requiredScopes: []}]) { valid } }'
-    assert (await error_of(api, query, None, system))[2] == ["input", 1, "requiredScopes"]
+    message, _, path = await error_of(api, query, None, system)
+    assert (message.split(":")[0], path) == ("input[1].requiredScopes", ["input", 1, "requiredScopes"])
+
+
+@pytest.mark.parametrize(("name", "value"), [("clientAddress", '"banana"'), ("requiredScopes", "[]")])
+async def test_the_input_of_one_verification_is_no_list(api: Api, name: str, value: str) -> None:
+    query = f'mutation {{ verifyApiKey(input: {{apiKey: "x", {name}: {value}}}) {{ valid }} }}'
+    message, code, path = await error_of(api, query, None, await api.make())
+    assert message.startswith(f"input.{name}: give ")
+    assert (code, path) == (CODE, ["input", name])
 
 
 async def test_a_stage_of_a_statistic_is_named(api: Api) -> None:

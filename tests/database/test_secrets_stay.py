@@ -267,10 +267,10 @@ async def test_a_traceback_shows_no_secret(
     user = await api.make("USER")
 
     async def fail(_: Any, requests: Any, *__: Any) -> None:
-        local = requests[0].api_key
+        (local,) = [request.api_key for request in requests.values()]
         raise RuntimeError(f"cannot verify {local} of {requests!r}")
 
-    monkeypatch.setattr(Verification, "verify", fail)
+    monkeypatch.setattr(Verification, "_verify", fail)
     configure_logs("debug", style)
     answer = await api.run(VERIFY, {"i": [{"apiKey": user.secret}]}, system)
     assert answer["errors"][0]["extensions"]["code"] == "INTERNAL"
