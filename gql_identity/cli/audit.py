@@ -3,9 +3,11 @@
 import argparse
 import asyncio
 import json
+import sys
 
 from ..keys.audit_check import AuditReport, check_audit
 from ..keys.audit_entries import AuditEntries
+from ..keys.every_domain import count_keys
 from ..settings import Settings
 from .arguments import Commands, add_database_flags, settings_of
 from .databases import prepared_database, resolved_database
@@ -23,18 +25,23 @@ def add_commands(commands: Commands) -> None:
 
 
 def _verify(options: argparse.Namespace) -> int:
-    async def check(settings: Settings) -> AuditReport:
+    async def check(settings: Settings) -> tuple[AuditReport, bool]:
         async with prepared_database(settings) as database:
-            return await check_audit(database, AuditEntries(settings), options.domain_id)
+            report = await check_audit(database, AuditEntries(settings), options.domain_id)
+            exists = report.entries > 0 or await count_keys(database, options.domain_id, None) > 0
+            return report, exists
 
     with resolved_database(settings_of(options), join=True) as resolved:
-        report = asyncio.run(check(resolved))
+        report, exists = asyncio.run(check(resolved))
     if options.json:
         print(json.dumps(report._asdict()))
-    else:
+    elif exists:
         for fault in report.faults:
             print(fault)
         print(f"{report.entries} entries of {report.keys} keys, {len(report.faults)} faults.")
         if report.unknown:
             print(f"{report.unknown} of them were written with a pepper that is not among those given: not checked.")
-    return 1 if report.faults else 0
+    if not exists:
+        told = f"domain {options.domain_id} has neither keys nor audit entries. Check --domain-id."
+        print(f"gql-identity: nothing was checked: {told}", file=sys.stderr)
+    return 1 if report.faults or not exists else 0

@@ -14,7 +14,8 @@ from gql_identity.logs import configure_logs
 from gql_identity.secret import make_secret
 from gql_identity.settings import Settings
 from gql_identity.storage.database import Database
-from tests.conftest import Api, Person, mongo_client
+from tests.conftest import PEPPER, Api, Person, mongo_client
+from tests.database.conftest import Run
 
 ENTRY = """id at action apiKeyId domainId userId number intact requestId clientAddress
   actor { kind apiKeyId userId domainId role } changes { field before after }"""
@@ -246,6 +247,27 @@ async def test_what_was_tampered_with_is_named(api: Api) -> None:
             f"{emptied}: the entries after number 0 are missing; there were 1.",
         ]
     )
+
+
+@pytest.mark.parametrize("flags", [[], ["--json"]])
+def test_a_domain_without_keys_and_entries_is_not_told_as_intact(
+    settings: Settings, mongo_uri: str, run: Run, flags: list[str]
+) -> None:
+    place = {"GQL_IDENTITY_MONGO_URI": mongo_uri, "GQL_IDENTITY_PEPPER": PEPPER}
+    assert run("create-key", "--domain-id", "default", "--user-id", "u", **place).returncode == 0
+    refused = run("audit-verify", "--domain-id", "defualt", *flags, **place)
+    assert refused.returncode == 1
+    told = "nothing was checked: domain defualt has neither keys nor audit entries. Check --domain-id.\n"
+    assert refused.stderr.endswith(f"gql-identity: {told}")
+    assert "0 faults" not in refused.stdout
+    with mongo_client(settings) as client:
+        database = client.get_default_database()
+        # As a key of a version that kept no audit log.
+        database["api_keys"].update_many({}, {"$unset": {"audit_number": ""}})
+        database["audit"].delete_many({})
+    verified = run("audit-verify", "--domain-id", "default", *flags, **place)
+    assert verified.returncode == 0, verified.stderr
+    assert ("0 entries of 0 keys, 0 faults." in verified.stdout) is (not flags)
 
 
 async def test_an_entry_of_a_forgotten_pepper_is_neither_intact_nor_not(api: Api) -> None:
