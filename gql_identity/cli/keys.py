@@ -88,13 +88,24 @@ def _show(options: argparse.Namespace) -> int:
             return 0
         del message["api_key"]  # the secret, which is not stored
         for name, value in message.items():
-            text = value if isinstance(value, str) else _json(value).strip('"')
-            print(f"{name.replace('_', ' ')}:".ljust(18) + ("" if value is None else _printable(text)))
+            print(f"{name.replace('_', ' ')}:".ljust(19) + _shown(name, value))
         if pepper_is_lost(key):
-            print("pepper:".ljust(18) + "lost: the settings lack it, so no secret of this key is accepted")
+            print("pepper:".ljust(19) + "lost: the settings lack it, so no secret of this key is accepted")
         return 0
 
     return _run(options, show)
+
+
+# What is meant where a key has no such list, which is the opposite of an empty one.
+_WITHOUT_A_LIST = {"scopes": "all of its role", "allowed_addresses": "any"}
+
+
+def _shown(name: str, value: Any) -> str:
+    if value is None:
+        return _WITHOUT_A_LIST.get(name, "")
+    if value == []:
+        return "none"
+    return _printable(value if isinstance(value, str) else _json(value).strip('"'))
 
 
 def _change(options: argparse.Namespace) -> int:

@@ -95,6 +95,14 @@ class TestList:
         assert re.search(r"^updated at:\s*$", text, re.MULTILINE)
         assert made["apiKey"] not in line + shown + text
 
+    def test_no_list_of_scopes_and_an_empty_one_are_told_in_words(self, service: Service, commands: Commands) -> None:
+        scoped = "mutation($i: CreateAPIKeyRequest!) { createApiKey(input: $i) { apiKeyId } }"
+        for given, shown in ((None, "all of its role"), ([], "none"), (["a", "b"], '["a", "b"]')):
+            made = service.data(scoped, {"i": {"userId": "ann", "scopes": given}})["createApiKey"]
+            lines = commands.done("keys", "show", made["apiKeyId"])
+            assert f"scopes:            {shown}" in lines
+            assert "allowed addresses: any" in lines
+
     def test_more_keys_than_a_page_are_each_listed_once(self, mongo_uri: str, run: Run) -> None:
         settings = {"GQL_IDENTITY_MONGO_URI": mongo_uri, "GQL_IDENTITY_PEPPER": PEPPER}
         made = json.loads(run("create-key", "--domain-id", "d", "--user-id", "u", "--json", **settings).stdout)
