@@ -21,6 +21,7 @@ from strawberry import UNSET
 from strawberry.scalars import JSON
 from strawberry.utils.str_converters import to_snake_case
 
+from ..keys.rotation import MAX_OVERLAP_SECONDS
 from ..messages.keys import APIKeyInfo
 from ..messages.query import APIKeyGroupOperator, APIKeyOperator, APIKeyProjectOperator
 from ..messages.values import APIKeyRole, APIKeyState, instant_text, read_rfc_3339
@@ -77,6 +78,9 @@ def request_model(message: type) -> type[BaseModel]:
         type_ = _type(given, reader)
         if field.name in _IDS:
             type_ = Annotated[type_, BeforeValidator(_absent if default else _required)]
+        if field.name in _RANGES:
+            least, most = _RANGES[field.name]
+            type_, default["json_schema_extra"] = int, {"minimum": least, "maximum": most}
         members[field.name] = (type_, Field(description=respelled(field.description), **default))
     exactly_one: dict[str, Any] | None = {"minProperties": 1, "maxProperties": 1} if one_of else None
     return _model(message.__name__, message, ConfigDict(extra="forbid", json_schema_extra=exactly_one), members)
@@ -130,6 +134,10 @@ def _type(hint: Any, of_message: Any) -> Any:
 
 # In protobuf an empty text is an absent one, so Cloudforet's clients send it.
 _IDS = ("api_key_id", "user_id", "domain_id", "actor_id")
+
+
+# Numbers that their operations check, with the same bounds. A check here would first tell the bounds of any integer.
+_RANGES = {"overlap_seconds": (0, MAX_OVERLAP_SECONDS)}
 
 
 def _absent(value: Any) -> Any:

@@ -153,6 +153,11 @@ def test_the_document_has_the_routes_and_messages_of_all_operations() -> None:
     assert "default" not in schemas["APIKeyCondition"]["properties"]["value"]  # left out differs from null
 
 
+def test_an_overlap_has_its_own_bounds() -> None:
+    overlap = requests("rotate")["properties"]["overlap_seconds"]
+    assert (overlap["type"], overlap["minimum"], overlap["maximum"]) == ("integer", 0, 2_592_000)
+
+
 def test_each_part_of_the_document_is_described_in_the_seed_s_spelling() -> None:
     schemas = openapi()["components"]["schemas"]
     for name, schema in schemas.items():

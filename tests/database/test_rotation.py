@@ -342,5 +342,9 @@ async def test_rest_rotates_alike(api: Api) -> None:
     assert [set(secret) for secret in made["secrets"]] == [{"hint", "created_at", "expires_at", "last_accessed_at"}] * 2
     assert await opens(api, made["api_key"]) == [True]
     assert (await send("rotate"))["error"]["code"] == "FAILED_PRECONDITION"
+    for overlap in (2_592_001, 2**31, 99_999_999_999, -(2**31) - 1):
+        error = (await send("rotate", overlap_seconds=overlap))["error"]
+        told = f"overlap_seconds: give 0 to 2592000, not {overlap}."
+        assert error == {"code": "INVALID_ARGUMENT", "message": told, "path": ["overlap_seconds"]}
     assert len((await send("end-overlap"))["secrets"]) == 1
     assert (await send("get"))["api_key"] is None
