@@ -26,6 +26,7 @@ from .cost import Cost, CostRules
 from .document_cache import DocumentCache, drop_tokens
 from .documents import Documents
 from .error_text import path_of_variable
+from .literals import RULES
 from .operation import Operation, ValidDocument, valid_document
 from .plans import ExecutionPlan, PlanCompiler
 from .request import Request
@@ -269,7 +270,7 @@ class Executor:
 
     def _validate(self, document: DocumentNode, suggests: bool) -> None:
         """Raise RequestError for a document that is not valid; its errors have suggestions if `suggests`."""
-        errors = validate(self._schema, document, max_errors=MAX_ERRORS, hide_suggestions=not suggests)
+        errors = validate(self._schema, document, RULES, max_errors=MAX_ERRORS, hide_suggestions=not suggests)
         if errors:
             # Of several errors with one message, only the first is in the answer.
             first = {error.message: error for error in reversed(errors)}
@@ -318,5 +319,5 @@ def _refused(code: str, message: str) -> RequestError:
 
 
 def _with_code(error: GraphQLError, code: str) -> GraphQLError:
-    error.extensions = {"code": code}
+    error.extensions = {"code": code, **(error.extensions or {})}
     return error

@@ -206,6 +206,50 @@ async def test_errors_of_variables_show_no_python(api: Api, input: Any, told: st
         await api.run(LIST, {"input": {"domainId": "d1"}}, system)
 
 
+@pytest.mark.parametrize(
+    ("document", "told", "path"),
+    [
+        *(
+            (
+                f'mutation {{ rotateApiKey(input: {{apiKeyId: "k", overlapSeconds: {value}}}) {{ id }} }}',
+                f"Argument 'input' has invalid value at .overlapSeconds: {reason}",
+                ["input", "overlapSeconds"],
+            )
+            for value, reason in (
+                ("null", "Expected value of non-null type 'Int!' not to be null."),
+                ("1.5", "Int cannot represent non-integer value: 1.5"),
+                ('"60"', 'Int cannot represent non-integer value: "60"'),
+            )
+        ),
+        (
+            '{ apiKeys(input: {query: {filter: [{key: "name", operator: EQ}, {key: 5}]}}) { totalCount } }',
+            "Argument 'input' has invalid value at .query.filter[1].key: String cannot represent a non string value: 5",
+            ["input", "query", "filter", 1, "key"],
+        ),
+        (
+            '{ apiKeysConnection(first: "2") { totalCount } }',
+            "Argument 'first' has invalid value: Int cannot represent non-integer value: \"2\"",
+            ["first"],
+        ),
+        (
+            '{ apiKeysConnection(domainId: "d1") @include(if: 1) { totalCount } }',
+            "Argument 'if' has invalid value: Boolean cannot represent a non boolean value: 1",
+            ["if"],
+        ),
+        (
+            'query ($first: Int = "2") { apiKeysConnection(first: $first) { totalCount } }',
+            "The default of variable '$first' has invalid value: Int cannot represent non-integer value: \"2\"",
+            ["first"],
+        ),
+    ],
+)
+async def test_an_error_of_a_literal_names_its_argument_and_field(
+    api: Api, document: str, told: str, path: list[str | int]
+) -> None:
+    error = await error_of(api, document, None, await api.make())
+    assert error == (told, "GRAPHQL_VALIDATION_FAILED", path)
+
+
 MISSPELT = [
     ("{ apiKeyz(input: {}) { id } }", "Did you mean 'apiKey' or 'apiKeys'?"),
     ('{ apiKey(input: {domainid: "d1", apiKeyId: "k"}) { id } }', "Did you mean 'domainId'?"),
