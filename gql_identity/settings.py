@@ -235,7 +235,10 @@ class Settings(BaseSettings):
         description="The most values in the variables of a request, or in a REST body; an input object counts as 10.",
     )
     max_tokens: int = Field(
-        1_500, ge=100, le=100_000, description="The most tokens in one document; also the most comments."
+        1_500,
+        ge=100,
+        le=100_000,
+        description="The most tokens in one document; also the most comments. Its characters may be 50 times as many.",
     )
     max_depth: int = Field(
         12, ge=1, le=50, description="How deeply fields may be nested in a document, except in introspection."

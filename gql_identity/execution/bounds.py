@@ -65,10 +65,16 @@ def parse_document(query: str, bounds: Bounds) -> DocumentNode:
     Raises GraphQLError, with code GRAPHQL_PARSE_FAILED, where it is none, or is longer than may be.
     """
     most = bounds.max_tokens
-    try:
-        return parse(
-            query, max_lexical_tokens=most, max_comments=most, max_source_length=most * MAX_CHARACTERS_PER_TOKEN
+    longest = most * MAX_CHARACTERS_PER_TOKEN
+    if len(query) > longest:
+        LIMITS.add("max_tokens")
+        raise GraphQLError(
+            f"The document has {len(query)} characters, and at most {longest} are allowed: {MAX_CHARACTERS_PER_TOKEN} "
+            f"for each of the {most} tokens of the limit `max_tokens`. Send long texts as variables.",
+            extensions={"code": "GRAPHQL_PARSE_FAILED"},
         )
+    try:
+        return parse(query, max_lexical_tokens=most, max_comments=most)
     except GraphQLSyntaxError as error:
         message = tidy(error.message).replace("Parsing aborted.", "").rstrip()
         if "contains more than" in message:

@@ -413,10 +413,19 @@ def test_each_argument_that_tells_a_length_is_one_of_our_schema() -> None:
 
 
 def test_a_document_too_long_is_refused_with_the_name_of_the_limit() -> None:
-    for text in ("{" + "a " * 1500 + "}", "#\n" * 1501 + "{a}", "{a}" + " " * 80_000):
+    too_many = "contains more than 1500 {}. The limit is `max_tokens`."
+    too_long = (
+        "The document has 80003 characters, and at most 75000 are allowed: 50 for each of the 1500 tokens of the limit "
+        "`max_tokens`. Send long texts as variables."
+    )
+    for text, end in (
+        ("{" + "a " * 1500 + "}", too_many.format("tokens")),
+        ("#\n" * 1501 + "{a}", too_many.format("comments")),
+        ("{a}" + " " * 80_000, too_long),
+    ):
         with pytest.raises(GraphQLError) as told:
             parse_document(text, BOUNDS)
-        assert told.value.message.endswith("The limit is `max_tokens`.")
+        assert told.value.message.endswith(end)
         assert told.value.extensions == {"code": "GRAPHQL_PARSE_FAILED"}
     assert parse_document("{" + "a " * 998 + "}", BOUNDS)
 
