@@ -84,26 +84,30 @@ def add_commands(commands: Commands) -> None:
 _UNITS = {"d": "days", "h": "hours", "m": "minutes"}
 
 
-def _duration(text: str) -> timedelta:
+def _duration(text: str, told: str = "give a number of days, hours or minutes, as in 90d, 12h or 30m") -> timedelta:
     try:
         return timedelta(**{_UNITS[text[-1:]]: int(text[:-1])})
     except (KeyError, ValueError, OverflowError):
-        raise argparse.ArgumentTypeError("give a number of days, hours or minutes, as in 90d, 12h or 30m") from None
+        raise argparse.ArgumentTypeError(told) from None
 
 
 def _expires_in(text: str) -> DateTime:
     """The instant that lies so far ahead, as in `90d`; raises ArgumentTypeError."""
+    duration = _duration(text)
+    if duration <= timedelta(0):
+        raise argparse.ArgumentTypeError("give more than 0, as in 90d, 12h or 30m")
     try:
-        return DateTime(now() + _duration(text))
+        return DateTime(now() + duration)
     except OverflowError:
         raise argparse.ArgumentTypeError("this is later than the year 9999; give less") from None
 
 
 def _overlap(text: str) -> int:
     """So many seconds; raises ArgumentTypeError."""
-    overlap = timedelta(0) if text == "0" else _duration(text)
+    told = "give 0, or up to 30d as days, hours or minutes, as in 1d, 12h or 30m"
+    overlap = timedelta(0) if text == "0" else _duration(text, told)
     if not timedelta(0) <= overlap <= timedelta(seconds=MAX_OVERLAP_SECONDS):
-        raise argparse.ArgumentTypeError("give 0 to 30d")
+        raise argparse.ArgumentTypeError(told)
     return int(overlap.total_seconds())
 
 

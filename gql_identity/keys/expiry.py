@@ -40,7 +40,7 @@ def check_new_end(
     """
     old, own = document.get("expires_at"), document["_id"] == caller.key_id
     if new is not None:
-        check_future(new, at)
+        check_future(new, at, ", or disable the key")
     if caller is COMMAND_LINE or old is None or (new is not None and new <= old):
         return
     _check_policy(new, settings, at)
@@ -72,10 +72,10 @@ def _check_renewal(new: datetime | None, document: dict[str, Any], caller: Calle
         raise PermissionDenied(f"this key may set its own end at most {lifetime} seconds ahead.", at="expires_at")
 
 
-def check_future(end: datetime, at: datetime) -> None:
-    """Raise InvalidArgument for an end that is past."""
+def check_future(end: datetime, at: datetime, otherwise: str = "") -> None:
+    """Raise InvalidArgument for an end that is past; `otherwise` is what else to do than to give a later one."""
     if end <= at:
-        raise InvalidArgument("this instant is in the past. Give a later one, or disable the key.", at="expires_at")
+        raise InvalidArgument(f"this instant is in the past. Give a later one{otherwise}.", at="expires_at")
 
 
 def _check_policy(end: datetime | None, settings: Settings, at: datetime) -> None:

@@ -95,7 +95,7 @@ async def test_an_error_of_a_list_names_its_place(
         ("user_id", " u", "white space at either end is not allowed; remove it."),
         ("domain_id", "d" * 256, "give 1 to 255 characters, not 256."),
         ("name", "a\nb", "control characters are not allowed; remove them."),
-        ("expires_at", "2020-01-01T00:00:00Z", "this instant is in the past. Give a later one, or disable the key."),
+        ("expires_at", "2020-01-01T00:00:00Z", "this instant is in the past. Give a later one."),
     ],
 )
 async def test_an_error_of_a_create_names_its_field(api: Api, field: str, value: str, told: str) -> None:
@@ -105,6 +105,13 @@ async def test_an_error_of_a_create_names_its_field(api: Api, field: str, value:
     assert error == {"code": CODE, "message": f"{field}: {told}", "path": [field]}
     variables = {"input": {camel(name): given for name, given in request.items()}}
     assert await error_of(api, CREATE, variables, system) == (f"{camel(field)}: {told}", CODE, ["input", camel(field)])
+
+
+async def test_a_new_end_that_is_past_tells_how_to_end_a_key(api: Api) -> None:
+    system = await api.make()
+    error = await rest(api, "update", {"api_key_id": system.key_id, "expires_at": "2020-01-01T00:00:00Z"}, system)
+    told = "expires_at: this instant is in the past. Give a later one, or disable the key."
+    assert error == {"code": CODE, "message": told, "path": ["expires_at"]}
 
 
 async def test_a_place_in_a_list_of_scopes_is_named(api: Api) -> None:

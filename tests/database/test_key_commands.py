@@ -282,11 +282,19 @@ class TestRotateKey:
         *_, secret = commands.done("rotate-key", made["apiKeyId"], "--expires-in", "90d")
         assert is_accepted(service, secret)
 
-    @pytest.mark.parametrize("overlap", ["31d", "-1d", "1", "x", "9999999999d"])
+    @pytest.mark.parametrize("overlap", ["31d", "-1d", "1", "3600", "-5", "x", "9999999999d"])
     def test_an_overlap_that_cannot_be_is_told(self, commands: Commands, overlap: str) -> None:
         refused = commands.run("rotate-key", "api-key-0", f"--overlap={overlap}")
         assert refused.returncode == 2
-        assert "argument --overlap: give " in refused.stderr
+        told = "argument --overlap: give 0, or up to 30d as days, hours or minutes, as in 1d, 12h or 30m\n"
+        assert refused.stderr.endswith(told)
+
+    @pytest.mark.parametrize("time", ["0m", "0d", "-1h"])
+    @pytest.mark.parametrize("command", ["rotate-key api-key-0", "create-key --domain-id d --user-id u"])
+    def test_an_end_that_is_not_ahead_is_told_by_its_flag(self, commands: Commands, command: str, time: str) -> None:
+        refused = commands.run(*command.split(), f"--expires-in={time}")
+        assert refused.returncode == 2
+        assert refused.stderr.endswith("argument --expires-in: give more than 0, as in 90d, 12h or 30m\n")
 
     def test_a_key_that_is_missing_is_told(self, commands: Commands) -> None:
         refused = commands.run("rotate-key", "api-key-0")
