@@ -57,7 +57,8 @@ class ForwardAuth:
         missing = missing_scopes(caller.scopes, [needed])
         VERIFICATIONS.add("INSUFFICIENT_SCOPE" if missing else "VALID", "authz")
         if missing:
-            raise InsufficientScope(f"This {caller.noun} lacks the scope {' and '.join(missing)}.", *missing)
+            lacked = f"the scope{'s' if len(missing) > 1 else ''} {' and '.join(missing)}"
+            raise InsufficientScope(f"This {caller.noun} lacks {lacked}.", *missing)
         return _headers(caller) | await self._token(caller, scope)
 
     async def _token(self, caller: Caller, scope: Scope) -> dict[str, str]:

@@ -81,7 +81,10 @@ async def test_scopes_are_asked_for_in_the_query(api: Api) -> None:
         assert (await ask(api, key.secret, f"/authz?scope={query}")).status_code == 200, query
     answer = await ask(api, key.secret, "/authz?scope=orders:read+orders:delete+a")
     assert answer.status_code == 403
-    assert answer.json()["error"] == "insufficient_scope"
+    told = "This key lacks the scopes orders:delete and a."
+    assert answer.json() == {"error": "insufficient_scope", "error_description": told}
+    one = (await ask(api, key.secret, "/authz?scope=orders:read+a")).json()
+    assert one["error_description"] == "This key lacks the scope a."
     assert 'scope="orders:delete a"' in answer.headers["WWW-Authenticate"]
     assert not any(name in answer.headers for name in NAMES)
 
