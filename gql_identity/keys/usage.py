@@ -37,7 +37,8 @@ class KeyUsage:
     ) -> list[list[APIKeyUsage] | None]:
         """The uses of each key, whose user and role must have been read; None where uses are not counted.
 
-        Intervals without uses are left out. Raises InvalidArgument for too many intervals, and InsufficientScope.
+        Intervals without uses are left out. Raises InvalidArgument for a period that ends before it begins or has too
+        many intervals, and InsufficientScope.
         """
         begin, end = _period(since, until, interval)
         begin = max(begin, now() - self._kept - timedelta(days=1))
@@ -69,6 +70,8 @@ def _may_see(key: APIKeyInfo, caller: Caller) -> bool:
 
 def _period(since: datetime | None, until: datetime | None, interval: APIKeyUsageInterval) -> tuple[datetime, datetime]:
     """The begin of the first interval and the end of the last; an interval that has begun counts as a whole."""
+    if since is not None and until is not None and since > until:
+        raise InvalidArgument("it is after `until`. Give an earlier instant, or a later `until`.", at="since")
     length = _LENGTHS[interval]
     end = now() if until is None else until
     try:

@@ -160,6 +160,19 @@ async def test_too_long_a_period_is_refused(api: Api, days: int) -> None:
     assert (await api.run(USAGE, early, system))["errors"][0]["extensions"]["code"] == "INVALID_ARGUMENT"
 
 
+async def test_a_period_that_ends_before_it_begins_is_refused(api: Api) -> None:
+    system = await api.make()
+    period = {"since": "2026-01-02T00:00:00.001Z", "until": "2026-01-02T00:00:00Z"}
+    (error,) = (await api.run(USAGE, {"key": system.key_id, **period}, system))["errors"]
+    told = "since: it is after `until`. Give an earlier instant, or a later `until`."
+    assert (error["message"], error["extensions"]) == (told, {"code": "INVALID_ARGUMENT", "path": ["since"]})
+    message, headers = {"api_key_id": system.key_id, **period}, {"Authorization": f"Bearer {system.secret}"}
+    answer = await api.client.post("/identity/v1/api-key/usage", json=message, headers=headers)
+    assert answer.status_code == 400
+    assert answer.json()["error"] == {"code": "INVALID_ARGUMENT", "message": told, "path": ["since"]}
+    assert await usage(api, system, system, since=period["until"], until=period["until"]) == []
+
+
 async def test_rest_says_the_same(api: Api) -> None:
     system, key = await api.make(), await api.make("USER")
     await api.send("{ viewer { userId } }", by=key)
