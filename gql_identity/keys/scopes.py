@@ -31,9 +31,12 @@ def _fault(scope: str) -> str | None:
         return "give 1 to 128 printable ASCII characters, without a blank, a quote or a backslash."
     if contains_secret(scope):
         return HOLDS_SECRET
-    if scope.startswith("identity:") and scope not in OURS:
-        return f"there is no such scope of this service; use one of {', '.join(sorted(OURS))}."
-    return None
+    if scope in OURS or not scope.lower().startswith("identity:"):
+        return None
+    one = f"use one of {', '.join(sorted(OURS))}."
+    if not scope.startswith("identity:"):
+        return f"this service's scopes are written in lower case; {one}"
+    return f"there is no such scope of this service; {one}"
 
 
 def check_scopes(scopes: Sequence[str], at: str = "scopes") -> list[str]:

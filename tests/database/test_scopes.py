@@ -202,7 +202,12 @@ async def test_an_update_keeps_or_loses_scopes_and_gains_only_the_callers(api: A
     [
         (["a b"], "scopes[0]"),
         ([""], "scopes[0]"),
-        (["ok", "identity:everything"], "scopes[1]"),
+        (
+            ["ok", "identity:everything"],
+            "scopes[1]: there is no such scope of this service; use one of identity:audit,",
+        ),
+        (["IDENTITY:read"], "scopes[0]: this service's scopes are written in lower case; use one of identity:audit,"),
+        (["a", "Identity:x"], "scopes[1]: this service's scopes are written in lower case; use one of identity:audit,"),
         (["é"], "scopes[0]"),
         (['"'], "scopes[0]"),
         (["x" * 129], "scopes[0]"),
