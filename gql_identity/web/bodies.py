@@ -77,6 +77,8 @@ def parse_json(text: bytes, subject: str = "The body") -> Any:
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError as error:
+        if not text:
+            raise BadRequest(f"{subject} is empty: send JSON.") from None
         if error.msg.startswith("depth limit"):
             raise BadRequest(f"{subject} has more than {MAX_DEPTH} nested lists and objects.") from None
         raise BadRequest(f"{subject} is not JSON in UTF-8.") from None

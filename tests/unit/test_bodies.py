@@ -26,6 +26,17 @@ def test_json_is_as_deep_as_its_bound_and_no_deeper(objects: bool) -> None:
             parse_json(nested(depth, objects=objects), "It")
 
 
+def test_an_empty_text_is_told_apart_from_one_that_is_no_json() -> None:
+    for text, told in (
+        (b"", "The body is empty: send JSON."),
+        (b" ", "The body is not JSON in UTF-8."),
+        (b'{"a": "\\ud800"}', "The body is not JSON in UTF-8."),
+    ):
+        with pytest.raises(BadRequest) as refused:
+            parse_json(text)
+        assert (refused.value.message, refused.value.status) == (told, 400)
+
+
 def test_json_may_have_many_lists_beside_one_another() -> None:
     value: Any = [[{"a": []}]] * 10_000
     assert parse_json(orjson.dumps(value)) == value
