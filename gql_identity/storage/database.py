@@ -37,6 +37,7 @@ from ..command import own_command
 from ..errors import DeadlineExceeded, InvalidArgument, ServiceError, StartError, Unavailable
 from ..metrics import DATABASE_FAILURES
 from ..settings import Settings
+from ..timeouts import Timeout
 from ..version import version
 from .commands import listeners
 from .connection_string import reading
@@ -186,18 +187,31 @@ class Database:
         """
         client: pymongo.MongoClient[Document] = self._client.delegate
         audit: Collection[Document] = self.audit.delegate
+        seconds = self._seconds_left()
+        end = time.monotonic() + seconds
+
+        def write_in_time(session: ClientSession) -> tuple[T, Document | None]:
+            if time.monotonic() > end:  # the driver repeats for two minutes
+                # A first command ends what an attempt before left open, which would keep its keys locked.
+                audit.find_one({"_id": ""}, {"_id": 1}, session=session)
+                raise driver.ExecutionTimeout("no time is left for another attempt")
+            return write(session)
 
         def run() -> T:
             with client.start_session() as session:
-                result, entry = session.with_transaction(write, write_concern=WriteConcern("majority"))
+                result, entry = session.with_transaction(write_in_time, write_concern=WriteConcern("majority"))
             if entry is not None and self._is_embedded:
                 check_stored(audit, entry)
             return result
 
-        return await self._run_in_thread(run)
+        try:
+            with Timeout(seconds + 1.0):  # the driver's own error says why, so it comes first
+                return await self._run_in_thread(run)
+        except TimeoutError:
+            raise self._failed(DeadlineExceeded(NO_ANSWER), "no response in time") from None
 
     async def _run_in_thread(self, call: Callable[[], T]) -> T:
-        context = copy_context()  # it has the deadline
+        context = copy_context()  # it has the trace
         return await self.run(lambda: run_in_thread(self._readers, lambda: context.run(call)))
 
     async def aggregate(
@@ -210,26 +224,29 @@ class Database:
         """
         # One batch holds the largest page: a page is one round trip.
         in_one_batch = self._settings.max_page_size + 1
-        deadline = DEADLINE.get()
-        seconds = self._timeout_seconds
-        if deadline is not None:
-            seconds = max(0.001, min(seconds, deadline - time.monotonic()))
+        seconds = self._seconds_left()
         return await self.run(
             lambda: self._scans.aggregate(collection, pipeline, share, seconds, in_one_batch, bounded=bounded)
         )
 
-    async def _run(self, call: Callable[[], Awaitable[T]]) -> T:
+    def _seconds_left(self) -> float:
+        """How long a call may take: less than the database's timeout where the request's deadline comes first."""
         deadline = DEADLINE.get()
-        remaining = self._timeout_seconds if deadline is None else deadline - time.monotonic()
+        if deadline is None:
+            return self._timeout_seconds
+        return max(0.001, min(self._timeout_seconds, deadline - time.monotonic()))
+
+    async def _run(self, call: Callable[[], Awaitable[T]]) -> T:
+        seconds = self._seconds_left()
         try:
-            if remaining >= self._timeout_seconds:
+            if seconds == self._timeout_seconds:
                 # The driver's own deadline, the client's, comes first. Should it wait for a thread, which that does not
                 # count, the request's own is the bound.
                 result = await call()
             else:
-                with pymongo.timeout(max(0.001, remaining)):
+                with pymongo.timeout(seconds):
                     # The driver's own error says why.
-                    async with asyncio.timeout(max(0.001, remaining) + 0.05):
+                    async with asyncio.timeout(seconds + 0.05):
                         result = await call()
         except TimeoutError:
             raise self._failed(DeadlineExceeded(NO_ANSWER), "no response in time") from None
@@ -325,6 +342,12 @@ class Database:
         """Make the indexes that are missing, and have the database keep what a deleted key was, for subscribers."""
         for name, indexes in INDEXES.items():
             await self._run(lambda: self._indexed[name].create_indexes(list(indexes.values())))  # noqa: B023
+        if self._is_embedded:
+            # The engine has a table for these, which it cannot make on a full disk: all reads of it would fail then.
+            database = self.api_keys.database
+            there = await self._run(database.list_collection_names)
+            for name in {"jwt_issuers", "signing_keys"}.difference(there):
+                await self._run(lambda: database.create_collection(name))  # noqa: B023
         images = {"collMod": self.api_keys.name, "changeStreamPreAndPostImages": {"enabled": True}}
         try:
             await self._run(lambda: self.api_keys.database.command(images))
@@ -361,5 +384,5 @@ class Database:
         return missing
 
     async def check_ready(self) -> None:
-        """Raise Unavailable or DeadlineExceeded unless the database answers and has been prepared."""
-        await self.run(lambda: self._client.admin.command("ping"))
+        """Raise Unavailable or DeadlineExceeded unless the database can be read and has been prepared."""
+        await self.run(lambda: self.meta.find_one({}, {"_id": 1}))  # an engine that has failed still answers a ping

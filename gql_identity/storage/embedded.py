@@ -37,6 +37,8 @@ _RESTART_SECONDS = (0.1, 2.0)  # the first wait before a restart, and the longes
 _TEMPORARY = ("failed to bind", "already being managed by another process")
 _STOPPED = "The embedded database was stopped before it had started."
 _NOT_AUTHENTICATED = 18  # MongoDB's code for a wrong user or password
+_LEAST_BYTES = 1_000_000  # with less the engine cannot start
+_FULL = "The disk of {} is full: make room, then start again."
 _TAMPERED = (
     "Another process may have written to the embedded database in {} before its password was set, or the database did "
     "not end cleanly. It is discarded: start again to make a new one."
@@ -156,7 +158,7 @@ class EmbeddedDatabase:
         except PyMongoError as error:
             raise StartError(f"The embedded database in {self._directory} does not respond: {error}") from error
         if made_by_others and is_first:
-            raise StartError(_TAMPERED.format(self._directory))
+            raise StartError(self._tampered())
         if is_first and self._own_pepper:
             data_directory.make_pepper(self._directory)
         data_directory.write_record(self._directory, record | {"complete": True})
@@ -177,7 +179,7 @@ class EmbeddedDatabase:
         # file of users, complete after a clean stop, can.
         users = (self._directory / "data" / "secantus_users.wt").read_bytes().count(b"\x03credentials\x00")
         if self._child is None or self._child.returncode != 0 or users != 1:
-            raise StartError(_TAMPERED.format(self._directory))
+            raise StartError(self._tampered())
 
     def _launch(self, *flags: str) -> int:
         """Start the child on a free port and return that port once it listens there."""
@@ -272,7 +274,16 @@ class EmbeddedDatabase:
     def _messages(self) -> str:
         return os.pread(self._log.fileno(), _MESSAGE_BYTES, self._log_start).decode(errors="replace")
 
+    def _is_full(self) -> bool:
+        disk = os.statvfs(self._directory)
+        return disk.f_bavail * disk.f_frsize < _LEAST_BYTES or "No space left on device" in self._messages()
+
+    def _tampered(self) -> str:
+        return (_FULL if self._is_full() else _TAMPERED).format(self._directory)
+
     def _failed(self) -> str:
+        if self._is_full():
+            return _FULL.format(self._directory)
         code = None if self._child is None else self._child.poll()
         outcome = f"did not respond within {_READY_SECONDS:.0f} s" if code is None else f"ended with code {code}"
         messages = "\n".join(f"  {line}" for line in self._messages().splitlines()[-20:])

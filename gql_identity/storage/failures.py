@@ -27,7 +27,7 @@ _UNREADABLE = "WT_ERROR"  # of WiredTiger, for a file that is missing or damaged
 _BAD_PATTERN = {2, 51091, 51108}
 # Memory, with and without the disk; a document of more than 16 MB, in a group, a row or a reply.
 _TOO_LARGE = {146, 292, 10334, 17260, 17261, 17419, 17420}
-_FULL_OR_FAILED = ("No space left on device", "OutOfDiskSpace", "WT_PANIC")
+_FULL_OR_FAILED = ("No space left on device", "OutOfDiskSpace", "WtError")  # the last is of the embedded engine
 # Unauthorized, AuthenticationFailed, ReauthenticationRequired, and Atlas's own for a wrong user or password.
 _REFUSED = {13, 18, 391, 8000}
 # What passes: a member that is not reached or starts, an election, a chunk that moves, an overload. The driver knows
@@ -115,10 +115,10 @@ def translate(error: driver.PyMongoError) -> Unavailable | DeadlineExceeded | In
     is_long = isinstance(error, driver.ProtocolError) and "max message size" in str(error)
     if is_long or (isinstance(error, driver.OperationFailure) and error.code in _TOO_LARGE):
         return InvalidArgument("The query collects more than the database can hold at once. Narrow it.")
-    if isinstance(error, driver.OperationFailure) and any(sign in str(error) for sign in _FULL_OR_FAILED):
-        return Unavailable("The database cannot write now. Try again.")
     if isinstance(error, driver.OperationFailure) and _UNREADABLE in str(error):
         return Unavailable(_DAMAGED)
+    if isinstance(error, driver.OperationFailure) and any(sign in str(error) for sign in _FULL_OR_FAILED):
+        return Unavailable("The database cannot work now. Try again.")
     if error.timeout:
         return DeadlineExceeded(NO_ANSWER)
     if isinstance(error, driver.WriteConcernError):

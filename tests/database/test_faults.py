@@ -332,10 +332,9 @@ def test_a_full_disk_ends_in_errors_and_then_in_recovery_and_loses_nothing(tmp_p
                     load.wait_for_answers(50, 60)
                     load.outcomes.clear()
                     filler = disk / "filler"
-                    with filler.open("wb") as file, suppress(OSError):
+                    with filler.open("wb", buffering=0) as file, suppress(OSError):
                         while True:
                             file.write(bytes(1 << 20))
-                            file.flush()
                     wait_until(lambda: load.outcomes.keys() - {"answered"}, 60)
                     filler.unlink()
                     assert load.outcomes.keys() <= {"answered", "UNAVAILABLE", "DEADLINE_EXCEEDED"}
