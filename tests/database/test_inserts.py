@@ -1,15 +1,22 @@
 """Keys that are made at one moment are one write, and each has an outcome of its own."""
 
 import asyncio
+import os
+import signal
+import time
+from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 from pymongo.errors import OperationFailure
 
+from gql_identity.errors import DeadlineExceeded
 from gql_identity.settings import Settings
 from gql_identity.storage.database import Database
+from gql_identity.storage.embedded import EmbeddedDatabase
 from gql_identity.storage.inserts import BatchedInserts, NewKey
-from tests.conftest import Api, mongo_client
+from tests.conftest import PEPPER, Api, mongo_client
 
 CREATE = 'mutation($u: ID!) { createApiKey(input: {domainId: "d1", userId: $u}) { apiKeyId apiKey userId } }'
 
@@ -67,3 +74,28 @@ async def test_one_that_cannot_be_stored_fails_alone(settings: Settings) -> None
     assert "api-key-1" not in str(outcomes[2])  # of its neighbours nothing is told
     assert [*outcomes[:2], *outcomes[3:]] == [None] * 4
     assert stored(settings) == {"api-key-0", "api-key-1", "api-key-3", "api-key-4"}
+
+
+@pytest.mark.slow
+async def test_a_write_to_a_frozen_database_ends_in_its_time_and_is_not_made_later(tmp_path: Path) -> None:
+    with EmbeddedDatabase(tmp_path / "data") as embedded:
+        settings = Settings(
+            mongo_uri=SecretStr(embedded.uri), pepper=SecretStr(PEPPER), database_timeout_seconds=1, log_level="error"
+        )
+        async with Database(settings) as database:
+            await database.prepare(own_indexes=True)
+            inserts = BatchedInserts(database)
+            new = NewKey(documents(1)[0], {"_id": "entry"})
+            assert embedded.pid is not None
+            os.kill(embedded.pid, signal.SIGSTOP)
+            began = time.monotonic()
+            try:
+                with pytest.raises(DeadlineExceeded):
+                    await inserts.insert(new)
+                assert time.monotonic() - began < 5
+            finally:
+                os.kill(embedded.pid, signal.SIGCONT)
+            await asyncio.sleep(2)
+            assert stored(settings) == set()
+            await inserts.insert(new)
+            assert stored(settings) == {"api-key-0"}
