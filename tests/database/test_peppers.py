@@ -225,7 +225,7 @@ class TestCommands:
         assert [states.pop(key_id) for key_id in ("ID", *ids)] == ["STATE", "LOST", "ENABLED"]
         assert set(states.values()) == {"ENABLED"}
         assert "LOST" not in run("keys", "list", **environment).stdout
-        assert "pepper:           lost: the settings lack it" in run("keys", "show", ids[0], **alone).stdout
+        assert "pepper:            lost: the settings lack it" in run("keys", "show", ids[0], **alone).stdout
         assert "pepper:" not in run("keys", "show", ids[1], **alone).stdout
         again = run("forget-pepper", "--yes", "--force", OLD_PRINT, **alone)
         assert (again.returncode, again.stderr.splitlines()[-1]) == (

@@ -246,7 +246,8 @@ async def test_what_something_else_stored_hides_no_other_count(api: Api) -> None
     await api.send("{ viewer { userId } }", by=key)
     await written(api)
     with mongo_client(api.settings) as client:
-        odd = {"day.DISABLED": "many", "hours.x": {"VALID": 1}, "hours.25": {"VALID": 1}, "hours.3": 7}
+        other = (datetime.now(UTC).hour + 12) % 24  # not the hour of the count
+        odd = {"day.DISABLED": "many", "hours.x": {"VALID": 1}, "hours.25": {"VALID": 1}, f"hours.{other}": 7}
         client.get_default_database()["usage"].update_many({}, {"$set": odd})
     assert await counts(api, key, system) == {"VALID": 1}
     assert [count for *_, count in await usage(api, key, system, interval="HOUR")] == [1]
