@@ -321,4 +321,8 @@ def peak_memory(service: Service) -> int:
 
 def open_connections(service: Service) -> int:
     folder = Path(f"/proc/{service.process.pid}/fd")
-    return sum(link.readlink().name.startswith("socket:") for link in folder.iterdir() if link.is_symlink())
+    count = 0
+    for link in folder.iterdir():
+        with suppress(FileNotFoundError):  # closed meanwhile
+            count += link.readlink().name.startswith("socket:")
+    return count
