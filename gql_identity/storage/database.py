@@ -28,7 +28,6 @@ from bson.codec_options import CodecOptions, DatetimeConversion
 from motor.frameworks import asyncio as asyncio_framework
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorCollection
 from pymongo import ReadPreference, WriteConcern
-from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
 from pymongo.cursor import Cursor
 from pymongo.read_concern import ReadConcern
@@ -41,12 +40,13 @@ from ..timeouts import Timeout
 from ..version import version
 from .commands import listeners
 from .connection_string import reading
-from .failures import NO_ANSWER, Failures, check_stored, reason_of, refusal_at_start, translate
+from .failures import NO_ANSWER, Failures, reason_of, refusal_at_start, translate
 from .indexes import INDEXES, lacking
 from .meta import MetaDocument
 from .scans import LONGEST_SCAN_SECONDS, SCANS_AT_ONCE, Scans, Share
 from .scans import Document as Document
 from .threads import run_in_thread
+from .transactions import Write, run_transaction
 
 DEFAULT_NAME = "identity"
 # Instants before the year 1 or after 9999, and text that is not UTF-8, would fail the whole read.
@@ -178,37 +178,17 @@ class Database:
         """
         return await self._run_in_thread(lambda: find(self._read_from[collection]).to_list())
 
-    async def transaction(self, write: Callable[[ClientSession], tuple[T, Document | None]]) -> T:
-        """The result of a function that makes PyMongo's calls in one transaction: all of its writes happen, or none.
+    async def transaction(self, write: Write[T]) -> T:
+        """The result of PyMongo's calls in one transaction, as `run_transaction` makes them.
 
-        The function returns it with an audit entry that it inserted, None where it wrote nothing. It runs again where
-        another write was in the way. Raises what `run` does; after Unavailable or DeadlineExceeded the writes may have
-        happened.
+        Raises what `run` does; after Unavailable or DeadlineExceeded the writes may have happened.
         """
         client: pymongo.MongoClient[Document] = self._client.delegate
         audit: Collection[Document] = self.audit.delegate
-        seconds = self._seconds_left()
-        end = time.monotonic() + seconds
-
-        def write_in_time(session: ClientSession) -> tuple[T, Document | None]:
-            if time.monotonic() > end:  # the driver repeats for two minutes
-                # A first command ends what an attempt before left open, which would keep its keys locked.
-                audit.find_one({"_id": ""}, {"_id": 1}, session=session)
-                raise driver.ExecutionTimeout("no time is left for another attempt")
-            return write(session)
-
-        def run() -> T:
-            with client.start_session() as session:
-                result, entry = session.with_transaction(write_in_time, write_concern=WriteConcern("majority"))
-            if entry is not None and self._is_embedded:
-                check_stored(audit, entry)
-            return result
-
-        try:
-            with Timeout(seconds + 1.0):  # the driver's own error says why, so it comes first
-                return await self._run_in_thread(run)
-        except TimeoutError:
-            raise self._failed(DeadlineExceeded(NO_ANSWER), "no response in time") from None
+        end = time.monotonic() + self._seconds_left()
+        return await self._run_in_thread(
+            lambda: run_transaction(client, audit, write, end, is_embedded=self._is_embedded)
+        )
 
     async def _run_in_thread(self, call: Callable[[], T]) -> T:
         context = copy_context()  # it has the trace
@@ -240,9 +220,10 @@ class Database:
         seconds = self._seconds_left()
         try:
             if seconds == self._timeout_seconds:
-                # The driver's own deadline, the client's, comes first. Should it wait for a thread, which that does not
-                # count, the request's own is the bound.
-                result = await call()
+                # The driver's own deadline, the client's, comes first. It counts neither the wait for a thread nor the
+                # repetitions of a transaction.
+                with Timeout(seconds + 1.0):
+                    result = await call()
             else:
                 with pymongo.timeout(seconds):
                     # The driver's own error says why.
@@ -339,14 +320,17 @@ class Database:
                 log.warning("the schema's number cannot be read", reason=type(error).__name__)
 
     async def create_indexes(self) -> None:
-        """Make the indexes that are missing, and have the database keep what a deleted key was, for subscribers."""
+        """Make the indexes and tables that are missing, and have the database keep what a deleted key was.
+
+        Subscribers are told of that.
+        """
         for name, indexes in INDEXES.items():
             await self._run(lambda: self._indexed[name].create_indexes(list(indexes.values())))  # noqa: B023
         if self._is_embedded:
             # The engine has a table for these, which it cannot make on a full disk: all reads of it would fail then.
             database = self.api_keys.database
             there = await self._run(database.list_collection_names)
-            for name in {"jwt_issuers", "signing_keys"}.difference(there):
+            for name in {self.jwt_issuers.name, self.signing_keys.name}.difference(there):
                 await self._run(lambda: database.create_collection(name))  # noqa: B023
         images = {"collMod": self.api_keys.name, "changeStreamPreAndPostImages": {"enabled": True}}
         try:

@@ -6,11 +6,9 @@ Operators are told in the driver's own words, since these say what to mend: `CER
 
 import re
 import time
-from typing import Any
 
 import pymongo.errors as driver
 import structlog
-from pymongo.collection import Collection
 
 from ..errors import DeadlineExceeded, InvalidArgument, StartError, Unavailable
 from ..logs import redact
@@ -126,16 +124,6 @@ def translate(error: driver.PyMongoError) -> Unavailable | DeadlineExceeded | In
     if isinstance(error, driver.OperationFailure) and (error.code in _PASSING or _is_of_a_transaction(error)):
         return Unavailable("The database cannot respond now. Try again.")
     return None
-
-
-def check_stored(audit: Collection[dict[str, Any]], entry: dict[str, Any]) -> None:
-    """Check that the embedded engine stored a transaction, of which this is an audit entry. Raises PyMongoError.
-
-    After a failure, as of a full disk, the engine acknowledges the end of a transaction that it did not store. From the
-    same moment it fails all reads, until it is started again.
-    """
-    if audit.find_one({"_id": entry["_id"]}, {"_id": 1}) is None:
-        raise driver.AutoReconnect("the engine acknowledged a transaction that it did not store")
 
 
 def _is_of_dns(error: driver.PyMongoError) -> bool:

@@ -1,0 +1,50 @@
+"""A change and its audit entry in one transaction, with PyMongo's calls in one thread."""
+
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import pymongo.errors as driver
+from pymongo import MongoClient, WriteConcern
+from pymongo.client_session import ClientSession
+from pymongo.collection import Collection
+
+Document = dict[str, Any]
+T = TypeVar("T")
+
+# Makes the calls of a transaction, and returns its result with an audit entry that it inserted, None where it wrote
+# nothing.
+Write = Callable[[ClientSession], tuple[T, Document | None]]
+
+
+def run_transaction(
+    client: MongoClient[Document], audit: Collection[Document], write: Write[T], end: float, *, is_embedded: bool
+) -> T:
+    """The result of a transaction: all of its writes happen, or none.
+
+    It runs again where another write was in the way, and begins none after `end`, by `time.monotonic()`. Raises
+    PyMongoError.
+    """
+
+    def write_in_time(session: ClientSession) -> tuple[T, Document | None]:
+        if time.monotonic() > end:  # the driver repeats for two minutes
+            # A first command ends what an attempt before left open, which would keep its keys locked.
+            audit.find_one({"_id": ""}, {"_id": 1}, session=session)
+            raise driver.ExecutionTimeout("no time is left for another attempt")
+        return write(session)
+
+    with client.start_session() as session:
+        result, entry = session.with_transaction(write_in_time, write_concern=WriteConcern("majority"))
+    if entry is not None and is_embedded:
+        _check_stored(audit, entry)
+    return result
+
+
+def _check_stored(audit: Collection[Document], entry: Document) -> None:
+    """Check that the embedded engine stored a transaction, of which this is an audit entry.
+
+    After a failure, as of a full disk, the engine acknowledges the end of a transaction that it did not store. From the
+    same moment it fails all reads, until it is started again.
+    """
+    if audit.find_one({"_id": entry["_id"]}, {"_id": 1}) is None:
+        raise driver.AutoReconnect("the engine acknowledged a transaction that it did not store")
