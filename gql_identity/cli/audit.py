@@ -8,6 +8,7 @@ import sys
 from ..keys.audit_check import AuditReport, check_audit
 from ..keys.audit_entries import AuditEntries
 from ..keys.every_domain import count_keys
+from ..keys.records import now
 from ..settings import Settings
 from .arguments import Commands, add_database_flags, settings_of
 from .databases import prepared_database, resolved_database
@@ -27,7 +28,7 @@ def add_commands(commands: Commands) -> None:
 def _verify(options: argparse.Namespace) -> int:
     async def check(settings: Settings) -> tuple[AuditReport, bool]:
         async with prepared_database(settings) as database:
-            report = await check_audit(database, AuditEntries(settings), options.domain_id)
+            report = await check_audit(database, AuditEntries(settings), options.domain_id, now())
             exists = report.entries > 0 or await count_keys(database, options.domain_id, None) > 0
             return report, exists
 

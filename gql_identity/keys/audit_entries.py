@@ -44,7 +44,7 @@ class AuditEntries:
 
     def __init__(self, settings: Settings) -> None:
         self.refusals = Refusals()
-        self._kept_for = timedelta(days=settings.audit_days)
+        self.kept_for = timedelta(days=settings.audit_days)
         self.use_peppers(settings.peppers)
 
     def use_peppers(self, peppers: tuple[str, ...]) -> None:
@@ -57,7 +57,7 @@ class AuditEntries:
         """A key to insert, with its entry."""
         ids = {name: key[name] for name in ("_id", "domain_id", "user_id")}
         entry = self.make(APIKeyAuditAction.CREATED, ids, key, caller, at)
-        return NewKey({**key, "audit_number": entry["number"]}, entry)
+        return NewKey({**key, **counted(entry)}, entry)
 
     def make(
         self, action: APIKeyAuditAction, key: Document, changes: Document, caller: Caller | None, at: datetime
@@ -109,7 +109,7 @@ class AuditEntries:
             "request_id": structlog.contextvars.get_contextvars().get("request_id"),
             "client_address": address,
             "number": (key.get("audit_number") or 0) + 1,
-            "expires_at": at + self._kept_for,
+            "expires_at": at + self.kept_for,
             "pepper": self._fingerprint,
         }
         return {**entry, "mac": audit_mac(_canonical(entry), self._pepper)}
@@ -177,6 +177,11 @@ class AuditEntries:
             return bool(entry.get("mac") == audit_mac(_canonical(told), pepper))
         except TypeError:  # a value that no entry has
             return False
+
+
+def counted(entry: Document) -> Document:
+    """The fields of a key that tell of its last entry: how many there were, and how long that one is kept."""
+    return {"audit_number": entry["number"], "audit_ends_at": entry["expires_at"]}
 
 
 def _actor(caller: Caller | None) -> Document:

@@ -124,6 +124,7 @@ STORED_FIELDS: dict[str, StoredField] = {
     "pepper": StoredField((str, list, NoneType), None, _are_peppers),
     "disabled_rank": StoredField(_NUMBER_OR_NULL, APIKeyRole.SYSTEM.rank),
     "audit_number": StoredField(_NUMBER_OR_NULL, None),
+    "audit_ends_at": StoredField(_INSTANT_OR_NULL, None),
     "lifetime_seconds": StoredField(_NUMBER_OR_NULL, None),
 }
 REQUIRED = frozenset(name for name, field in STORED_FIELDS.items() if NoneType not in field.types)

@@ -5,7 +5,7 @@ import random
 from ..background import repeat
 from ..storage.conditional_writes import set_if_unchanged
 from ..storage.database import Database, Document
-from .audit_entries import AuditEntries, log_entry
+from .audit_entries import AuditEntries, counted, log_entry
 from .documents import CHANGEABLE, REQUIRED, readable, unreadable
 from .expiry import next_notice
 from .records import now
@@ -47,7 +47,7 @@ class ExpiryNotices:
             )
             return False
         entry = self._entries.expiring(readable(document, REQUIRED), at)
-        changes = {"noticed_at": at, "notice_at": next_notice(end, at), "audit_number": entry["number"]}
+        changes = {"noticed_at": at, "notice_at": next_notice(end, at), **counted(entry)}
         # Every change of the key counts up, and so does a notice by another worker.
         if not await set_if_unchanged(self._database, document, ("audit_number",), changes, entry):
             return False

@@ -10,7 +10,7 @@ from ..background import repeat
 from ..messages.keys import APIKeyInfo
 from ..storage.conditional_writes import set_if_unchanged
 from ..storage.database import Database, Document
-from .audit_entries import AuditEntries, log_entry
+from .audit_entries import AuditEntries, counted, log_entry
 from .documents import CHANGEABLE, REQUIRED, readable, unreadable
 from .records import now
 
@@ -64,7 +64,7 @@ class StaleSecrets:
                 return
             with structlog.contextvars.bound_contextvars(request_id=use.request_id):
                 entry = self._entries.stale_secret_used(readable(document, REQUIRED), at, use.address)
-                changes = {"stale_used_at": at, "audit_number": entry["number"]}
+                changes = {"stale_used_at": at, **counted(entry)}
                 if await set_if_unchanged(self._database, document, ("audit_number",), changes, entry):
                     log_entry(entry)
                     return

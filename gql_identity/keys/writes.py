@@ -11,7 +11,7 @@ from ..messages.requests import APIKeyReference
 from ..storage.conditional_writes import delete_key, set_if_unchanged
 from ..storage.database import Database, Document
 from .access import Caller, access_to, check_newest, domain_of
-from .audit_entries import AuditEntries, log_entry
+from .audit_entries import AuditEntries, counted, log_entry
 from .checks import check_text
 from .credentials import Credentials
 from .documents import CHANGEABLE, REQUIRED, readable, tell_unreadable, unreadable
@@ -97,7 +97,7 @@ class Writes:
     async def _write(self, document: Document, changes: Document, entry: Document, record: Document | None) -> bool:
         """Write the changes of a document with their entry; return False if another change came in between."""
         # Every change counts up, so that this number tells whether another one came in between.
-        changes |= {"audit_number": entry["number"], "updated_at": entry["at"]}
+        changes |= {**counted(entry), "updated_at": entry["at"]}
         # A move to another pepper changes the digest without counting.
         guarded = ("audit_number", "digest") if "digest" in changes else ("audit_number",)
         if not await set_if_unchanged(self._database, document, guarded, changes, entry, record):

@@ -75,13 +75,11 @@ async def disable_keys(
     A key that is gone stays gone. Raises what `Database.transaction` does.
     """
     own_rank = {"$ifNull": ["$disabled_rank", 0]}
-    update = {
-        "$set": {
-            "state": "DISABLED",
-            "disabled_rank": {"$max": [own_rank, rank]},
-            "audit_number": {"$add": [{"$ifNull": ["$audit_number", 0]}, 1]},
-            "updated_at": at,
-        }
+    values: Document = {
+        "state": "DISABLED",
+        "disabled_rank": {"$max": [own_rank, rank]},
+        "audit_number": {"$add": [{"$ifNull": ["$audit_number", 0]}, 1]},
+        "updated_at": at,
     }
     keys, audit = _collections(database)
 
@@ -90,7 +88,8 @@ async def disable_keys(
         entries = [entry for key in found if (entry := make_entry(key)) is not None]
         if entries:
             where = {"domain_id": domain_id, "_id": {"$in": [entry["api_key_id"] for entry in entries]}}
-            keys.update_many(where, [update], session=session)
+            ends = {"audit_ends_at": entries[0]["expires_at"]}  # of all, as they are of one instant
+            keys.update_many(where, [{"$set": values | ends}], session=session)
             audit.insert_many(entries, session=session)
         return entries, entries[0] if entries else None
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from gql_identity.logs import configure_logs
 from gql_identity.secret import make_secret
 from gql_identity.settings import Settings
 from gql_identity.storage.database import Database
-from tests.conftest import PEPPER, Api, Person, mongo_client
+from tests.conftest import PEPPER, Api, Person, mongo_client, running
 from tests.database.conftest import Run
 
 ENTRY = """id at action apiKeyId domainId userId number intact requestId clientAddress
@@ -217,10 +218,20 @@ async def test_rest_answers_the_same(api: Api) -> None:
     assert result["changes"] == [{"field": "expires_at", "before": None, "after": "2100-01-01T00:00:00.000Z"}]
 
 
-async def check(settings: Settings) -> list[str]:
+async def check(settings: Settings, days: float = 0) -> list[str]:
+    """The faults that a check finds so many days from now."""
     async with Database(settings) as database:
         await database.prepare()
-        return (await check_audit(database, AuditEntries(settings), "d1")).faults
+        at = datetime.now(UTC) + timedelta(days=days)
+        return (await check_audit(database, AuditEntries(settings), "d1", at)).faults
+
+
+def expire(settings: Settings, days: float) -> int:
+    """Remove what the database removes by itself within so many days; return how many entries that are."""
+    at = datetime.now(UTC) + timedelta(days=days)
+    with mongo_client(settings) as client:
+        log = client.get_default_database()["audit"]
+        return log.delete_many({"expires_at": {"$lte": at}}).deleted_count
 
 
 async def test_what_was_tampered_with_is_named(api: Api) -> None:
@@ -247,6 +258,86 @@ async def test_what_was_tampered_with_is_named(api: Api) -> None:
             f"{emptied}: the entries after number 0 are missing; there were 1.",
         ]
     )
+
+
+@pytest.mark.parametrize(("days", "days_later"), [(400, 30), (30, 400), (30, 30)])
+async def test_entries_that_were_kept_long_enough_are_not_missed(
+    settings: Settings, days: int, days_later: int
+) -> None:
+    """Also where the setting was another one before."""
+    async with running(settings.model_copy(update={"audit_days": days})) as api:
+        system = await api.make()
+        gone, changed, _ = [await make(api, system) for _ in range(3)]
+    later = settings.model_copy(update={"audit_days": days_later})
+    async with running(later) as api:
+        await do(api, system, "deleteApiKey", gone)
+        await do(api, system, "updateApiKey", changed, ', name: "n"')
+        await api.data('mutation { disableApiKeys(input: {domainId: "d1", userId: "u1"}) { count } }', by=system)
+    for days_on in (31, 401):
+        expire(settings, days_on)
+        assert await check(later, days_on) == []
+        # Of keys that are there it needs no setting.
+        faults = await check(settings.model_copy(update={"audit_days": 36_500}), days_on)
+        assert [fault for fault in faults if not fault.startswith(gone)] == []
+    assert expire(settings, 36_500) == 0
+
+
+async def test_an_entry_that_ended_before_an_earlier_one_leaves_no_fault(settings: Settings) -> None:
+    shorter = settings.model_copy(update={"audit_days": 30})
+    async with running(settings) as api:
+        system = await api.make()
+        key = await make(api, system)
+    async with running(shorter) as api:
+        await do(api, system, "disableApiKey", key)
+        await do(api, system, "enableApiKey", key)
+    with mongo_client(settings) as client:
+        log = client.get_default_database()["audit"]
+        # The second entry has ended; the third was made much later.
+        assert log.delete_one({"api_key_id": key, "number": 2}).deleted_count == 1
+    assert await check(shorter, 29) == [f"{key}: entries are missing between the numbers 1 and 3."]
+    assert await check(settings, 31) == []
+
+
+async def test_what_is_removed_before_its_end_is_missed_until_then(api: Api) -> None:
+    system = await api.make()
+    shortened, gone, between = [await make(api, system) for _ in range(3)]
+    for key in (shortened, between):
+        await do(api, system, "disableApiKey", key)
+        await do(api, system, "enableApiKey", key)
+    with mongo_client(api.settings) as client:
+        log, keys = client.get_default_database()["audit"], client.get_default_database()["api_keys"]
+        log.delete_many({"api_key_id": shortened})
+        log.delete_one({"api_key_id": between, "number": 2})
+        keys.delete_one({"_id": gone})
+    faults = [
+        f"{shortened}: the entries after number 0 are missing; there were 3.",
+        f"{between}: entries are missing between the numbers 1 and 3.",
+        f"{gone}: the key is gone, and no entry says so.",
+    ]
+    shorter = api.settings.model_copy(update={"audit_days": 1})
+    assert sorted(await check(api.settings, 399)) == sorted(faults)
+    assert faults[0] in await check(shorter, 399)  # the key has the end of its last entry
+    assert await check(api.settings, 401) == []
+
+
+async def test_of_a_key_of_a_version_before_the_time_of_its_last_change_tells(api: Api) -> None:
+    system = await api.make()
+    made, changed = [await make(api, system) for _ in range(2)]
+    await do(api, system, "disableApiKey", changed)
+    with mongo_client(api.settings) as client:
+        database = client.get_default_database()
+        database["api_keys"].update_many({}, {"$unset": {"audit_ends_at": ""}})
+        long_ago = datetime.now(UTC) - timedelta(days=401)
+        database["api_keys"].update_many({}, {"$set": {"created_at": long_ago}})
+        database["audit"].delete_many({"api_key_id": {"$in": [made, changed]}})
+    assert await check(api.settings) == [f"{changed}: the entries after number 0 are missing; there were 2."]
+
+
+async def test_a_key_whose_number_of_entries_cannot_be_read_is_named(api: Api) -> None:
+    key = await make(api, await api.make())
+    with mongo_client(api.settings) as client:
+        client.get_default_database()["api_keys"].update_one({"_id": key}, {"$set": {"audit_number": "x"}})
+    assert await check(api.settings) == [f"{key}: the key's audit_number, of its last entry, cannot be read."]
 
 
 @pytest.mark.parametrize("flags", [[], ["--json"]])

@@ -125,7 +125,13 @@ async def test_workers_that_look_at_once_give_each_notice_once(api: Api) -> None
         assert await told(api, system, apiKeyId=key) == ["CREATED", "EXPIRING"]
     async with Database(api.settings) as database:
         await database.prepare()
-        assert (await check_audit(database, AuditEntries(api.settings), "d1")).faults == []
+        assert (await check_audit(database, AuditEntries(api.settings), "d1", datetime.now(UTC))).faults == []
+    with mongo_client(api.settings) as client:
+        stored = client.get_default_database()
+        (last,) = stored["audit"].find({"api_key_id": keys[0], "number": 2})
+        assert stored["api_keys"].find_one({"_id": keys[0]}, {"audit_ends_at": 1, "_id": 0}) == {
+            "audit_ends_at": last["expires_at"]
+        }
 
 
 async def test_notices_that_are_due_are_found_by_an_index_and_are_bounded(api: Api) -> None:
