@@ -5,6 +5,7 @@ Each operation checks what the caller may do and reads only keys that it may see
 
 from contextlib import nullcontext
 from datetime import datetime
+from functools import partial
 
 import uuid_utils
 from strawberry import UNSET
@@ -207,8 +208,8 @@ class ApiKeys:
         """Give a key another secret under its id, which is returned here once; the present one overlaps.
 
         Raises NotFound as `enable` does; InvalidArgument; PermissionDenied for a key that may do more than the caller;
-        FailedPrecondition for an expired key, and where two secrets overlap already and the request does not say which
-        one ends.
+        FailedPrecondition for an expired key, where two secrets overlap already and the request does not say which one
+        ends, and where it would end the secret with which a key rotates itself.
         """
         own = is_own(request, caller)
         check_overlap(request.overlap_seconds, own=own)
@@ -220,7 +221,9 @@ class ApiKeys:
         if (made := await self._retries.made_before(request, caller)) is not None:
             return made
         text, record = self._retries.new_secret(request, caller, request.api_key_id)
-        stored, hint = self.credentials.stored(text), secret.hint(text)
+        stored = {**self.credentials.stored(text), "hint": secret.hint(text)}
+        sent = caller.secret if own else None
+        accepts_jwts = await self.credentials.accepts_jwts(domain_id)
 
         def rule(document: Document, at: datetime) -> Document:
             if not own:
@@ -232,7 +235,7 @@ class ApiKeys:
                 check_new_end(request.expires_at, document, caller, self._settings, at)
                 changes["expires_at"] = request.expires_at
             end = (document | changes).get("expires_at")
-            return changes | rotated(document, stored, hint, request, end, at)
+            return changes | rotated(document, stored, request, end, at, sent=sent, accepts_jwts=accepts_jwts)
 
         try:
             document = await self._writes.change(APIKeyAuditAction.ROTATED, request, caller, rule, scope, record)
@@ -256,9 +259,10 @@ class ApiKeys:
     async def end_overlap(self, request: APIKeyRequest, caller: Caller) -> APIKeyInfo:
         """End the older secret that a rotation left; a key with one secret stays as it is.
 
-        Raises NotFound as `enable` does.
+        Raises NotFound as `enable` does, and FailedPrecondition for a key that would end the secret that it sent.
         """
-        return read_key(await self._writes.change(APIKeyAuditAction.OVERLAP_ENDED, request, caller, overlap_ended))
+        rule = partial(overlap_ended, sent=caller.secret if is_own(request, caller) else None)
+        return read_key(await self._writes.change(APIKeyAuditAction.OVERLAP_ENDED, request, caller, rule))
 
     @logs_refusals(APIKeyAuditAction.ENABLED)
     async def enable(self, request: APIKeyRequest, caller: Caller) -> APIKeyInfo:

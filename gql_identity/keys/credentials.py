@@ -92,6 +92,10 @@ class Credentials:
         """What is stored of a secret, under today's pepper."""
         return stored_secret(text, self._pepper)
 
+    async def accepts_jwts(self, domain_id: str) -> bool:
+        """Whether JWTs of Cloudforet are accepted as secrets of a domain's imported keys."""
+        return await self._jwts.are_accepted(domain_id)
+
     async def find(self, text: str) -> APIKeyInfo | None:
         """The key that a secret belongs to, in any state; None where there is none.
 

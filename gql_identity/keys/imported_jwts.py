@@ -9,7 +9,7 @@ import json
 from base64 import urlsafe_b64decode
 from datetime import UTC, datetime
 from importlib.util import find_spec
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 import structlog
 
@@ -60,7 +60,7 @@ class ImportedJwts:
         if (claims := read_claims(text)) is None:
             return None
         issuer = await find_issuer(self._database, claims.domain_id)
-        if issuer is None or not self._is_accepted(issuer) or not _is_signed(text, issuer["public_key"]):
+        if not self._is_accepted(issuer) or not _is_signed(text, issuer["public_key"]):
             return None
         made, hint = stored_secret(text, self._peppers[0]), secret.hint(text)
         where = {"domain_id": claims.domain_id, "_id": claims.key_id}
@@ -83,7 +83,13 @@ class ImportedJwts:
                 return key
         return None
 
-    def _is_accepted(self, issuer: Document) -> bool:
+    async def are_accepted(self, domain_id: str) -> bool:
+        """Whether JWTs of a domain are accepted now. Raises what `Database.run` does."""
+        return self._is_accepted(await find_issuer(self._database, domain_id))
+
+    def _is_accepted(self, issuer: Document | None) -> TypeGuard[Document]:
+        if issuer is None:
+            return False
         try:
             if issuer["until"] <= datetime.now(UTC):
                 return False

@@ -16,7 +16,7 @@ from .digests import digests_of, peppers_of
 from .validity import UsedSecret, has_ended
 
 KEPT_FOR = timedelta(days=30)  # how long an ended secret answers ROTATED
-MAX_KEPT = 10  # secrets of one key, live and ended
+MAX_ENDED = 10  # ended secrets of one key that are kept; those that are live always are
 MAX_OVERLAP_SECONDS = 2_592_000
 MIN_OWN_OVERLAP_SECONDS = 60  # so that a key that lost the response to its own rotation can try again
 
@@ -83,39 +83,51 @@ def is_forgotten(secret: UsedSecret) -> bool:
 
 
 def rotated(
-    document: Document, made: Document, hint: str, request: RotateAPIKeyRequest, end: datetime | None, at: datetime
+    document: Document,
+    made: Document,
+    request: RotateAPIKeyRequest,
+    end: datetime | None,
+    at: datetime,
+    *,
+    sent: UsedSecret | None,
+    accepts_jwts: bool,
 ) -> Document:
-    """The fields to set for another secret with this digest and fingerprint, of a key that ends at `end`.
+    """The fields to set for another secret with this digest, fingerprint and hint, of a key that ends at `end`.
 
-    Raises FailedPrecondition for an expired key, and where two secrets overlap already and the request refuses that.
+    `sent` is the secret with which a key rotates itself. `accepts_jwts` is whether JWTs of the key's domain are. Raises
+    FailedPrecondition for an expired key, where two secrets overlap already and the request refuses that, and where it
+    would end the secret that was sent.
     """
     if has_ended(end):
         raise FailedPrecondition("This key has expired. Give another end with the rotation, as `expiresAt`.")
     secrets = [dict(one) for one in secrets_of(document)]
     live = [one for one in secrets if not has_ended(one.get("expires_at"))]
-    lasting = live[:1]  # what overlaps with the new secret
-    if request.overlap_seconds == 0:
-        lasting = []
-    elif len(live) > 1:
-        if request.if_overlapping is APIKeyOverlapChoice.REFUSE:
-            raise FailedPrecondition(
-                "Two secrets of this key are accepted already. End the older one with `endApiKeyOverlap`, or choose "
-                "with `ifOverlapping` which one ends."
-            )
-        lasting = live[:1] if request.if_overlapping is APIKeyOverlapChoice.END_OLDER else live[1:]
+    lasting = _lasting(live, _usable(document, live, accepts_jwts), request)
+    if sent is not None and _is_among(sent, live) and not _is_among(sent, lasting):
+        other = "REPLACE_NEWER" if _is_among(sent, live[1:]) else "END_OLDER"
+        raise FailedPrecondition(
+            "This would end the secret that you sent, so that you could not send the request again if its response "
+            f"is lost. Give `{other}` as `ifOverlapping`, or send the other secret."
+        )
     overlap_end = at + timedelta(seconds=request.overlap_seconds)
     for one in live:
         one["expires_at"] = at if one not in lasting else overlap_end if end is None else min(overlap_end, end)
-    newest = {"number": secrets[0]["number"] + 1, "hint": hint, "created_at": at}
+    newest = {"number": secrets[0]["number"] + 1, "hint": made["hint"], "created_at": at}
     digests, peppers = [made["digest"], *digests_of(document)], [made["pepper"], *peppers_of(document)]
-    return {**_kept([newest, *secrets], digests, peppers, document, at), "hint": hint, "rotated_at": at}
+    return {**_kept([newest, *secrets], digests, peppers, document, at), "hint": made["hint"], "rotated_at": at}
 
 
-def overlap_ended(document: Document, at: datetime) -> Document:
-    """The fields to set so that only the newest secret is accepted; none where it is the only one."""
+def overlap_ended(document: Document, at: datetime, sent: UsedSecret | None = None) -> Document:
+    """The fields to set so that only the newest secret is accepted; none where it is the only one.
+
+    `sent` is the secret with which a key ends its own overlap. Raises FailedPrecondition for the older one: whoever
+    never got the newer one would have none.
+    """
     newest, *older = secrets_of(document)
     if all(has_ended(one.get("expires_at")) for one in older):
         return {}
+    if sent is not None and _is_among(sent, older):
+        raise FailedPrecondition("This would end the secret that you sent. Send the newest one.")
     ended = [one if has_ended(one.get("expires_at")) else {**one, "expires_at": at} for one in older]
     return {"secrets": [newest, *ended]}
 
@@ -128,6 +140,31 @@ def check_overlap(seconds: int, *, own: bool) -> None:
         raise InvalidArgument(f"give {least} to {MAX_OVERLAP_SECONDS}{of_itself}, not {seconds}.", at="overlap_seconds")
 
 
+def _is_among(sent: UsedSecret, secrets: list[Document]) -> bool:
+    return any(one["number"] == (sent.number or 1) for one in secrets)
+
+
+def _usable(document: Document, live: list[Document], accepts_jwts: bool) -> list[Document]:
+    """The live secrets that somebody can use now: not that of an imported key, unless it may be a JWT."""
+    known = [digest is not None for digest in digests_of(document)]
+    numbers = {one["number"] for one, is_known in zip(secrets_of(document), known, strict=True) if is_known}
+    return [one for one in live if accepts_jwts or one["number"] in numbers]
+
+
+def _lasting(live: list[Document], usable: list[Document], request: RotateAPIKeyRequest) -> list[Document]:
+    """What overlaps with a new secret: one at most. Raises FailedPrecondition where the request does not say which."""
+    if request.overlap_seconds == 0:
+        return []
+    if len(usable) < 2:
+        return usable or live[:1]
+    if request.if_overlapping is APIKeyOverlapChoice.REFUSE:
+        raise FailedPrecondition(
+            "Two secrets of this key are accepted already. End the older one with `endApiKeyOverlap`, or choose "
+            "with `ifOverlapping` which one ends."
+        )
+    return usable[:1] if request.if_overlapping is APIKeyOverlapChoice.END_OLDER else usable[1:]
+
+
 def _kept(
     secrets: list[Document],
     digests: list[bytes | None],
@@ -136,11 +173,13 @@ def _kept(
     at: datetime,
 ) -> Document:
     """The secrets that are kept, with their digests, fingerprints and uses."""
+    ended = [one["expires_at"] for one in secrets if one.get("expires_at") is not None and one["expires_at"] <= at]
+    since = max([at - KEPT_FOR, *sorted(ended, reverse=True)[MAX_ENDED : MAX_ENDED + 1]])
     kept = [
         (one, digest, pepper)
         for one, digest, pepper in zip(secrets, digests, peppers, strict=True)
-        if one.get("expires_at") is None or one["expires_at"] > at - KEPT_FOR
-    ][:MAX_KEPT]
+        if one.get("expires_at") is None or one["expires_at"] > since
+    ]
     uses = document.get("secret_uses")
     if uses is None:
         uses = {} if document.get("last_accessed_at") is None else {"1": document["last_accessed_at"]}

@@ -141,7 +141,7 @@ class RotateAPIKeyRequest:
         default=86_400,
         description="How long the present secret is still accepted: up to 2592000 seconds, and never past "
         "the key's end. 0 ends every older secret immediately; a key that rotates itself must "
-        "leave at least 60.",
+        "leave at least 60, and cannot end the secret that it sends.",
     )
     if_overlapping: APIKeyOverlapChoice = strawberry.field(
         default=APIKeyOverlapChoice.REFUSE, description="The choice if the key has two accepted secrets already."

@@ -154,7 +154,9 @@ class Mutation:
         """Replace the secret, with an overlap."""
         return await info.context.api_keys.rotate(input, info.context.caller)
 
-    @strawberry.mutation(description="End the older secret of a rotation before its overlap is over.")
+    @strawberry.mutation(
+        description="End the older secret of a rotation before its overlap is over; a key cannot end the one it sends."
+    )
     async def end_api_key_overlap(self, info: Info, input: APIKeyRequest) -> APIKeyInfo | None:
         """Accept the newest secret alone."""
         return await info.context.api_keys.end_overlap(input, info.context.caller)

@@ -99,7 +99,7 @@ async def _rotate(api_keys: ApiKeys, request: RotateAPIKeyRequest, caller: Calle
 
 
 async def _end_overlap(api_keys: ApiKeys, request: APIKeyRequest, caller: Caller) -> Any:
-    """End the older secret of a rotation before its overlap is over."""
+    """End the older secret of a rotation before its overlap is over; a key cannot end the one it sends."""
     return message_of(await api_keys.end_overlap(request, caller))
 
 

@@ -131,6 +131,10 @@ async def test_imported_keys_are_read_as_others_and_open_nothing_until_they_are_
         "userId": "user-1",
         "domainId": "domain-1",
     }
+    # The response was lost. Nobody has an older secret.
+    once_more = (await api.data(rotate, {"i": input_}, system))["rotateApiKey"]
+    assert len(once_more["secrets"]) == 2
+    assert await api.code(rotate, {"i": input_}, system) == "FAILED_PRECONDITION"
     again = await asyncio.to_thread(thousand.imported)
     assert counts(again) == (1_000, 0, IMPORTED, REFUSED, IMPORTED - 1)
     # A key that was disabled there needs the rank of a DOMAIN_OWNER.

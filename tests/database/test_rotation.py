@@ -193,6 +193,52 @@ async def test_where_two_overlap_the_request_says_which_one_ends(api: Api) -> No
         assert await opens(api, user.secret, second, made["apiKey"]) == [False, False, True]
 
 
+async def test_however_often_the_newer_secret_is_replaced_the_older_one_stays(api: Api) -> None:
+    """Invariant 2."""
+    system, gateway, user = await api.make(), await api.make("VERIFIER"), await api.make("USER")
+    made = [(await rotated(api, system, user))["apiKey"]]
+    for _ in range(12):
+        made.append((await rotated(api, system, user, ifOverlapping="REPLACE_NEWER"))["apiKey"])
+        assert await opens(api, user.secret, made[-1]) == [True, True]
+    with mongo_client(api.settings) as client:
+        stored = client.get_default_database().api_keys.find_one({"_id": user.key_id})
+    assert stored is not None
+    assert [one["number"] for one in stored["secrets"]] == [14, *range(13, 3, -1), 1]
+    assert len(stored["digest"]) == len(stored["pepper"]) == 12
+    # Of the ended ones those stay that ended last: its users shall be told.
+    third = (await rotated(api, system, user, ifOverlapping="END_OLDER"))["apiKey"]
+    found = [code for code, *_ in await verify(api, gateway, user.secret, made[1], made[-2], made[-1], third)]
+    assert found == ["ROTATED", "NOT_FOUND", "ROTATED", "VALID", "VALID"]
+
+
+async def test_a_key_that_rotates_itself_never_ends_the_secret_that_it_sent(api: Api) -> None:
+    """Invariant 10: it could not send the request again."""
+    request_id = "a-request-of-mine-0"
+    for sent_newer, choice, other in ((False, "END_OLDER", "REPLACE_NEWER"), (True, "REPLACE_NEWER", "END_OLDER")):
+        system, user = await api.make(), await api.make("USER")
+        newer = (await rotated(api, system, user))["apiKey"]
+        sent = newer if sent_newer else user.secret
+        input_ = {"overlapSeconds": 3600, "requestId": request_id}
+        (error,) = (await rotate(api, sent, user, ifOverlapping=choice, **input_))["errors"]
+        assert error["extensions"]["code"] == "FAILED_PRECONDITION"
+        assert f"`{other}`" in error["message"]
+        assert await opens(api, user.secret, newer) == [True, True]
+        made = await rotated(api, sent, user, ifOverlapping=other, **input_)
+        assert await opens(api, user.secret, newer, made["apiKey"]) == [not sent_newer, sent_newer, True]
+        assert await rotated(api, sent, user, ifOverlapping=other, **input_) == made
+
+
+async def test_a_key_does_not_end_the_secret_that_it_sent_with_an_overlap(api: Api) -> None:
+    system, user = await api.make(), await api.make("USER")
+    newer = (await rotated(api, system, user))["apiKey"]
+    one = {"i": {"domainId": "d1", "apiKeyId": user.key_id}}
+    # Who never got the newer one would have none.
+    assert await api.code(END, one, user) == "FAILED_PRECONDITION"
+    assert await opens(api, user.secret, newer) == [True, True]
+    assert len((await api.data(END, one, newer))["endApiKeyOverlap"]["secrets"]) == 1
+    assert await opens(api, user.secret, newer) == [False, True]
+
+
 async def test_a_rotation_does_not_move_the_end_and_no_overlap_passes_it(api: Api) -> None:
     system = await api.make()
     end = ahead(hours=1)

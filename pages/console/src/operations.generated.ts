@@ -488,7 +488,7 @@ export type RotateAPIKeyRequest = {
   expiresAt?: string | null | undefined;
   /** The choice if the key has two accepted secrets already. */
   ifOverlapping?: APIKeyOverlapChoice;
-  /** How long the present secret is still accepted: up to 2592000 seconds, and never past the key's end. 0 ends every older secret immediately; a key that rotates itself must leave at least 60. */
+  /** How long the present secret is still accepted: up to 2592000 seconds, and never past the key's end. 0 ends every older secret immediately; a key that rotates itself must leave at least 60, and cannot end the secret that it sends. */
   overlapSeconds?: number;
   /** As in `createApiKey`. */
   requestId?: string | number | null | undefined;
