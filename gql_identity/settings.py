@@ -290,6 +290,17 @@ class Settings(BaseSettings):
             raise ValueError("is required with a database of your own; make one with `openssl rand -hex 32`")
         return value
 
+    @field_validator("max_lifetime_days")
+    @classmethod
+    def _holds_for_the_default_too(cls, value: int, others: ValidationInfo) -> int:
+        default = others.data.get("default_lifetime_days", 0)
+        if 0 < value < default:
+            raise ValueError(
+                f"it is {value}, and {PREFIX}DEFAULT_LIFETIME_DAYS is {default}: keys created without an end would end "
+                f"later than allowed. Give a default of at most {value}, or a higher limit"
+            )
+        return value
+
     @field_validator("mongo_uri")
     @classmethod
     def _is_a_mongo_uri(cls, value: SecretStr | None) -> SecretStr | None:

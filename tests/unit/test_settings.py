@@ -204,6 +204,21 @@ def test_a_pipe_is_read_at_the_start_and_not_waited_for_later(tmp_path: Path, mo
         SettingsSource.of({}).read_again(settings)
 
 
+def test_a_default_lifetime_beyond_the_longest_stops_the_start() -> None:
+    names = "GQL_IDENTITY_DEFAULT_LIFETIME_DAYS", "GQL_IDENTITY_MAX_LIFETIME_DAYS"
+    for default, longest in (("0", "90"), ("90", "90"), ("365", "0")):
+        settings = load_settings(dict(zip(names, (default, longest), strict=True)))
+        assert (settings.default_lifetime_days, settings.max_lifetime_days) == (int(default), int(longest))
+    with pytest.raises(StartError) as told:
+        load_settings(dict(zip(names, ("91", "90"), strict=True)))
+    assert str(told.value).splitlines()[1:] == [
+        f"  {names[1]}: it is 90, and {names[0]} is 91: keys created without an end would end later than allowed. "
+        "Give a default of at most 90, or a higher limit"
+    ]
+    with pytest.raises(StartError, match=names[0]):
+        load_settings({names[0]: "x", names[1]: "90"})
+
+
 ISSUER = {"issuer": "https://login.example", "audience": "https://keys.example", "domain": "acme"}
 
 
