@@ -40,7 +40,7 @@ from ..timeouts import Timeout
 from ..version import version
 from .commands import listeners
 from .connection_string import reading
-from .failures import NO_ANSWER, Failures, reason_of, refusal_at_start, translate
+from .failures import NO_ANSWER, Failures, hide_documents, reason_of, refusal_at_start, translate
 from .indexes import INDEXES, lacking
 from .meta import MetaDocument
 from .scans import LONGEST_SCAN_SECONDS, SCANS_AT_ONCE, Scans, Share
@@ -232,6 +232,7 @@ class Database:
         except TimeoutError:
             raise self._failed(DeadlineExceeded(NO_ANSWER), "no response in time") from None
         except driver.PyMongoError as error:
+            hide_documents(error)
             if not self.prepared and (refusal := refusal_at_start(error)):
                 raise refusal from None
             if (translated := translate(error)) is None:

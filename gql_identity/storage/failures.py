@@ -6,6 +6,7 @@ Operators are told in the driver's own words, since these say what to mend: `CER
 
 import re
 import time
+from itertools import chain
 
 import pymongo.errors as driver
 import structlog
@@ -40,6 +41,8 @@ _PASSING = {
 _SILENT = re.compile(r"<ServerDescription \('([^']*)', (\d+)\) server_type: Unknown, rtt: None>")
 # One whose response is not of MongoDB's protocol; what the driver says of it is other numbers each time.
 _FOREIGN = re.compile(r"<ServerDescription \('([^']*)', (\d+)\)[^<>]*error=ProtocolError\(")
+# The values of a duplicate.
+_VALUES = re.compile(r" dup key: .*", re.DOTALL)
 # What differs from one attempt to the next: timeouts, the driver's view of all servers, lines of OpenSSL's source.
 _VARYING = re.compile(r",? ?\(configured timeouts: [^)]*\)|,? Timeout: .*|,? timeout: [\d.]+|,? ?\(_ssl\.c:\d+\)")
 
@@ -76,8 +79,26 @@ def reason_of(error: Exception) -> str:
     is_silence = isinstance(error, driver.ServerSelectionTimeoutError) and "found yet" in str(error)
     if is_silence and (silent := _SILENT.findall(str(error))):
         return f"no response from {', '.join(f'{host}:{port}' for host, port in silent)}"
-    details = error.details if isinstance(error, driver.OperationFailure) else None
-    return redact(_VARYING.sub("", str((details or {}).get("errmsg") or error)).strip() or type(error).__name__)
+    return redact(_VARYING.sub("", _said(error)).strip() or type(error).__name__)
+
+
+def hide_documents(error: driver.PyMongoError) -> None:
+    """Keep documents out of an error's text, which may be logged: the driver repeats those that it could not write.
+
+    They have digests. The error's `details` stay, for the code that handles it.
+    """
+    if isinstance(error, driver.OperationFailure) and error.details:
+        name = error.details.get("codeName")
+        error.args = (f"{_said(error)} (code {error.code}{f', {name}' if name else ''})",)
+
+
+def _said(error: Exception) -> str:
+    """What the server said, without the documents and values that it said it of; what another error says."""
+    if not isinstance(error, driver.OperationFailure) or not error.details:
+        return str(error)
+    failed = (error.details.get(part) or () for part in ("writeErrors", "writeConcernErrors"))
+    told = [_VALUES.sub("", str(part.get("errmsg") or "")) for part in (error.details, *chain(*failed))]
+    return "; ".join(text for text in dict.fromkeys(told) if text) or type(error).__name__
 
 
 def address_error(error: Exception) -> StartError:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import structlog
 from pymongo.client_session import ClientSession
-from pymongo.errors import BulkWriteError, OperationFailure
+from pymongo.errors import BulkWriteError
 
 from ..errors import Unavailable
 from .batches import Batches
@@ -55,26 +55,26 @@ class BatchedInserts:
 
     async def _insert_alone(self, new: NewKey) -> BaseException | None:
         try:
-            await _insert(self._database, [new])
-        except BulkWriteError as error:
-            failed = error.details["writeErrors"][0]
-            if failed["code"] != _DUPLICATE_KEY:
-                # Not `error` itself: its text contains the document.
-                return OperationFailure(failed["errmsg"], failed["code"])
-            # The id is new, so the existing key is this one: the connection was lost after the commit, the driver
-            # repeated the transaction, and a database that has just restarted does not recognise it.
-            log.info("a create was sent twice and made once", api_key_id=new.key["_id"])
+            await insert_once(self._database, new)
         except Exception as error:
             return error
         return None
 
 
-async def insert_once(database: Database, new: NewKey, record: Document) -> None:
-    """Insert a key with the record of its request.
+async def insert_once(database: Database, new: NewKey, record: Document | None = None) -> None:
+    """Insert a key with a new id, with the record of its request if it has one.
 
     Raises what `Database.run` does, and RequestExistsError where the request has a record already.
     """
-    await _insert(database, [new], record)
+    try:
+        await _insert(database, [new], record)
+    except BulkWriteError as error:
+        failed = error.details["writeErrors"][0]
+        if failed["code"] != _DUPLICATE_KEY:
+            raise
+        # The id is new, so the existing key is this one: the connection was lost after the commit, the driver repeated
+        # the transaction, and a database that has just restarted does not recognise it.
+        log.info("a create was sent twice and made once", api_key_id=new.key["_id"])
 
 
 async def insert_new(database: Database, keys: list[NewKey]) -> list[str]:
@@ -85,7 +85,6 @@ async def insert_new(database: Database, keys: list[NewKey]) -> list[str]:
     try:
         await _insert(database, keys)
     except BulkWriteError as error:
-        # Not `error` itself: its text contains every document of the batch.
         code = error.details["writeErrors"][0]["code"]
         if code != _DUPLICATE_KEY:
             raise Unavailable(f"The database refused to write keys, with the error code {code}.") from None

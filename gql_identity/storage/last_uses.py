@@ -79,7 +79,6 @@ class LastUses:
             self._uses = due | self._uses
             self._moves = moves | self._moves
             if isinstance(error, BulkWriteError):
-                # Not `error` itself: its text contains digests.
                 codes = sorted({failed["code"] for failed in error.details["writeErrors"]})
                 raise Unavailable(f"The database refused to write last uses, with the error codes {codes}.") from None
             raise

@@ -21,7 +21,6 @@ async def insert_missing(database: Database, documents: list[Document], collecti
         failed = error.details["writeErrors"]
         codes = sorted({one["code"] for one in failed} - {_DUPLICATE_KEY})
         if codes or error.details["writeConcernErrors"]:
-            # Not `error` itself: its text contains the documents.
             raise Unavailable(f"The database refused to write, with the error codes {codes}. Import again.") from None
         return [documents[one["index"]]["_id"] for one in failed]
     return []

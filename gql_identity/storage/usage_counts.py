@@ -67,7 +67,7 @@ class UsageCounts:
             try:
                 await self._database.run(lambda: self._database.usage.bulk_write(writes, ordered=False))  # noqa: B023
             except BulkWriteError as error:
-                # Not `error` itself: its text has the ids of keys. One that another worker inserted at this moment.
+                # One that another worker inserted at this moment.
                 failed = [batch[one["index"]] for one in error.details["writeErrors"]]
                 self._keep(counts, failed)
                 log.info("uses of keys were not added, kept for the next write", keys=len(failed))
