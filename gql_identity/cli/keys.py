@@ -11,7 +11,9 @@ from ..command import own_command
 from ..errors import FailedPrecondition, NotFound
 from ..keys.access import COMMAND_LINE
 from ..keys.api_keys import ApiKeys
-from ..keys.every_domain import count_keys, get_key, has_valid_key, keys_of, pepper_is_lost
+from ..keys.every_domain import count_keys, get_key, keys_of, pepper_is_lost
+from ..keys.records import now
+from ..keys.system_keys import is_system_key_left
 from ..keys.writes import not_found
 from ..logs import redact
 from ..messages.keys import APIKeyInfo
@@ -159,9 +161,10 @@ async def _change_all(database: Database, api_keys: ApiKeys, options: argparse.N
             continue
         ended_system_key |= key.role is APIKeyRole.SYSTEM and options.done != "enabled"
         print(_json(message) if options.json else f"{key_id} {options.done}", flush=True)
-    if ended_system_key and not await has_valid_key(database, APIKeyRole.SYSTEM):
+    if ended_system_key and not await is_system_key_left(database, now()):
         print(
-            f"No valid key of role SYSTEM is left. Make one with `{own_command()} create-key --role SYSTEM`.",
+            "No valid key of role SYSTEM that may change keys is left. "
+            f"Make one with `{own_command()} create-key --role SYSTEM`.",
             file=sys.stderr,
         )
     return code

@@ -3,12 +3,10 @@
 from collections.abc import AsyncIterator
 
 from ..messages.keys import APIKeyInfo
-from ..messages.values import APIKeyRole
 from ..storage.database import Database, Document
 from ..storage.pages import pages
 from .keys_left import is_left, is_lost
-from .records import now, read_key
-from .validity import valid_filter
+from .records import read_key
 from .writes import not_found
 
 UNKNOWN = "unknown"  # the pepper of digests that have no fingerprint beside them
@@ -52,12 +50,6 @@ async def count_keys(database: Database, domain_id: str | None, user_id: str | N
     """How many keys `keys_of` finds."""
     where = _owner(domain_id, user_id)
     return await database.run(lambda: database.api_keys.count_documents(where))
-
-
-async def has_valid_key(database: Database, role: APIKeyRole) -> bool:
-    """Whether a valid key of a role is left. Reads all keys where there is none."""
-    where = {"role": role.name, **valid_filter(now())}
-    return await database.run(lambda: database.api_keys.find_one(where, {"_id": 1, "domain_id": 1})) is not None
 
 
 def _owner(domain_id: str | None, user_id: str | None) -> Document:

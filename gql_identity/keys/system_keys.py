@@ -1,9 +1,9 @@
 """The last valid SYSTEM key that may change keys stays: without one, no caller could manage all keys any more."""
 
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from ..errors import PermissionDenied
 from ..messages.requests import APIKeyReference
@@ -64,21 +64,24 @@ class SystemKeys:
         ending = {mark["key"] for mark in marks["marks"] if at - mark["at"] < _MARKS_LAST} | {key_id}
         if caller.key_id not in ending and await self._may_go_on(caller):
             return True
-        another: Document = {
-            "role": APIKeyRole.SYSTEM.name,
-            "_id": {"$nin": sorted(ending)},
-            "scopes": {"$in": [None, WRITE]},
-            **valid_filter(at),
-        }
-        # Reads all keys where no other is left: only for a SYSTEM key that ends itself.
-        found = await self._database.run(lambda: self._database.api_keys.find_one(another, {"_id": 1, "domain_id": 1}))
-        return found is not None
+        return await is_system_key_left(self._database, at, ending)
 
     async def _may_go_on(self, caller: Caller) -> bool:
         where = {"domain_id": caller.domain_id, "_id": caller.key_id}
         wanted = dict.fromkeys(sorted(VALIDITY_FIELDS), 1)
         document = await self._database.run(lambda: self._database.api_keys.find_one(where, wanted))
         return document is not None and _may_change_keys(document)
+
+
+async def is_system_key_left(database: Database, at: datetime, ending: Collection[str] = ()) -> bool:
+    """Whether there is a valid SYSTEM key that may change keys, beside these. Reads all keys where there is none."""
+    where: Document = {
+        "role": APIKeyRole.SYSTEM.name,
+        "_id": {"$nin": sorted(ending)},
+        "scopes": {"$in": [None, WRITE]},
+        **valid_filter(at),
+    }
+    return await database.run(lambda: database.api_keys.find_one(where, {"_id": 1, "domain_id": 1})) is not None
 
 
 def _may_change_keys(document: Document) -> bool:

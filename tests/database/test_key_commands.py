@@ -229,7 +229,14 @@ class TestChanges:
         assert (one_left.returncode, len(one_left.stderr.splitlines())) == (0, 1)
         none_left = run("keys", "disable", second, **settings)
         assert none_left.returncode == 0
-        assert "No valid key of role SYSTEM is left." in none_left.stderr
+        told = "No valid key of role SYSTEM that may change keys is left."
+        assert told in none_left.stderr
+        # One that may change nothing does not count.
+        third, fourth = (json.loads(run(*create, **settings).stdout)["api_key_id"] for _ in range(2))
+        with pymongo.MongoClient[Any](mongo_uri) as client:
+            keys = client.get_default_database()["api_keys"]
+            keys.update_one({"_id": third}, {"$set": {"scopes": ["identity:read"]}})
+        assert told in run("keys", "disable", fourth, **settings).stderr
         assert json.loads(run(*create, **settings).stdout)["role"] == "SYSTEM"
 
     @pytest.mark.slow
