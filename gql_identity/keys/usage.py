@@ -15,7 +15,7 @@ from ..storage.usage_counts import UsageCounts
 from .access import Caller, access_to, may_name
 from .records import now
 
-MAX_INTERVALS = 400  # of one request
+MAX_INTERVALS = 400  # whole ones, of one request
 _LENGTHS = {APIKeyUsageInterval.HOUR: timedelta(hours=1), APIKeyUsageInterval.DAY: timedelta(days=1)}
 _USUAL = {APIKeyUsageInterval.HOUR: timedelta(hours=24), APIKeyUsageInterval.DAY: timedelta(days=30)}
 
@@ -81,7 +81,8 @@ def _period(since: datetime | None, until: datetime | None, interval: APIKeyUsag
             begin = begin.replace(hour=0)
     except OverflowError:
         raise InvalidArgument("this instant is too early.", at="until") from None
-    if end - begin > MAX_INTERVALS * length:
+    # The client's own now is a moment before ours, and the first interval begins before `since`: one or two more count.
+    if since is not None and (end - since) // length > MAX_INTERVALS:
         raise InvalidArgument(
             f"give an instant at most {MAX_INTERVALS} intervals before `until`, which is now if it is not given.",
             at="since",

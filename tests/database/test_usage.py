@@ -160,6 +160,18 @@ async def test_too_long_a_period_is_refused(api: Api, days: int) -> None:
     assert (await api.run(USAGE, early, system))["errors"][0]["extensions"]["code"] == "INVALID_ARGUMENT"
 
 
+@pytest.mark.parametrize("interval", ["HOUR", "DAY"])
+@pytest.mark.parametrize("given", [True, False])
+async def test_the_longest_period_that_may_be_asked_for_is_answered(api: Api, interval: str, given: bool) -> None:
+    system = await api.make()
+    length = timedelta(days=1) if interval == "DAY" else timedelta(hours=1)
+    until = datetime.now(UTC).replace(minute=0)
+    period = {"since": (until - 400 * length).isoformat(), "interval": interval}
+    if given:
+        period["until"] = until.isoformat()
+    assert await usage(api, system, system, **period) == []
+
+
 async def test_a_period_that_ends_before_it_begins_is_refused(api: Api) -> None:
     system = await api.make()
     period = {"since": "2026-01-02T00:00:00.001Z", "until": "2026-01-02T00:00:00Z"}
