@@ -206,9 +206,9 @@ def check_may_hold(document: dict[str, Any], caller: Caller) -> None:
     """Raise PermissionDenied where the secret of a stored key would let the caller do more, or longer, than its own."""
     scopes, ends = document.get("scopes"), document.get("expires_at")
     if caller.role in OF_ONE_USER and caller.expires_at is not None and (ends is None or ends > caller.expires_at):
-        raise PermissionDenied("This key may not rotate a key that ends later than itself.")
+        raise PermissionDenied("This key may not get the secret of a key that ends later than itself.")
     if scopes is None and caller.scopes is not None:
-        raise PermissionDenied(f"This {caller.noun} has scopes, so it may not rotate a key without scopes.")
+        raise PermissionDenied(f"This {caller.noun} has scopes, so it may not get the secret of a key without scopes.")
     check_within(document.get("allowed_addresses"), caller.allowed_addresses)
     _check_gained(frozenset(scopes or ()), caller)
 

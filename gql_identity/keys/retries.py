@@ -22,7 +22,7 @@ from ..messages.requests import CreateAPIKeyRequest, RotateAPIKeyRequest
 from ..settings import Settings
 from ..storage.database import Database, Document
 from ..storage.request_records import find_record
-from .access import Caller, domain_of
+from .access import Caller, check_may_hold, domain_of
 from .digests import digests_of
 from .records import now, read_key
 from .rotation import secrets_of
@@ -55,8 +55,9 @@ class Retries:
     async def made_before(self, request: Request, caller: Caller | None) -> APIKeyInfo | None:
         """The key that the same request of the same caller made before, with its secret; None where none did.
 
-        Raises InvalidArgument for a `requestId` that is not one, or was sent with another input before, and
-        FailedPrecondition where the key is gone, or its secret is no longer accepted or cannot be derived.
+        Raises InvalidArgument for a `requestId` that is not one, or was sent with another input before;
+        PermissionDenied for a key that may do more than the caller by now; and FailedPrecondition where the key is
+        gone, or its secret is no longer accepted or cannot be derived.
         """
         if request.request_id is None:
             return None
@@ -78,6 +79,8 @@ class Retries:
         document = await self._database.run(lambda: self._database.api_keys.find_one(where))
         if document is None:
             raise FailedPrecondition("The key that this request created was deleted. Give another `request_id`.")
+        if document["_id"] != caller.key_id:
+            check_may_hold(document, caller)  # either may have been changed since
         text = secret.derive_secret(caller.credential.get_secret_value(), request.request_id, record["salt"])
         if not self._opens(text, document):
             raise FailedPrecondition(

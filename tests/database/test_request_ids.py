@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from gql_identity.web.authentication import Authenticator
-from tests.conftest import Api, Person, mongo_client
+from tests.conftest import Api, Person, mongo_client, running
 from tests.processes import serving
 
 CREATE = "mutation($input: CreateAPIKeyRequest!) { createApiKey(input: $input) { apiKeyId apiKey name } }"
@@ -107,6 +107,39 @@ async def test_ten_minutes_later_it_is_a_new_request(api: Api) -> None:
     second = made(await create(api, system))
     assert second["apiKeyId"] != first["apiKeyId"]
     assert made(await create(api, system)) == second
+
+
+async def test_what_changed_since_the_first_time_does_not_refuse_a_create(api: Api) -> None:
+    system = await api.make()
+    end = datetime.now(UTC) + timedelta(seconds=1)
+    short = made(await create(api, system, expiresAt=end.isoformat()))
+    long = made(await create(api, system, ID + "2", expiresAt="2100-01-01T00:00:00Z"))
+    await asyncio.sleep(max(0, (end - datetime.now(UTC)).total_seconds()) + 0.1)
+    # The end has passed, and another policy holds.
+    async with running(api.settings.model_copy(update={"max_lifetime_days": 90})) as later:
+        for worker in (api, later):
+            assert made(await create(worker, system, expiresAt=end.isoformat())) == short
+            assert made(await create(worker, system, ID + "2", expiresAt="2100-01-01T00:00:00Z")) == long
+            refusal = refused(await create(worker, system, ID + "3", expiresAt=end.isoformat()))
+            assert refusal == ("INVALID_ARGUMENT", ["input", "expiresAt"])
+    assert keys(api) == 3
+
+
+async def test_who_may_do_less_since_gets_no_secret_that_may_do_more(api: Api) -> None:
+    system = await api.make()
+    update = "mutation($i: UpdateAPIKeyRequest!) { updateApiKey(input: $i) { state } }"
+    for narrowed in (
+        {"scopes": ["identity:write", "identity:read"]},
+        {"allowedAddresses": ["127.0.0.0/8"]},
+        {"expiresAt": "2099-01-01T00:00:00Z"},
+    ):
+        user, other = await api.make("USER"), await api.make("USER")
+        first = made(await create(api, user)), made(await rotate(api, user, other.key_id))
+        assert (made(await create(api, user)), made(await rotate(api, user, other.key_id))) == first
+        await api.data(update, {"i": {"domainId": "d1", "apiKeyId": user.key_id, **narrowed}}, system)
+        for again in (await create(api, user), await rotate(api, user, other.key_id)):
+            assert refused(again)[0] == "PERMISSION_DENIED", narrowed
+            assert "secret" not in str(again["data"])
 
 
 async def test_the_key_of_a_request_may_be_gone(api: Api) -> None:
