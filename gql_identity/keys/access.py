@@ -3,7 +3,7 @@
 | | USER | VERIFIER | DOMAIN_OWNER | SYSTEM |
 |---|---|---|---|---|
 | create | for itself, role USER | as USER | for any user of its domain, USER or DOMAIN_OWNER | any |
-| get, list, stat, enable, disable, delete | its own user's keys | as USER | its domain's keys | any |
+| get, list, stat, update, rotate, enable, disable, delete | its own user's keys | as USER | its domain's keys | any |
 | verify | its own user's keys | any key | its domain's keys | any key |
 
 A caller sees no key of a higher rank than its own: to the caller such a key does not exist.

@@ -171,10 +171,10 @@ class ApiKeys:
 
     @logs_refusals(APIKeyAuditAction.UPDATED)
     async def update(self, request: UpdateAPIKeyRequest, caller: Caller) -> APIKeyInfo:
-        """Change a key's name, end and scopes: what is absent stays, what is null is removed.
+        """Change a key's name, end, scopes, tags and allowed addresses: what is absent stays, what is null is removed.
 
-        Raises NotFound as `enable` does, InvalidArgument, and PermissionDenied for an end or scopes that the caller
-        may not give, and where the last SYSTEM key that may change keys could change none any more.
+        Raises NotFound as `enable` does, InvalidArgument, and PermissionDenied for an end, scopes or addresses that the
+        caller may not give, and where the last SYSTEM key that may change keys could change none any more.
         """
         if request.name not in (None, UNSET):
             check_free_text("name", request.name)

@@ -43,10 +43,10 @@ class Leaks:
     async def report(self, request: ReportLeakedAPIKeyRequest, address: str) -> APIKeyLeakReport:
         """Disable the key of a secret, at the key's own rank, so that its owner's role enables it again.
 
-        The response is the same for a text that is no secret. Of a secret that was replaced and is only accepted for a
-        while, this alone is ended: whoever stole it must not throw the owner out. The last valid SYSTEM key stays, and
-        the log says so. Raises InvalidArgument for a `url` that is too long or has a secret, ResourceExhausted for an
-        address that sends many texts that are no secrets.
+        The response is the same for a text that is no secret. Of an older secret whose successor is in use, this alone
+        is ended: whoever stole it must not throw the owner out. The last valid SYSTEM key that may change keys stays,
+        and the log says so. Raises InvalidArgument for a `url` that is too long or has a secret, ResourceExhausted for
+        an address that sends many texts that are no secrets.
         """
         _check_url(request.url)
         key = await self._credentials.find(request.api_key)
