@@ -23,7 +23,7 @@ REQUIRED = {
     "Mutation.rotateApiKey": [[WRITE], [ROTATE]],
     "Mutation.endApiKeyOverlap": [[WRITE]],
     "Mutation.enableApiKey": [[WRITE]],
-    "Mutation.disableApiKeys": [[WRITE]],
+    "Mutation.disableApiKeys": [[WRITE, READ]],  # it tells how many match
     "Mutation.verifyApiKey": [[VERIFY]],
     "Mutation.verifyApiKeys": [[VERIFY]],
     "Subscription.apiKeyChanged": [[READ]],

@@ -2,19 +2,26 @@
 
 import shutil
 import subprocess
+from collections.abc import Iterable
+from itertools import product
 from typing import Any
 
 import pytest
 from graphql import parse
 
+from gql_identity.keys.scopes import OURS
 from gql_identity.schema.federation import schema, subgraph_sdl
 from gql_identity.schema.required_scopes import REQUIRED
+from gql_identity.settings import Settings
 from tests.conformance.test_gateways import NPM
-from tests.conftest import Api, missing_tool, running
+from tests.conftest import Api, Person, listening, missing_tool, running
 from tests.database.conftest import Run
 from tests.database.test_forward_auth import key_with
+from tests.database.test_subscriptions import CHANGED, connected, subscribe, told
+from tests.database.test_tokens import issuing
 
 SDL = "{ _service { sdl } }"
+ROOTS = ("Query", "Mutation", "Subscription")
 PLAIN, WITH_SCOPES = subgraph_sdl(schema), subgraph_sdl(schema, scopes=True)
 
 
@@ -44,19 +51,86 @@ async def test_the_setting_and_the_command_give_the_directive_and_nothing_else(a
     assert WITH_SCOPES.count('"@requiresScopes"') == 1
 
 
-@pytest.mark.parametrize("field", ["apiKey", "apiKeyAudit", "verifyApiKeys", "enableApiKey"])
-async def test_a_key_without_the_scopes_is_refused_by_the_service_too(api: Api, field: str) -> None:
-    """So the directive refuses nothing that the service would answer."""
-    documents = {
-        "apiKey": '{ apiKey(input: {apiKeyId: "k"}) { name } }',
-        "apiKeyAudit": "{ apiKeyAudit { nodes { action } } }",
-        "verifyApiKeys": 'mutation { verifyApiKeys(input: [{apiKey: "x"}]) { valid } }',
-        "enableApiKey": 'mutation { enableApiKey(input: {apiKeyId: "k"}) { state } }',
-    }
-    (needed,) = next(groups for name, groups in REQUIRED.items() if name.endswith(f".{field}"))
-    others = {"identity:read", "identity:write", "identity:verify", "identity:audit"} - set(needed)
-    without = await key_with(api, scopes=sorted(others))
-    assert await api.code(documents[field], by=without) == "PERMISSION_DENIED"
+# One document for each field that needs scopes. OWN is the id of the caller's key, OTHER the id of another key of its
+# user, and SECRET the secret of that other key.
+DOCUMENTS = {
+    "Query.apiKey": '{ apiKey(input: {apiKeyId: "OTHER"}) { name } }',
+    "Query.apiKeys": "{ apiKeys(input: {}) { totalCount results { name } } }",
+    "Query.apiKeysConnection": "{ apiKeysConnection { totalCount nodes { name } } }",
+    "Query.apiKeyStats": '{ apiKeyStats(input: {query: {distinct: "user_id"}}) }',
+    "Query.apiKeyAudit": "{ apiKeyAudit { nodes { action } } }",
+    "Query.viewer": "{ viewer { userId apiKeyInfo { name } } }",
+    "Mutation.createApiKey": 'mutation { createApiKey(input: {userId: "u1", scopes: []}) { apiKeyId } }',
+    "Mutation.updateApiKey": """mutation {
+        updateApiKey(input: {apiKeyId: "OWN", expiresAt: "2999-01-01T00:00:00Z"}) { apiKeyId } }""",
+    "Mutation.rotateApiKey": 'mutation { rotateApiKey(input: {apiKeyId: "OWN"}) { apiKeyId } }',
+    "Mutation.endApiKeyOverlap": 'mutation { endApiKeyOverlap(input: {apiKeyId: "OTHER"}) { apiKeyId } }',
+    "Mutation.enableApiKey": 'mutation { enableApiKey(input: {apiKeyId: "OTHER"}) { state } }',
+    "Mutation.disableApiKeys": 'mutation { disableApiKeys(input: {userId: "u1"}) { count } }',
+    "Mutation.verifyApiKey": 'mutation { verifyApiKey(input: {apiKey: "SECRET"}) { valid } }',
+    "Mutation.verifyApiKeys": 'mutation { verifyApiKeys(input: [{apiKey: "SECRET"}]) { valid } }',
+    "Subscription.apiKeyChanged": CHANGED,
+    "User.apiKeys": """{ _entities(representations: [{__typename: "User", domainId: "d1", userId: "u1"}]) {
+        ... on User { apiKeys { nodes { name } } } } }""",
+    "Domain.apiKeys": """{ _entities(representations: [{__typename: "Domain", domainId: "d1"}]) {
+        ... on Domain { apiKeys { nodes { name } } } } }""",
+    "Domain.apiKeyStats": """{ _entities(representations: [{__typename: "Domain", domainId: "d1"}]) {
+        ... on Domain { apiKeyStats(query: {distinct: "user_id"}) } } }""",
+}
+# The other operations: a key with an empty list of scopes may use them.
+WITHOUT_SCOPES = {
+    "Query._entities": """{ _entities(representations: [{__typename: "User", domainId: "d1", userId: "u1"}]) {
+        ... on User { userId } } }""",
+    "Query._service": "{ _service { sdl } }",
+    "Mutation.disableApiKey": 'mutation { disableApiKey(input: {apiKeyId: "OWN"}) { state } }',
+    "Mutation.deleteApiKey": 'mutation { deleteApiKey(input: {apiKeyId: "OWN"}) { id } }',
+    "Mutation.exchangeApiKey": "mutation { exchangeApiKey(input: {}) { code } }",
+    "Mutation.reportLeakedApiKey": 'mutation { reportLeakedApiKey(input: {apiKey: "SECRET"}) { received } }',
+}
+
+
+async def errors_of(api: Api, document: str, scopes: Iterable[str]) -> list[str]:
+    """The codes of the errors that a key of role USER with these scopes gets for a document."""
+    other, caller = await api.make("USER"), await key_with(api, scopes=sorted(scopes))
+    for name, value in {"OWN": caller.key_id, "OTHER": other.key_id, "SECRET": other.secret}.items():
+        document = document.replace(name, value)
+    if document == CHANGED:
+        return await errors_of_subscription(api, caller)
+    return [error["extensions"]["code"] for error in (await api.run(document, by=caller)).get("errors", ())]
+
+
+async def errors_of_subscription(api: Api, caller: Person) -> list[str]:
+    async with listening(api.app) as address, connected(address, caller) as websocket:
+        await subscribe(websocket)
+        made = await api.make("USER")
+        event = await told(websocket)
+        if isinstance(event, dict):
+            return [error["extensions"]["code"] for error in event["payload"]]
+        assert event[1]["apiKeyId"] == made.key_id
+        return []
+
+
+@pytest.mark.parametrize("field", REQUIRED)
+async def test_the_service_needs_exactly_the_scopes_of_the_directive(api: Api, field: str) -> None:
+    """So a gateway refuses nothing that the service would answer, and asks for nothing that it would refuse."""
+    for group in REQUIRED[field]:
+        assert await errors_of(api, DOCUMENTS[field], group) == []
+    for lacking in product(*REQUIRED[field]):  # one of each list
+        assert await errors_of(api, DOCUMENTS[field], OURS - set(lacking)) == ["PERMISSION_DENIED"]
+
+
+async def test_fields_without_the_directive_need_no_scope(settings: Settings) -> None:
+    async with issuing(settings) as api:
+        for field, document in WITHOUT_SCOPES.items():
+            assert await errors_of(api, document, []) == [], field
+
+
+def test_every_operation_is_tried() -> None:
+    definitions: Any = parse(PLAIN).definitions
+    roots = [one for one in definitions if "name" in one.keys and one.name.value in ROOTS]
+    assert len(roots) == len(ROOTS)
+    operations = {f"{root.name.value}.{field.name.value}" for root in roots for field in root.fields}
+    assert operations <= DOCUMENTS.keys() | WITHOUT_SCOPES.keys()
 
 
 def test_it_composes_in_both_composers() -> None:
