@@ -113,7 +113,7 @@ class APIKeyTag:
 
 @strawberry.federation.type(name="APIKeyInfo", keys=["domainId apiKeyId"], description="An API key.")
 class APIKeyInfo(Node):
-    """Cloudforet's `APIKeyInfo`, with a name, a role, a hint and the id of the key that made it.
+    """Cloudforet's `APIKeyInfo`, which has the fields up to `created_at`; the others, and `id`, are this service's own.
 
     A field that was not read from the database is None, whatever its type says.
     """
@@ -173,7 +173,7 @@ class APIKeyInfo(Node):
     @strawberry.field(
         description="The number of uses and verifications of the key, per hour or day and outcome; up to a "
         "minute late. At most 400 hours or days; those without a use are left out. Null if uses "
-        "are not counted."
+        "are not counted, and for a key that the caller may verify but not see."
     )
     async def usage(
         self,

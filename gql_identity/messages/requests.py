@@ -16,7 +16,7 @@ from .values import APIKeyRole, APIKeyState, DateTime
 
 @strawberry.input(name="CreateAPIKeyRequest", description="The properties of a new key.")
 class CreateAPIKeyRequest:
-    """Cloudforet's `CreateAPIKeyRequest`, with a name and a role."""
+    """Cloudforet's `CreateAPIKeyRequest`, which has the first two fields; the others are this service's own."""
 
     user_id: ID = strawberry.field(description="The user that the key belongs to; 1 to 255 characters.")
     domain_id: ID | None = strawberry.field(
@@ -90,7 +90,8 @@ class UpdateAPIKeyRequest:
     expires_at: DateTime | None = strawberry.field(
         default=UNSET,
         description="The end of the key. A caller of role USER or VERIFIER cannot set an end later than its "
-        "own, and cannot postpone its own end.",
+        "own. It can postpone its own end only with the scope `identity:rotate`, to at most the lifetime that it was "
+        "created with, counted from now.",
     )
     scopes: list[str] | None = strawberry.field(
         default=UNSET,
@@ -303,5 +304,5 @@ class APIKeyChangedRequest:
     user_id: ID | None = strawberry.field(default=None, description="Only keys of this user.")
     types: list[APIKeyChangeType] | None = strawberry.field(
         default_factory=lambda: list(USUAL_CHANGES),
-        description="The kinds of changes to send; `UPDATED` and `ROTATED` are only sent if named.",
+        description="The kinds of changes to send; `UPDATED`, `ROTATED` and `EXPIRING` are only sent if named.",
     )

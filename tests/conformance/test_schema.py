@@ -1,5 +1,6 @@
 """The schema as a product: exported, described, without a linter's complaint, and compatible with the last release."""
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -23,6 +24,8 @@ from graphql import (
     visit,
 )
 
+from gql_identity.messages.keys import APIKeyChangeType
+from gql_identity.messages.requests import USUAL_CHANGES
 from gql_identity.schema.federation import schema
 from tests.conftest import missing_tool
 from tests.processes import ROOT, surroundings
@@ -89,6 +92,12 @@ def test_every_type_field_argument_and_value_has_a_description() -> None:
             descriptions |= described(type_)
     assert len(descriptions) > 200
     assert [name for name, description in descriptions.items() if not description] == []
+
+
+@pytest.mark.parametrize("document", ["schema.graphql", "README.md"])
+def test_the_documentation_names_the_changes_that_are_only_sent_if_named(document: str) -> None:
+    (found,) = re.findall(r"changes(?: to send)?; ([^;.]*) are only sent if", (ROOT / document).read_text())
+    assert set(re.findall(r"`(\w+)`", found)) == {one.name for one in set(APIKeyChangeType) - set(USUAL_CHANGES)}
 
 
 @pytest.mark.slow

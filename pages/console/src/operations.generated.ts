@@ -502,7 +502,7 @@ export type UpdateAPIKeyRequest = {
   apiKeyId: string | number;
   /** The domain of the key. Default: the caller's domain. */
   domainId?: string | number | null | undefined;
-  /** The end of the key. A caller of role USER or VERIFIER cannot set an end later than its own, and cannot postpone its own end. */
+  /** The end of the key. A caller of role USER or VERIFIER cannot set an end later than its own. It can postpone its own end only with the scope `identity:rotate`, to at most the lifetime that it was created with, counted from now. */
   expiresAt?: string | null | undefined;
   /** The key's name; at most 255 characters. */
   name?: string | null | undefined;
