@@ -69,7 +69,7 @@ def changes_table(rows: Rows) -> list[list[str]]:
         metrics = ("changes_per_second", "p50_ms", "p99_ms", "cpu_us")
         middles[size] = {metric: median(row[metric] for row in of_size) for metric in metrics}
     few = middles[DOMAIN_SIZES[0]]["changes_per_second"]
-    table = [["keys in the domain", "changes/s", "", "p50 ms", "p99 ms", "CPU us"]]
+    table = [["keys in the domain", "changes/s", "", "p50 ms", "p99 ms", "CPU µs"]]
     for size, middle in middles.items():
         rate, *others = middle.values()
         table.append([f"{size:,}", f"{rate:,.0f}", f"({rate / few:.2f})", *(f"{one:,.2f}" for one in others)])

@@ -232,7 +232,7 @@ def grow_documents(plan: Plan, server_uri: str) -> Rows:
 
 def documents_table(rows: Rows) -> str:
     """Memory after each tenth of the documents."""
-    table = [["different documents", "MB", "CPU us a request"]]
+    table = [["different documents", "MB", "CPU µs a request"]]
     table += [[f"{row['documents']:,}", f"{row['resident_mb']:,.1f}", f"{row.get('cpu_us', '')}"] for row in rows]
     return text_table(table)
 
@@ -261,7 +261,7 @@ def grow_workers(plan: Plan, server_uri: str) -> Rows:
 
 def workers_table(rows: Rows) -> str:
     """A row for each operation and number of workers."""
-    table = [["", "workers", "requests/s", "p50 ms", "p99 ms", "CPU us", "MB, all processes", ""]]
+    table = [["", "workers", "requests/s", "p50 ms", "p99 ms", "CPU µs", "MB, all processes", ""]]
     for row in rows:
         times = [f"{row[name]:,.1f}" for name in ("p50_ms", "p99_ms")]
         cells = [row["operation"], str(row["workers"]), f"{row['requests_per_second']:,.0f}", *times]

@@ -144,7 +144,8 @@ def grow(plan: Plan, server_uri: str, *, embedded: bool) -> Rows:
 def serves(system: System, operation: Operation) -> bool:
     """Whether a system has the operation.
 
-    V and R are this service's own, REST has no entities or types, and only V is measured with and without tokens.
+    Of the others only the baseline has V, and none has R. REST has no entities or types. Only V is measured with and
+    without tokens.
     """
     if system.interface == "tokens" or operation.name in OF_TOKENS:
         return system.interface == "tokens" and operation.name in (*OF_TOKENS, "V")
@@ -221,4 +222,4 @@ def measure(
 def _told(measured: dict[str, Any]) -> str:
     text = f"{measured['requests_per_second']:9,.0f} requests/s  p99 {measured['p99_ms']:8.1f} ms"
     errors = f"  {measured['errors']} ERRORS" if measured["errors"] else ""
-    return f"{text}  CPU {measured['cpu_us']:7,.0f} us{errors}"
+    return f"{text}  CPU {measured['cpu_us']:7,.0f} µs{errors}"

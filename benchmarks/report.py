@@ -37,7 +37,7 @@ def comparison(made: Medians) -> str:
     """The medians as text: each figure, and its ratio to the baseline in brackets."""
     parts = []
     for operation, systems in made.items():
-        table = [["", "requests/s", "", "p50 ms", "", "p99 ms", "", "CPU us", "", ""]]
+        table = [["", "requests/s", "", "p50 ms", "", "p99 ms", "", "CPU µs", "", ""]]
         for system, middle in systems.items():
             cells = [SYSTEMS[system].title]
             for metric, shape in zip(_METRICS, ("{:,.0f}", "{:.2f}", "{:.2f}", "{:,.0f}"), strict=True):
@@ -62,7 +62,7 @@ def growth_table(rows: Rows) -> str:
             ]
             cells.append(_growth_cell(found[0]) if found else "-")
         table.append(cells)
-    return f"requests/s; p50, p99 in ms; CPU of the service in us a request\n{text_table(table)}"
+    return f"requests/s; p50, p99 in ms; CPU of the service in µs a request\n{text_table(table)}"
 
 
 def _growth_cell(row: dict[str, Any]) -> str:

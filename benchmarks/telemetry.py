@@ -146,7 +146,7 @@ async def main(uri: str, directory: Path) -> None:
             share = sum(each.get(call, dearest) * number for call, number in called[name].items()) / 64 / 1000
             ratio = statistics.median(b / a for a, b in zip(took["off"], took["on"], strict=True))
             print(
-                f"{name}: {alone:.0f} us of CPU; off, {called[name].total() / 64:.1f} calls take {share:.2f} us "
+                f"{name}: {alone:.0f} µs of CPU; off, {called[name].total() / 64:.1f} calls take {share:.2f} µs "
                 f"({share / alone:.1%}); on, {ratio:.3f} times the CPU; {dict(called[name])}"
             )
 

@@ -13,7 +13,7 @@ MAX_REPETITIONS = 1_000
 MAX_NAME = 32  # characters in a group's name, in MongoDB's engine
 MAX_NESTING = 50  # groups within each other
 
-# The work of a `.`, or of a set with characters beyond ASCII, whose UTF-8 has several forms: measured, 4 us a document
+# The work of a `.`, or of a set with characters beyond ASCII, whose UTF-8 has several forms: measured, 4 µs a document
 # of 120 characters, where a letter takes 0.2.
 _WIDE = 12
 

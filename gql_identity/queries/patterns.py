@@ -9,7 +9,7 @@ from .inputs import check_count, invalid, quoted, read_items, read_text
 from .pattern_syntax import UnreadToken, read_pattern
 
 PATTERN_BYTES = 1_000  # the embedded engine refuses longer patterns
-# Measured on the embedded engine: a document of 120 characters costs at most 0.3 us for each unit of a pattern's work.
+# Measured on the embedded engine: a document of 120 characters costs at most 0.3 µs for each unit of a pattern's work.
 PATTERN_WORK = 500  # of all patterns of one query
 TEXT_CHARACTERS = 20_000  # of all texts to look for of one query
 

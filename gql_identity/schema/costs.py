@@ -1,7 +1,7 @@
 """What the fields of this schema cost: the lengths of lists, the weights of resolvers, the values of statistics.
 
-The unit is a value that graphql-core completes, which takes 4 us. Measured in the process, without the database: a
-connection of a user or a domain in a list takes 75 to 135 us, a statistic of a domain 230; a list, a connection or a
+The unit is a value that graphql-core completes, which takes 4 µs. Measured in the process, without the database: a
+connection of a user or a domain in a list takes 75 to 135 µs, a statistic of a domain 230; a list, a connection or a
 statistic at the top 600; a key by its id, which shares its read with others, 35.
 """
 
@@ -32,7 +32,7 @@ WEIGHTS = {
     "Domain.apiKeys": 30,
     # The database runs a pipeline for each domain, which takes it up to 8 ms.
     "Domain.apiKeyStats": 500,
-    # Up to 91 documents of a key.
+    # A document of the key for each day: 91 by default (GQL_IDENTITY_USAGE_DAYS), 401 at most.
     "APIKeyInfo.usage": 400,
 }
 

@@ -1,4 +1,4 @@
-"""Writes of an import of `exports`, which may be repeated and may run beside a service."""
+"""Writes of an import, which may be repeated and may run beside a service."""
 
 from pymongo.errors import BulkWriteError
 

@@ -183,7 +183,7 @@ class Scans:
 
     def __init__(self, collections: dict[str, Collection[Document]], max_answer_bytes: int) -> None:
         self._collections = collections
-        self._raw = {name: _raw(one) for name, one in collections.items()}  # making one takes 12 us
+        self._raw = {name: _raw(one) for name, one in collections.items()}  # making one takes 12 µs
         self._max_answer_bytes = max_answer_bytes
         self._slots = Slots()
         self._threads = ThreadPoolExecutor(SCANS_AT_ONCE, "scanner")
