@@ -172,9 +172,9 @@ class Database:
     ) -> list[Document]:
         """All documents of a cursor on a collection; raises what `run` does.
 
-        The cursor is PyMongo's, which Motor wraps, opened and read to its end in one thread: Motor's returns to the
-        event loop up to three times for one reply of the database. Only for keys that are named one by one: reads of
-        all that match use `aggregate`.
+        The cursor is PyMongo's, which Motor wraps, opened and read to its end in one thread (docs/decisions.md,
+        "PyMongo reads cursors"). Only for reads whose size has a bound: documents that are named one by one, or a page
+        of a command. Lists and statistics of callers use `aggregate`, which waits for a slot of the caller's share.
         """
         return await self._run_in_thread(lambda: find(self._read_from[collection]).to_list())
 

@@ -7,7 +7,8 @@ from pymongo import ASCENDING, IndexModel
 from ..command import own_command
 from ..errors import StartError
 
-# Every read and write but the look-up by digest names `domain_id`; (domain_id, _id) is the shard key too.
+# Reads and writes of keys name `domain_id`, with few exceptions such as the look-up by digest (docs/mongodb.md).
+# (domain_id, _id) is the shard key too.
 _KEYS = {
     "domain_id_1__id_1": IndexModel([("domain_id", ASCENDING), ("_id", ASCENDING)], unique=True),
     "domain_id_1_user_id_1__id_1": IndexModel([("domain_id", ASCENDING), ("user_id", ASCENDING), ("_id", ASCENDING)]),
