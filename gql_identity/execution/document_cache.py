@@ -30,13 +30,15 @@ class DocumentCache:
         return found[0]
 
     def add(self, text: str, document: ValidDocument, nodes: int) -> None:
-        """Cache a document of so many nodes."""
+        """Cache a document of so many nodes, in the place of an earlier one with the same text."""
         size = nodes * NODE_BYTES + 4 * len(text)
         if size > CACHED_BYTES // 4:
             return  # it would push out too many others
+        if (replaced := self._documents.pop(text, None)) is not None:
+            self._bytes -= replaced[1]
         self._documents[text] = document, size
         self._bytes += size
-        while self._bytes > CACHED_BYTES:
+        while self._documents and self._bytes > CACHED_BYTES:
             _, (_, dropped) = self._documents.popitem(last=False)
             self._bytes -= dropped
 

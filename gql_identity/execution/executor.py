@@ -248,6 +248,8 @@ class Executor:
         if caches or valid.needs_no_key:
             if turns.is_over() and owner is not None:
                 await turns.wait(owner)
+                if (found := self._cached.find(text)) is not None:
+                    return found
             self._validate(document, suggests)
         # A refused document is not cached: it would push out those that run.
         if self._documents.trusts(text):
