@@ -22,10 +22,8 @@ from graphql import (
     OperationDefinitionNode,
     OperationType,
     VariableNode,
-    Visitor,
     is_non_null_type,
     type_from_ast,
-    visit,
 )
 from graphql.execution.collect_fields import FieldDetails, FragmentDetails, collect_fields, collect_subfields
 from graphql.execution.execute import (
@@ -40,6 +38,7 @@ from strawberry.schema.schema import Schema
 from .arguments import ArgumentCompiler, Builder, Reader
 from .completion import CompletionCompiler, NotCompilable, UnexpectedValue
 from .core import CoreExecution
+from .outline import innermost_first, outline_of
 from .root_fields import RootField, Run, run_concurrently, run_serially
 
 log = structlog.get_logger()
@@ -69,11 +68,8 @@ class ExecutionPlan:
         self._document = document
         self._operation = operation
         self._serial = operation.operation is OperationType.MUTATION
-        finder = _ConditionFinder()
-        visit(document, finder)
-        declared = [node.variable.name.value for node in operation.variable_definitions or ()]
-        self._conditions = tuple(name for name in declared if name in finder.found)
-        self._variants: dict[tuple[Any, ...], tuple[RootField, ...] | None] = {}
+        self._conditions = _conditions(document, operation)
+        self._variants: dict[tuple[bool, ...], tuple[RootField, ...] | None] = {}
         try:
             self._variables: list[_Variable] | None = [
                 self._variable(node) for node in operation.variable_definitions or ()
@@ -173,13 +169,13 @@ class ExecutionPlan:
         """The root fields to run; None if graphql-core must run the whole operation."""
         values: Any = run.core.variable_values.coerced if run.values is None else run.values
         key = tuple([values.get(name) for name in self._conditions])
-        if key in self._variants:
-            return self._variants[key]
-        roots = None
-        if len(self._variants) < MAX_VARIANTS and all(isinstance(part, bool) for part in key):
-            roots = self._compile(dict(zip(self._conditions, key, strict=True)))
-            self._variants[key] = roots
-        return roots
+        if not all(isinstance(part, bool) for part in key):
+            return None
+        if key not in self._variants:
+            if len(self._variants) >= MAX_VARIANTS:
+                return None
+            self._variants[key] = self._compile(dict(zip(self._conditions, key, strict=True)))
+        return self._variants[key]
 
     def _compile(self, conditions: dict[str, bool]) -> "tuple[RootField, ...] | None":
         schema, operation = self._compiler.schema._schema, self._operation
@@ -215,14 +211,16 @@ class _Variable(NamedTuple):
     required: bool
 
 
-class _ConditionFinder(Visitor):
-    """Finds the variables in `@skip` and `@include`."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.found: set[str] = set()
-
-    def enter_directive(self, node: Any, *_: Any) -> None:
-        for argument in node.arguments:
-            if isinstance(argument.value, VariableNode):
-                self.found.add(argument.value.name.value)
+def _conditions(document: DocumentNode, operation: OperationDefinitionNode) -> tuple[str, ...]:
+    """The variables in `@skip` and `@include` of an operation and of the fragments that it spreads."""
+    outline = outline_of(operation)
+    fragments = [outline_of(node) for node in document.definitions if isinstance(node, FragmentDefinitionNode)]
+    found = {
+        argument.value.name.value: None  # a dictionary, for the order
+        for part in innermost_first([outline], [outline, *fragments])
+        for selection, _ in part.selections
+        for directive in selection.directives or ()
+        for argument in directive.arguments or ()
+        if isinstance(argument.value, VariableNode)
+    }
+    return tuple(found)

@@ -574,6 +574,39 @@ def test_each_operation_of_a_document_answers_alike() -> None:
             check(document, {"d": "d1", "a": seed % 2 == 0, "b": seed % 3 == 0}, name, seed=seed)
 
 
+SHARED = """fragment F on APIKeyInfo { id hint @include(if: $b) user { ...U } }
+    fragment U on User { userId domainId @skip(if: $b) } fragment N on APIKeyInfo { name }"""
+# The names of variables are one operation's own: another one has conditions with the name of its list or object.
+SEVERAL = f"""
+    query List($v: [_Any!]!) {{ _entities(representations: $v) {{ __typename ...N }} }}
+    query Object($v: GetAPIKeyRequest!) {{ apiKey(input: $v) {{ id ...N }} }}
+    query Text($v: ID!, $b: Boolean!) {{ apiKey(input: {{domainId: "d1", apiKeyId: $v}}) {{ ...F ...N }} }}
+    query Json($v: JSON, $b: Boolean = true) {{
+        apiKeys(input: {{domainId: "d1", query: {{filter: [{{k: "name", v: $v}}]}}}}) {{ results {{ ...F }} }} }}
+    query Conditions($v: Boolean!, $b: Boolean!) {{ apiKey({ONE}) @skip(if: $v) {{ ...F state @include(if: $v) }}
+        ...R @include(if: $b) ... @skip(if: $b) {{ __typename }} }}
+    mutation Change($v: Boolean = false, $b: Boolean!) {{ disableApiKey({ONE}) {{ ...F role @skip(if: $v) }} }}
+    fragment R on Query {{ other: apiKey({ONE}) {{ ...F }} }} {SHARED}"""
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("List", [[], [{"__typename": "APIKeyInfo", "domainId": "d1", "apiKeyId": "k"}], True, None]),
+        ("Object", [{"domainId": "d1", "apiKeyId": "k"}, True, None]),
+        ("Text", ["k", "l", True, []]),
+        ("Json", ["x", {"a": [1]}, [True], True, False, None]),
+        ("Conditions", [True, False, None, {}, []]),
+        ("Change", [True, False, None, [True]]),
+    ],
+)
+def test_operations_of_a_document_that_share_names_of_variables_answer_alike(name: str, values: list[Any]) -> None:
+    for seed in range(4):
+        for value in values:
+            for both in ({}, {"b": True}, {"b": False}, {"b": [True]}):
+                check(SEVERAL, {"v": value} | both, name, seed=seed)
+
+
 def test_more_ways_of_skipping_than_are_kept_answer_alike() -> None:
     names = ["id", "name", "hint", "state", "role", "userId"]
     parts = " ".join(f"{name} @include(if: ${name})" for name in names)

@@ -33,14 +33,16 @@ def quiet() -> Iterator[None]:
         yield
 
 
-async def follow(executor: Executor, document: str, variables: dict[str, Any], events: list[Any]) -> list[str]:
+async def follow(
+    executor: Executor, document: str, variables: dict[str, Any], events: list[Any], name: str | None = None
+) -> list[str]:
     async def subscribe(*_: Any) -> AsyncIterator[Any]:
         for event in events:
             if isinstance(event, Exception):
                 raise event
             yield event
 
-    request = Request(document, None, None, dict(variables))
+    request = Request(document, None, name, dict(variables))
     operation = await executor.operation(request, may_store=True)
     changes: Any = SimpleNamespace(subscribe=subscribe)
     answers = executor.stream(operation, request, Context(Ordinary(), changes, CALLER))  # type: ignore[arg-type]
@@ -67,6 +69,17 @@ async def test_events_are_answered_alike(document: str, variables: dict[str, Any
     ]
 
     assert await follow(COMPILED, document, variables, events) == await follow(PLAIN, document, variables, events)
+
+
+async def test_the_conditions_of_another_operation_change_no_event() -> None:
+    document = """subscription A($i: APIKeyChangedRequest!) { apiKeyChanged(input: $i) { type } }
+        query B($i: Boolean!) { viewer { role @skip(if: $i) } }"""
+    events = [changed(key(number)) for number in range(3)]
+
+    answers = await follow(COMPILED, document, INPUT, events, "A")
+
+    assert answers == await follow(PLAIN, document, INPUT, events, "A")
+    assert len(answers) == 3
 
 
 async def test_ordinary_events_need_no_graphql_core(monkeypatch: pytest.MonkeyPatch) -> None:
