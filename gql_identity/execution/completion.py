@@ -29,7 +29,7 @@ from graphql import (
 from graphql.execution.collect_fields import FieldDetails
 from strawberry.types.field import StrawberryField
 
-MAX_FIELDS = 500  # operations that select more are not compiled
+MAX_FIELDS = 500  # below the root fields of an operation; a root field that exceeds it is completed by graphql-core
 
 DEFINITION = "strawberry-definition"  # key in the extensions of a GraphQL type or field: Strawberry's definition of it
 EXACT = {GraphQLString: str, GraphQLID: str, GraphQLBoolean: bool}  # a value of exactly this class is JSON already
@@ -69,7 +69,7 @@ class CompletionCompiler:
     def __init__(self, schema: GraphQLSchema, collect: Collect) -> None:
         self._schema = schema
         self._collect = collect
-        self._fields = 0
+        self.fields = 0  # that were compiled so far, or tried
         # The long lists that the last call of a function has left: whoever called it completes them.
         self.left: list[LeftList] = []
         self._lines: list[str] = []
@@ -154,8 +154,8 @@ class CompletionCompiler:
             raise NotCompilable
         lines, entries = [], []
         for name, below in self._collect(type_, details).items():
-            self._fields += 1
-            if self._fields > MAX_FIELDS:
+            self.fields += 1
+            if self.fields > MAX_FIELDS:
                 raise NotCompilable
             field_name = below[0].node.name.value
             if field_name == "__typename":

@@ -36,6 +36,9 @@ from ..errors import ResourceExhausted
 from ..metrics import LIMITS
 from .outline import SATURATED, Outline, innermost_first, outline_of
 
+# Measured: a step, and a length with its share of the costs that are known.
+STEP_BYTES = 130
+LENGTH_BYTES = 1_200
 TYPICAL_LENGTH = 3  # of a list whose length neither an argument nor `CostRules.typical` gives
 
 
@@ -81,6 +84,8 @@ class Cost:
         self._steps = [
             (part.name, self._compile(schema, part)) for part in innermost_first([outline], [outline, *fragments])
         ]
+        # About how many bytes it takes: the steps of a fragment are made for each operation that spreads it.
+        self.size = STEP_BYTES * sum(len(steps) for _, steps in self._steps) + LENGTH_BYTES * len(self._lengths)
 
     def of(self, variables: dict[str, Any]) -> int:
         """The cost with these variables, as they were sent.

@@ -3,13 +3,14 @@
 from collections import OrderedDict
 
 from graphql import DocumentNode
-from graphql.language import Node
 
 from .operation import ValidDocument
+from .outline import nodes_of
 
 CACHED_BYTES = 24_000_000
-# Measured: 240 to 260 bytes for a node without its tokens (500 with them), and as much again for its cost and its plan.
-NODE_BYTES = 600
+MOST_BYTES = CACHED_BYTES // 4  # of one document: more would push out too many others
+# Measured: 240 to 350 bytes for a node without its tokens, with its share of the operations.
+NODE_BYTES = 400
 
 
 class DocumentCache:
@@ -32,8 +33,23 @@ class DocumentCache:
     def add(self, text: str, document: ValidDocument, nodes: int) -> None:
         """Cache a document of so many nodes, in the place of an earlier one with the same text."""
         size = nodes * NODE_BYTES + 4 * len(text)
-        if size > CACHED_BYTES // 4:
-            return  # it would push out too many others
+        if size <= MOST_BYTES:
+            self._put(text, document, size)
+
+    def grow(self, text: str, size: int) -> bool:
+        """Count so many bytes more for a document; False if it would have too many, so that nothing may be added to it.
+
+        What is added to a document that is not cached goes with the request that runs it.
+        """
+        if (found := self._documents.get(text)) is None:
+            return True
+        document, before = found
+        if before + size > MOST_BYTES:
+            return False
+        self._put(text, document, before + size)
+        return True
+
+    def _put(self, text: str, document: ValidDocument, size: int) -> None:
         if (replaced := self._documents.pop(text, None)) is not None:
             self._bytes -= replaced[1]
         self._documents[text] = document, size
@@ -48,17 +64,9 @@ def drop_tokens(document: DocumentNode) -> int:
 
     Its nodes keep where they begin and end, for the locations of errors.
     """
-    nodes = 0
-    waiting: list[Node] = [document]
-    while waiting:
-        node = waiting.pop()
-        nodes += 1
+    number = 0
+    for node in nodes_of([document]):
+        number += 1
         if node.loc is not None:
             node.loc.start_token = node.loc.end_token = None  # type: ignore[assignment]
-        for key in node.keys:
-            value = getattr(node, key)
-            if isinstance(value, Node):
-                waiting.append(value)
-            elif isinstance(value, tuple | list):
-                waiting.extend(item for item in value if isinstance(item, Node))
-    return nodes
+    return number

@@ -1,6 +1,7 @@
 """Executing GraphQL requests."""
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable
+from functools import partial
 from inspect import isawaitable
 from pathlib import Path
 from typing import Any
@@ -137,10 +138,17 @@ class Executor:
     async def _execute_first(self, operation: Operation, request: Request, context: Any, cost: int) -> ExecutionResult:
         # An operation that runs only once, as one without variables may, is not worth compiling, unless it is large.
         if (operation.has_run or cost >= LARGE_COST) and self._compiler is not None:
-            return await _compile(operation, self._compiler).run(context, request.variables)
+            return await self._compile(operation, self._compiler).run(context, request.variables)
         operation.has_run = True
         result: Any = execute(**self._for_core(operation, request, context))
         return await result if isawaitable(result) else result  # type: ignore[no-any-return]
+
+    def _compile(self, operation: Operation, compiler: PlanCompiler) -> ExecutionPlan:
+        """Make the plan that an operation runs from now on."""
+        may_keep = partial(self._cached.grow, operation.text)
+        operation.plan = compiler.compile(operation.document, operation.node, may_keep)
+        DOCUMENTS_COMPILED.add()
+        return operation.plan
 
     async def stream(self, operation: Operation, request: Request, context: Any) -> AsyncGenerator[Answer, None]:
         """The answers of a subscription, which `operation` found for this request; an error is the last of them.
@@ -150,7 +158,7 @@ class Executor:
         is_large = self._check(operation, request) >= LARGE_COST
         source: Any
         if self._compiler is not None:
-            plan = operation.plan or _compile(operation, self._compiler)  # at once: each event runs it
+            plan = operation.plan or self._compile(operation, self._compiler)  # at once: each event runs it
             source = await plan.follow(context, request.variables)
         else:
             source = subscribe(**self._for_core(operation, request, context))
@@ -212,9 +220,9 @@ class Executor:
     def _check_cost(self, operation: Operation, request: Request) -> int:
         """The operation's cost with the request's variables; raises RequestError."""
         if (cost := operation.cost) is None:
-            cost = operation.cost = Cost(
-                self._schema, operation.document, operation.node, self._cost_rules, self._bounds.max_cost
-            )
+            cost = Cost(self._schema, operation.document, operation.node, self._cost_rules, self._bounds.max_cost)
+            if self._cached.grow(operation.text, cost.size):
+                operation.cost = cost
         try:
             computed = cost.of(request.variables)
         except GraphQLError as error:
@@ -243,7 +251,7 @@ class Executor:
             if (found := self._cached.find(text)) is not None:  # parsed for another request meanwhile
                 return found
         document = self._parse(text)
-        valid = valid_document(self._schema, document, self._open_fields)
+        valid = valid_document(self._schema, document, text, self._open_fields)
         # Without a key most of a document is refused: validating it first would be work that anybody can ask for.
         if caches or valid.needs_no_key:
             if turns.is_over() and owner is not None:
@@ -288,13 +296,6 @@ def _answer(result: ExecutionResult, suggests: bool = False, *, is_large: bool =
         return refusal(*_told(result.errors), suggests=suggests)
     errors = [format_error(error) for error in _told(result.errors or [])]
     return Answer(result.data, errors, executed=True, is_large=is_large)
-
-
-def _compile(operation: Operation, compiler: PlanCompiler) -> ExecutionPlan:
-    """Make the plan that an operation runs from now on."""
-    operation.plan = compiler.compile(operation.document, operation.node)
-    DOCUMENTS_COMPILED.add()
-    return operation.plan
 
 
 def _told(errors: list[GraphQLError]) -> list[GraphQLError]:

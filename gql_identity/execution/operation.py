@@ -39,12 +39,14 @@ class Operation:
         "node",
         "plan",
         "root_fields",
+        "text",
         "trusted_name",
         "type",
     )
 
-    def __init__(self, schema: GraphQLSchema, document: DocumentNode, node: OperationDefinitionNode) -> None:
+    def __init__(self, schema: GraphQLSchema, document: DocumentNode, text: str, node: OperationDefinitionNode) -> None:
         self.document = document
+        self.text = text  # of the document
         self.node = node
         self.name = node.name.value if node.name else None
         self.trusted_name: str | None = None  # its name, if its document is a trusted one; the executor knows
@@ -76,10 +78,14 @@ class ValidDocument(NamedTuple):
     needs_no_key: bool  # every root field of all its operations is an open one
 
 
-def valid_document(schema: GraphQLSchema, document: DocumentNode, open_fields: frozenset[str]) -> ValidDocument:
+def valid_document(
+    schema: GraphQLSchema, document: DocumentNode, text: str, open_fields: frozenset[str]
+) -> ValidDocument:
     """The operations of a document that graphql-core's validation accepts, and whether they need a key."""
     operations = [
-        Operation(schema, document, node) for node in document.definitions if isinstance(node, OperationDefinitionNode)
+        Operation(schema, document, text, node)
+        for node in document.definitions
+        if isinstance(node, OperationDefinitionNode)
     ]
     needs_no_key = all(field.name.value in open_fields for operation in operations for field in operation.root_fields)
     for operation in operations:

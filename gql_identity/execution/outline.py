@@ -1,6 +1,6 @@
 """Flattens a document's definitions to lists, so that each fragment is visited once however often it is spread."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from graphql import (
@@ -9,6 +9,7 @@ from graphql import (
     OperationDefinitionNode,
     SelectionNode,
 )
+from graphql.language import Node
 
 SATURATED = 1_000_000_000  # fragments that spread others twice double a count at each level: counts stop here
 
@@ -62,3 +63,17 @@ def innermost_first(wanted: Iterable[Outline], among: Iterable[Outline]) -> list
             spreads = (node.name.value for node, _ in outline.selections if isinstance(node, FragmentSpreadNode))
             waiting.extend((fragments[name], False) for name in spreads if name in fragments)
     return ordered
+
+
+def nodes_of(nodes: Iterable[Node]) -> Iterator[Node]:
+    """These nodes and all below them."""
+    waiting = list(nodes)
+    while waiting:
+        node = waiting.pop()
+        yield node
+        for key in node.keys:
+            value = getattr(node, key)
+            if isinstance(value, Node):
+                waiting.append(value)
+            elif isinstance(value, tuple | list):
+                waiting.extend(item for item in value if isinstance(item, Node))

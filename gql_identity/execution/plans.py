@@ -9,7 +9,7 @@ the one that graphql-core would give. Of a subscription, graphql-core makes the 
 Two root fields with the same variable get the same object, so a resolver must not change its arguments.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any, NamedTuple
 
 import structlog
@@ -38,12 +38,17 @@ from strawberry.schema.schema import Schema
 from .arguments import ArgumentCompiler, Builder, Reader
 from .completion import CompletionCompiler, NotCompilable, UnexpectedValue
 from .core import CoreExecution
-from .outline import innermost_first, outline_of
+from .outline import innermost_first, nodes_of, outline_of
 from .root_fields import RootField, Run, run_concurrently, run_serially
 
 log = structlog.get_logger()
 
+# Measured for a variant: a field, a root field, and a node of the root fields' arguments.
+FIELD_BYTES = 1_000
+ROOT_BYTES = 2_500
+ARGUMENT_BYTES = 250
 MAX_VARIANTS = 16  # compiled combinations of `@skip` and `@include` for each operation
+MayKeep = Callable[[int], bool]  # counts so many bytes, unless they are too many
 
 
 class PlanCompiler:
@@ -55,16 +60,23 @@ class PlanCompiler:
         self.max_errors = max_errors
         self.runs_left = 0  # runs that left the compiled path, for graphql-core to continue
 
-    def compile(self, document: DocumentNode, operation: OperationDefinitionNode) -> "ExecutionPlan":
-        """Make the plan of an operation of a valid document."""
-        return ExecutionPlan(self, document, operation)
+    def compile(self, document: DocumentNode, operation: OperationDefinitionNode, may_keep: MayKeep) -> "ExecutionPlan":
+        """Make the plan of an operation of a valid document, which asks `may_keep` before it keeps a variant."""
+        return ExecutionPlan(self, document, operation, may_keep)
 
 
 class ExecutionPlan:
     """One operation of a document, compiled."""
 
-    def __init__(self, compiler: PlanCompiler, document: DocumentNode, operation: OperationDefinitionNode) -> None:
+    def __init__(
+        self,
+        compiler: PlanCompiler,
+        document: DocumentNode,
+        operation: OperationDefinitionNode,
+        may_keep: MayKeep,
+    ) -> None:
         self._compiler = compiler
+        self._may_keep = may_keep
         self._document = document
         self._operation = operation
         self._serial = operation.operation is OperationType.MUTATION
@@ -196,10 +208,11 @@ class ExecutionPlan:
             collected = collect_fields(schema, fragments, values, parent, operation, True).grouped_field_set
             completion = CompletionCompiler(schema, collect)
             arguments = self._compiler.arguments
-            return tuple(
+            roots = tuple(
                 RootField(self._compiler.schema, arguments, parent, name, details, completion)
                 for name, details in collected.items()
             )
+            return roots if self._may_keep(_size(collected, completion)) else None
         except (GraphQLError, RecursionError, NotCompilable):
             return None
 
@@ -209,6 +222,16 @@ class _Variable(NamedTuple):
     read: Reader
     default: Builder | None
     required: bool
+
+
+def _size(collected: dict[str, list[FieldDetails]], completion: CompletionCompiler) -> int:
+    """About how many bytes a variant takes."""
+    arguments = [argument for details in collected.values() for argument in details[0].node.arguments or ()]
+    return (
+        FIELD_BYTES * completion.fields
+        + ROOT_BYTES * len(collected)
+        + ARGUMENT_BYTES * sum(1 for _ in nodes_of(arguments))
+    )
 
 
 def _conditions(document: DocumentNode, operation: OperationDefinitionNode) -> tuple[str, ...]:
