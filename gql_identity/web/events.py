@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
-import structlog
+import orjson
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Scope, Send
 
@@ -12,13 +12,11 @@ from ..execution.answer import Answer
 from .accept import EVENTS
 from .clients import Place
 from .envelope import note_errors
-from .graphql_operations import count_operation, error_codes
+from .graphql_operations import count_operation, error_codes, unexpected
 from .large_json import answer_json
 
 KEEP_ALIVE_SECONDS = 12.0  # between two comments on a stream that has nothing to send
 _HEADERS = {"Cache-Control": "private, no-store", "X-Accel-Buffering": "no"}
-
-log = structlog.get_logger()
 
 
 def event_stream(answers: AsyncGenerator[Answer, None], scope: Scope, most: int = 0, status: int = 200) -> Response:
@@ -59,11 +57,11 @@ async def _events(
                     answer, text = await answer_json(whole, place.client.name, most)
                     if answer.errors:
                         note_errors(scope, *error_codes(answer))
-                    text[:0] = b"event: next\ndata: "
-                    text += b"\n\n"
-                    await waiting.put(memoryview(text))
+                    await waiting.put(_next(text))
         except Exception as error:
-            log.error("unexpected error", exc_info=error)
+            answer = unexpected(error)
+            note_errors(scope, *error_codes(answer))
+            await waiting.put(_next(bytearray(orjson.dumps(answer.to_json()))))
         finally:
             count_operation(scope.get("operation_type"), answer)
         # Not in a `finally`: when this is cancelled nobody takes it, and it would wait for ever.
@@ -85,3 +83,10 @@ async def _events(
     finally:
         filling.cancel()
         await asyncio.wait((filling,))
+
+
+def _next(text: bytearray) -> memoryview:
+    """The event of a response's JSON."""
+    text[:0] = b"event: next\ndata: "
+    text += b"\n\n"
+    return memoryview(text)

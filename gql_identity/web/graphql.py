@@ -24,7 +24,7 @@ from .clients import Clients, Place
 from .deadline import in_time
 from .envelope import note_errors
 from .events import event_stream, only
-from .graphql_operations import GraphQLOperations, check_size, count_operation, error_codes, refused
+from .graphql_operations import GraphQLOperations, check_size, count_operation, error_codes, refused, unexpected
 from .large_json import answer_json
 from .pages import GRAPHIQL, PAGE_HEADERS
 from .proxies import is_forwarded
@@ -147,6 +147,10 @@ class GraphQLEndpoint:
                 answer = await self._operations.answer(operation, request, caller, place.hold_answer)
             except RequestError as error:
                 answer = refused(error)
+            except ServiceError:
+                raise
+            except Exception as error:  # the others have their responses: a secret is shown once
+                answer = unexpected(error)
             answer, text = await answer_json(answer, place.client.name, max(0, most_bytes - len(texts)))
             texts += (b"," if len(texts) > 1 else b"") + text
             count_operation(type_, answer)

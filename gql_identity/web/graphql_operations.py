@@ -4,11 +4,12 @@ from collections.abc import AsyncGenerator, Awaitable, Coroutine
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
+import structlog
 from graphql import GraphQLError
 from starlette.types import Scope
 
 from .. import traces
-from ..errors import ServiceError, Unauthenticated
+from ..errors import Internal, ServiceError, Unauthenticated
 from ..execution.answer import Answer, RequestError, refusal
 from ..execution.executor import Executor, WhenLarge, too_many_values
 from ..execution.operation import Operation
@@ -27,6 +28,8 @@ from .proxies import is_forwarded
 
 if TYPE_CHECKING:
     from ..tokens.exchange import Tokens
+
+log = structlog.get_logger()
 
 OTHER_VALUES = 20  # of a request, beside its variables
 # BAD_REQUEST has several, and GraphQL's own codes have none: 400 for both.
@@ -163,3 +166,9 @@ def refused(error: RequestError | ServiceError) -> Answer:
     if isinstance(error, RequestError):
         return refusal(*error.errors)
     return refusal(GraphQLError(error.message, extensions=error.extensions))
+
+
+def unexpected(error: Exception) -> Answer:
+    """The response to an operation that failed by a bug in the service, which is logged."""
+    log.error("unexpected error", exc_info=error)
+    return refused(Internal(structlog.contextvars.get_contextvars().get("request_id")))

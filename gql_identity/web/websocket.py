@@ -12,7 +12,7 @@ import uuid_utils
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from .. import traces
-from ..errors import BadRequest, Internal, ResourceExhausted, ServiceError, Unauthenticated
+from ..errors import BadRequest, ResourceExhausted, ServiceError, Unauthenticated
 from ..execution.answer import Answer, RequestError
 from ..execution.operation import Operation
 from ..execution.request import Request, read_request
@@ -25,7 +25,15 @@ from .authentication import Authenticator
 from .bodies import LONG_BODY_BYTES, parse_in_turn
 from .clients import Client, Clients
 from .deadline import in_time
-from .graphql_operations import GraphQLOperations, check_size, count_operation, error_codes, refused, status_of
+from .graphql_operations import (
+    GraphQLOperations,
+    check_size,
+    count_operation,
+    error_codes,
+    refused,
+    status_of,
+    unexpected,
+)
 from .handshake import may_connect
 from .large_json import answer_json
 from .request_line import request_line
@@ -269,6 +277,10 @@ class Connection:
             await self._send({"type": "complete", "id": operation_id})
         except WebSocketDisconnect:
             pass
+        except Exception as error:  # in sending a response
+            answer = unexpected(error)
+            with suppress(WebSocketDisconnect):
+                await self._answer(operation_id, answer, client.name, line)
         finally:
             running = self._running.get(operation_id)
             if running is not None and running.task is asyncio.current_task():  # else another has the id by now
@@ -305,8 +317,7 @@ class Connection:
         except (RequestError, ServiceError) as error:
             yield refused(error)
         except Exception as error:
-            log.error("unexpected error", exc_info=error)
-            yield refused(Internal(structlog.contextvars.get_contextvars().get("request_id")))
+            yield unexpected(error)
 
     async def _find(self, request: Request, owner: str) -> tuple[Operation, Caller | None]:
         # The key is checked again for each operation: it may have been revoked since the connection was made.

@@ -12,6 +12,8 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
+from gql_identity.execution.executor import Executor
+from gql_identity.execution.operation import Operation
 from gql_identity.settings import Settings
 from gql_identity.web import websocket as graphql_ws
 from tests.conftest import Api, Person, listening, running
@@ -237,6 +239,70 @@ async def test_a_refusal_to_a_client_that_takes_only_streams_comes_in_the_stream
     headers = {"Accept": "text/event-stream, application/json", "Authorization": "Bearer gqlid_wrong"}
     answer = await api.client.get("/graphql", params={"query": CHANGED}, headers=headers)
     assert (answer.status_code, answer.json()["errors"][0]["extensions"]["code"]) == (401, "UNAUTHENTICATED")
+
+
+@pytest.mark.parametrize(("method", "query"), [("execute", "{ __typename }"), ("stream", CHANGED)])
+async def test_a_fault_of_ours_comes_in_the_stream(
+    api: Api, monkeypatch: pytest.MonkeyPatch, method: str, query: str
+) -> None:
+    system = await api.make()
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise ZeroDivisionError("the inside of the service")
+
+    monkeypatch.setattr(Executor, method, fail)
+    headers = {"Accept": "text/event-stream", "Authorization": f"Bearer {system.secret}"}
+    fields = {"query": query, "variables": {"i": {"domainId": "d1"}}}
+
+    answer = await api.client.post("/graphql", json=fields, headers=headers)
+
+    [error] = only_event(answer)["errors"]
+    assert error["extensions"] == {"code": "INTERNAL", "id": answer.headers["X-Request-ID"]}
+    assert "inside" not in answer.text
+
+
+async def test_a_fault_of_ours_in_a_batch_takes_no_other_response_with_it(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(settings.model_copy(update={"max_batch": 5})) as api:
+        system = await api.make()
+        execute = Executor.execute
+
+        async def fail(executor: Executor, operation: Operation, *arguments: Any, **named: Any) -> Any:
+            if operation.name == "Bad":
+                raise ZeroDivisionError("the inside of the service")
+            return await execute(executor, operation, *arguments, **named)
+
+        monkeypatch.setattr(Executor, "execute", fail)
+        create = 'mutation { createApiKey(input: {userId: "u", domainId: "d1"}) { apiKey } }'
+        batch = [{"query": query} for query in (create, "query Bad { __typename }", "{ __typename }")]
+        headers = {"Authorization": f"Bearer {system.secret}"}
+
+        answer = await api.client.post("/graphql", json=batch, headers=headers)
+
+        created, bad, last = answer.json()
+        assert created["data"]["createApiKey"]["apiKey"].startswith("gqlid_")
+        assert bad["errors"][0]["extensions"] == {"code": "INTERNAL", "id": answer.headers["X-Request-ID"]}
+        assert last == {"data": {"__typename": "Query"}}
+
+
+async def test_a_response_that_cannot_be_written_is_an_error_of_its_operation(
+    api: Api, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    system = await api.make()
+
+    async def fail(*_: Any) -> None:
+        raise ZeroDivisionError("the inside of the service")
+
+    async with connected(address, system) as websocket:
+        with monkeypatch.context() as changed:
+            changed.setattr(graphql_ws, "answer_json", fail)
+            await subscribe(websocket, "1", "{ __typename }")
+        message = await told(websocket)
+        assert (message["type"], message["id"]) == ("error", "1")
+        assert message["payload"][0]["extensions"]["code"] == "INTERNAL"
+        await subscribe(websocket, "1", "{ __typename }")  # the id is free, and the connection goes on
+        assert json.loads(await websocket.recv())["payload"] == {"data": {"__typename": "Query"}}
 
 
 async def test_a_subscription_by_head_is_refused(api: Api) -> None:
