@@ -1,6 +1,7 @@
 """Executing GraphQL requests."""
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable
+from contextlib import aclosing
 from functools import partial
 from inspect import isawaitable
 from pathlib import Path
@@ -168,8 +169,9 @@ class Executor:
             yield _answer(source)
             return
         try:
-            async for result in source:
-                yield _answer(result, is_large=is_large)
+            async with aclosing(source):  # the subscriber leaves with its client, not with the garbage collector
+                async for result in source:
+                    yield _answer(result, is_large=is_large)
         except ServiceError as error:
             yield refusal(GraphQLError(error.message, extensions=error.extensions))
         except GraphQLError as error:

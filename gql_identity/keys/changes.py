@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from contextvars import Context
 
@@ -82,7 +82,7 @@ class Changes:
         self._was_checked = asyncio.Condition()
         self._stopped = False
 
-    async def subscribe(self, request: APIKeyChangedRequest, caller: Caller) -> AsyncIterator[APIKeyChange]:
+    async def subscribe(self, request: APIKeyChangedRequest, caller: Caller) -> AsyncGenerator[APIKeyChange, None]:
         """The changes from now on of keys that the caller may see, until the service stops.
 
         Raises InvalidArgument; PermissionDenied; Unavailable where the database has no change streams or is away;

@@ -1,6 +1,7 @@
 """Query, Mutation and Subscription. Each resolver has a line or two."""
 
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Annotated, Any
 
 import strawberry
@@ -223,5 +224,6 @@ class Subscription:
     @strawberry.subscription(description="Changes of the keys that the caller may see, from now on.")
     async def api_key_changed(self, info: Info, input: APIKeyChangedRequest) -> AsyncGenerator[APIKeyChange, None]:
         """Yield changes until the service stops; any other end is an error with its reason."""
-        async for change in info.context.changes.subscribe(input, info.context.caller):
-            yield change
+        async with aclosing(info.context.changes.subscribe(input, info.context.caller)) as changes:
+            async for change in changes:
+                yield change

@@ -82,6 +82,31 @@ async def test_the_conditions_of_another_operation_change_no_event() -> None:
     assert len(answers) == 3
 
 
+@pytest.mark.parametrize("executor", [COMPILED, PLAIN], ids=["compiled", "plain"])
+async def test_a_subscription_that_its_client_ends_has_left_at_once(executor: Executor) -> None:
+    subscribers = 0
+
+    async def subscribe(*_: Any) -> AsyncIterator[Any]:
+        nonlocal subscribers
+        subscribers += 1
+        try:
+            while True:
+                yield changed(key(1))
+        finally:
+            subscribers -= 1
+
+    request = Request(SHORT, None, None, dict(INPUT))
+    operation = await executor.operation(request, may_store=True)
+    changes: Any = SimpleNamespace(subscribe=subscribe)
+    answers = executor.stream(operation, request, Context(Ordinary(), changes, CALLER))  # type: ignore[arg-type]
+    await anext(answers)
+    assert subscribers == 1
+
+    await answers.aclose()
+
+    assert subscribers == 0
+
+
 async def test_ordinary_events_need_no_graphql_core(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plans, "execute_subscription_event", None)
     monkeypatch.setattr(core.CoreExecution, "execute_operation", None)
