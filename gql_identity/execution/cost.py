@@ -1,7 +1,7 @@
 """The cost of an operation: how much work it may be at most, known before it runs."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from graphql import (
@@ -56,6 +56,8 @@ class CostRules:
     weights: Mapping[str, int]  # by coordinate, what the resolver of a field adds
     # By coordinate of a field of JSON, how many values it holds at most, from its arguments, which nobody checked.
     values: Mapping[str, Callable[[dict[str, Any]], int]]
+    # By coordinate, about how many KB a value may have, or an item of a list of values; 1 where it is not given.
+    kilobytes: Mapping[str, int] = field(default_factory=dict)
 
 
 class Cost:
@@ -76,7 +78,7 @@ class Cost:
         self._rules = rules
         self._max_cost = max_cost
         self._lengths: list[Callable[[Mapping[str, Any]], int]] = []  # those that variables may change
-        self._known: dict[tuple[int, ...], int] = {}
+        self._known: dict[tuple[int, ...], tuple[int, int]] = {}
         declared = operation.variable_definitions or ()
         self._defaults = {node.variable.name.value: node.default_value for node in declared if node.default_value}
         outline = outline_of(operation)
@@ -87,18 +89,19 @@ class Cost:
         # About how many bytes it takes: the steps of a fragment are made for each operation that spreads it.
         self.size = STEP_BYTES * sum(len(steps) for _, steps in self._steps) + LENGTH_BYTES * len(self._lengths)
 
-    def of(self, variables: dict[str, Any]) -> int:
-        """The cost with these variables, as they were sent.
+    def of(self, variables: dict[str, Any]) -> tuple[int, int]:
+        """The cost with these variables, as they were sent, and about how many KB the response may have.
 
         Raises GraphQLError, with code RESOURCE_EXHAUSTED, where it is over the bound.
         """
         if self._defaults:
             variables = self._defaults | variables
         lengths = tuple([length(variables) for length in self._lengths])
-        if (cost := self._known.get(lengths)) is None:
+        if (known := self._known.get(lengths)) is None:
             if len(self._known) >= 32:
                 self._known.clear()
-            cost = self._known[lengths] = self._add_up(lengths)
+            known = self._known[lengths] = self._add_up(lengths), self._add_up(lengths, in_kilobytes=True)
+        cost, _ = known
         if cost > self._max_cost:
             LIMITS.add("max_cost")
             raise GraphQLError(
@@ -106,7 +109,7 @@ class Cost:
                 "Ask for smaller pages (`page.limit`, `first`), fewer fields, or fewer connections and statistics.",
                 extensions={"code": ResourceExhausted.code, "cost": cost, "maxCost": self._max_cost},
             )
-        return cost
+        return known
 
     def _compile(self, schema: GraphQLSchema, outline: Outline) -> list["_Step"]:
         definition = outline.definition
@@ -136,6 +139,7 @@ class Cost:
             return _Step(parent, "field")
         known = self._rules
         weight = known.weights.get(coordinate, 0)
+        kilobytes = known.kilobytes.get(coordinate, 1)
         arguments = {argument.name.value: argument.value for argument in node.arguments or ()}
         if (count := known.values.get(coordinate)) is not None:
             return _Step(parent, "field", times=self._changing(_values(count, arguments)), weight=weight)
@@ -144,8 +148,10 @@ class Cost:
         is_list = is_list_type(get_nullable_type(field.type))
         if not names:
             if is_list and coordinate not in known.typical:
-                return _Step(parent, "list of the field above")
-            return _Step(parent, "field", times=known.typical[coordinate] if is_list else 1, weight=weight)
+                return _Step(parent, "list of the field above", kilobytes=kilobytes)
+            return _Step(
+                parent, "field", times=known.typical[coordinate] if is_list else 1, weight=weight, kilobytes=kilobytes
+            )
         default = known.connection_default if by_argument is None else known.max_page
         paths = [path.split(".") for path in names]
         length = self._changing(
@@ -160,7 +166,7 @@ class Cost:
         self._lengths.append(length)
         return -len(self._lengths)
 
-    def _add_up(self, lengths: tuple[int, ...]) -> int:
+    def _add_up(self, lengths: tuple[int, ...], *, in_kilobytes: bool = False) -> int:
         # A cost is `alone + each * length`: how long the lists of a fragment are is told where it is spread.
         known: dict[str, tuple[int, int]] = {}
         alone = each = 0
@@ -175,7 +181,8 @@ class Cost:
                 elif step.kind != "inline":
                     times = lengths[-step.times - 1] if step.times < 0 else step.times
                     below = lengths[-step.below - 1] if step.below < 0 else step.below
-                    alone, each = step.weight + times * (1 + alone + each * below), 0
+                    weight, value = (0, step.kilobytes) if in_kilobytes else (step.weight, 1)
+                    alone, each = weight + times * (value + alone + each * below), 0
                     if step.kind == "list of the field above":
                         alone, each = 0, alone
                 sums_alone[into] += alone
@@ -194,6 +201,7 @@ class _Step(NamedTuple):
     below: int = TYPICAL_LENGTH  # how long the lists directly below it are
     spread: str = ""
     weight: int = 0  # what its resolver adds
+    kilobytes: int = 1  # that a value of it may have
 
 
 def _length(

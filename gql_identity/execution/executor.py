@@ -36,9 +36,9 @@ from .turns import turns_of_this_loop
 from .values import OBJECT_VALUES, count_values
 
 MAX_ERRORS = 10
-# Such an operation is compiled at once: graphql-core would take longer than both together. A value of its response has
-# 1 KB at most, so smaller ones have no more than 1 MB.
+# Such an operation is compiled at once: graphql-core would take longer than both together.
 LARGE_COST = 1_000
+LARGE_KILOBYTES = 1_000  # a response that may have more is written in parts, and its bytes are bounded
 NOTHING_HIDDEN: frozenset[str] = frozenset()
 NOTHING_OPEN = frozenset({"__typename"})
 WhenLarge = Callable[[], Awaitable[None]]
@@ -126,14 +126,14 @@ class Executor:
         variables have suggestions from the schema if `suggests`. Raises RequestError for an operation that costs too
         much.
         """
-        cost = self._check(operation, request)
-        if cost >= LARGE_COST and when_large is not None:
+        cost, is_large = self._check(operation, request)
+        if is_large and when_large is not None:
             await when_large()
         if operation.plan is not None:
             result = await operation.plan.run(context, request.variables)
         else:
             result = await self._execute_first(operation, request, context, cost)
-        answer = _answer(result, suggests, is_large=cost >= LARGE_COST)
+        answer = _answer(result, suggests, is_large=is_large)
         return answer._replace(extensions={"cost": cost}) if request.wants_cost else answer
 
     async def _execute_first(self, operation: Operation, request: Request, context: Any, cost: int) -> ExecutionResult:
@@ -156,7 +156,7 @@ class Executor:
 
         Raises RequestError, before the first, for a subscription that costs too much.
         """
-        is_large = self._check(operation, request) >= LARGE_COST
+        _, is_large = self._check(operation, request)
         source: Any
         if self._compiler is not None:
             plan = operation.plan or self._compile(operation, self._compiler)  # at once: each event runs it
@@ -200,8 +200,11 @@ class Executor:
         nullable = not any(field and is_non_null_type(field.type) for field in fields)
         return _answer(ExecutionResult(dict.fromkeys(nodes) if nullable else None, errors))
 
-    def _check(self, operation: Operation, request: Request) -> int:
-        """The operation's cost with the request's variables; raises RequestError, also for too many values."""
+    def _check(self, operation: Operation, request: Request) -> tuple[int, bool]:
+        """The operation's cost with the request's variables, and whether its response may be large.
+
+        Raises RequestError, also for too many values.
+        """
         self._check_values(operation, request.variables)
         return self._check_cost(operation, request)
 
@@ -219,19 +222,18 @@ class Executor:
         if count > most:
             raise too_many_values(most)
 
-    def _check_cost(self, operation: Operation, request: Request) -> int:
-        """The operation's cost with the request's variables; raises RequestError."""
+    def _check_cost(self, operation: Operation, request: Request) -> tuple[int, bool]:
         if (cost := operation.cost) is None:
             cost = Cost(self._schema, operation.document, operation.node, self._cost_rules, self._bounds.max_cost)
             if self._cached.grow(operation.text, cost.size):
                 operation.cost = cost
         try:
-            computed = cost.of(request.variables)
+            computed, kilobytes = cost.of(request.variables)
         except GraphQLError as error:
             raise RequestError(error) from None
         if COST.is_on:
             COST.observe(computed)
-        return computed
+        return computed, computed >= LARGE_COST or kilobytes >= LARGE_KILOBYTES
 
     def _for_core(self, operation: Operation, request: Request, context: Any) -> dict[str, Any]:
         """The arguments of graphql-core's `execute` and `subscribe`."""

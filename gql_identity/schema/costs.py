@@ -36,6 +36,21 @@ WEIGHTS = {
     "APIKeyInfo.usage": 400,
 }
 
+# The longest ones, from what keys, cursors and the schema may have. A list of texts counts as three, whatever it holds.
+KILOBYTES = {
+    # The tags of a key have 17 together, and count as one tag.
+    "APIKeyTag.name": 9,
+    "APIKeyTag.value": 9,
+    "APIKeyInfo.scopes": 2,
+    "APIKeyInfo.allowedAddresses": 2,
+    "APIKeyVerification.missingScopes": 2,
+    # One change of several in an entry may be of the tags.
+    "APIKeyAuditChange.before": 6,
+    "APIKeyAuditChange.after": 6,
+    "APIKeyEdge.cursor": 4,
+    "_Service.sdl": 50,
+}
+
 BYTES_OF_A_VALUE = 250  # of a statistic; a longer value counts once more for each of these
 _TEXT = 5  # an id or a name: 255 characters have up to 1,020 bytes
 _GATHERS = ("PUSH", "ADD_TO_SET")
@@ -68,6 +83,7 @@ def cost_rules(settings: Settings) -> CostRules:
             "Query.apiKeyStats": lambda arguments: values(_part(arguments.get("input"), "query")),
             "Domain.apiKeyStats": lambda arguments: values(arguments.get("query")),
         },
+        kilobytes=KILOBYTES,
     )
 
 

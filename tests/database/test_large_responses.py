@@ -69,6 +69,21 @@ async def test_a_response_past_its_bound_is_an_error(api: Api, reader: Person) -
         assert len(whole.json()["data"]["apiKeys"]["results"]) == 900
 
 
+async def test_lists_of_keys_with_many_tags_or_scopes_are_large_responses_too(api: Api) -> None:
+    person = await api.make("USER", "d1", "u1")
+    tags = [{"name": f"t{n}", "value": "\N{GRINNING FACE}" * 120} for n in range(32)]
+    scopes = [f"{n:040}" for n in range(100)]
+    with mongo_client(api.settings) as client:
+        keys = [key | {"tags": tags, "scopes": scopes} for key in documents(200)]
+        client.get_default_database().api_keys.insert_many(keys)
+    page = 'apiKeys(input: {domainId: "d1", query: {page: {limit: 200}}}) { results { %s } }'
+    async with running(api.settings.model_copy(update=SMALL)) as small:
+        for fields in ("tags { name value }", "tags { value }", "scopes a: scopes"):
+            answer = await small.send(f"{{ {page % fields} }}", by=person)
+            (error,) = answer.json()["errors"]
+            assert LIMIT in error["message"], fields
+
+
 async def test_the_responses_of_a_batch_have_the_bound_together(api: Api, reader: Person) -> None:
     query = {"query": f"{{ {PAGE.replace('1000', '500') % 'name'} }}"}
     async with running(api.settings.model_copy(update=SMALL)) as small:

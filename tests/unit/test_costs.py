@@ -7,7 +7,8 @@ import pytest
 from graphql import GraphQLError, OperationDefinitionNode, parse, validate
 
 from gql_identity.execution.cost import Cost
-from gql_identity.schema.costs import WEIGHTS, cost_rules
+from gql_identity.execution.executor import LARGE_COST, LARGE_KILOBYTES
+from gql_identity.schema.costs import KILOBYTES, WEIGHTS, cost_rules
 from gql_identity.schema.federation import schema
 from gql_identity.settings import Settings
 
@@ -17,6 +18,11 @@ RULES = cost_rules(SETTINGS)
 
 def cost(text: str, variables: dict[str, Any] | None = None) -> int:
     """The cost of an operation; raises GraphQLError over the limit."""
+    return measured(text, variables)[0]
+
+
+def measured(text: str, variables: dict[str, Any] | None = None) -> tuple[int, int]:
+    """The cost of an operation, and how many KB its response may have."""
     document = parse(text)
     assert validate(schema._schema, document) == []
     operation = document.definitions[0]
@@ -76,6 +82,27 @@ def test_a_cost_follows_the_work(text: str, number: int) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "is_large"),
+    [
+        (keys(20, f"{ALL_FIELDS} scopes tags {{ name value }}"), False),
+        ("apiKeysConnection { edges { cursor node { name state tags { value } } } pageInfo { endCursor } }", False),
+        ('apiKey(input: {domainId: "d", apiKeyId: "k"}) { tags { name value } scopes allowedAddresses }', False),
+        ("apiKeyAudit(first: 20) { nodes { id changes { field before after } } }", False),
+        ("_service { sdl }", False),
+        (keys(200, "tags { name value }"), True),
+        (keys(200, "tags { value }"), True),
+        (keys(200, "scopes"), True),
+        (keys(100, "name scopes allowedAddresses"), True),
+        ("apiKeyAudit(first: 100) { nodes { changes { before } } }", True),
+    ],
+)
+def test_what_a_response_may_hold_follows_from_its_fields(text: str, is_large: bool) -> None:
+    number, kilobytes = measured(f"{{ {text} }}")
+    assert number < LARGE_COST
+    assert (kilobytes >= LARGE_KILOBYTES) is is_large
+
+
+@pytest.mark.parametrize(
     ("query", "number"),
     [
         ({"distinct": "state", "page": {"limit": 3}}, 3),
@@ -106,6 +133,12 @@ def test_a_statistic_in_a_variable_costs_what_it_may_return(query: Any, number: 
 def test_a_variable_within_a_statistic_counts(variables: dict[str, Any], number: int) -> None:
     text = "query($n: Int = 4) { " + statistic('distinct: "state", page: {limit: $n}') + " }"
     assert cost(text, variables) == 150 + number
+
+
+def test_the_rules_name_fields_of_the_schema() -> None:
+    for coordinate in [*WEIGHTS, *KILOBYTES]:
+        type_name, _, name = coordinate.partition(".")
+        assert name in schema._schema.type_map[type_name].fields, coordinate  # type: ignore[attr-defined]
 
 
 def several(number: int, field: str) -> str:
