@@ -58,6 +58,7 @@ class CostRules:
     values: Mapping[str, Callable[[dict[str, Any]], int]]
     # By coordinate, about how many KB a value may have, or an item of a list of values; 1 where it is not given.
     kilobytes: Mapping[str, int] = field(default_factory=dict)
+    advice: str = "Ask for fewer fields, or for shorter lists."  # of the error about an operation that costs too much
 
 
 class Cost:
@@ -105,8 +106,7 @@ class Cost:
         if cost > self._max_cost:
             LIMITS.add("max_cost")
             raise GraphQLError(
-                f"The operation costs {cost}, more than {self._max_cost}: the limit `max_cost`. "
-                "Ask for smaller pages (`page.limit`, `first`), fewer fields, or fewer connections and statistics.",
+                f"The operation costs {cost}, more than {self._max_cost}: the limit `max_cost`. {self._rules.advice}",
                 extensions={"code": ResourceExhausted.code, "cost": cost, "maxCost": self._max_cost},
             )
         return known

@@ -55,7 +55,7 @@ class CompiledInfo(Info[Any, None]):
         self._run = run
         self._root = root
         self._field = root.definition
-        self.selections = root.selections  # a cache across runs, filled by `schema.selection.selected`
+        self.selections = root.selections  # a cache across runs, for what resolvers find in the document
 
     @property
     def context(self) -> Any:

@@ -84,6 +84,7 @@ def cost_rules(settings: Settings) -> CostRules:
             "Domain.apiKeyStats": lambda arguments: values(arguments.get("query")),
         },
         kilobytes=KILOBYTES,
+        advice="Ask for smaller pages (`page.limit`, `first`), fewer fields, or fewer connections and statistics.",
     )
 
 

@@ -1,6 +1,7 @@
 """docs/architecture.md agrees with the code: its table with the files, its way of a request with a trace of calls."""
 
 import re
+import tomllib
 from itertools import dropwhile
 from pathlib import Path
 
@@ -47,6 +48,14 @@ def test_the_table_names_every_folder_and_file() -> None:
     files = {path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py")}
     folders = {f"{path.parent.as_posix()}/" for path in files if path.parent.name}
     assert sorted(rows) == sorted({path.as_posix() for path in files if path.name != "__init__.py"} | folders)
+
+
+def test_the_contract_on_execution_forbids_everything_but_errors_logs_and_metrics() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
+    (contract,) = [one for one in settings["contracts"] if one.get("source_modules") == ["gql_identity.execution"]]
+    modules = {path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
+    allowed = {"__init__", "__main__", "execution", "errors", "logs", "metrics"}
+    assert {name.removeprefix("gql_identity.") for name in contract["forbidden_modules"]} == modules - allowed
 
 
 def test_the_way_of_each_request_is_the_one_that_is_traced(traces: dict[str, list[list[Call]]]) -> None:
