@@ -45,6 +45,10 @@ async def watch_keys(
         ) as stream:
             while True:
                 event = await stream.try_next()
+                if event is None and not stream.alive:
+                    # `try_next` would return None at once, for ever.
+                    log.warning("the change stream ended", reason="the collection was dropped or renamed")
+                    break
                 yield None if event is None else _key_event(event, watched)
     except OperationFailure as error:
         if error.code == _NO_CHANGE_STREAMS:

@@ -68,6 +68,8 @@ class Changes:
                 while True:
                     began = loop.time()
                     event = await stream.try_next()
+                    if event is None and not stream.alive:
+                        raise Unavailable(_LOST)
                     self._opened.set()
                     if event is None:
                         self._idle_since = began

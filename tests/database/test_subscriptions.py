@@ -16,7 +16,7 @@ from gql_identity.execution.executor import Executor
 from gql_identity.execution.operation import Operation
 from gql_identity.settings import Settings
 from gql_identity.web import websocket as graphql_ws
-from tests.conftest import Api, Person, listening, running
+from tests.conftest import Api, Person, listening, mongo_client, running
 
 CHANGED = """subscription($i: APIKeyChangedRequest!) {
     apiKeyChanged(input: $i) { type apiKeyInfo { apiKeyId state userId apiKey } } }"""
@@ -136,6 +136,32 @@ async def test_a_subscriber_whose_key_is_revoked_is_cut_off_within_a_second(api:
         assert cut["payload"][0]["extensions"]["code"] == "UNAUTHENTICATED"
         await subscribe(websocket, "2")
         assert (await told(websocket))["payload"][0]["extensions"]["code"] == "UNAUTHENTICATED"
+
+
+@pytest.mark.parametrize("how", ["drop", "rename"])
+async def test_subscribers_are_told_that_the_collection_is_gone(
+    api: Api, address: str, settings: Settings, how: str
+) -> None:
+    system = await api.make(domain_id="d9")
+    async with connected(address, system) as websocket:
+        await subscribe(websocket)
+        with mongo_client(settings) as client:
+            keys = client.get_default_database().api_keys
+            stored = list(keys.find())
+            if how == "drop":
+                keys.drop()
+            else:
+                keys.rename("old_api_keys")
+            # So that the subscriber's own key is still there.
+            client.get_default_database().api_keys.insert_many(stored)
+        message = await told(websocket)
+        assert message["type"] == "error", message
+        assert message["payload"][0]["extensions"]["code"] == "UNAVAILABLE"
+        # Another subscription follows the collection that is there now.
+        await subscribe(websocket, "2")
+        user = await api.make("USER", "d1", "ann")
+        kind, key = await told(websocket)
+        assert (kind, key["apiKeyId"]) == ("CREATED", user.key_id)
 
 
 async def test_queries_mutations_and_bad_documents_are_answered_on_the_same_connection(api: Api, address: str) -> None:
