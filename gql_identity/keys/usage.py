@@ -3,16 +3,19 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 from graphql import GRAPHQL_MAX_INT
 
 from ..errors import InvalidArgument
+from ..execution.turns import turns_of_this_loop
 from ..messages.keys import APIKeyInfo
 from ..messages.usage import APIKeyUsage, APIKeyUsageInterval, APIKeyVerificationCode
 from ..messages.values import DateTime
 from ..settings import Settings
-from ..storage.usage_counts import UsageCounts
+from ..storage.usage_counts import UsageCounts, readable_counts
 from .access import Caller, access_to, may_name
+from .matching import share_of
 from .records import now
 
 MAX_INTERVALS = 400  # whole ones, of one request
@@ -47,20 +50,30 @@ class KeyUsage:
             if self._kept and _may_see(key, caller):
                 of_domains[key.domain_id].append(key.api_key_id)
         days = _days(begin, end)
+        turns, owner = turns_of_this_loop(), share_of(caller)
         found: dict[str, list[APIKeyUsage]] = {}
         for domain_id, key_ids in of_domains.items():
             hours = interval is APIKeyUsageInterval.HOUR
-            counts = await self._counts.read(domain_id, key_ids, days, hours=hours)
+            stored = await self._counts.read(domain_id, key_ids, days, hours=hours)
             for key_id in key_ids:
-                found[key_id] = [
-                    APIKeyUsage(start=start, code=code, count=min(count, GRAPHQL_MAX_INT))
-                    for day in days
-                    for hour, of_hour in sorted(counts.get((key_id, day), {}).items())
-                    if begin <= (start := _start(day, hour)) < end
-                    for code in APIKeyVerificationCode
-                    if (count := of_hour.get(code.name)) is not None
-                ]
+                found[key_id] = []
+                for day in days:
+                    if (day_of_key := stored.get((key_id, day))) is None:
+                        continue
+                    if turns.is_over():
+                        await turns.wait(owner)
+                    found[key_id] += _of_day(day, day_of_key, begin, end)
         return [found.get(key.api_key_id) for key in keys]
+
+
+def _of_day(day: date, stored: Any, begin: datetime, end: datetime) -> list[APIKeyUsage]:
+    return [
+        APIKeyUsage(start=start, code=code, count=min(count, GRAPHQL_MAX_INT))
+        for hour, of_hour in sorted(readable_counts(stored).items())
+        if begin <= (start := _start(day, hour)) < end
+        for code in APIKeyVerificationCode
+        if (count := of_hour.get(code.name)) is not None
+    ]
 
 
 def _may_see(key: APIKeyInfo, caller: Caller) -> bool:

@@ -5,11 +5,16 @@ connection of a user or a domain in a list takes 75 to 135 µs, a statistic of a
 statistic at the top 600; a key by its id, which shares its read with others, 35.
 """
 
+import math
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
 from ..execution.cost import CostRules
+from ..keys.usage import MAX_INTERVALS
 from ..messages.connections import DEFAULT_PAGE_SIZE
+from ..messages.usage import APIKeyUsageInterval
+from ..messages.values import read_rfc_3339
 from ..queries.fields import FIELDS, LISTS, SNAKE_CASE
 from ..settings import Settings
 
@@ -32,8 +37,7 @@ WEIGHTS = {
     "Domain.apiKeys": 30,
     # The database runs a pipeline for each domain, which takes it up to 8 ms.
     "Domain.apiKeyStats": 500,
-    # A document of the key for each day: 91 by default (GQL_IDENTITY_USAGE_DAYS), 401 at most.
-    "APIKeyInfo.usage": 400,
+    "APIKeyInfo.usage": 100,  # beside the counts themselves, which `values_of_usage` tells
 }
 
 # The longest ones, from what keys, cursors and the schema may have. A list of texts counts as three, whatever it holds.
@@ -54,6 +58,7 @@ KILOBYTES = {
 BYTES_OF_A_VALUE = 250  # of a statistic; a longer value counts once more for each of these
 _TEXT = 5  # an id or a name: 255 characters have up to 1,020 bytes
 _GATHERS = ("PUSH", "ADD_TO_SET")
+OUTCOMES_OF_A_KEY = 6  # all but NOT_FOUND and MALFORMED, which are of no key
 
 
 def cost_rules(settings: Settings) -> CostRules:
@@ -72,7 +77,6 @@ def cost_rules(settings: Settings) -> CostRules:
         # Average lengths; those of introspection are this schema's.
         typical={
             "APIKeyInfo.tags": 1,
-            "APIKeyInfo.usage": 30,
             "__Schema.types": 60,
             "__Type.fields": 2,
             "__Field.args": 1,
@@ -82,10 +86,32 @@ def cost_rules(settings: Settings) -> CostRules:
         values={
             "Query.apiKeyStats": lambda arguments: values(_part(arguments.get("input"), "query")),
             "Domain.apiKeyStats": lambda arguments: values(arguments.get("query")),
+            "APIKeyInfo.usage": partial(values_of_usage, kept_days=settings.usage_days),
         },
         kilobytes=KILOBYTES,
         advice="Ask for smaller pages (`page.limit`, `first`), fewer fields, or fewer connections and statistics.",
     )
+
+
+def values_of_usage(arguments: dict[str, Any], kept_days: int) -> int:
+    """How many counts the usage of a key has at most: one for each interval of its period and each outcome.
+
+    A period that cannot be read counts as the longest. It is refused when it is read.
+    """
+    is_hourly = arguments.get("interval") == APIKeyUsageInterval.HOUR.name
+    hours = (kept_days + 2) * 24.0
+    try:
+        since, until = arguments.get("since"), arguments.get("until")
+        if since is None:
+            period = timedelta(days=1 if is_hourly else 30)
+        else:
+            period = (datetime.now(UTC) if until is None else read_rfc_3339(until)) - read_rfc_3339(since)
+        hours = min(hours, period / timedelta(hours=1))
+    except (OverflowError, TypeError, ValueError):
+        pass
+    # The first and the last interval count in full.
+    intervals = math.ceil(hours if is_hourly else hours / 24) + 1
+    return max(1, min(intervals, MAX_INTERVALS)) * OUTCOMES_OF_A_KEY
 
 
 def values_of_statistic(query: Any, max_rows: int, gathered: int, most: int) -> int:

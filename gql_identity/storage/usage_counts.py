@@ -5,8 +5,9 @@ A document has the counts of one key on one day (UTC): of the day, and of each h
 
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
+from itertools import islice
 from typing import Any
 
 import structlog
@@ -94,21 +95,21 @@ class UsageCounts:
         )
 
     async def read(
-        self, domain_id: str, key_ids: Sequence[str], days: Sequence[date], *, hours: bool
-    ) -> dict[tuple[str, date], dict[int, dict[str, int]]]:
-        """The counts of keys of a domain on these days, by key, day, hour of the day (0 without `hours`) and outcome.
+        self, domain_id: str, key_ids: Iterable[str], days: Sequence[date], *, hours: bool
+    ) -> dict[tuple[str, date], Any]:
+        """What is stored of keys of a domain on these days, by key and day, for `readable_counts`.
 
         Raises what `Database.run` does.
         """
-        places = {_id(domain_id, key_id, day): (key_id, day) for key_id in dict.fromkeys(key_ids) for day in days}
-        wanted, ids = {"hours" if hours else "day": 1}, list(places)
-        found: dict[tuple[str, date], dict[int, dict[str, int]]] = {}
-        for start in range(0, len(ids), MAX_READ):
-            where = {"domain_id": domain_id, "_id": {"$in": ids[start : start + MAX_READ]}}
-            documents = await self._database.to_list(lambda usage: usage.find(where, wanted), "usage")  # noqa: B023
+        field = "hours" if hours else "day"
+        places = ((key_id, day) for key_id in dict.fromkeys(key_ids) for day in days)
+        found: dict[tuple[str, date], Any] = {}
+        while batch := {_id(domain_id, *place): place for place in islice(places, MAX_READ)}:
+            where = {"domain_id": domain_id, "_id": {"$in": list(batch)}}
+            documents = await self._database.to_list(lambda usage: usage.find(where, {field: 1}), "usage")  # noqa: B023
             for document in documents:
-                counts = document.get("hours") if hours else {"0": document.get("day")}
-                found[places[document["_id"]]] = _readable(counts)
+                counts = document.get(field)
+                found[batch[document["_id"]]] = counts if hours else {"0": counts}
         return found
 
     async def keep_writing(self) -> None:
@@ -124,8 +125,8 @@ def _id(domain_id: str, key_id: str, day: date) -> str:
     return f"{key_id} {day.isoformat()} {domain_id}"
 
 
-def _readable(hours: Any) -> dict[int, dict[str, int]]:
-    """Stored counts, without those that something else wrote and that are none."""
+def readable_counts(hours: Any) -> dict[int, dict[str, int]]:
+    """Stored counts by hour of the day (0 for those of a day) and outcome, without what something else wrote."""
     if not isinstance(hours, dict):
         return {}
     return {

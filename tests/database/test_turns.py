@@ -6,7 +6,7 @@ import itertools
 import sys
 import time
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -137,3 +137,28 @@ async def test_many_new_documents_at_once_are_parsed_in_several_turns(api: Api, 
         await asyncio.gather(*(api.send(new(), by=reader if n % 2 else None) for n in range(80)))
 
     await assert_turns_are_short(together)
+
+
+async def test_the_usage_of_many_keys_takes_no_long_turn(api: Api, reader: Person) -> None:
+    with mongo_client(api.settings) as client:
+        database = client.get_default_database()
+        key_ids = [key["_id"] for key in database.api_keys.find({"user_id": "u1"}, limit=190, sort=[("_id", 1)])]
+        outcomes = dict.fromkeys(("VALID", "DISABLED", "EXPIRED"), 1)
+        hours = {str(hour): outcomes for hour in range(24)}
+        days = [(datetime.now(UTC) - timedelta(days=ago)).date().isoformat() for ago in range(18)]
+        database["usage"].insert_many(
+            {"_id": f"{key_id} {day} d1", "domain_id": "d1", "day": outcomes, "hours": hours}
+            for key_id in key_ids
+            for day in days
+        )
+    since = (datetime.now(UTC) - timedelta(hours=399)).isoformat()
+    page = 'apiKeys(input: {domainId: "d1", userId: "u1", query: {sort: {key: "api_key_id"}, page: {limit: 190}}})'
+    text = f'{{ {page} {{ results {{ usage(interval: HOUR, since: "{since}") {{ start }} }} }} }}'
+    async with running(api.settings.model_copy(update={"max_cost": 10_000_000})) as service:
+
+        async def once() -> None:
+            answer = await service.send(text, by=reader)
+            assert b'"errors"' not in answer.content[:300], answer.text[:300]
+            assert answer.text.count("start") > 180 * 390 * 3
+
+        await assert_turns_are_short(once)

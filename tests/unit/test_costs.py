@@ -1,6 +1,7 @@
 """What operations of our schema cost: the cost follows the work, and what frontends ask for is within the limit."""
 
 import json
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -141,6 +142,48 @@ def test_the_rules_name_fields_of_the_schema() -> None:
         assert name in schema._schema.type_map[type_name].fields, coordinate  # type: ignore[attr-defined]
 
 
+OF_A_KEY = 'apiKey(input: {apiKeyId: "k"}) { usage%s { start code count } }'
+LONGEST = 10 + 1 + 100 + 400 * 6 * 4
+
+
+@pytest.mark.parametrize(
+    ("arguments", "counts"),
+    [
+        ("", 31 * 6),
+        ("(interval: HOUR)", 25 * 6),
+        ('(since: "2026-01-01T00:00:00Z", until: "2026-01-08T00:00:00Z")', 8 * 6),
+        ('(since: "2026-01-01T00:00:00Z", until: "2026-01-08T00:00:00Z", interval: HOUR)', (7 * 24 + 1) * 6),
+        # Longer than counts are kept, which is 90 days.
+        ('(since: "2026-01-01T00:00:00Z", until: "2027-01-01T00:00:00Z")', 93 * 6),
+        # Invalid periods, which are refused when they are read.
+        ('(since: "2026-01-01T00:00:00Z", until: "2027-01-01T00:00:00Z", interval: HOUR)', 400 * 6),
+        ('(since: "2027-01-01T00:00:00Z", until: "2026-01-01T00:00:00Z")', 6),
+        ('(since: "x", interval: HOUR)', 400 * 6),
+        ('(since: "2026-01-01T00:00:00Z", until: 5, interval: HOUR)', 400 * 6),
+    ],
+)
+def test_the_usage_of_a_key_costs_what_its_period_may_have(arguments: str, counts: int) -> None:
+    document = parse("{ " + OF_A_KEY % arguments + " }")
+    operation = document.definitions[0]
+    assert isinstance(operation, OperationDefinitionNode)
+    found, _ = Cost(schema._schema, document, operation, RULES, SETTINGS.max_cost).of({})
+    assert found == 10 + 1 + 100 + counts * 4
+
+
+def test_a_variable_period_of_usage_counts() -> None:
+    text = "query($s: DateTime, $i: APIKeyUsageInterval! = HOUR) { " + OF_A_KEY % "(since: $s, interval: $i)" + " }"
+    assert cost(text) == 10 + 1 + 100 + 25 * 6 * 4
+    since = (datetime.now(UTC) - timedelta(hours=399, minutes=30)).isoformat()
+    assert cost(text, {"s": since}) == LONGEST
+    assert cost(text, {"s": [5]}) == LONGEST
+    assert cost(text, {"s": since, "i": "DAY"}) == 10 + 1 + 100 + 18 * 6 * 4
+
+
+def test_the_usage_of_many_keys_by_hour_for_weeks_is_refused() -> None:
+    with pytest.raises(GraphQLError, match="max_cost"):
+        cost("{ " + keys(190, 'usage(interval: HOUR, since: "2026-01-01T00:00:00Z") { start code count }') + " }")
+
+
 def several(number: int, field: str) -> str:
     return "{ " + " ".join(f"a{n}: {field}" for n in range(number)) + " }"
 
@@ -156,6 +199,10 @@ ORDINARY = {
     "100 domains with their keys by state": entities(PER_STATE),
     "ten statistics by state": several(10, statistic(f"aggregate: [{BY_STATE}]")),
     "five statistics by user": several(5, statistic(f"aggregate: [{BY_USER_AND_YEAR}]")),
+    "a key's usage by hour for two weeks": several(
+        1, OF_A_KEY % '(interval: HOUR, since: "2026-01-01T00:00:00Z", until: "2026-01-15T00:00:00Z")'
+    ),
+    "100 keys with their usage of a month": several(1, keys(100, "apiKeyId usage { start code count }")),
     "three lists of all names": several(3, statistic(f"aggregate: [{ALL_NAMES}]")),
 }
 
