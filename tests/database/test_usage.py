@@ -185,6 +185,16 @@ async def test_a_period_that_ends_before_it_begins_is_refused(api: Api) -> None:
     assert await usage(api, system, system, since=period["until"], until=period["until"]) == []
 
 
+async def test_a_period_that_begins_in_the_future_is_refused(api: Api) -> None:
+    system = await api.make()
+    later = (datetime.now(UTC) + timedelta(minutes=5)).isoformat()
+    (error,) = (await api.run(USAGE, {"key": system.key_id, "since": later}, system))["errors"]
+    assert error["message"] == "since: it is in the future. Give an earlier instant, or a later `until`."
+    assert error["extensions"] == {"code": "INVALID_ARGUMENT", "path": ["since"]}
+    until = (datetime.now(UTC) + timedelta(minutes=10)).isoformat()
+    assert await usage(api, system, system, since=later, until=until) == []
+
+
 async def test_rest_says_the_same(api: Api) -> None:
     system, key = await api.make(), await api.make("USER")
     await api.send("{ viewer { userId } }", by=key)
