@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
+from ..execution.turns import turns_of_this_loop
 from ..messages.connections import ConnectionArguments
 from ..messages.keys import APIKeyConnection, APIKeysInfo
 from ..messages.requests import APIKeyQuery
@@ -16,7 +17,7 @@ from ..storage.scans import Share
 from .access import Caller, access_to, domain_of, may_see
 from .checks import check_selected, check_text
 from .matching import Owner, match_stages, match_stages_of_all, owner_key, share_of
-from .records import now, projection, read_rows
+from .records import now, projection, read_rows_in_turns
 
 
 class KeyLists:
@@ -62,7 +63,8 @@ class KeyLists:
         )
         if len(documents) > plan.limit:
             raise too_many_rows("keys", self._settings, "; or select `total_count`, which says how many there are")
-        return APIKeysInfo(results=read_rows(documents, fields), total_count=total)
+        keys = await read_rows_in_turns(documents, fields, share_of(caller))
+        return APIKeysInfo(results=keys, total_count=total)
 
     async def connection(
         self, domain_id: str | None, user_id: str | None, arguments: ConnectionArguments, parts: Parts, caller: Caller
@@ -101,17 +103,20 @@ class KeyLists:
             self._outside(matching, plan, parts, visible, share),
             self._counts(matching, visible, share) if "total_count" in parts.connection else _unread(none),
         )
-        found = {
-            owner: make_connection(
+        found: dict[Owner, APIKeyConnection] = {}
+        turns = turns_of_this_loop()
+        for owner in visible:
+            if turns.is_over():
+                await turns.wait(share)
+            documents = pages.get(owner, [])
+            found[owner] = make_connection(
                 plan,
                 parts,
-                documents := pages.get(owner, []),
-                read_rows(documents, parts.key),
+                documents,
+                await read_rows_in_turns(documents, parts.key, share),
                 outside=bool(outside.get(owner)),
                 total=totals.get(owner, 0),
             )
-            for owner in visible
-        }
         return [found.get(owner) for owner in owners]
 
     async def _pages(

@@ -162,3 +162,42 @@ async def test_the_usage_of_many_keys_takes_no_long_turn(api: Api, reader: Perso
             assert answer.text.count("start") > 180 * 390 * 3
 
         await assert_turns_are_short(once)
+
+
+def networks(number: int) -> list[str]:
+    """A hundred networks that no key of another number has."""
+    return [f"10.{number // 250}.{number % 250}.{host}/32" for host in range(100)]
+
+
+async def test_a_page_of_keys_with_many_networks_takes_no_long_turn(api: Api, reader: Person) -> None:
+    with mongo_client(api.settings) as client:
+        keys = client.get_default_database().api_keys
+        for number, key in enumerate(list(keys.find({"hint": "h"}, {"domain_id": 1}))):
+            keys.update_one(key, {"$set": {"allowed_addresses": networks(number)}})
+
+    async def once() -> None:
+        answer = await api.send(f"{{ {PAGE % 'allowedAddresses'} }}", by=reader)
+        assert b'"errors"' not in answer.content[:300], answer.text[:300]
+        assert answer.text.count("/32") > 99_000
+
+    await assert_turns_are_short(once)
+
+
+async def test_connections_of_many_users_take_no_long_turn(api: Api, reader: Person) -> None:
+    owner = await api.make("DOMAIN_OWNER", "d1", "admin")
+    with mongo_client(api.settings) as client:
+        keys = client.get_default_database().api_keys
+        for number, key in enumerate(list(keys.find({"hint": "h"}, {"domain_id": 1}))):
+            fields = {"user_id": f"user{number % 500}", "allowed_addresses": networks(number)}
+            keys.update_one(key, {"$set": fields})
+    users = ", ".join(f'{{__typename: "User", domainId: "d1", userId: "user{number}"}}' for number in range(500))
+    shown = "pageInfo { startCursor endCursor hasNextPage } edges { cursor node { id createdAt allowedAddresses } }"
+    text = f"{{ _entities(representations: [{users}]) {{ ... on User {{ apiKeys(first: 5) {{ {shown} }} }} }} }}"
+    async with running(api.settings.model_copy(update={"max_tokens": 100_000, "max_cost": 1_000_000})) as service:
+
+        async def once() -> None:
+            answer = await service.send(text, by=owner)
+            assert b'"errors"' not in answer.content[:300], answer.text[:300]
+            assert answer.text.count("createdAt") >= 1_000
+
+        await assert_turns_are_short(once)
