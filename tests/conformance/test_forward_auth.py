@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 import shutil
 import signal
 import socket
@@ -58,7 +59,8 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 @contextlib.contextmanager
 def guarded(service: Service, upstream_address: str, directory: Path) -> Iterator[httpx.Client]:
     """nginx with the example's lines before an upstream, in which only the addresses are ours."""
-    shutil.copy(EXAMPLE / "forward-auth.inc", directory)
+    for included in EXAMPLE.glob("*.inc"):
+        shutil.copy(included, directory)
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     lines = (EXAMPLE / "nginx.conf").read_text()
@@ -91,10 +93,52 @@ def bearer(secret: str, **headers: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {secret}", **headers}
 
 
+FORGED = {f"X-Auth-{name}": "forged" for name in ("Key-Id", "User", "Domain", "Role", "Scopes")}
+UNDERSCORED = {name.replace("-", "_"): value for name, value in FORGED.items()}
+LOCATIONS = re.findall(r"location (\S+) \{\s+auth_request ", (EXAMPLE / "nginx.conf").read_text())
+
+
+@pytest.mark.parametrize("location", LOCATIONS)
+@pytest.mark.parametrize("scopes", [["orders:write"], ["orders:write", "x"]], ids=len)
+def test_no_header_that_a_client_forges_passes_a_guarded_location(
+    service: Service, proxy: httpx.Client, location: str, scopes: list[str]
+) -> None:
+    given = {"domainId": "d", "userId": "ann", "scopes": scopes}
+    key = service.data(CREATE, {"i": given})["createApiKey"]
+    sent = proxy.get(f"{location}1", headers=bearer(key["apiKey"], **FORGED, **UNDERSCORED)).json()
+    assert {name: value for name, value in sent.items() if "auth" in name} == {
+        "x-auth-key-id": key["apiKeyId"],
+        "x-auth-user": "ann",
+        "x-auth-domain": "d",
+        "x-auth-role": "USER",
+        "x-auth-scopes": " ".join(scopes),
+    }
+
+
+@pytest.mark.parametrize("location", LOCATIONS)
+def test_each_guarded_location_includes_the_headers(location: str) -> None:
+    lines = (EXAMPLE / "nginx.conf").read_text()
+    (block,) = re.findall(rf"location {location} \{{(.*?)\n    \}}", lines, re.DOTALL)
+    assert "include guarded.inc;" in block
+    assert "proxy_set_header" not in block  # one in the location is enough, and none of the outer level is inherited
+
+
+@pytest.mark.parametrize("name", ["guarded.inc", "envoy.yaml", "traefik.yaml", "Caddyfile"])
+def test_each_configuration_replaces_all_five_headers(name: str) -> None:
+    lines = (EXAMPLE / name).read_text()
+    if name == "envoy.yaml":
+        assert "patterns: [{ prefix: x-auth- }]" in lines
+        assert "allowed_headers:\n                        patterns: [{ exact: x-forwarded-for }]" in lines
+        assert "headers_with_underscores_action: REJECT_REQUEST" in lines
+        return
+    assert [header for header in FORGED if re.search(rf"^[^#]*\b{header}\b", lines, re.MULTILINE)] == list(FORGED)
+    if name == "Caddyfile":
+        assert lines.index("request_header -X-Auth-*") < lines.index("forward_auth ")
+
+
 def test_the_upstream_is_told_who_sent_the_request_and_never_the_secret(service: Service, proxy: httpx.Client) -> None:
     key = service.create("Zoë")
-    forged = {"X-Auth-User": "root", "X-Auth-Role": "SYSTEM", "X-Auth-Scopes": "all", "X-Auth-Key-Id": "k"}
-    answer = proxy.get("/anything?x=1", headers=bearer(key["apiKey"], **forged))
+    answer = proxy.get("/anything?x=1", headers=bearer(key["apiKey"], **FORGED))
     assert answer.status_code == 200
     sent = answer.json()
     told = {name: value for name, value in sent.items() if name.startswith("x-auth-")}
