@@ -292,6 +292,117 @@ async def test_a_subscription_goes_on_while_another_tab_is_used(page: Any, serve
             await page.wait_for_timeout(50)
 
 
+async def replace_text(page: Any, text: str) -> None:
+    """Type another document into the editor of the active tab. Nothing is run."""
+    await page.locator(f"{EDITOR} .view-line").first.click()
+    await page.keyboard.press("ControlOrMeta+A")
+    await page.keyboard.insert_text(text)
+    await page.wait_for_timeout(700)  # GraphiQL reads it a little later
+
+
+MUTATION = """mutation NobodyRanThis { createApiKey(input: {domainId: "default", userId: "nobody"}) { apiKeyId } }"""
+
+
+async def test_a_mutation_that_was_typed_over_a_subscription_is_not_sent_when_its_tab_is_active_again(
+    page: Any, served: Any
+) -> None:
+    await open_page(page, served, served.admin_key)
+    sockets: list[Any] = []
+    page.on("websocket", lambda socket: sockets.append(socket))
+    await open_tab(page, "FollowKeys")
+    await page.click(".graphiql-execute-button")
+    await expect_events(page, served, 1)
+    await replace_text(page, MUTATION)
+    await open_tab(page, "Viewer")
+    before = len(posts(page))
+    await open_tab(page, "NobodyRanThis")
+    await page.wait_for_timeout(1_500)
+    assert [request.post_data for request in posts(page)[before:]] == []
+    await page.locator(".graphiql-execute-button[aria-label^='Execute']").wait_for()
+    async with asyncio.timeout(10):  # the subscription that the tab had is over
+        while not sockets[0].is_closed():
+            await page.wait_for_timeout(50)
+    assert await events(page) >= 1
+
+
+async def test_a_response_is_shown_in_its_own_tab_also_if_it_is_late(page: Any, served: Any) -> None:
+    await open_page(page, served, served.admin_key)
+    is_let_go = asyncio.Event()
+
+    async def delay(route: Any) -> None:
+        if "createApiKey" in (route.request.post_data or ""):
+            await is_let_go.wait()
+        await route.continue_()
+
+    await page.route("**/graphql", delay)
+    await open_tab(page, "CreateKey")
+    await page.click(".graphiql-execute-button")
+    await open_tab(page, "ListKeys")
+    async with page.expect_response(lambda response: "createApiKey" in (response.request.post_data or "")):
+        is_let_go.set()
+    await page.wait_for_timeout(500)
+    assert await page.evaluate(model("response.json")) == ""
+    await open_tab(page, "CreateKey")
+    made = (await shown(page))["data"]["createApiKey"]
+    assert made["apiKey"].startswith("gqlid_")
+
+
+async def test_a_double_click_runs_a_mutation_once_and_shows_its_response(page: Any, served: Any) -> None:
+    await open_page(page, served, served.admin_key)
+    await open_tab(page, "CreateKey")
+    before = len(posts(page))
+    await page.dblclick(".graphiql-execute-button")
+    assert (await shown(page))["data"]["createApiKey"]["apiKey"].startswith("gqlid_")
+    assert len(posts(page)) == before + 1
+
+
+async def test_events_of_a_subscription_are_not_shown_in_a_new_tab(page: Any, served: Any) -> None:
+    await open_page(page, served, served.admin_key)
+    await open_tab(page, "FollowKeys")
+    await page.click(".graphiql-execute-button")
+    await expect_events(page, served, 1)
+    await page.get_by_label("New tab").click()
+    await page.wait_for_timeout(300)
+    await change(page, served)
+    await page.wait_for_timeout(700)
+    assert await page.evaluate(model("response.json")) == ""
+    await page.locator(".graphiql-execute-button[aria-label^='Execute']").wait_for()
+    await open_tab(page, "FollowKeys")
+    async with asyncio.timeout(20):
+        while await events(page) < 2:
+            await page.wait_for_timeout(50)
+
+
+@pytest.mark.parametrize("is_active", [True, False])
+@pytest.mark.parametrize("is_changed", [True, False])
+async def test_a_subscription_ends_with_the_key_that_it_has(
+    page: Any, served: Any, is_active: bool, is_changed: bool
+) -> None:
+    other = await second_key(page, served)
+    await open_page(page, served, served.admin_key)
+    sockets: list[Any] = []
+    page.on("websocket", lambda socket: sockets.append(socket))
+    await open_tab(page, "FollowKeys")
+    await page.click(".graphiql-execute-button")
+    await expect_events(page, served, 1)
+    if not is_active:
+        await open_tab(page, "Viewer")
+    if is_changed:
+        await page.get_by_role("button", name="Change key").click()
+        await page.get_by_label("API key").fill(other)
+        await page.keyboard.press("Enter")
+    else:
+        await page.get_by_role("button", name="Forget key").click()
+    async with asyncio.timeout(10):
+        while not sockets[0].is_closed():
+            await page.wait_for_timeout(50)
+    await open_tab(page, "FollowKeys")
+    await page.locator(".graphiql-execute-button[aria-label^='Execute']").wait_for()
+    await page.wait_for_timeout(800)
+    assert len(sockets) == 1
+    assert await events(page) >= 1
+
+
 async def test_a_closed_tab_ends_its_subscription(page: Any, served: Any) -> None:
     await open_page(page, served, served.admin_key)
     sockets: list[Any] = []

@@ -3,19 +3,36 @@ import { getOperationAST, parse } from "graphql";
 
 import { authorizationOf, keyState, nameOfAuthorization } from "../../shared/key.js";
 import { noteResponse } from "../../shared/service.js";
+import { createAnswers } from "./answers.js";
 import { createSubscriptions } from "./subscriptions.js";
 
-/** `activeTab` returns the id of GraphiQL's active tab. */
-export function createFetcher(endpoint, activeTab) {
+/** `tab` is GraphiQL's active tab: its `id()`, the `texts()` of its editors, and `show(answer)`. */
+export function createFetcher(endpoint, tab) {
   const url = new URL(endpoint, location.href);
-  const subscriptions = createSubscriptions(url, activeTab);
+  const subscriptions = createSubscriptions(url, tab);
+  const answers = createAnswers(tab);
+  let isReturn = false;
 
   function fetcher(operation, { headers } = {}) {
     const sent = withKey(headers ?? {});
     if (operation.operationName === "IntrospectionQuery") return readSchema(url, operation, sent);
-    return kindOf(operation) === "subscription" ? subscriptions.follow(operation, sent) : post(url, operation, sent);
+    if (isReturn) return subscriptions.again(operation, sent);
+    return kindOf(operation) === "subscription" ? subscriptions.follow(operation, sent) : answers.of(post(url, operation, sent));
   }
-  return Object.assign(fetcher, { subscriptions });
+
+  /** Show the active tab's subscription again. GraphiQL's `run` is what attaches to it, and sends nothing here. */
+  function attachAgain(run) {
+    isReturn = true;
+    void run(); // it calls the fetcher before it waits for anything
+    isReturn = false;
+  }
+
+  /** End what belongs to tabs that are no more. */
+  function keepOnly(tabs) {
+    subscriptions.keepOnly(tabs);
+    answers.keepOnly(tabs);
+  }
+  return Object.assign(fetcher, { subscriptions, answers, attachAgain, keepOnly });
 }
 
 /** The kind of an operation, read from its own text: what GraphiQL has parsed may be that of the tab before. */

@@ -14,8 +14,9 @@ import { createFetcher } from "./fetcher.js";
 import { hint, keyState, linkNotice, onKeyChange, tabStorage, setKey } from "../../shared/key.js";
 
 const root = document.getElementById("page");
-let activeTab = "";
-const fetcher = createFetcher(root.dataset.endpoint || location.pathname, () => activeTab);
+/** GraphiQL's active tab; `FollowTabs` keeps it up to date. */
+const tab = { id: () => "", texts: () => "", show: () => undefined };
+const fetcher = createFetcher(root.dataset.endpoint || location.pathname, tab);
 const plugins = [HISTORY_PLUGIN, explorerPlugin({ showAttribution: false })];
 const tabs = examples.split(/^# ---\n/m).map((query) => ({ query: query.trim() + "\n" }));
 
@@ -145,26 +146,41 @@ function WrapLines() {
   return null;
 }
 
-/** When a tab becomes active whose subscription still runs, show it again: "run" attaches to it. */
+/**
+ * When a tab becomes active again, show what arrived for it meanwhile. A subscription that still runs is attached to by
+ * "run", only if the tab's editors are as they were when it began: nothing is sent that nobody asked for.
+ */
 function FollowTabs() {
-  const { tabs, activeTabIndex, documentAST } = useGraphiQL(pick("tabs", "activeTabIndex", "documentAST"));
-  const { run } = useGraphiQLActions();
-  const active = tabs[activeTabIndex];
-  activeTab = active?.id;
+  const { tabs, activeTabIndex, documentAST, queryEditor, variableEditor, headerEditor, responseEditor } = useGraphiQL(
+    pick("tabs", "activeTabIndex", "documentAST", "queryEditor", "variableEditor", "headerEditor", "responseEditor"),
+  );
+  const { run, stop, updateActiveTabValues } = useGraphiQLActions();
+  const id = tabs[activeTabIndex]?.id;
+  tab.id = () => id;
+  tab.texts = () => JSON.stringify([queryEditor, variableEditor, headerEditor].map((editor) => editor?.getValue().trim()));
+  tab.show = (answer) => {
+    const response = JSON.stringify(answer, null, 2);
+    responseEditor?.setValue(response);
+    updateActiveTabValues({ response });
+  };
 
-  useEffect(() => fetcher.subscriptions.keepOnly(tabs.map((tab) => tab.id)), [tabs]);
+  useEffect(() => fetcher.keepOnly(tabs.map((tab) => tab.id)), [tabs]);
 
-  const returned = useRef(active?.id);
+  const returned = useRef(id);
   useEffect(() => {
-    if (active?.id !== returned.current) returned.current = fetcher.subscriptions.runsIn(active?.id) ? null : active?.id;
+    if (id !== returned.current) {
+      stop(); // GraphiQL does so for a change of the tab, but not for a new one
+      fetcher.answers.showLate();
+      returned.current = fetcher.subscriptions.isActive() ? null : id;
+    }
     if (returned.current !== null) return undefined;
     // GraphiQL reads the tab's text and its operation's name a little after the change.
     const timer = setTimeout(() => {
-      returned.current = active?.id;
-      run();
+      returned.current = id;
+      if (fetcher.subscriptions.isAsItBegan()) fetcher.attachAgain(run);
     }, 400);
     return () => clearTimeout(timer);
-  }, [active?.id, documentAST, run]);
+  }, [id, documentAST, run]);
 
   return null;
 }

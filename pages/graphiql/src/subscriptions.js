@@ -2,48 +2,78 @@
 // subscription when its tab is left, and shows its last event only.
 import { TerminatedCloseEvent } from "graphql-ws";
 
-import { authorizationOf, keyState, noteRefusal } from "../../shared/key.js";
+import { authorizationOf, keyState, noteRefusal, onKeyChange } from "../../shared/key.js";
 import { isRefusal, REFUSED, socketAddress } from "../../shared/service.js";
 import { createSocket } from "../../shared/socket.js";
 
 const MAX_EVENTS = 100; // shown of one subscription, the newest first
 
-export function createSubscriptions(url, activeTab) {
+export function createSubscriptions(url, tab) {
   const byTab = new Map();
 
+  // What the key may see is shown no longer once the key is forgotten or another one is in use.
+  onKeyChange(() => {
+    const { secret } = keyState();
+    for (const subscription of [...byTab.values()]) if (subscription.isOfOtherKey(secret)) subscription.finish();
+  });
+
+  function start(operation, headers) {
+    const id = tab.id();
+    byTab.get(id)?.end();
+    const subscription = begin(url, operation, headers, () => byTab.get(id) === subscription && byTab.delete(id));
+    byTab.set(id, Object.assign(subscription, { text: textOf(operation, headers), texts: tab.texts() }));
+    return subscription;
+  }
+
+  function observable(id, subscription) {
+    return {
+      subscribe: (observer) => {
+        subscription.attach(observer);
+        // GraphiQL says the same for "Stop" and for a change of the tab, which is done a moment later.
+        const unsubscribe = () => {
+          subscription.detach();
+          setTimeout(() => tab.id() === id && !subscription.isWatched() && subscription.end());
+        };
+        return { unsubscribe };
+      },
+    };
+  }
+
   return {
-    /** Whether a tab has a subscription that runs. */
-    runsIn: (tab) => byTab.has(tab),
+    /** Whether the active tab has a subscription, and its editors are as they were when it began. Another one ends. */
+    isAsItBegan() {
+      const subscription = byTab.get(tab.id());
+      if (!subscription || subscription.texts === tab.texts()) return Boolean(subscription);
+      subscription.end();
+      return false;
+    },
+
+    /** Whether the active tab has a subscription. */
+    isActive: () => byTab.has(tab.id()),
 
     /** End the subscriptions of tabs that are no more. */
     keepOnly(tabs) {
-      for (const [tab, subscription] of byTab) if (!tabs.includes(tab)) subscription.end();
+      for (const [id, subscription] of byTab) if (!tabs.includes(id)) subscription.end();
     },
 
     /** An observable of all events so far. It attaches to the tab's subscription, if that is of the same operation. */
     follow(operation, headers) {
-      const tab = activeTab();
-      const text = JSON.stringify([operation, headers]);
-      let subscription = byTab.get(tab);
-      if (subscription?.text !== text) {
-        subscription?.end();
-        subscription = begin(url, operation, headers, () => byTab.get(tab) === subscription && byTab.delete(tab));
-        subscription.text = text;
-        byTab.set(tab, subscription);
-      }
-      return {
-        subscribe: (observer) => {
-          subscription.attach(observer);
-          // GraphiQL says the same for "Stop" and for a change of the tab, which is done a moment later.
-          const unsubscribe = () => {
-            subscription.detach();
-            setTimeout(() => activeTab() === tab && !subscription.isWatched() && subscription.end());
-          };
-          return { unsubscribe };
-        },
-      };
+      const subscription = byTab.get(tab.id());
+      const isSame = subscription?.text === textOf(operation, headers);
+      return observable(tab.id(), isSame ? subscription : start(operation, headers));
+    },
+
+    /** The same, but it begins nothing: a subscription of another operation ends, and its events stay. */
+    again(operation, headers) {
+      const subscription = byTab.get(tab.id());
+      if (subscription.text !== textOf(operation, headers)) subscription.finish();
+      return observable(tab.id(), subscription);
     },
   };
+}
+
+function textOf(operation, headers) {
+  return JSON.stringify([operation, headers]);
 }
 
 /** Each subscription has its own socket, since its credential may differ. `onEnd` is called once its end was shown. */
@@ -76,8 +106,9 @@ function begin(url, operation, headers, onEnd) {
   };
   const end = client.subscribe(operation, {
     next: add,
-    complete: finish,
+    complete: () => hasEnded || finish(),
     error: (cause) => {
+      if (hasEnded) return;
       add({ errors: errorsOf(cause) }); // an event like the others, so that those before it stay
       if (isOurs && isRefusal(cause)) noteRefusal(secret, REFUSED);
       finish();
@@ -94,6 +125,11 @@ function begin(url, operation, headers, onEnd) {
       end();
       onEnd();
     },
+    finish() {
+      finish();
+      end();
+    },
+    isOfOtherKey: (current) => isOurs && current !== secret,
     attach(next) {
       observer = next;
       if (count) next.next(shown());
