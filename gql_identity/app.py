@@ -17,6 +17,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 
 from .background import in_background
+from .deadlines import DEADLINE
 from .environment import load_settings
 from .errors import ServiceError, StartError
 from .keys.api_keys import ApiKeys
@@ -25,7 +26,7 @@ from .logs import RequestLog, configure_logs
 from .reloading import reloading
 from .schema.executor import make_executor
 from .settings import Settings
-from .storage.database import DEADLINE, Database
+from .storage.database import Database
 from .telemetry import begin_traces, sampling, tracing
 from .web.authentication import Authenticator
 from .web.clients import Clients

@@ -210,7 +210,8 @@ class ApiKeys:
 
         Raises NotFound as `enable` does; InvalidArgument; PermissionDenied for a key that may do more than the caller;
         FailedPrecondition for an expired key, where two secrets overlap already and the request does not say which one
-        ends, and where it would end the secret with which a key rotates itself.
+        ends, and where it would end the secret with which a key rotates itself. Where the outcome is unknown, the error
+        names the key as that of `create` does.
         """
         own = is_own(request, caller)
         check_overlap(request.overlap_seconds, own=own)
@@ -247,6 +248,12 @@ class ApiKeys:
             if (made := await self._retries.made_before(request, caller)) is not None:
                 return made
             raise
+        except (Unavailable, DeadlineExceeded) as error:
+            raise type(error)(
+                f"{error.message} Whether the secret was replaced is unknown: `rotated_at` tells it. A rotation with a "
+                "`request_id` can be sent again, and returns the same secret.",
+                apiKeyId=request.api_key_id,
+            ) from error
         key = read_key(document)
         key.api_key = text
         return key

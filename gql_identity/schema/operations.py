@@ -1,7 +1,8 @@
 """Query, Mutation and Subscription. Each resolver has a line or two."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import aclosing
+from functools import wraps
 from typing import Annotated, Any
 
 import strawberry
@@ -9,6 +10,7 @@ from strawberry import ID, UNSET
 from strawberry.federation.schema_directives import Cost, ListSize
 from strawberry.scalars import JSON
 
+from ..deadlines import FIELD_SECONDS, check_time, until_deadline
 from ..keys.verification import MAX_VERIFIED
 from ..messages.audit import APIKeyAuditConnection
 from ..messages.connections import CONNECTION_SIZE, ConnectionArguments, with_arguments
@@ -44,6 +46,8 @@ from ..settings import Settings
 from .context import Info
 from .selection import selected, selected_parts
 
+Resolver = Callable[..., Coroutine[Any, Any, Any]]
+
 LARGEST_PAGE: int = Settings.model_fields["max_page_size"].default
 
 
@@ -55,6 +59,20 @@ def _list_size(assumed: int, *sized_fields: str) -> ListSize:
         sized_fields=list(sized_fields) or UNSET,
         require_one_slicing_argument=False,
     )
+
+
+def ends_in_time(resolver: Resolver) -> Resolver:
+    """Have a field of a mutation end by itself, so that its neighbours are kept when the request's time is over.
+
+    The field does not begin after the deadline, and ends soon after it. Raises DeadlineExceeded.
+    """
+
+    @wraps(resolver)
+    async def ending(*arguments: Any, **named: Any) -> Any:
+        check_time()
+        return await until_deadline(resolver(*arguments, **named), FIELD_SECONDS)
+
+    return ending
 
 
 @strawberry.type(description="The operations that read.")
@@ -138,11 +156,13 @@ class Mutation:
     @strawberry.mutation(
         description="Create a key. Its secret, `apiKey`, is returned once, in this response: store it now."
     )
+    @ends_in_time
     async def create_api_key(self, info: Info, input: CreateAPIKeyRequest) -> APIKeyInfo | None:
         """Cloudforet's `create`."""
         return await info.context.api_keys.create(input, info.context.caller)
 
     @strawberry.mutation(description="Change a key's name, end, scopes, tags or addresses.")
+    @ends_in_time
     async def update_api_key(self, info: Info, input: UpdateAPIKeyRequest) -> APIKeyInfo | None:
         """Change the fields that are given."""
         return await info.context.api_keys.update(input, info.context.caller)
@@ -151,6 +171,7 @@ class Mutation:
         description="Replace a key's secret and keep its id. The new secret, `apiKey`, is returned once, in "
         "this response: store it now."
     )
+    @ends_in_time
     async def rotate_api_key(self, info: Info, input: RotateAPIKeyRequest) -> APIKeyInfo | None:
         """Replace the secret, with an overlap."""
         return await info.context.api_keys.rotate(input, info.context.caller)
@@ -158,16 +179,19 @@ class Mutation:
     @strawberry.mutation(
         description="End the older secret of a rotation before its overlap is over; a key cannot end the one it sends."
     )
+    @ends_in_time
     async def end_api_key_overlap(self, info: Info, input: APIKeyRequest) -> APIKeyInfo | None:
         """Accept the newest secret alone."""
         return await info.context.api_keys.end_overlap(input, info.context.caller)
 
     @strawberry.mutation(description="Enable a disabled key.")
+    @ends_in_time
     async def enable_api_key(self, info: Info, input: APIKeyRequest) -> APIKeyInfo | None:
         """Cloudforet's `enable`."""
         return await info.context.api_keys.enable(input, info.context.caller)
 
     @strawberry.mutation(description="Disable a key until it is enabled again.")
+    @ends_in_time
     async def disable_api_key(self, info: Info, input: APIKeyRequest) -> APIKeyInfo | None:
         """Cloudforet's `disable`."""
         return await info.context.api_keys.disable(input, info.context.caller)
@@ -176,6 +200,7 @@ class Mutation:
         description="Disable all keys that match, at most a thousand and never the caller's own: for example "
         "all keys of a user who leaves, or all keys that a stolen key created."
     )
+    @ends_in_time
     async def disable_api_keys(self, info: Info, input: DisableAPIKeysRequest) -> DisabledAPIKeys | None:
         """Disable many keys."""
         return await info.context.api_keys.disabling.disable_matching(input, info.context.caller)
@@ -183,6 +208,7 @@ class Mutation:
     @strawberry.mutation(
         description="Verify a secret; a valid one counts as used. It is a mutation, so that no secret is in a URL."
     )
+    @ends_in_time
     async def verify_api_key(self, info: Info, input: VerifyAPIKeyRequest) -> APIKeyVerification | None:
         """Verify one secret."""
         return await info.context.api_keys.verification.verify(input, info.context.caller, "graphql")
@@ -191,6 +217,7 @@ class Mutation:
         description="Verify up to 100 secrets; the results are in the same order.",
         directives=[_list_size(MAX_VERIFIED)],
     )
+    @ends_in_time
     async def verify_api_keys(self, info: Info, input: list[VerifyAPIKeyRequest]) -> list[APIKeyVerification] | None:
         """Verify up to 100 secrets in one read."""
         return await info.context.api_keys.verification.verify_all(input, info.context.caller, "graphql")
@@ -199,6 +226,7 @@ class Mutation:
         description="Exchange a secret for a short-lived token, which a gateway checks by itself. The token "
         "has the same rights as the key until it expires."
     )
+    @ends_in_time
     async def exchange_api_key(self, info: Info, input: ExchangeAPIKeyRequest) -> APIKeyExchange | None:
         """Make a token."""
         return await info.context.tokens.exchange(input, info.context.caller)
@@ -207,11 +235,13 @@ class Mutation:
         description="Disable the key of a leaked secret. Any caller may report one: for scanners, and for finders. "
         "The key's own role, or a higher one, enables it again."
     )
+    @ends_in_time
     async def report_leaked_api_key(self, info: Info, input: ReportLeakedAPIKeyRequest) -> APIKeyLeakReport | None:
         """Disable a key by its secret."""
         return await info.context.api_keys.leaks.report_by(input, info.context.caller)
 
     @strawberry.mutation(description="Delete a key. It cannot be restored.")
+    @ends_in_time
     async def delete_api_key(self, info: Info, input: APIKeyRequest) -> DeletedAPIKey | None:
         """Cloudforet's `delete`."""
         return await info.context.api_keys.delete(input, info.context.caller)

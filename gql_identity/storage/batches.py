@@ -10,8 +10,8 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from opentelemetry.trace import SpanContext
 
 from .. import traces
+from ..deadlines import DEADLINE
 from ..metrics import CALLS_PER_ROUND_TRIP
-from .database import DEADLINE
 
 TURNS = 3  # of the event loop, before a batch begins: clients that have their responses send their next requests
 WAIT_SECONDS = 0.005  # the longest that a read waits for others, or for the read before its own to end

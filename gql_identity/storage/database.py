@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from contextvars import ContextVar, copy_context
+from contextvars import copy_context
 from importlib.util import find_spec
 from typing import Any, Self, TypeVar
 
@@ -33,6 +33,7 @@ from pymongo.cursor import Cursor
 from pymongo.read_concern import ReadConcern
 
 from ..command import own_command
+from ..deadlines import DEADLINE
 from ..errors import DeadlineExceeded, InvalidArgument, ServiceError, StartError, Unavailable
 from ..metrics import DATABASE_FAILURES
 from ..settings import Settings
@@ -61,8 +62,8 @@ CHECK_SCHEMA_SECONDS = 20.0
 CONNECT_SECONDS = 5.0  # the driver seeks a server as long as a call may take: some commands allow hours
 EMBEDDED_SET = "secantus"  # the name of the replica set that the embedded engine says it is
 OLDEST_WIRE_VERSION = 17  # of MongoDB 6.0, the first with images in change streams and spilling to disk by default
+LATE_SECONDS = 0.05  # after the request's deadline, for the driver to say why a call failed
 READS_AT_ONCE = 64  # as many as Motor's own calls
-DEADLINE: ContextVar[float | None] = ContextVar("deadline", default=None)  # of the request, by time.monotonic()
 
 log = structlog.get_logger()
 
@@ -216,18 +217,23 @@ class Database:
             return self._timeout_seconds
         return max(0.001, min(self._timeout_seconds, deadline - time.monotonic()))
 
+    def _longest(self, seconds: float) -> float:
+        """So many seconds, or what is left until the request's deadline if that is less."""
+        deadline = DEADLINE.get()
+        return seconds if deadline is None else min(seconds, max(0.0, deadline - time.monotonic()) + LATE_SECONDS)
+
     async def _run(self, call: Callable[[], Awaitable[T]]) -> T:
         seconds = self._seconds_left()
         try:
             if seconds == self._timeout_seconds:
                 # The driver's own deadline, the client's, comes first. It counts neither the wait for a thread nor the
                 # repetitions of a transaction.
-                with Timeout(seconds + 1.0):
+                with Timeout(self._longest(seconds + 1.0)):
                     result = await call()
             else:
                 with pymongo.timeout(seconds):
                     # The driver's own error says why.
-                    async with asyncio.timeout(seconds + 0.05):
+                    async with asyncio.timeout(seconds + LATE_SECONDS):
                         result = await call()
         except TimeoutError:
             raise self._failed(DeadlineExceeded(NO_ANSWER), "no response in time") from None

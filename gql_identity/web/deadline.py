@@ -1,11 +1,11 @@
-"""The deadline of an operation."""
+"""The timer of a request."""
 
 import time
 from collections.abc import Awaitable
 from typing import TypeVar
 
+from ..deadlines import DEADLINE, TIMER
 from ..errors import DeadlineExceeded
-from ..storage.database import DEADLINE
 from ..storage.scans import ANSWER_BYTES
 from ..timeouts import Timeout
 
@@ -13,14 +13,15 @@ T = TypeVar("T")
 
 
 async def in_time(work: Awaitable[T], seconds: float) -> T:
-    """Await `work`, whose database calls get the same deadline.
+    """Await `work`, whose deadline is in so many seconds.
 
-    After this many seconds, cancels the work and raises DeadlineExceeded.
+    Then cancels the work and raises DeadlineExceeded; a little later if the work calls `end_later`.
     """
     DEADLINE.set(time.monotonic() + seconds)
     ANSWER_BYTES.set([0])
     try:
-        with Timeout(seconds):
+        with Timeout(seconds) as timer:
+            TIMER.set(timer)
             return await work
     except TimeoutError:
         raise DeadlineExceeded(

@@ -10,6 +10,7 @@ from starlette.responses import FileResponse, Response
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 
+from ..deadlines import check_time, end_later, until_deadline
 from ..errors import BadRequest, ServiceError
 from ..execution.answer import Answer, RequestError
 from ..execution.request import read_request
@@ -136,20 +137,26 @@ class GraphQLEndpoint:
             raise BadRequest(f"Send {allowed}: the limit `max_batch`.")
         requests = [read_request(fields) for fields in batch]
         place: Place = scope["place"]
+        end_later()
+
+        async def hold_answer() -> None:
+            await until_deadline(place.hold_answer())
+
         texts, most_bytes = bytearray(b"["), self._settings.max_response_bytes
         for request in requests:
             type_ = None
             try:
-                operation = await self._operations.find(request, caller, scope, place.client.name)
+                check_time()
+                operation = await until_deadline(self._operations.find(request, caller, scope, place.client.name))
                 type_ = operation.type
                 if operation.is_subscription:
                     raise BadRequest("A batch runs no subscriptions: send each by itself.")
-                answer = await self._operations.answer(operation, request, caller, place.hold_answer)
-            except RequestError as error:
-                answer = refused(error)
-            except ServiceError:
-                raise
-            except Exception as error:  # the others have their responses: a secret is shown once
+                answering = self._operations.answer(operation, request, caller, hold_answer)
+                # The fields of a mutation end by themselves.
+                answer = await (answering if operation.is_mutation else until_deadline(answering))
+            except (RequestError, ServiceError) as error:
+                answer = refused(error)  # in its place: the answers of others may have secrets
+            except Exception as error:
                 answer = unexpected(error)
             answer, text = await answer_json(answer, place.client.name, max(0, most_bytes - len(texts)))
             texts += (b"," if len(texts) > 1 else b"") + text

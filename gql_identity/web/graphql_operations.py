@@ -9,6 +9,7 @@ from graphql import GraphQLError
 from starlette.types import Scope
 
 from .. import traces
+from ..deadlines import DEADLINE, end_later
 from ..errors import Internal, ServiceError, Unauthenticated
 from ..execution.answer import Answer, RequestError, refusal
 from ..execution.executor import Executor, WhenLarge, too_many_values
@@ -22,7 +23,6 @@ from ..metrics import OPERATIONS
 from ..schema.context import Context
 from ..schema.visibility import hidden_fields, may_be_gateway, may_read_schema
 from ..settings import Settings
-from ..storage.database import DEADLINE
 from .deadline import in_time
 from .proxies import is_forwarded
 
@@ -90,6 +90,8 @@ class GraphQLOperations:
     async def _answer(
         self, operation: Operation, request: Request, caller: Caller | None, when_large: WhenLarge | None
     ) -> Answer:
+        if operation.is_mutation:
+            end_later()
         context = Context(self._api_keys, self._changes, caller, self._tokens)
         if caller is None:
             return await self._executor.execute_without_key(operation, request, context, when_large)

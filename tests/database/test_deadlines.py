@@ -1,0 +1,291 @@
+"""A request that takes too long: what its earlier fields and operations returned is kept, and each write is named."""
+
+import asyncio
+import json
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+import pytest
+from pydantic import SecretStr
+from pymongo import monitoring
+from websockets.asyncio.client import connect
+
+from gql_identity.deadlines import DEADLINE, end_later
+from gql_identity.errors import DeadlineExceeded
+from gql_identity.schema.operations import Mutation
+from gql_identity.settings import Settings
+from gql_identity.storage.embedded import EmbeddedDatabase
+from gql_identity.web.deadline import in_time
+from gql_identity.web.websocket import PROTOCOL
+from tests.conftest import PEPPER, Api, Person, listening, running
+
+SECONDS = 1.5  # for a request; less than the five for a call of the database
+INPUT = '(input: {domainId: "d1", userId: "u"})'
+CREATE = f"mutation {{ a: createApiKey{INPUT} {{ apiKeyId apiKey }} }}"
+THREE = " ".join(f"{name}: createApiKey{INPUT} {{ apiKeyId apiKey }}" for name in "abc")
+AFTER_A_WRITE = "audit"  # the service checks that the embedded engine has stored a transaction
+UNKNOWN = {"DEADLINE_EXCEEDED", "UNAVAILABLE"}
+
+
+class Freezing(monitoring.CommandListener):
+    """Freezes the embedded engine, once, behind a read of one collection."""
+
+    def __init__(self) -> None:
+        self.pid: int | None = None  # of the engine to freeze
+        self.collection = ""
+        self._looks: set[int] = set()
+
+    def started(self, event: monitoring.CommandStartedEvent) -> None:
+        if self.pid is not None and event.command.get("find") == self.collection:
+            self._looks.add(event.request_id)
+
+    def succeeded(self, event: monitoring.CommandSucceededEvent) -> None:
+        if event.request_id in self._looks and self.pid is not None:
+            self._looks.clear()
+            os.kill(self.pid, signal.SIGSTOP)
+            self.pid = None
+
+    def failed(self, event: monitoring.CommandFailedEvent) -> None:
+        pass
+
+
+FREEZING = Freezing()
+monitoring.register(FREEZING)  # for the clients of this process that are made from now on; it does nothing unasked
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedDatabase]:
+    with EmbeddedDatabase(tmp_path_factory.mktemp("engine") / "data") as engine:
+        yield engine
+
+
+@pytest.fixture
+async def hurried(engine: EmbeddedDatabase) -> AsyncIterator[Api]:
+    settings = Settings(
+        mongo_uri=SecretStr(engine.uri),
+        pepper=SecretStr(PEPPER),
+        log_level="error",
+        operation_timeout_seconds=SECONDS,
+        max_batch=3,
+    )
+    async with running(settings) as api:
+        yield api
+
+
+@contextmanager
+def frozen(engine: EmbeddedDatabase, behind: str | None = AFTER_A_WRITE) -> Iterator[None]:
+    assert engine.pid is not None
+    if behind is not None:
+        FREEZING.collection, FREEZING.pid = behind, engine.pid
+    else:
+        os.kill(engine.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        FREEZING.pid = None
+        os.kill(engine.pid, signal.SIGCONT)
+
+
+async def known(api: Api, by: Person) -> None:
+    """The caller is read now: it is known for half a second."""
+    assert await api.data("{ __typename }", by=by)
+
+
+async def stored(api: Api, key_id: str, by: Person) -> Any:
+    query = "query($i: GetAPIKeyRequest!) { apiKey(input: $i) { userId } }"
+    return (await api.data(query, {"i": {"domainId": "d1", "apiKeyId": key_id}}, by))["apiKey"]
+
+
+def is_whole(key: Any) -> bool:
+    return bool(key["apiKeyId"].startswith("api-key-") and key["apiKey"].startswith("gqlid_"))
+
+
+def check_three(answer: Any) -> None:
+    """The first field has its secret, the second one names its key, and the third one says that it did nothing."""
+    data, (second, third) = answer["data"], answer["errors"]
+    assert is_whole(data["a"])
+    assert data["b"] is data["c"] is None
+    assert (second["path"], third["path"]) == (["b"], ["c"])
+    assert second["extensions"]["code"] in UNKNOWN
+    assert second["extensions"]["apiKeyId"].startswith("api-key-")
+    assert third["extensions"]["code"] == "DEADLINE_EXCEEDED"
+    assert "nothing was done" in third["message"]
+    assert "apiKeyId" not in third["extensions"]
+
+
+class TestAMutation:
+    @pytest.mark.parametrize("runs_before", [0, 2], ids=["by graphql-core", "compiled"])
+    async def test_keeps_what_its_earlier_fields_made(
+        self, hurried: Api, engine: EmbeddedDatabase, runs_before: int
+    ) -> None:
+        system = await hurried.make()
+        query = f"mutation OfHttp{runs_before} {{ {THREE} }}"
+        for _ in range(runs_before):
+            assert await hurried.data(query, by=system)
+        await known(hurried, system)
+        with frozen(engine):
+            began = time.monotonic()
+            answer = await hurried.send(query, by=system)
+            assert time.monotonic() - began < SECONDS + 1
+        assert answer.status_code == 200
+        check_three(answer.json())
+        made = answer.json()["data"]["a"]
+        assert await stored(hurried, made["apiKeyId"], system) == {"userId": "u"}
+        assert await hurried.data("{ __typename }", by=made["apiKey"])
+
+    @pytest.mark.parametrize("runs_before", [0, 2], ids=["by graphql-core", "compiled"])
+    async def test_keeps_it_over_websocket(self, hurried: Api, engine: EmbeddedDatabase, runs_before: int) -> None:
+        system = await hurried.make()
+        query = f"mutation OfWebSocket{runs_before} {{ {THREE} }}"
+        async with (
+            listening(hurried.app) as address,
+            connect(f"ws://{address}/graphql", subprotocols=[PROTOCOL]) as websocket,  # type: ignore[list-item]
+        ):
+            await websocket.send(
+                json.dumps({"type": "connection_init", "payload": {"Authorization": f"Bearer {system.secret}"}})
+            )
+            assert json.loads(await websocket.recv()) == {"type": "connection_ack"}
+            subscribe = json.dumps({"type": "subscribe", "id": "1", "payload": {"query": query}})
+            for _ in range(runs_before):
+                await websocket.send(subscribe)
+                assert [json.loads(await websocket.recv())["type"] for _ in range(2)] == ["next", "complete"]
+            await known(hurried, system)
+            with frozen(engine):
+                await websocket.send(subscribe)
+                answer = json.loads(await asyncio.wait_for(websocket.recv(), 10))
+        assert answer["type"] == "next"
+        check_three(answer["payload"])
+
+    async def test_keeps_it_as_an_event_stream(self, hurried: Api, engine: EmbeddedDatabase) -> None:
+        system = await hurried.make()
+        await known(hurried, system)
+        with frozen(engine):
+            answer = await hurried.send(f"mutation {{ {THREE} }}", by=system, Accept="text/event-stream")
+        (line,) = [line for line in answer.text.splitlines() if line.startswith("data: {")]
+        check_three(json.loads(line.removeprefix("data: ")))
+
+    @pytest.mark.parametrize("request_id", [None, "0123456789abcdef"])
+    async def test_names_the_one_key_that_it_may_have_made(
+        self, hurried: Api, engine: EmbeddedDatabase, request_id: str | None
+    ) -> None:
+        system = await hurried.make()
+        query = "mutation($i: CreateAPIKeyRequest!) { createApiKey(input: $i) { apiKeyId } }"
+        await known(hurried, system)
+        with frozen(engine, "requests" if request_id else None):
+            input = {"domainId": "d1", "userId": "u", "requestId": request_id}
+            answer = await hurried.send(query, {"i": input}, by=system)
+        (error,) = answer.json()["errors"]
+        assert answer.status_code == 200
+        assert error["extensions"]["code"] in UNKNOWN
+        assert error["extensions"]["apiKeyId"].startswith("api-key-")
+
+    async def test_tells_that_the_outcome_of_a_rotation_is_unknown(
+        self, hurried: Api, engine: EmbeddedDatabase
+    ) -> None:
+        system, user = await hurried.make(), await hurried.make("USER", user_id="u")
+        query = f'mutation {{ rotateApiKey(input: {{domainId: "d1", apiKeyId: "{user.key_id}"}}) {{ apiKey }} }}'
+        await known(hurried, system)
+        with frozen(engine, "api_keys"):
+            answer = await hurried.run(query, by=system)
+        (error,) = answer["errors"]
+        assert error["extensions"]["code"] in UNKNOWN
+        assert error["extensions"]["apiKeyId"] == user.key_id
+        assert "rotatedAt" in error["message"]
+
+    @pytest.mark.parametrize("name", [field.name for field in Mutation.__strawberry_definition__.fields])  # type: ignore[attr-defined]
+    async def test_begins_no_field_after_its_time(self, name: str) -> None:
+        (field,) = [one for one in Mutation.__strawberry_definition__.fields if one.name == name]  # type: ignore[attr-defined]
+        DEADLINE.set(time.monotonic() - 0.001)
+        with pytest.raises(DeadlineExceeded, match="nothing was done"):
+            await field.base_resolver(None, info=None, input=None)
+
+    async def test_has_an_answer_a_little_after_its_time(self) -> None:
+        async def mutation() -> str:
+            end_later()
+            await asyncio.sleep(0.3)
+            return "its secrets"
+
+        assert await in_time(mutation(), 0.1) == "its secrets"
+
+
+class TestABatch:
+    @pytest.mark.parametrize("runs_before", [0, 2], ids=["by graphql-core", "compiled"])
+    async def test_keeps_the_answers_of_its_earlier_requests(
+        self, hurried: Api, engine: EmbeddedDatabase, runs_before: int
+    ) -> None:
+        system = await hurried.make()
+        create = CREATE.replace("mutation", f"mutation OfBatch{runs_before}")
+        keys = '{ apiKeys(input: {domainId: "d1"}) { totalCount } }'
+        batch = [{"query": query} for query in (create, create, keys)]
+        headers = {"Authorization": f"Bearer {system.secret}"}
+        for _ in range(runs_before):
+            assert await hurried.data(create, by=system)
+        await known(hurried, system)
+        with frozen(engine):
+            answer = await hurried.client.post("/graphql", json=batch, headers=headers)
+        assert answer.status_code == 200
+        first, second, third = answer.json()
+        assert is_whole(first["data"]["a"])
+        assert second["data"] == {"a": None}
+        assert second["errors"][0]["extensions"]["apiKeyId"].startswith("api-key-")
+        assert [error["extensions"]["code"] for error in third["errors"]] == ["DEADLINE_EXCEEDED"]
+
+    async def test_tells_of_a_read_that_is_too_late_in_its_place(self, hurried: Api, engine: EmbeddedDatabase) -> None:
+        system = await hurried.make()
+        keys = '{ apiKeys(input: {domainId: "d1"}) { totalCount } }'
+        headers = {"Authorization": f"Bearer {system.secret}"}
+        await known(hurried, system)
+        with frozen(engine):
+            began = time.monotonic()
+            answer = await hurried.client.post(
+                "/graphql", json=[{"query": query} for query in (CREATE, keys, CREATE)], headers=headers
+            )
+            assert time.monotonic() - began < SECONDS + 1
+        first, *others = answer.json()
+        assert is_whole(first["data"]["a"])
+        assert [error["extensions"]["code"] for one in others for error in one["errors"]] == ["DEADLINE_EXCEEDED"] * 2
+
+    async def test_keeps_them_where_a_later_request_is_refused(self, hurried: Api) -> None:
+        system = await hurried.make()
+        follow = 'subscription { apiKeyChanged(input: {domainId: "d1"}) { type } }'
+        answer = await hurried.client.post(
+            "/graphql",
+            json=[{"query": query} for query in (CREATE, follow)],
+            headers={"Authorization": f"Bearer {system.secret}"},
+        )
+        assert answer.status_code == 200
+        first, second = answer.json()
+        assert is_whole(first["data"]["a"])
+        assert second["errors"][0]["extensions"]["code"] == "BAD_REQUEST"
+        assert "data" not in second
+
+
+class TestRest:
+    async def test_a_create_names_the_key_that_it_may_have_made(self, hurried: Api, engine: EmbeddedDatabase) -> None:
+        answer = await self._send(hurried, engine, "create", {"domain_id": "d1", "user_id": "u"})
+        assert answer.json()["error"]["api_key_id"].startswith("api-key-")
+
+    async def test_a_rotation_says_that_its_outcome_is_unknown(self, hurried: Api, engine: EmbeddedDatabase) -> None:
+        user = await hurried.make("USER", user_id="u")
+        answer = await self._send(hurried, engine, "rotate", {"domain_id": "d1", "api_key_id": user.key_id}, "api_keys")
+        assert answer.json()["error"]["api_key_id"] == user.key_id
+        assert "rotated_at" in answer.json()["error"]["message"]
+
+    async def _send(
+        self, api: Api, engine: EmbeddedDatabase, name: str, body: dict[str, str], behind: str | None = None
+    ) -> httpx.Response:
+        system = await api.make()
+        await known(api, system)
+        with frozen(engine, behind):
+            began = time.monotonic()
+            headers = {"Authorization": f"Bearer {system.secret}"}
+            answer = await api.client.post(f"/identity/v1/api-key/{name}", json=body, headers=headers)
+            assert time.monotonic() - began < SECONDS + 1
+        assert answer.status_code == 504
+        assert answer.json()["error"]["code"] == "DEADLINE_EXCEEDED"
+        return answer
