@@ -3,6 +3,7 @@
     ServiceError                       has a code, an HTTP status and extensions
     ├── InvalidArgument                INVALID_ARGUMENT     400
     ├── Unauthenticated                UNAUTHENTICATED      401
+    │   └── InvalidToken               UNAUTHENTICATED      401
     ├── PermissionDenied               PERMISSION_DENIED    403
     │   └── InsufficientScope          PERMISSION_DENIED    403
     ├── FailedPrecondition             FAILED_PRECONDITION  409
@@ -67,6 +68,17 @@ class Unauthenticated(ServiceError):
     def __init__(self, message: str = "Send the header `Authorization: Bearer SECRET`.") -> None:
         super().__init__(message)
         self.headers = {"WWW-Authenticate": 'Bearer realm="gql_identity"'}
+
+
+class InvalidToken(Unauthenticated):
+    """A key or token that is refused: `error` tells OAuth clients to get another one (RFC 6750, section 3.1).
+
+    A request without a Bearer credential is told nothing of an error.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.headers = {"WWW-Authenticate": 'Bearer realm="gql_identity", error="invalid_token"'}
 
 
 class PermissionDenied(ServiceError):

@@ -9,7 +9,15 @@ from contextvars import Context
 
 import structlog
 
-from ..errors import InsufficientScope, PermissionDenied, ResourceExhausted, ServiceError, Unauthenticated, Unavailable
+from ..errors import (
+    InsufficientScope,
+    InvalidToken,
+    PermissionDenied,
+    ResourceExhausted,
+    ServiceError,
+    Unauthenticated,
+    Unavailable,
+)
 from ..messages.keys import APIKeyChange, APIKeyChangeType, APIKeyInfo
 from ..messages.requests import USUAL_CHANGES, APIKeyChangedRequest
 from ..messages.values import APIKeyState
@@ -86,7 +94,7 @@ class Changes:
         """The changes from now on of keys that the caller may see, until the service stops.
 
         Raises InvalidArgument; PermissionDenied; Unavailable where the database has no change streams or is away;
-        Unauthenticated once the caller's own key is disabled, expired or deleted; ResourceExhausted where changes are
+        InvalidToken once the caller's own key is disabled, expired or deleted; ResourceExhausted where changes are
         not read quickly enough.
         """
         subscriber = _Subscriber(request, caller)
@@ -237,12 +245,12 @@ class Changes:
         for caller in callers:
             if caller.is_person:
                 if has_ended(caller.secret.expires_at):
-                    ends[caller] = Unauthenticated(EXPIRED_TOKEN)
+                    ends[caller] = InvalidToken(EXPIRED_TOKEN)
                 continue
             document = documents.get((caller.domain_id, caller.key_id))
             is_over = has_ended(caller.secret.expires_at) or caller.token_id in revoked
             if document is None or is_over or not is_valid_document(document, caller.secret, caller.address):
-                ends[caller] = Unauthenticated(_ENDED)
+                ends[caller] = InvalidToken(_ENDED)
             elif document.get("scopes") is not None and READ not in document["scopes"]:
                 ends[caller] = InsufficientScope(f"This key has lost the scope {READ}.", READ)
         return ends

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from pydantic import SecretStr
 
 from .. import secret
-from ..errors import PermissionDenied, ServiceError, Unauthenticated, Unavailable
+from ..errors import InvalidToken, PermissionDenied, ServiceError, Unavailable
 from ..messages.keys import APIKeyInfo
 from ..metrics import CREDENTIAL_LOOKUPS
 from ..settings import Settings
@@ -290,7 +290,7 @@ class Credentials:
             self._valid[secret_] = found
 
     async def check_caller(self, caller: Caller) -> None:
-        """Raise Unauthenticated unless a read that began at most half a second ago found the caller's key valid.
+        """Raise InvalidToken unless a read that began at most half a second ago found the caller's key valid.
 
         For every write: a request may have fields before it that take long, and its key may end meanwhile, or lose
         scopes or addresses, and its token may be revoked. Nothing is read for a request that was authenticated at most
@@ -299,11 +299,11 @@ class Credentials:
         if caller is COMMAND_LINE:
             return
         if has_ended(caller.expires_at) or has_ended(caller.secret.expires_at):
-            raise Unauthenticated(EXPIRED_TOKEN if caller.is_person else INVALID_KEY)
+            raise InvalidToken(EXPIRED_TOKEN if caller.is_person else INVALID_KEY)
         if caller.is_person:
             return
         if caller.token_id is not None and await self.revocations.is_revoked(caller.token_id):
-            raise Unauthenticated(INVALID_KEY)
+            raise InvalidToken(INVALID_KEY)
         sent, slow = (caller.key_id, caller.secret.number), 0
         for _ in range(ATTEMPTS):
             begun = time.monotonic()
@@ -314,7 +314,7 @@ class Credentials:
             wanted = dict.fromkeys(sorted(VALIDITY_FIELDS), 1)
             document = await self._database.run(lambda: self._collection.find_one(where, wanted))  # noqa: B023
             if document is None or not is_valid_document(document, caller.secret, caller.address):
-                raise Unauthenticated(INVALID_KEY)
+                raise InvalidToken(INVALID_KEY)
             if self._changed_at.get(caller.key_id, 0.0) >= begun:
                 continue  # changed meanwhile, perhaps by itself
             found = _Validity(begun, document.get("scopes"), document.get("allowed_addresses"))

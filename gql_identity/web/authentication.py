@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from pydantic import SecretStr
 from starlette.types import Scope
 
-from ..errors import Unauthenticated
+from ..errors import InvalidToken, Unauthenticated
 from ..keys.access import Caller
 from ..keys.credentials import INVALID_KEY, Credentials, caller_of
 from ..keys.rates import Rates
@@ -46,9 +46,10 @@ class Authenticator:
     async def authenticate(self, scope: Scope) -> Caller | None:
         """The caller that the Authorization header names (RFC 6750, section 2.1); None without such a header.
 
-        Raises Unauthenticated for a header that is not `Bearer SECRET`, and for a key or token that is wrong, disabled,
-        expired or deleted; ResourceExhausted for a caller, or an address that sends wrong keys, above its rate limit,
-        and for one that has too many requests under way; Unavailable where nobody can tell whether it is valid.
+        Raises Unauthenticated for a header that is not `Bearer SECRET`; InvalidToken for a key or token that is wrong,
+        disabled, expired or deleted; ResourceExhausted for a caller, or an address that sends wrong keys, above its
+        rate limit, and for one that has too many requests under way; Unavailable where nobody can tell whether it is
+        valid.
         """
         sent = [value.decode("latin-1") for name, value in scope["headers"] if name == b"authorization"]
         # Several headers count as one invalid credential: a proxy may have checked another one than the service would.
@@ -93,7 +94,7 @@ class Authenticator:
             return found
         self._uses.refuse(None, APIKeyVerificationCode.NOT_FOUND, address, found.value)
         await self._count_refusal(found.value, scope)
-        raise Unauthenticated(INVALID_PERSON)
+        raise InvalidToken(INVALID_PERSON)
 
     async def _count(self, caller: Caller, scope: Scope) -> None:
         """Count a request for its caller's user. Raises ResourceExhausted."""
@@ -124,10 +125,10 @@ class Authenticator:
         return caller
 
 
-def _refusal(code: APIKeyVerificationCode, invalid: str) -> Unauthenticated:
+def _refusal(code: APIKeyVerificationCode, invalid: str) -> InvalidToken:
     if code is APIKeyVerificationCode.ADDRESS_NOT_ALLOWED:
-        return Unauthenticated("This key may not be used from this address.")
-    return Unauthenticated(invalid)
+        return InvalidToken("This key may not be used from this address.")
+    return InvalidToken(invalid)
 
 
 def _place(scope: Scope) -> Place | None:

@@ -8,6 +8,7 @@ from ..errors import (
     DeadlineExceeded,
     InsufficientScope,
     InvalidArgument,
+    InvalidToken,
     PermissionDenied,
     ServiceError,
     Unauthenticated,
@@ -17,6 +18,7 @@ from .oauth_clients import InvalidClient
 
 _CODES: dict[type[ServiceError], str] = {
     Unauthenticated: "invalid_token",
+    InvalidToken: "invalid_token",
     InvalidClient: "invalid_client",
     InsufficientScope: "insufficient_scope",
     PermissionDenied: "access_denied",

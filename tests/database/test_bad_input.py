@@ -116,3 +116,35 @@ async def test_a_wrong_secret_in_a_variable_is_not_repeated(api: Api) -> None:
     assert secret not in str(answer)
     answer = await api.run(STATS, {"input": secret}, secret)
     assert secret not in str(answer)
+
+
+PLAIN = 'Bearer realm="gql_identity"'
+DOORS: tuple[tuple[str, str, dict[str, Any]], ...] = (
+    ("POST", "/graphql", {"json": {"query": "{ __typename }"}}),
+    ("POST", "/identity/v1/api-key/list", {"json": {}}),
+    ("POST", "/introspect", {"data": {"token": "x"}}),
+    ("GET", "/authz", {}),
+)
+
+
+@pytest.mark.parametrize(("method", "path", "sent"), DOORS, ids=[path for _, path, _ in DOORS])
+async def test_a_refused_key_is_told_apart_from_a_missing_one(
+    api: Api, method: str, path: str, sent: dict[str, Any]
+) -> None:
+    system, ended = await api.make(), await api.make("USER")
+    await api.data(
+        "mutation($i: APIKeyRequest!) { disableApiKey(input: $i) { state } }",
+        {"i": {"domainId": "d1", "apiKeyId": ended.key_id}},
+        system,
+    )
+    outcomes = {}
+    for authorization in (None, "Basic eDp5", f"Bearer {ended.secret}", "Bearer gqlid_wrong", "Bearer"):
+        if path == "/introspect" and authorization == "Basic eDp5":
+            continue  # it is an OAuth client's there
+        headers = {} if authorization is None else {"Authorization": authorization}
+        answer = await api.client.request(method, path, headers=headers, **sent)
+        outcomes[authorization] = answer.headers.get("WWW-Authenticate")
+        assert answer.status_code == (200 if path == "/graphql" and authorization is None else 401)
+    expected = {one: f'{PLAIN}, error="invalid_token"' for one in outcomes if one and one.startswith("Bearer")}
+    without = None if path == "/graphql" else PLAIN  # there, a request without a key may ask for some fields
+    assert outcomes == dict.fromkeys(outcomes, PLAIN) | {None: without} | expected
