@@ -1,13 +1,14 @@
 """Request bodies: their media type, their bytes, and the JSON or form in them."""
 
+import math
 import re
 from typing import Any
-from urllib.parse import parse_qs, parse_qsl
+from urllib.parse import unquote_to_bytes
 
 import orjson
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
-from starlette.types import Receive
+from starlette.types import Receive, Scope
 
 from ..errors import BadRequest
 from ..execution.turns import turns_of_this_loop
@@ -17,7 +18,9 @@ JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"
 MAX_FIELDS = 20  # of a form, and of a query string
 MAX_CONTENT_TYPE = 1_000  # characters
-LONG_BODY_BYTES = 10_000  # longer ones are parsed in turns for long work: 240 KB take 4 ms
+MAX_FORM_BYTES = 20_000  # a secret or a token of 16 KB, and a few short fields; 20 KB of `%` take 5 ms
+LONG_BODY_BYTES = 10_000  # longer ones are parsed in turns for long work: 240 KB of JSON take 4 ms
+LONG_FORM_BYTES = 2_000  # longer forms and query strings are parsed in turns too
 
 
 # The parameters of a media type (RFC 9110, section 5.6.6): names, and values that may be quoted.
@@ -36,24 +39,30 @@ async def read_json_body(headers: Headers, receive: Receive) -> bytes:
     return await _read_body(headers, receive)
 
 
-async def read_form(headers: Headers, receive: Receive) -> dict[str, list[str]]:
+async def read_form(scope: Scope, receive: Receive) -> dict[str, list[str]]:
     """The fields of a form, each with all of its values.
 
-    Raises BadRequest for another media type or encoding, ClientDisconnect when the client goes away.
+    Raises BadRequest for another media type or encoding and a long form, ClientDisconnect when the client goes away.
     """
+    headers = Headers(scope=scope)
     if not _is_utf8(headers.get("content-type", ""), FORM):
         raise BadRequest(f"Send `Content-Type: {FORM}`.", 415, {"Accept-Post": FORM})
-    body = await _read_body(headers, receive)
+    body = await _read_body(headers, receive, MAX_FORM_BYTES)
     try:
-        return parse_qs(body.decode(), keep_blank_values=True, max_num_fields=MAX_FIELDS)
+        body.decode()
+        fields = await _parse_fields(body, scope)
     except ValueError:
         raise BadRequest(f"The body is no form in UTF-8 with at most {MAX_FIELDS} fields: encode it so.") from None
+    form: dict[str, list[str]] = {}
+    for name, value in fields:
+        form.setdefault(name, []).append(value)
+    return form
 
 
-def read_query_string(query_string: bytes) -> dict[str, str]:
+async def read_query_string(scope: Scope) -> dict[str, str]:
     """The parameters of a URL. Raises BadRequest for too many, and for one that comes twice."""
     try:
-        parameters = parse_qsl(query_string.decode("latin-1"), keep_blank_values=True, max_num_fields=MAX_FIELDS)
+        parameters = await _parse_fields(scope["query_string"], scope)
     except ValueError:
         raise BadRequest(f"Give at most {MAX_FIELDS} parameters.") from None
     fields = dict(parameters)
@@ -64,8 +73,8 @@ def read_query_string(query_string: bytes) -> dict[str, str]:
 
 async def parse_in_turn(body: bytes, owner: str, subject: str = "The body") -> Any:
     """As `parse_json`; a long body waits for a slice of a turn, and owners take turns."""
-    if len(body) > LONG_BODY_BYTES and (turns := turns_of_this_loop()).is_over():
-        await turns.wait(owner)
+    if len(body) > LONG_BODY_BYTES:
+        await _wait_for_turn(owner)
     return parse_json(body, subject)
 
 
@@ -84,6 +93,29 @@ def parse_json(text: bytes, subject: str = "The body") -> Any:
         raise BadRequest(f"{subject} is not JSON in UTF-8.") from None
 
 
+async def _parse_fields(text: bytes, scope: Scope) -> list[tuple[str, str]]:
+    """The fields of a form or a query string, in their order. Raises ValueError for too many.
+
+    A long one waits for a slice of a turn, and clients take turns: nothing is known yet of who sends it.
+    """
+    if text.count(b"&") >= MAX_FIELDS:
+        raise ValueError
+    if len(text) > LONG_FORM_BYTES:
+        await _wait_for_turn(scope["place"].client.name)
+    parts = [part.partition(b"=") for part in text.replace(b"+", b" ").split(b"&") if part]
+    return [(_unquoted(name), _unquoted(value)) for name, _, value in parts]
+
+
+def _unquoted(text: bytes) -> str:
+    # As bytes: `unquote` of a text takes three times as long where `%` and characters beyond ASCII take turns.
+    return unquote_to_bytes(text).decode(errors="replace")
+
+
+async def _wait_for_turn(owner: str) -> None:
+    if (turns := turns_of_this_loop()).is_over():
+        await turns.wait(owner)
+
+
 def _is_utf8(content_type: str, media_type: str) -> bool:
     """Whether a Content-Type header is of this media type, with no charset or UTF-8."""
     sent, separator, rest = content_type.lower().partition(";")
@@ -100,18 +132,21 @@ def _is_utf8(content_type: str, media_type: str) -> bool:
     return True
 
 
-async def _read_body(headers: Headers, receive: Receive) -> bytes:
+async def _read_body(headers: Headers, receive: Receive, max_bytes: float = math.inf) -> bytes:
     codings = {coding.strip().lower() for line in headers.getlist("content-encoding") for coding in line.split(",")}
     if codings - {"", "identity"}:
         reason = "Send the body without `Content-Encoding`: compressed bodies are not read."
         raise BadRequest(reason, 415, {"Accept-Encoding": "identity"})
-    parts = []
+    parts, size = [], 0
     try:
         while True:
             message = await receive()
             if message["type"] == "http.disconnect":
                 raise ClientDisconnect
             parts.append(message.get("body", b""))
+            size += len(parts[-1])
+            if size > max_bytes:
+                raise BadRequest(f"The form is larger than {max_bytes} bytes: send less.", 413, {"Connection": "close"})
             if not message.get("more_body", False):
                 return b"".join(parts)
     finally:

@@ -102,7 +102,7 @@ class Envelope:
                 # The end of a large response is sent when the client has taken nearly all: until then it is under way.
                 await send({**message, "more_body": True})
                 message = {"type": "http.response.body"}
-            elif status in _BODY_REFUSED or body.is_given_up:
+            elif (status in _BODY_REFUSED and not body.is_complete) or body.is_given_up:
                 # Closing a connection with unread input resets it, and the client loses the response. So the whole
                 # response is sent first, then the rest of the body is read before the response ends.
                 await send({**message, "more_body": True})

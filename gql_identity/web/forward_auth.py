@@ -52,7 +52,7 @@ class ForwardAuth:
 
     async def _check(self, scope: Scope) -> dict[str, str]:
         """The headers of the response to a credential that is accepted."""
-        needed = _needed_scopes(scope)
+        needed = await _needed_scopes(scope)
         caller = await self._authenticator.require(scope)
         missing = missing_scopes(caller.scopes, [needed])
         VERIFICATIONS.add("INSUFFICIENT_SCOPE" if missing else "VALID", "authz")
@@ -80,10 +80,10 @@ def forward_auth_routes(authenticator: Authenticator, settings: Settings, tokens
     return [Route(FORWARD_AUTH, endpoint, methods=["GET"]), Route(f"{FORWARD_AUTH}/path/{{path:path}}", endpoint)]
 
 
-def _needed_scopes(scope: Scope) -> list[str]:
+async def _needed_scopes(scope: Scope) -> list[str]:
     if scope["path"] != FORWARD_AUTH:
         return []  # the query string is that of the proxy's client
-    query = read_query_string(scope["query_string"])
+    query = await read_query_string(scope)
     if query.keys() - {"scope"}:
         raise BadRequest("Give no other parameter than `scope`.")
     return read_scopes(query["scope"]) if "scope" in query else []

@@ -171,12 +171,12 @@ async def _read(scope: Scope, receive: Receive, headers: Headers) -> bytes | dic
     if scope["method"] == "POST":
         return await read_json_body(headers, receive)
     if scope["method"] in _SAFE:
-        return _read_query_string(scope)
+        return await _read_query_string(scope)
     raise BadRequest("Send GraphQL requests by GET or POST.", 405, {"Allow": "GET, HEAD, POST"})
 
 
-def _read_query_string(scope: Scope) -> dict[str, Any]:
-    fields: dict[str, Any] = {**read_query_string(scope["query_string"])}
+async def _read_query_string(scope: Scope) -> dict[str, Any]:
+    fields: dict[str, Any] = {**await read_query_string(scope)}
     for name in ("variables", "extensions"):
         # An empty parameter is one that is not given: forms and URL builders send it so.
         if fields.get(name) == "":

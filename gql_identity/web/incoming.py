@@ -22,7 +22,7 @@ class Body:
         self._max_bytes = max_bytes
         self._deadline = time.monotonic() + timeout_seconds
         self._read = 0
-        self._is_complete = False
+        self.is_complete = False
         self._is_held = False
         self._timeout: Timeout | None = None  # while something is awaited
 
@@ -32,7 +32,7 @@ class Body:
         Raises BadRequest for a body that is too large or arrives too slowly; Unavailable where all bodies of the
         process have too many bytes and this one is the oldest.
         """
-        if self._is_complete:  # only a disconnect can follow
+        if self.is_complete:  # only a disconnect can follow
             return await self._receive()
         if not self._read and self._is_announced_too_large():
             raise self._too_large()
@@ -53,8 +53,8 @@ class Body:
         self._read += len(message.get("body", b""))
         if self._read > self._max_bytes:
             raise self._too_large()
-        self._is_complete = not message.get("more_body", False)
-        if self._is_complete:
+        self.is_complete = not message.get("more_body", False)
+        if self.is_complete:
             self.end()
         else:
             self._is_held = True

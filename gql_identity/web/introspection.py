@@ -3,7 +3,6 @@
 from typing import TYPE_CHECKING, Any
 
 import orjson
-from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -49,7 +48,7 @@ class IntrospectionEndpoint:
         """
         response: Response
         try:
-            form = await read_form(Headers(scope=scope), receive)
+            form = await read_form(scope, receive)
             claims = await in_time(self._introspect(form, scope), self._timeout_seconds)
             response = Response(orjson.dumps(claims), media_type=JSON)
         except ClientDisconnect:

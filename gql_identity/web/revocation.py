@@ -2,7 +2,6 @@
 
 from typing import TYPE_CHECKING
 
-from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -33,7 +32,7 @@ class RevocationEndpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer 200, also for what is no secret (RFC 7009, section 2.2), and 503 while the database is unavailable."""
         try:
-            form = await read_form(Headers(scope=scope), receive)
+            form = await read_form(scope, receive)
             self._authenticator.admit(scope)
             response = Response()
             await in_time(self._revoke(form, scope), self._settings.operation_timeout_seconds)

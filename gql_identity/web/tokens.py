@@ -3,7 +3,6 @@
 import time
 from typing import TYPE_CHECKING, Any
 
-from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
@@ -49,7 +48,7 @@ class TokenEndpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one token request; errors have OAuth's codes."""
         try:
-            form = await read_form(Headers(scope=scope), receive)
+            form = await read_form(scope, receive)
             response = JSONResponse(await in_time(self._issue(form, scope), self._timeout_seconds))
         except ClientDisconnect:
             return

@@ -318,7 +318,7 @@ FORGED: dict[str, Any] = {
     "an operator as a client": lambda k, h, c: by_hand(k, h, c | {"client_id": {"$gt": ""}}),
     "claims that are no object": lambda k, h, c: by_hand(k, h, [c]),
     "a signature too many": lambda k, h, c: resigned(k, h, c) + ".x",
-    "too long": lambda k, h, c: by_hand(k, h, c | {"pad": "x" * 16_384}),
+    "too long": lambda k, h, c: by_hand(k, h, c | {"pad": "x" * 12_300}),
 }
 
 

@@ -1,10 +1,12 @@
 """What is read of a request before anybody knows who sends it is bounded."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import orjson
 import pytest
 from starlette.datastructures import Headers
+from starlette.types import Scope
 
 from gql_identity.errors import BadRequest
 from gql_identity.execution.values import MAX_DEPTH, count_values
@@ -43,14 +45,19 @@ def test_json_may_have_many_lists_beside_one_another() -> None:
     assert parse_json(orjson.dumps("[" * 10_000)) == "[" * 10_000
 
 
-def test_a_query_string_has_few_parameters_each_once() -> None:
-    assert read_query_string(b"query=%7Ba%7D&variables=&x=%ff") == {"query": "{a}", "variables": "", "x": "\ufffd"}
-    assert len(read_query_string(b"&".join(b"a%d=1" % n for n in range(MAX_FIELDS)))) == MAX_FIELDS
+def scope_of(query_string: bytes) -> Scope:
+    return {"query_string": query_string, "place": SimpleNamespace(client=SimpleNamespace(name="somebody"))}
+
+
+async def test_a_query_string_has_few_parameters_each_once() -> None:
+    read = await read_query_string(scope_of("query=%7Ba%7D&variables=&&x=%ff&é=+%C3%A9%zé".encode()))
+    assert read == {"query": "{a}", "variables": "", "x": "\ufffd", "é": " é%zé"}
+    assert len(await read_query_string(scope_of(b"&".join(b"a%d=1" % n for n in range(MAX_FIELDS))))) == MAX_FIELDS
     for query_string in (b"&".join(b"a%d=1" % n for n in range(MAX_FIELDS + 1)), b"a=&" * 20_000, b"&" * 60_000):
         with pytest.raises(BadRequest, match="at most 20 parameters"):
-            read_query_string(query_string)
+            await read_query_string(scope_of(query_string))
     with pytest.raises(BadRequest, match="each parameter once"):
-        read_query_string(b"query=a&query=b")
+        await read_query_string(scope_of(b"query=a&query=b"))
 
 
 @pytest.mark.parametrize("parameters", [";" * 60_000, ";a" * 30_000, '; a="' + "x" * 60_000 + '"'])
