@@ -118,7 +118,7 @@ class Tokens:
     async def revoke(self, text: str) -> None:
         """End a token of ours (RFC 7009): here at once, by other workers within a second. Its key stays as it is.
 
-        Does nothing for any other text. Raises what `Database.run` does.
+        Does nothing for any other text. Raises what `SigningKeys.find` and `Database.run` do.
         """
         if (claims := await self.issuer.check(text)) is None:
             return

@@ -96,7 +96,7 @@ class Issuer:
     async def check(self, text: str) -> Claims | None:
         """The claims of a token of ours that is signed, typed and not over; None for any other text.
 
-        Whether its key is still valid is another question. Raises what `Database.run` does for an unknown key's id.
+        Whether its key is still valid is another question. Raises what `SigningKeys.find` does.
         """
         header = read_part(text, HEADER)
         if header is None or not _is_our_header(header) or (key := await self.keys.find(header["kid"])) is None:

@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import math
 import time
+from contextvars import Context
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -66,7 +68,9 @@ class SigningKeys:
         self._from_file = settings.signing_key_file is not None
         self._keys: tuple[SigningKey, ...] = ()  # the oldest first
         self._by_id: dict[str, SigningKey] = {}
-        self._read_at = -READ_AGAIN_SECONDS
+        self._tried_at = -math.inf  # when the last read began
+        self._failed = True  # no read has succeeded, or the last one that ended did not
+        self._reading: asyncio.Task[None] | None = None
         if settings.signing_key_file is not None:
             self._take(read_file(settings.signing_key_file))
 
@@ -91,30 +95,59 @@ class SigningKeys:
         return may_sign[-1]
 
     async def find(self, kid: str) -> SigningKey | None:
-        """A published key, by its id. An unknown one is looked for in the database, at most once a second."""
-        if kid not in self._by_id and time.monotonic() - self._read_at >= READ_AGAIN_SECONDS:
+        """A published key, by its id. An unknown one is looked for in the database, at most once a second.
+
+        Raises Unavailable where the keys cannot be read, so that nobody knows, and what `Database.run` does.
+        """
+        if kid in self._by_id or self._from_file:
+            return self._by_id.get(kid)
+        if self._reading is not None or time.monotonic() - self._tried_at >= READ_AGAIN_SECONDS:
             await self.read()
-        return self._by_id.get(kid)
+        if (found := self._by_id.get(kid)) is None and self._failed:
+            raise Unavailable("The signing keys cannot be read now. Try again.")
+        return found
 
     async def keep_current(self) -> None:
         """Read the keys every few seconds and make the next one in time, until cancelled."""
-        while True:
-            try:
-                await self.read()
-            except ServiceError:
-                pass  # the log says why the database cannot be used
-            except Exception as error:
-                log.error("the signing keys cannot be read", reason=type(error).__name__)
-            await asyncio.sleep(READ_SECONDS if self._keys else READ_AGAIN_SECONDS)
+        try:
+            while True:
+                try:
+                    await self.read()
+                except ServiceError:
+                    pass  # the log says why the database cannot be used
+                except Exception as error:
+                    log.error("the signing keys cannot be read", reason=type(error).__name__)
+                await asyncio.sleep(READ_SECONDS if self._keys else READ_AGAIN_SECONDS)
+        finally:
+            if (reading := self._reading) is not None:
+                reading.cancel()
+                await asyncio.wait((reading,))
 
     async def read(self) -> None:
-        """Read the keys, make the one that is due, and remove those that are over.
+        """Read the keys, make the one that is due, and remove those that are over; a read under way is shared.
 
         Raises what `Database.run` does; then those that were read before stay.
         """
         if self._from_file:
             return
-        self._read_at = time.monotonic()
+        if self._reading is None:
+            # In a context of its own: it belongs to no request, nor to its deadline.
+            self._reading = asyncio.create_task(self._read(), context=Context())
+        await asyncio.shield(self._reading)
+
+    async def _read(self) -> None:
+        self._tried_at = time.monotonic()
+        try:
+            await self._read_all()
+        except Exception:
+            self._failed = True
+            raise
+        else:
+            self._failed = False
+        finally:
+            self._reading = None
+
+    async def _read_all(self) -> None:
         while True:
             documents = await read_signing_keys(self._database)
             at = now()

@@ -13,15 +13,17 @@ from joserfc.jwk import ECKey, OctKey, RSAKey
 from pydantic import SecretStr
 
 from gql_identity.app import create_app
-from gql_identity.errors import StartError
+from gql_identity.errors import ServiceError, StartError, Unavailable
 from gql_identity.settings import Settings
 from gql_identity.storage.database import Database
+from gql_identity.storage.embedded import EmbeddedDatabase
 from gql_identity.tokens import signing_keys
 from gql_identity.tokens.sealing import open_sealed, seal
 from gql_identity.tokens.signing_keys import SigningKeys, read_file
-from tests.conftest import PEPPER, Api, mongo_client
+from tests.conftest import PEPPER, Api, mongo_client, running
 from tests.database.conftest import Run
 from tests.database.test_tokens import ISSUER, VIEWER, issuing, jwks, token_of, tokens_of
+from tests.database.test_verification import introspect
 
 HOUR = timedelta(hours=1)
 
@@ -238,6 +240,52 @@ async def test_before_the_keys_are_read_nothing_is_signed_or_published(api: Api)
         answer = await client.get("/.well-known/jwks.json")
         assert answer.status_code == 503
         assert "max-age" not in answer.headers["Cache-Control"]
+
+
+async def test_tokens_that_come_while_the_keys_are_first_read_are_valid(settings: Settings) -> None:
+    async with issuing(settings) as service:
+        gateway, key = await service.make("VERIFIER"), await service.make("USER")
+        token, revoked = await token_of(service, key), await token_of(service, key)
+    async with running(settings.model_copy(update={"issuer": ISSUER})) as starting:
+        viewed = [starting.send(VIEWER, by=token) for _ in range(3)]
+        asked = [introspect(starting, gateway, token=token) for _ in range(3)]
+        ended = [starting.client.post("/revoke", data={"token": revoked})]
+        answers = await asyncio.gather(*viewed, *asked, *ended)
+        assert [answer.status_code for answer in answers] == [200] * 7
+        assert [answer.json()["active"] for answer in answers[3:6]] == [True] * 3
+        assert (await starting.send(VIEWER, by=token)).status_code == 200
+        assert (await starting.send(VIEWER, by=revoked)).status_code == 401
+
+
+async def test_while_the_keys_cannot_be_read_nobody_knows_whether_a_token_is_valid(settings: Settings) -> None:
+    away = settings.model_copy(
+        update={"mongo_uri": SecretStr("mongodb://127.0.0.1:1/x"), "database_timeout_seconds": 0.1}
+    )
+    async with Database(away) as database:
+        keys = SigningKeys(database, away)
+        found = await asyncio.gather(*(keys.find("a") for _ in range(3)), return_exceptions=True)
+        assert [type(one) for one in found] == [Unavailable] * 3
+        with pytest.raises(Unavailable):  # although nothing is read again within a second
+            await keys.find("a")
+
+
+async def test_after_a_failed_read_known_keys_are_known_and_others_are_not_called_unknown(
+    settings: Settings, data_dir: Path
+) -> None:
+    with EmbeddedDatabase(data_dir) as engine:
+        own = settings.model_copy(update={"mongo_uri": SecretStr(engine.uri), "database_timeout_seconds": 0.5})
+        async with Database(own) as database:
+            await database.prepare()
+            keys = SigningKeys(database, own)
+            await keys.read()
+            kid = keys.current.kid
+            assert await keys.find("a") is None
+            engine.stop()
+            with pytest.raises(ServiceError):
+                await keys.read()
+            assert (await keys.find(kid)) is keys.current
+            with pytest.raises(Unavailable):
+                await keys.find("a")
 
 
 @pytest.mark.parametrize(
