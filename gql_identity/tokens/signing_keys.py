@@ -38,6 +38,8 @@ READ_AGAIN_SECONDS = 1.0  # at least between reads for tokens of an unknown key
 RSA_BITS = 2048
 MAX_FILE_BYTES = 65_536
 ALGORITHMS = {"RSA": "RS256", "EC": "ES256"}
+# The members of a private JSON Web Key that are the key itself (RFC 7518, sections 6.2 and 6.3).
+_PARAMETERS = {"RSA": ("kty", "n", "e", "d", "p", "q", "dp", "dq", "qi"), "EC": ("kty", "crv", "x", "y", "d")}
 
 log = structlog.get_logger()
 
@@ -233,7 +235,7 @@ def read_file(path: Path) -> list[SigningKey]:
     try:
         if content.lstrip().startswith(b"{"):
             read = json.loads(content)
-            keys = [_import(one) for one in read.get("keys", [read])]
+            keys = [_import_signing(one) for one in read.get("keys", [read])]
         else:
             keys = [_import_pem(content)]
         if not keys:
@@ -241,7 +243,8 @@ def read_file(path: Path) -> list[SigningKey]:
     except Exception:  # the libraries raise errors of many kinds, which may show a part of the file
         raise StartError(
             f"{name}: {path} has no private key that signs tokens: give an RSA key of 2048 to 4096 bits, or an EC key "
-            "of the curve P-256, in PEM or as a JSON Web Key."
+            "of the curve P-256, in PEM or as a JSON Web Key. If the JSON Web Key has `use`, `key_ops` or `alg`, these "
+            'must be "sig", contain "sign", and be "RS256" (RSA) or "ES256" (EC).'
         ) from None
     long_ago = datetime.min.replace(tzinfo=UTC)
     signs_from = [now(), *[long_ago] * (len(keys) - 1)]
@@ -263,6 +266,17 @@ def _generate(algorithm: str) -> Key:
 def _import(private: Any) -> Key:
     """A private key. Raises ValueError for one that does not sign tokens."""
     return _checked(import_key(private))
+
+
+def _import_signing(entry: Any) -> Key:
+    """As `_import`, for a JSON Web Key of others: of what it says of its use nothing is published, but it must fit."""
+    # The library refuses to verify with a key whose `key_ops` are those of a private key, as browsers export them.
+    key = _import({name: entry[name] for name in _PARAMETERS[entry["kty"]] if name in entry})
+    fits = entry.get("use", "sig") == "sig" and entry.get("alg", ALGORITHMS[key.key_type]) == ALGORITHMS[key.key_type]
+    operations = entry.get("key_ops", ["sign"])
+    if not fits or not isinstance(operations, list) or "sign" not in operations:
+        raise ValueError
+    return key
 
 
 def _import_pem(content: bytes) -> Key:

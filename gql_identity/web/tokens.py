@@ -109,8 +109,12 @@ def token_routes(tokens: "Tokens", authenticator: Authenticator, settings: Setti
     async def authorization_server(_: Request) -> JSONResponse:
         return JSONResponse(server, headers=CACHED)
 
-    async def openid_configuration(_: Request) -> JSONResponse:
-        algorithms = [settings.signing_algorithm]
+    async def openid_configuration(request: Request) -> JSONResponse:
+        try:
+            # Keys of a file, and those made before the setting changed, may have another algorithm than the setting's.
+            algorithms = sorted({settings.signing_algorithm, *(key.algorithm for key in tokens.keys.published)})
+        except ServiceError as error:
+            return error_response(error, request.scope)
         openid = {"subject_types_supported": ["public"], "id_token_signing_alg_values_supported": algorithms}
         return JSONResponse(server | openid, headers=CACHED)
 

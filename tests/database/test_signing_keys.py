@@ -22,7 +22,7 @@ from gql_identity.tokens.sealing import open_sealed, seal
 from gql_identity.tokens.signing_keys import SigningKeys, read_file
 from tests.conftest import PEPPER, Api, mongo_client, running
 from tests.database.conftest import Run
-from tests.database.test_tokens import ISSUER, VIEWER, issuing, jwks, token_of, tokens_of
+from tests.database.test_tokens import ISSUER, VIEWER, decoded, issuing, jwks, token_of, tokens_of
 from tests.database.test_verification import introspect
 
 HOUR = timedelta(hours=1)
@@ -198,11 +198,41 @@ async def test_a_key_from_a_file_signs(settings: Settings, tmp_path: Path, form:
         person, published = await service.make("USER"), (await jwks(service))["keys"]
         assert published[-1]["kid"] == key.thumbprint()
         assert len(published) == (2 if form == "set" else 1)
+        metadata = (await service.client.get("/.well-known/openid-configuration")).json()
+        algorithms = metadata["id_token_signing_alg_values_supported"]
+        assert algorithms == (["ES256", "RS256"] if form == "EC in PEM" else ["RS256"])
         assert (await service.send(VIEWER, by=await token_of(service, person))).status_code == 200
         with mongo_client(settings) as client:
             assert client.get_default_database()["signing_keys"].count_documents({}) == 0
         with pytest.raises(StartError, match="SIGNING_KEY_FILE"):
             await tokens_of(service).keys.rotate(at_once=True)
+
+
+@pytest.mark.parametrize("kind", ["RSA", "EC"])
+async def test_a_key_file_may_say_what_its_key_is_for(settings: Settings, tmp_path: Path, kind: str) -> None:
+    key: Any = ECKey.generate_key("P-256") if kind == "EC" else RSAKey.generate_key(2048, private=True)
+    algorithm = "ES256" if kind == "EC" else "RS256"
+    told = {"use": "sig", "alg": algorithm, "key_ops": ["sign"], "ext": True, "kid": "mine", "x5u": "https://a.example"}
+    (tmp_path / "key").write_text(json.dumps(key.as_dict(private=True) | told))
+    async with issuing(settings, signing_key_file=tmp_path / "key") as service:
+        (published,) = (await jwks(service))["keys"]
+        own = {name: published[name] for name in (("x", "y", "crv") if kind == "EC" else ("n", "e"))}
+        assert published == {"kty": kind, "use": "sig", "alg": algorithm, "kid": key.thumbprint(), **own}
+        token = await token_of(service, await service.make("USER"))
+        assert (await service.send(VIEWER, by=token)).status_code == 200
+        assert decoded(token, {"keys": [published]}, algorithm).claims["iss"] == ISSUER
+
+
+@pytest.mark.parametrize(
+    "contradiction", [{"use": "enc"}, {"alg": "PS256"}, {"alg": "ES256"}, {"key_ops": ["verify"]}, {"key_ops": "sign"}]
+)
+def test_a_key_file_whose_key_is_for_something_else_stops_the_start(
+    tmp_path: Path, contradiction: dict[str, Any]
+) -> None:
+    private = RSAKey.generate_key(2048, private=True).as_dict(private=True)
+    (tmp_path / "key").write_text(json.dumps(private | contradiction))
+    with pytest.raises(StartError, match="`use`"):
+        read_file(tmp_path / "key")
 
 
 @pytest.mark.parametrize(
