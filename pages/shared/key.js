@@ -49,9 +49,14 @@ export const tabStorage = {
   },
 };
 
+/** Whether a credential is the secret of a key, and not a token. */
+export function isKey(secret) {
+  return WHOLE_KEY.test(secret);
+}
+
 /** The part of a secret that may be shown: its prefix and its last four characters. */
 export function hint(secret) {
-  return WHOLE_KEY.test(secret) ? `gqlid_...${secret.slice(-4)}` : "another kind of credential";
+  return isKey(secret) ? `gqlid_...${secret.slice(-4)}` : "another kind of credential";
 }
 
 const CREDENTIAL = /^#(key|code)=/;

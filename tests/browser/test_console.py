@@ -179,6 +179,7 @@ async def test_a_key_is_rotated_changed_and_followed(page: Any, service: Service
     await page.get_by_role("button", name="Save").click()
     await page.get_by_text("Updated", exact=True).wait_for()
     await page.get_by_role("button", name="End the older secret").click()
+    await page.get_by_role("button", name="End it").click()
     await page.get_by_text("Overlap ended", exact=True).wait_for()
     assert service.send("{ viewer { userId } }", by=old).status_code == 401
 

@@ -11,15 +11,15 @@ import { Failure } from "./failure.tsx";
 import { NO_FILTERS } from "./filters.tsx";
 import { Keys } from "./keys.tsx";
 import { ViewerDocument, type ViewerQuery } from "./operations.generated.ts";
-import { Dialog, SecretIsShown } from "./question.tsx";
+import { Dialog } from "./question.tsx";
+import { HeldSecrets } from "./secret.tsx";
 import { ROLES, title } from "./text.ts";
 import { show, showNothing, useView } from "./view.ts";
 
-function Page() {
+function Page({ isSecretShown }: { isSecretShown: boolean }) {
   const { secret, refusal } = useSyncExternalStore(onKeyChange, keyState);
   const [session, setSession] = useState<Session | null>(null);
   const [isSignedIn, setIsSignedIn] = useState(false); // the service accepted a key, and it was not forgotten
-  const [isSecretShown, setIsSecretShown] = useState(false);
   const isOpen = Boolean(secret && !refusal);
   useEffect(() => {
     if (!secret) {
@@ -49,9 +49,7 @@ function Page() {
   // A key that is refused meanwhile takes nothing away: not what was typed, and not a secret that is shown only once.
   return (
     <ApolloProvider client={session.client}>
-      <SecretIsShown value={setIsSecretShown}>
-        <Console session={session} onSignedIn={setIsSignedIn} />
-      </SecretIsShown>
+      <Console session={session} onSignedIn={setIsSignedIn} />
       {!isOpen && !isSecretShown && (
         <Dialog title="Sign in again" stays onClose={() => undefined}>
           <SignIn refused={refused} />
@@ -156,6 +154,6 @@ function Domain({ domainId, own }: { domainId: string; own: string }) {
 
 createRoot(document.getElementById("page")!).render(
   <StrictMode>
-    <Page />
+    <HeldSecrets>{(isShown) => <Page isSecretShown={isShown} />}</HeldSecrets>
   </StrictMode>,
 );

@@ -8,6 +8,7 @@ import { noteRefusal } from "../../shared/key.js";
 import { isRefusal, noteResponse, REFUSED, socketAddress } from "../../shared/service.js";
 import { createSocket } from "../../shared/socket.js";
 
+const LONGEST_MS = 60_000; // of a request: the service gives up earlier
 const PASSING = new Set<unknown>(["RESOURCE_EXHAUSTED", "UNAVAILABLE", "DEADLINE_EXCEEDED"]);
 
 export interface Session {
@@ -43,10 +44,11 @@ export function connect(secret: string): Session {
   return { client: new ApolloClient({ link, cache: new InMemoryCache() }), socket, isConnected: () => isConnected };
 }
 
-/** `fetch` that notes when the service refuses the key. */
+/** `fetch` that notes when the service refuses the key, and does not wait for ever. */
 function noticing(secret: string): typeof fetch {
-  return async (...request) => {
-    const response = await fetch(...request);
+  return async (address, options) => {
+    const signals = [AbortSignal.timeout(LONGEST_MS), ...(options?.signal ? [options.signal] : [])];
+    const response = await fetch(address, { ...options, signal: AbortSignal.any(signals) });
     await noteResponse(secret, response);
     return response;
   };

@@ -1,9 +1,11 @@
 // All about one key: its fields, its secrets and their rotation, and its audit log as a timeline.
 import { useApolloClient, useQuery } from "@apollo/client/react";
-import { Fragment, useState, type SubmitEvent } from "react";
+import { Fragment, useContext, useState, type SubmitEvent } from "react";
 
+import { useAttempts } from "./attempts.ts";
 import { reason } from "./client.ts";
 import { Failure } from "./failure.tsx";
+import type { Viewer } from "./keys.tsx";
 import { FieldTexts } from "./new-key.tsx";
 import {
   EndOverlapDocument,
@@ -13,7 +15,8 @@ import {
   type KeyDetailsFragment,
   type UpdateAPIKeyRequest,
 } from "./operations.generated.ts";
-import { Dialog, Secret } from "./question.tsx";
+import { Dialog, Question } from "./question.tsx";
+import { ShowSecret } from "./secret.tsx";
 import { Instant } from "./table.tsx";
 import { date, ROLES, stateOf, title } from "./text.ts";
 import { readAddresses, readScopes, readTags, tagsText } from "./texts-of-fields.ts";
@@ -23,11 +26,12 @@ import { Usage } from "./usage.tsx";
 interface Props {
   apiKeyId: string;
   domainId: string;
+  viewer: Viewer;
   onClose: () => void;
 }
 
-export function KeyPanel({ apiKeyId, domainId, onClose }: Props) {
-  const [secret, setSecret] = useState("");
+export function KeyPanel({ apiKeyId, domainId, viewer, onClose }: Props) {
+  const [isRotating, setIsRotating] = useState(false);
   const { data, error, refetch } = useQuery(KeyDocument, {
     variables: { domainId, apiKeyId },
     fetchPolicy: "cache-and-network",
@@ -39,15 +43,9 @@ export function KeyPanel({ apiKeyId, domainId, onClose }: Props) {
     void refetch().catch(() => undefined); // `error` says why
   }
 
-  if (secret)
-    return (
-      <Dialog key="secret" title={<>The new secret of {name}</>} stays onClose={onClose}>
-        <Secret secret={secret} onKept={() => (setSecret(""), readAgain())} />
-      </Dialog>
-    );
   return (
-    <Dialog title={name} className="panel" onClose={onClose}>
-      <button className="close" aria-label="Close" onClick={onClose}>
+    <Dialog title={name} className="panel" stays={isRotating} onClose={onClose}>
+      <button className="close" aria-label="Close" disabled={isRotating} onClick={onClose}>
         ✕
       </button>
       {error && !key && <Failure text={reason(error)} again={readAgain} />}
@@ -86,7 +84,7 @@ export function KeyPanel({ apiKeyId, domainId, onClose }: Props) {
             <Listed term="Addresses" texts={key.allowedAddresses} />
           </dl>
           <Usage counts={key.usage} />
-          <Secrets info={key} onSecret={setSecret} />
+          <Secrets info={key} viewer={viewer} isRotating={isRotating} onRotating={setIsRotating} onRotated={readAgain} />
           <Edit info={key} />
         </>
       )}
@@ -114,28 +112,44 @@ function Listed({ term, texts }: { term: string; texts: readonly string[] | null
   );
 }
 
-function Secrets({ info, onSecret }: { info: KeyDetailsFragment; onSecret: (secret: string) => void }) {
+interface SecretsProps {
+  info: KeyDetailsFragment;
+  viewer: Viewer;
+  isRotating: boolean;
+  onRotating: (is: boolean) => void;
+  onRotated: () => void;
+}
+
+function Secrets({ info, viewer, isRotating, onRotating, onRotated }: SecretsProps) {
   const client = useApolloClient();
+  const showSecret = useContext(ShowSecret);
+  const attempts = useAttempts();
   const [failure, setFailure] = useState("");
-  const [isSending, setIsSending] = useState(false);
+  const [isEnding, setIsEnding] = useState(false); // the question whether to is open
   const [seconds, setSeconds] = useState("86400");
   const { domainId, apiKeyId } = info;
+  const older = info.secrets.find(({ expiresAt }) => expiresAt);
 
   async function rotate() {
-    const input = { domainId, apiKeyId, overlapSeconds: Number(seconds) };
+    const input = attempts.identified({ domainId, apiKeyId, overlapSeconds: Number(seconds) }, viewer);
     setFailure("");
-    setIsSending(true); // a second rotation would end the secret that is about to be shown
+    onRotating(true); // a second rotation would end the secret that is about to be shown
     try {
       const { data } = await client.mutate({ mutation: RotateDocument, variables: { input }, fetchPolicy: "no-cache" });
-      onSecret(data?.rotateApiKey?.apiKey ?? "");
+      attempts.end();
+      const secret = data?.rotateApiKey?.apiKey;
+      if (secret) showSecret({ title: <>The new secret of <bdi>{title(info)}</bdi></>, secret });
+      onRotated();
     } catch (error) {
+      attempts.end(error);
       setFailure(reason(error));
     } finally {
-      setIsSending(false);
+      onRotating(false);
     }
   }
 
   async function endOverlap() {
+    setFailure("");
     try {
       await client.mutate({ mutation: EndOverlapDocument, variables: { input: { domainId, apiKeyId } } });
     } catch (error) {
@@ -168,13 +182,20 @@ function Secrets({ info, onSecret }: { info: KeyDetailsFragment; onSecret: (secr
             <option value="604800">one week</option>
           </select>
         </label>
-        <button disabled={isSending || info.secrets.length > 1} onClick={() => void rotate()}>
+        <button disabled={isRotating || info.secrets.length > 1} onClick={() => void rotate()}>
           Rotate
         </button>
-        {info.secrets.length > 1 && <button onClick={() => void endOverlap()}>End the older secret</button>}
+        {info.secrets.length > 1 && <button onClick={() => setIsEnding(true)}>End the older secret</button>}
       </div>
       {info.secrets.length > 1 && <p className="soft">End the older secret to rotate the key again.</p>}
       {failure && <p role="alert">{failure}</p>}
+      {isEnding && (
+        <Question title="End the older secret?" yes="End it" onYes={() => void endOverlap()} onClose={() => setIsEnding(false)}>
+          <p>
+            Programs that still use {older ? <code>{older.hint}</code> : "it"} stop working. This cannot be undone.
+          </p>
+        </Question>
+      )}
     </section>
   );
 }

@@ -185,7 +185,7 @@ export function Keys({ domainId, viewer, session }: Props) {
         )}
       </div>
       {isNew && <NewKey domainId={domainId} viewer={viewer} onClose={() => (setIsNew(false), readAgain())} />}
-      {open && <KeyPanel key={open} apiKeyId={open} domainId={domainId} onClose={() => (closeKey(), readAgain())} />}
+      {open && <KeyPanel key={open} apiKeyId={open} domainId={domainId} viewer={viewer} onClose={() => (closeKey(), readAgain())} />}
       {deleting.length > 0 && (
         <Question
           title={deleting.length === 1 ? <>Delete <bdi>{title(deleting[0]!)}</bdi>?</> : `Delete ${deleting.length} keys?`}

@@ -1,11 +1,13 @@
-// The dialog that makes a key and shows its secret once.
+// The dialog that makes a key.
 import { useApolloClient } from "@apollo/client/react";
-import { useRef, useState, type SubmitEvent } from "react";
+import { useContext, useState, type SubmitEvent } from "react";
 
+import { useAttempts } from "./attempts.ts";
 import { reason } from "./client.ts";
 import type { Viewer } from "./keys.tsx";
 import { CreateDocument, type APIKeyRole, type CreateAPIKeyRequest } from "./operations.generated.ts";
-import { Dialog, Secret } from "./question.tsx";
+import { Dialog } from "./question.tsx";
+import { ShowSecret } from "./secret.tsx";
 import { DAY, ROLES } from "./text.ts";
 import { readAddresses, readScopes, readTags } from "./texts-of-fields.ts";
 
@@ -21,9 +23,8 @@ export function NewKey({ domainId, viewer, onClose }: { domainId: string; viewer
   const client = useApolloClient();
   const [failure, setFailure] = useState("");
   const [isSending, setIsSending] = useState(false);
-  const [secret, setSecret] = useState("");
-  // An attempt with the same input has the same id, so that a lost response does not make a second key.
-  const attempt = useRef({ text: "", requestId: "" });
+  const showSecret = useContext(ShowSecret);
+  const attempts = useAttempts();
   const [openedAt] = useState(Date.now);
   const ownUserAlone = viewer.role === "USER" || viewer.role === "VERIFIER";
 
@@ -45,27 +46,22 @@ export function NewKey({ domainId, viewer, onClose }: { domainId: string; viewer
         ...(text("tags") && { tags: readTags(text("tags")) }),
         ...(text("addresses") && { allowedAddresses: readAddresses(text("addresses")) }),
       };
-      const sent = JSON.stringify(input);
-      if (sent !== attempt.current.text) attempt.current = { text: sent, requestId: randomId() };
-      input.requestId = attempt.current.requestId;
-      // "no-cache" keeps the secret out of the client's cache: only this dialog has it.
-      const { data } = await client.mutate({ mutation: CreateDocument, variables: { input }, fetchPolicy: "no-cache" });
-      setSecret(data?.createApiKey?.apiKey ?? "");
+      const variables = { input: attempts.identified(input, viewer) };
+      // "no-cache" keeps the secret out of the client's cache: only the dialog that shows it has it.
+      const { data } = await client.mutate({ mutation: CreateDocument, variables, fetchPolicy: "no-cache" });
+      attempts.end();
+      if (data?.createApiKey?.apiKey) showSecret({ title: "The new key", secret: data.createApiKey.apiKey });
+      onClose();
     } catch (error) {
+      attempts.end(error);
       setFailure(reason(error));
     } finally {
       setIsSending(false);
     }
   }
 
-  if (secret)
-    return (
-      <Dialog key="secret" title="The new key" stays onClose={onClose}>
-        <Secret secret={secret} onKept={onClose} />
-      </Dialog>
-    );
   return (
-    <Dialog title="New key" onClose={onClose}>
+    <Dialog title="New key" stays={isSending} onClose={onClose}>
       <form className="fields" onSubmit={(event) => void submit(event)}>
         <label>
           Name
@@ -103,7 +99,7 @@ export function NewKey({ domainId, viewer, onClose }: { domainId: string; viewer
         </details>
         {failure && <p role="alert">{failure}</p>}
         <div className="buttons">
-          <button type="button" onClick={onClose}>
+          <button type="button" disabled={isSending} onClick={onClose}>
             Cancel
           </button>
           <button className="main" disabled={isSending}>
@@ -113,10 +109,6 @@ export function NewKey({ domainId, viewer, onClose }: { domainId: string; viewer
       </form>
     </Dialog>
   );
-}
-
-function randomId(): string {
-  return crypto.getRandomValues(new Uint32Array(4)).join("-");
 }
 
 interface FieldTextsProps {

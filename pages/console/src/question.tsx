@@ -1,12 +1,12 @@
 // Modal dialogs: the browser's own, which keeps the focus inside and closes on Escape.
-import { createContext, useContext, useEffect, useId, useRef, type ReactNode } from "react";
+import { useEffect, useId, useRef, type ReactNode } from "react";
 
 import "./dialog.css";
 
 interface DialogProps {
   title: ReactNode;
   className?: string;
-  /** Whether Escape leaves it open, for what is shown only once. */
+  /** Whether only its own buttons close it: for what is shown only once, and while a request is under way. */
   stays?: boolean;
   onClose: () => void;
   children: ReactNode;
@@ -15,13 +15,25 @@ interface DialogProps {
 export function Dialog({ title, className, stays, onClose, children }: DialogProps) {
   const dialog = useRef<HTMLDialogElement>(null);
   const id = useId();
+  const now = useRef({ stays, onClose });
+  now.current = { stays, onClose };
   useEffect(() => {
-    const element = dialog.current;
+    const element = dialog.current!;
     const before = document.activeElement;
-    if (!element?.open) element?.showModal(); // it moves the focus to the first control
-    element?.querySelector<HTMLElement>("[data-focus]")?.focus();
+    function open() {
+      if (!element.open) element.showModal(); // it moves the focus to the first control
+      element.querySelector<HTMLElement>("[data-focus]")?.focus();
+    }
+    // A browser may close it without asking: on the second Escape, or the second "back" gesture of Android.
+    function onClosed() {
+      if (now.current.stays) open();
+      else now.current.onClose();
+    }
+    open();
+    element.addEventListener("close", onClosed);
     return () => {
-      element?.close();
+      element.removeEventListener("close", onClosed);
+      element.close();
       if (before instanceof HTMLElement) before.focus();
     };
   }, []);
@@ -34,7 +46,6 @@ export function Dialog({ title, className, stays, onClose, children }: DialogPro
         event.preventDefault();
         if (!stays) onClose();
       }}
-      // Chromium closes a dialog on the second Escape without asking.
       onKeyDown={(event) => stays && event.key === "Escape" && event.preventDefault()}
     >
       <h2 id={id}>{title}</h2>
@@ -64,40 +75,5 @@ export function Question({ title, yes, onYes, onClose, children }: QuestionProps
         </button>
       </div>
     </Dialog>
-  );
-}
-
-/** Takes whether a secret is shown now. */
-export const SecretIsShown = createContext<(is: boolean) => void>(() => undefined);
-
-/** A secret, which the service returns only once. */
-export function Secret({ secret, onKept }: { secret: string; onKept: () => void }) {
-  const copied = useRef<HTMLSpanElement>(null);
-  const setIsShown = useContext(SecretIsShown);
-  useEffect(() => {
-    setIsShown(true);
-    return () => setIsShown(false);
-  }, [setIsShown]);
-  async function copy() {
-    let done = "Copied.";
-    try {
-      await navigator.clipboard.writeText(secret); // absent where the page came over plain HTTP from another machine
-    } catch {
-      done = "Could not copy: select the text instead.";
-    }
-    if (copied.current) copied.current.textContent = done;
-  }
-  return (
-    <div className="secret">
-      <p>The secret is shown only now. Store it where the program that uses it finds it.</p>
-      <code>{secret}</code>
-      <div className="buttons">
-        <span role="status" ref={copied} />
-        <button onClick={() => void copy()}>Copy</button>
-        <button className="main" onClick={onKept}>
-          I have kept it
-        </button>
-      </div>
-    </div>
   );
 }
