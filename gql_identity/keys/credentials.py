@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 from contextvars import Context
+from functools import partial
 from typing import NamedTuple
 
 from pydantic import SecretStr
@@ -19,7 +20,7 @@ from ..storage.last_uses import LastUses
 from .access import COMMAND_LINE, Caller
 from .addresses import is_allowed
 from .digests import digests_of, peppers_of, stored_secret, with_digest
-from .documents import DECISIVE, tell_unreadable, unreadable
+from .documents import read_apart
 from .imported_jwts import ImportedJwts
 from .records import makers_of, read_key
 from .revocations import Revocations
@@ -36,6 +37,7 @@ LONGEST_READ_SECONDS = 301.0  # the longest timeout that a setting allows, and s
 EXPIRED_TOKEN = "Your token has expired. Get a new one from its issuer."  # noqa: S105
 INVALID_KEY = "Invalid API key: it is wrong, disabled, expired or deleted."
 MAX_BATCH = 200  # secrets of one read
+SLICE_SECONDS = 0.004  # of a turn of the event loop, for the keys of one read
 ATTEMPTS = 20  # to read a caller's key while others change it
 
 # A digest, its pepper's fingerprint, its place among those of its document, and the key.
@@ -219,21 +221,21 @@ class Credentials:
         domains, ids = ({parent[part] for parent in parents} for part in (0, 1))
         where = {"domain_id": {"$in": list(domains)}, "_id": {"$in": list(ids)}}
         documents = await self._database.to_list(lambda keys: keys.find(where, batch_size=len(ids) + 1))
-        found: dict[tuple[str, str], Document] = {}
-        for document in documents:
-            if names := unreadable(document, DECISIVE):
-                tell_unreadable(document, names)
-                continue
-            found[document["domain_id"], document["_id"]] = document
+        # A domain that is a list, which something else stored, matches too: it is the domain of no key.
+        found = {
+            (document["domain_id"], document["_id"]): document
+            for document in documents
+            if isinstance(document["domain_id"], str)
+        }
         return [self._parent(parent, found.get(parent[:2]), asked) for parent in parents]
 
     def _parent(self, parent: Parent, document: Document | None, asked: float) -> APIKeyInfo | None:
-        if document is None:
-            return None
-        key = read_key(document)
-        if not note_secret_number(key, document, parent[2]):
-            return None
-        if is_valid(key):
+        def read(document: Document) -> APIKeyInfo | None:
+            key = read_key(document)
+            return key if note_secret_number(key, document, parent[2]) else None
+
+        key = None if document is None else read_apart(document, read)
+        if key is not None and is_valid(key):
             self._cache_key(parent, key, asked)
         return key
 
@@ -260,18 +262,13 @@ class Credentials:
         else:
             where = {"digest": {"$in": digests}}
             documents = await self._database.to_list(lambda keys: keys.find(where, batch_size=len(digests) + 1))
-        found, asked_for = [], frozenset(digests)
+        found: list[_Found] = []
+        asked_for, began = frozenset(digests), time.monotonic()
         for document in documents:
-            if names := unreadable(document, DECISIVE):
-                tell_unreadable(document, names)
-                continue
-            for place, (digest, pepper) in enumerate(zip(digests_of(document), peppers_of(document), strict=True)):
-                if digest not in asked_for:
-                    continue
-                key = read_key(document)
-                note_used_secret(key, document, digest)
-                if not is_forgotten(used_secret(key)):
-                    found.append((digest, pepper, place, document, key))
+            if time.monotonic() - began > SLICE_SECONDS:  # such as those with many networks
+                await asyncio.sleep(0)
+                began = time.monotonic()
+            found += read_apart(document, partial(_found_by, asked_for)) or ()
         return found
 
     def _cache_key(self, name: bytes | Parent, key: APIKeyInfo, asked: float) -> None:
@@ -337,6 +334,19 @@ class Credentials:
         self._changed_at.update(dict.fromkeys(changed, now))
         self._valid = {one: found for one, found in self._valid.items() if one[0] not in changed}
         self._cache = {name: entry for name, entry in self._cache.items() if entry[1].api_key_id not in changed}
+
+
+def _found_by(digests: frozenset[bytes], document: Document) -> list[_Found]:
+    """A key with each of its secrets that has one of these digests, without those that are forgotten."""
+    found: list[_Found] = []
+    for place, (digest, pepper) in enumerate(zip(digests_of(document), peppers_of(document), strict=True)):
+        if digest is None or digest not in digests:
+            continue
+        key = read_key(document)
+        note_used_secret(key, document, digest)
+        if not is_forgotten(used_secret(key)):
+            found.append((digest, pepper, place, document, key))
+    return found
 
 
 def caller_of(key: APIKeyInfo, credential: SecretStr | None = None, address: str = "") -> Caller:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable
 from datetime import UTC, datetime
 from functools import lru_cache
 from ipaddress import ip_network
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import structlog
 
@@ -26,6 +26,7 @@ Document = dict[str, Any]
 
 log = structlog.get_logger()
 
+T = TypeVar("T")
 
 NoneType = type(None)
 
@@ -220,6 +221,22 @@ def role_of(document: Document) -> APIKeyRole:
     """The role of a stored key; the highest where it cannot be read."""
     role = document.get("role")
     return APIKeyRole[role] if isinstance(role, str) and role in _ROLES else APIKeyRole.SYSTEM
+
+
+def read_apart(document: Document, read: Callable[[Document], T]) -> T | None:
+    """What `read` makes of a key's document among those of others; None where it cannot be read, as the log tells.
+
+    Whatever `read` raises is of this document alone, and must not fail the read of the others.
+    """
+    if names := unreadable(document, DECISIVE):
+        tell_unreadable(document, names)
+        return None
+    try:
+        return read(document)
+    except Exception as error:
+        # Not its text, which may have values of the document.
+        log.error("a stored key cannot be read", api_key_id=document["_id"], error=type(error).__name__)
+        return None
 
 
 def tell_unreadable(document: Document, names: Iterable[str]) -> None:

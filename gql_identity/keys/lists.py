@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
+from ..errors import FailedPrecondition
 from ..execution.turns import turns_of_this_loop
 from ..messages.connections import ConnectionArguments
 from ..messages.keys import APIKeyConnection, APIKeysInfo
@@ -79,6 +80,8 @@ class KeyLists:
             check_text("user_id", user_id)
         access_to(caller, domain_id)
         (found,) = await self.connections([(domain_id, user_id)], arguments, parts, caller)
+        if isinstance(found, FailedPrecondition):
+            raise found
         if found is None:
             plan = plan_connection(arguments, {domain_id}, self._settings, now())
             found = make_connection(plan, parts, [], [], outside=False, total=0)
@@ -86,9 +89,10 @@ class KeyLists:
 
     async def connections(
         self, owners: Sequence[Owner], arguments: ConnectionArguments, parts: Parts, caller: Caller
-    ) -> list[APIKeyConnection | None]:
+    ) -> list[APIKeyConnection | FailedPrecondition | None]:
         """A page of each owner's keys, None for an owner that the caller may not see; one read for all.
 
+        In place of a page that needs the cursor of a key that has none it has the error, which is that owner's alone.
         The owners are all domains or all users. Raises InvalidArgument, naming the argument.
         """
         visible = [owner for owner in dict.fromkeys(owners) if may_see(caller, *owner)]
@@ -103,20 +107,18 @@ class KeyLists:
             self._outside(matching, plan, parts, visible, share),
             self._counts(matching, visible, share) if "total_count" in parts.connection else _unread(none),
         )
-        found: dict[Owner, APIKeyConnection] = {}
+        found: dict[Owner, APIKeyConnection | FailedPrecondition] = {}
         turns = turns_of_this_loop()
         for owner in visible:
             if turns.is_over():
                 await turns.wait(share)
             documents = pages.get(owner, [])
-            found[owner] = make_connection(
-                plan,
-                parts,
-                documents,
-                await read_rows_in_turns(documents, parts.key, share),
-                outside=bool(outside.get(owner)),
-                total=totals.get(owner, 0),
-            )
+            keys = await read_rows_in_turns(documents, parts.key, share)
+            is_outside, total = bool(outside.get(owner)), totals.get(owner, 0)
+            try:
+                found[owner] = make_connection(plan, parts, documents, keys, outside=is_outside, total=total)
+            except FailedPrecondition as error:
+                found[owner] = error
         return [found.get(owner) for owner in owners]
 
     async def _pages(

@@ -72,14 +72,18 @@ def note_used_secret(key: APIKeyInfo, document: Document, digest: bytes) -> None
 
 
 def _note(key: APIKeyInfo, document: Document, one: Document) -> None:
-    secrets = document["secrets"]
-    is_superseded = one is not secrets[0] and str(secrets[0]["number"]) in document.get("secret_uses", {})
+    secrets, uses = document["secrets"], document.get("secret_uses") or {}
+    # Where the uses cannot be read, the newer one may have been used.
+    was_used = not isinstance(uses, dict) or str(secrets[0]["number"]) in uses
+    is_superseded = one is not secrets[0] and was_used
     key.__dict__["used_secret"] = UsedSecret(one["number"], one.get("expires_at"), is_superseded)
 
 
 def is_forgotten(secret: UsedSecret) -> bool:
     """Whether a secret ended so long ago that it is as if it had never been."""
-    return secret.expires_at is not None and has_ended(secret.expires_at + KEPT_FOR)
+    # Only an end that has come: there may be no instant so long after another one.
+    end = secret.expires_at
+    return end is not None and has_ended(end) and has_ended(end + KEPT_FOR)
 
 
 def rotated(

@@ -72,7 +72,7 @@ class Context:
 
     async def _connections(
         self, info: "Info", owners: list[Owner], arguments: ConnectionArguments
-    ) -> list[APIKeyConnection | None]:
+    ) -> list[APIKeyConnection | FailedPrecondition | None]:
         return await self.api_keys.lists.connections(owners, arguments, selected_parts(info), self.caller)
 
     async def _stats(self, _: "Info", domains: list[str], query: APIKeyStatisticsQuery) -> list[dict[str, Any] | None]:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from strawberry.types import Info
 
+from ..errors import ServiceError
 from ..execution.turns import turns_of_this_loop
 
 MAX_BATCH_SIZE = 500  # MongoDB allows 1,000 stages, so a union has at most this many pipelines
@@ -20,7 +21,8 @@ class Load(NamedTuple):
 
     info: Info[Any, None]
     key: Any
-    read: Callable[[Any, list[Any], Any], Awaitable[list[Any]]]  # from info, keys and arguments
+    # From info, keys and arguments; a ServiceError among the values is raised to those who load this one.
+    read: Callable[[Any, list[Any], Any], Awaitable[list[Any]]]
     arguments: Any
 
 
@@ -81,7 +83,7 @@ async def _read_place(loads: list[tuple[Load, asyncio.Future[Any]]]) -> None:
     for (_, future), value in zip(loads, found, strict=True):
         if future.cancelled():
             continue
-        if error is None:
-            future.set_result(value)
+        if failed := error or (value if isinstance(value, ServiceError) else None):
+            future.set_exception(failed)
         else:
-            future.set_exception(error)
+            future.set_result(value)

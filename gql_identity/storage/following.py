@@ -74,8 +74,10 @@ class Changes:
                     if event is None:
                         self._idle_since = began
                     else:
-                        if not _is_use(event):
-                            self.ids.add(event["documentKey"]["_id"])
+                        key_id = event["documentKey"]["_id"]
+                        # Something else may have stored another kind of id: no read finds that key by it.
+                        if isinstance(key_id, str) and not _is_use(event):
+                            self.ids.add(key_id)
                         self._seen_until = event["clusterTime"]
         except (PyMongoError, KeyError) as error:  # without `documentKey` the collection was dropped
             raise Unavailable(_LOST) from error

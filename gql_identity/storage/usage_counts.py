@@ -132,5 +132,5 @@ def readable_counts(hours: Any) -> dict[int, dict[str, int]]:
     return {
         int(hour): {outcome: count for outcome, count in counts.items() if isinstance(count, int)}
         for hour, counts in hours.items()
-        if isinstance(counts, dict) and hour.isdecimal() and int(hour) < 24
+        if isinstance(counts, dict) and len(hour) <= 2 and hour.isdecimal() and int(hour) < 24
     }

@@ -196,6 +196,24 @@ async def test_statistics_and_orders_answer_or_name_the_careless_key(api: Api, s
                 assert any(one["_id"] in error["message"] for one in stored)
 
 
+async def test_a_key_without_a_place_in_the_order_fails_the_connection_of_its_user_alone(
+    api: Api, settings: Settings
+) -> None:
+    system = await api.make(domain_id="d9")
+    odd, good = {**sound(1), "name": 7, "digest": None}, await api.make("USER", "d1", "u2")
+    with mongo_client(settings) as client:
+        client.get_default_database().api_keys.insert_one({k: v for k, v in odd.items() if k != "secret"})
+    connection = "apiKeys(orderBy: {field: NAME, direction: ASC}) { nodes { apiKeyId } pageInfo { endCursor } }"
+    query = f"query($r: [_Any!]!) {{ _entities(representations: $r) {{ ... on User {{ apiKeys: {connection} }} }} }}"
+    users = [{"__typename": "User", "domainId": "d1", "userId": user} for user in ("u1", "u2")]
+    result = await api.run(query, {"r": users}, system)
+    (error,) = result["errors"]
+    assert (error["extensions"]["code"], error["path"][:2]) == ("FAILED_PRECONDITION", ["_entities", 0])
+    assert odd["_id"] in error["message"]
+    (of_good,) = [one for one in result["data"]["_entities"] if one is not None and one["apiKeys"] is not None]
+    assert of_good["apiKeys"]["nodes"] == [{"apiKeyId": good.key_id}]
+
+
 async def test_a_careless_key_opens_nothing_and_its_neighbours_in_the_batch_do(
     api: Api, stored: list[dict[str, Any]]
 ) -> None:
@@ -215,6 +233,58 @@ async def test_a_careless_key_opens_nothing_and_its_neighbours_in_the_batch_do(
         field = one["odd"]
         if not STORED_FIELDS[field].is_readable(one.get(field)):
             assert (await api.send("{ __typename }", by=one["secret"])).status_code == 401
+
+
+def careless_rotated() -> Iterator[dict[str, Any]]:
+    """Rotated keys, each with an odd value of a stored field, or within one; `older` and `newer` are their secrets."""
+    at, later = datetime(2026, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC)
+
+    def rotated() -> dict[str, Any]:
+        older, newer = make_secret(), make_secret()
+        secrets = [
+            {"number": 2, "hint": hint(newer), "created_at": at},
+            {"number": 1, "hint": hint(older), "created_at": at, "expires_at": later},
+        ]
+        digests = [digest(newer, PEPPER), digest(older, PEPPER)]
+        return {**sound(0), "digest": digests, "secrets": secrets, "secret_uses": {}, "older": older, "newer": newer}
+
+    for field, value in itertools.product(STORED, VALUES.values()):
+        document = rotated()
+        if value is MISSING:
+            document.pop(field, None)
+        else:
+            document[field] = value
+        yield document
+    for part, value in itertools.product(("number", "hint", "created_at", "expires_at"), VALUES.values()):
+        document = rotated()
+        if value is MISSING:
+            document["secrets"][1].pop(part, None)
+        else:
+            document["secrets"][1][part] = value
+        yield document
+    for value in VALUES.values():
+        if value is not MISSING:
+            yield {**rotated(), "secret_uses": {"2": value}}
+
+
+async def test_a_careless_rotated_key_fails_no_other_of_its_batch(api: Api, settings: Settings) -> None:
+    system, good = await api.make(domain_id="d9"), await api.make("USER", "d1", "good")
+    made = list(careless_rotated())
+    with mongo_client(settings) as client:
+        keys = client.get_default_database().api_keys
+        keys.insert_many([{k: v for k, v in one.items() if k not in ("secret", "older", "newer")} for one in made])
+    verify = "mutation($i: [VerifyAPIKeyRequest!]!) { verifyApiKeys(input: $i) { valid code } }"
+    for which in ("older", "newer"):
+        for start in range(0, len(made), 99):
+            sent = [{"apiKey": one[which]} for one in made[start : start + 99]] + [{"apiKey": good.secret}]
+            assert (await api.data(verify, {"i": sent}, system))["verifyApiKeys"][-1]["valid"]
+    sound_ones = [one for one in made if one.get("secret_uses") in (None, {}) and not documents.unreadable(one, STORED)]
+    sent = [{"apiKey": one["older"]} for one in sound_ones[:99]]
+    assert any(one["valid"] for one in (await api.data(verify, {"i": sent}, system))["verifyApiKeys"])
+    # Whatever is noted of uses, an older secret manages nothing where it cannot be read whether a newer one was used.
+    odd = next(one for one in made if one.get("secret_uses") == 7)
+    mutation = "mutation($i: UpdateAPIKeyRequest!) { updateApiKey(input: $i) { name } }"
+    assert await api.code(mutation, {"i": {"apiKeyId": odd["_id"], "name": "x"}}, odd["older"]) == "PERMISSION_DENIED"
 
 
 async def test_a_careless_key_can_be_deleted_and_is_not_changed(api: Api, stored: list[dict[str, Any]]) -> None:
