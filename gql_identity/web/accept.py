@@ -15,7 +15,7 @@ class Accept(NamedTuple):
 
     media_type: str  # of a GraphQL response: the preferred one of JSON and GRAPHQL_JSON
     wants_html: bool  # `text/html` is named with a higher quality than JSON, as browsers do
-    takes_streams: bool  # `text/event-stream` is named
+    takes_streams: bool  # `text/event-stream` is named, and not with the quality 0, which refuses a type
     takes_only_streams: bool  # nothing else is named
 
 
@@ -35,11 +35,15 @@ def _read(header: str) -> Accept:
         if name in (JSON, GRAPHQL_JSON) and quality > best_quality:
             media_type, best_quality = name, quality
     qualities = dict(ranges)
+    accepted = {name for name, quality in ranges if quality > 0}
+    if best_quality == 0 and JSON in qualities and GRAPHQL_JSON not in qualities:
+        # JSON is refused, and by a wildcard the newer type may be accepted.
+        media_type = GRAPHQL_JSON if qualities.get("application/*", qualities.get("*/*", 0)) > 0 else JSON
     return Accept(
         media_type,
         wants_html=qualities.get(HTML, 0) > max(qualities.get(JSON, 0), qualities.get(GRAPHQL_JSON, 0)),
-        takes_streams=EVENTS in qualities,
-        takes_only_streams=qualities.keys() == {EVENTS},
+        takes_streams=EVENTS in accepted,
+        takes_only_streams=accepted == {EVENTS},
     )
 
 

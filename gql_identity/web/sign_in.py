@@ -7,7 +7,7 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
-from ..errors import BadRequest, ServiceError, Unauthenticated
+from ..errors import BadRequest, FailedPrecondition, ServiceError, Unauthenticated
 from ..settings import Settings
 from ..storage.sign_in_codes import SignInCodes
 from .deadline import in_time
@@ -29,13 +29,22 @@ class SignIn:
         """Return `{"api_key": SECRET}`, or an error in the shape of REST's."""
         try:
             code = _read_code(await request.body())
+            secret = await asyncio.to_thread(self._read_secret)  # first: without it the code would be used up in vain
             if not await in_time(self._codes.redeem(code), self._timeout_seconds):
                 raise Unauthenticated(_REFUSED)
-            secret = await asyncio.to_thread(self._admin_key.read_text)
         except ServiceError as error:
             note_errors(request.scope, error.code)
             return JSONResponse({"error": {"code": error.code, "message": error.message}}, error.status, error.headers)
-        return JSONResponse({"api_key": secret.strip()})
+        return JSONResponse({"api_key": secret})
+
+    def _read_secret(self) -> str:
+        try:
+            return self._admin_key.read_text().strip()
+        except OSError:
+            raise FailedPrecondition(
+                "The first key's file, admin-key, is no longer in the data directory, or cannot be read: put it back "
+                "and open the link again, or sign in with the secret of a key."
+            ) from None
 
 
 def _read_code(body: bytes) -> str:

@@ -52,6 +52,12 @@ class TestMediaTypes:
             (f"{GRAPHQL_JSON};q=0.5, application/json", "application/json"),
             (f"application/json;q=0.1 , {GRAPHQL_JSON};q=0.2", GRAPHQL_JSON),
             (f"{GRAPHQL_JSON};q=0, */*", "application/json"),
+            ("application/json;q=0, */*", GRAPHQL_JSON),
+            ("application/json;q=0, application/*;q=0.1", GRAPHQL_JSON),
+            (f"application/json;q=0, {GRAPHQL_JSON};q=0, */*", "application/json"),
+            ("application/json;q=0, */*;q=0", "application/json"),
+            ("*/*;q=0", "application/json"),
+            ("text/event-stream;q=0", "application/json"),
             (f"{GRAPHQL_JSON};q=oops", "application/json"),
         ],
     )

@@ -57,5 +57,15 @@ async def test_what_is_no_code_is_a_bad_request(sign_in: SignIn, code: object) -
     assert await sign_in.exchange(code) == (400, "BAD_REQUEST")
 
 
+async def test_without_the_first_keys_file_a_code_is_not_used_up(sign_in: SignIn) -> None:
+    code, file = await sign_in.codes.replace(), sign_in.api.settings.data_dir / "admin-key"
+    taken = file.rename(file.with_name("taken"))
+    refused = await sign_in.api.client.post("/sign-in", json={"code": code})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (409, "FAILED_PRECONDITION")
+    assert "put it back" in refused.json()["error"]["message"]
+    taken.rename(file)
+    assert await sign_in.exchange(code) == (200, "gqlid_the-first-key")
+
+
 async def test_without_a_code_there_is_nothing_to_exchange(sign_in: SignIn) -> None:
     assert await sign_in.exchange("guessed") == (401, "UNAUTHENTICATED")

@@ -344,6 +344,9 @@ async def test_a_plain_request_is_not_streamed_whatever_else_it_accepts(api: Api
     accept = "application/graphql-response+json, application/json, text/event-stream, multipart/mixed"
     answer = await api.send("{ __typename }", by=system, Accept=accept)
     assert answer.headers["Content-Type"].startswith("application/graphql-response+json")
-    refused = await api.send(CHANGED, {"i": {"domainId": "d1"}}, system)
-    assert refused.status_code == 400
-    assert "text/event-stream" in refused.json()["errors"][0]["message"]
+    for accept in ("*/*", "application/json, text/event-stream;q=0", "text/event-stream;q=0.0"):
+        refused = await api.send(CHANGED, {"i": {"domainId": "d1"}}, system, Accept=accept)
+        assert refused.status_code == 400
+        assert "text/event-stream" in refused.json()["errors"][0]["message"]
+    only = await api.send("{ __typename }", by=system, Accept="text/event-stream, application/json;q=0")
+    assert only.headers["Content-Type"].startswith("text/event-stream")
