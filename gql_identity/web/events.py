@@ -16,20 +16,24 @@ from .graphql_operations import count_operation, error_codes, unexpected
 from .large_json import answer_json
 
 KEEP_ALIVE_SECONDS = 12.0  # between two comments on a stream that has nothing to send
+_NEXT, _COMPLETE = b"event: next\ndata: ", b"event: complete\ndata:\n\n"
 _HEADERS = {"Cache-Control": "private, no-store", "X-Accel-Buffering": "no"}
 
 
-def event_stream(answers: AsyncGenerator[Answer, None], scope: Scope, most: int = 0, status: int = 200) -> Response:
+def event_stream(answers: AsyncGenerator[Answer, None], scope: Scope, most: int) -> Response:
     """A response that sends each answer as an event `next`, and `complete` after the last.
 
     Large answers have at most so many bytes.
     """
-    return _EventStream(_events(answers, scope, most), status, media_type=EVENTS, headers=_HEADERS)
+    return _EventStream(_events(answers, scope, most), media_type=EVENTS, headers=_HEADERS)
 
 
-async def only(answer: Answer) -> AsyncGenerator[Answer, None]:
-    """A stream of one answer. A client that accepts only streams gets its errors in one (PROTOCOL.md)."""
-    yield answer
+def only_event(answer: Answer, scope: Scope, status: int = 200) -> Response:
+    """A whole stream of one short answer. A client that accepts only streams gets its errors in one (PROTOCOL.md)."""
+    if answer.errors:
+        note_errors(scope, *error_codes(answer))
+    count_operation(scope.get("operation_type"), answer)
+    return Response(_NEXT + orjson.dumps(answer.to_json()) + b"\n\n" + _COMPLETE, status, _HEADERS, EVENTS)
 
 
 class _EventStream(StreamingResponse):
@@ -79,7 +83,7 @@ async def _events(
             if event is None:
                 break
             yield event
-        yield b"event: complete\ndata:\n\n"
+        yield _COMPLETE
     finally:
         filling.cancel()
         await asyncio.wait((filling,))
@@ -87,6 +91,6 @@ async def _events(
 
 def _next(text: bytearray) -> memoryview:
     """The event of a response's JSON."""
-    text[:0] = b"event: next\ndata: "
+    text[:0] = _NEXT
     text += b"\n\n"
     return memoryview(text)

@@ -24,7 +24,7 @@ from .bodies import JSON, LONG_BODY_BYTES, parse_in_turn, parse_json, read_json_
 from .clients import Clients, Place
 from .deadline import in_time
 from .envelope import note_errors
-from .events import event_stream, only
+from .events import event_stream, only_event
 from .graphql_operations import GraphQLOperations, check_size, count_operation, error_codes, refused, unexpected
 from .large_json import answer_json
 from .pages import GRAPHIQL, PAGE_HEADERS
@@ -119,7 +119,7 @@ class GraphQLEndpoint:
         except RequestError as error:
             answer = refused(error)
             if accept.takes_only_streams:
-                return event_stream(only(answer), scope)
+                return only_event(answer, scope)
         # Clients that ask for `application/json` expect status 200 even for a request error.
         status = 400 if not answer.executed and accept.media_type == GRAPHQL_JSON else 200
         answer, text = await answer_json(answer, owner, self._settings.max_response_bytes)
@@ -196,7 +196,7 @@ def _refusal(error: ServiceError, scope: Scope, accept: Accept) -> Response:
         # PROTOCOL.md of graphql-sse: such a client cannot read a response with another status than 200. Only if the
         # rest of the body is not read the connection must end, and the status says so.
         status = error.status if error.headers.get("Connection") == "close" else 200
-        response = event_stream(only(answer), scope, status=status)
+        response = only_event(answer, scope, status)
     response.headers.update(error.headers)
     return response
 

@@ -10,10 +10,15 @@ from ..server.incoming import INCOMING
 from ..timeouts import Timeout
 
 RETRY_SECONDS = 1
+_WITHOUT_BODY = frozenset({"GET", "HEAD"})
 
 
 class Body:
-    """The body of one request. Call it as an ASGI `receive`, and `end` when the request has ended."""
+    """The body of one request. Call it as an ASGI `receive`, and `end` when the request has ended.
+
+    The body of a GET or HEAD has no meaning (RFC 9110, section 9.3.1): it is dropped, however long it is. A response
+    that waits for a disconnect meanwhile must not fail for it.
+    """
 
     def __init__(self, scope: Scope, receive: Receive, max_bytes: int, timeout_seconds: float) -> None:
         self.is_given_up = False  # for others, as too many bytes were held
@@ -23,6 +28,7 @@ class Body:
         self._deadline = time.monotonic() + timeout_seconds
         self._read = 0
         self.is_complete = False
+        self._is_dropped = scope["method"] in _WITHOUT_BODY
         self._is_held = False
         self._timeout: Timeout | None = None  # while something is awaited
 
@@ -34,6 +40,9 @@ class Body:
         """
         if self.is_complete:  # only a disconnect can follow
             return await self._receive()
+        if self._is_dropped:
+            dropped = await self._receive()
+            return {**dropped, "body": b""} if dropped["type"] == "http.request" else dropped
         if not self._read and self._is_announced_too_large():
             raise self._too_large()
         try:

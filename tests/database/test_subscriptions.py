@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
+from urllib.parse import urlencode
 
 import httpx
 import pytest
@@ -350,3 +351,59 @@ async def test_a_plain_request_is_not_streamed_whatever_else_it_accepts(api: Api
         assert "text/event-stream" in refused.json()["errors"][0]["message"]
     only = await api.send("{ __typename }", by=system, Accept="text/event-stream, application/json;q=0")
     assert only.headers["Content-Type"].startswith("text/event-stream")
+
+
+@pytest.mark.parametrize(
+    "framing",
+    [
+        b"Content-Length: 1\r\n\r\n",
+        b"Content-Length: 300000\r\n\r\n",
+        b"Transfer-Encoding: chunked\r\n\r\n4\r\nabcd\r\n",
+    ],
+    ids=["not sent", "too large", "without an end"],
+)
+async def test_the_body_of_a_get_is_ignored(
+    settings: Settings, framing: bytes, capfd: pytest.CaptureFixture[str]
+) -> None:
+    query = urlencode({"query": CHANGED, "variables": json.dumps({"i": {"domainId": "d1"}})})
+    async with (
+        running(settings.model_copy(update={"body_timeout_seconds": 0.3, "max_body_bytes": 10_000})) as api,
+        listening(api.app) as address,
+    ):
+        system = await api.make()
+        head = f"GET /graphql?{query} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {system.secret}\r\n"
+        reader, writer = await asyncio.open_connection(*address.split(":"))
+        writer.write(f"{head}Accept: text/event-stream\r\n".encode() + framing)
+        assert await reader.readuntil(b"\r\n") == b"HTTP/1.1 200 OK\r\n"
+        await asyncio.sleep(0.6)
+        user = await api.make("USER")
+        assert user.key_id.encode() in await asyncio.wait_for(reader.readuntil(b'"apiKey":null'), 5)
+        writer.close()
+        # A file is sent in the same way: its response waits for a disconnect too.
+        reader, writer = await asyncio.open_connection(*address.split(":"))
+        writer.write(b"GET /graphql HTTP/1.1\r\nHost: x\r\nAccept: text/html\r\nConnection: close\r\n" + framing)
+        assert b"</html>" in await asyncio.wait_for(reader.read(), 5)
+        writer.close()
+    logged = capfd.readouterr()
+    assert "unexpected error" not in logged.out + logged.err
+    assert "Traceback" not in logged.out + logged.err
+
+
+@pytest.mark.parametrize("framing", [b"Content-Length: 300000\r\n\r\n", b"Content-Length: 1\r\n\r\n"])
+async def test_a_client_of_streams_is_told_that_its_body_is_refused(
+    settings: Settings, framing: bytes, capfd: pytest.CaptureFixture[str]
+) -> None:
+    async with (
+        running(settings.model_copy(update={"body_timeout_seconds": 0.3, "max_body_bytes": 10_000})) as api,
+        listening(api.app) as address,
+    ):
+        reader, writer = await asyncio.open_connection(*address.split(":"))
+        head = b"POST /graphql HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nAccept: text/event-stream\r\n"
+        writer.write(head + framing)
+        said = await asyncio.wait_for(reader.read(), 10)
+        assert b"BAD_REQUEST" in said
+        assert b"event: complete" in said
+        writer.close()
+    logged = capfd.readouterr()
+    assert "unexpected error" not in logged.out + logged.err
+    assert "Traceback" not in logged.out + logged.err
