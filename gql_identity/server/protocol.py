@@ -13,7 +13,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from ..metrics import LIMITS
 from .connections import Connections
 from .parsing import PART_BYTES, Input, Parsing
-from .writing import LINGER_SECONDS, TurnTransport
+from .writing import LINGER_SECONDS, TurnTransport, send_unchunked
 
 MAX_HEAD_BYTES = 64_000  # of one request: its request line, its headers and its trailers
 MAX_HEADERS = 2_000  # of one request, as in Node.js; 10,000 headers of one byte take 12 ms
@@ -238,6 +238,8 @@ class Protocol(HttpToolsProtocol):
         self._stop_head_timer()
         self._counted.is_busy(self)
         super().on_headers_complete()
+        if self.parser.get_http_version() == "1.0":
+            send_unchunked(self.cycle)
         if not self.pipeline:
             self.running = self.cycle
 

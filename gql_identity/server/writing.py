@@ -53,6 +53,26 @@ class TurnTransport:
         self.transport.close()
 
 
+def send_unchunked(cycle: Any) -> None:
+    """Have a response without Content-Length end with its connection: HTTP/1.0 has no chunks (RFC 9112, section 6.1).
+
+    uvicorn closes the connection after each response to HTTP/1.0, but sends chunks if there is no length.
+    """
+    send, has_length = cycle.send, True
+
+    async def unchunked(message: Any) -> None:
+        nonlocal has_length
+        if message["type"] == "http.response.start":
+            has_length = any(name.lower() == b"content-length" for name, _ in message.get("headers", ()))
+            if not has_length:
+                cycle.chunked_encoding = False
+        elif not has_length:
+            cycle.expected_content_length = len(message.get("body", b""))  # uvicorn checks that no more are sent
+        await send(message)
+
+    cycle.send = unchunked
+
+
 class Unread:
     """The transports of this process whose clients have not taken all that was written.
 

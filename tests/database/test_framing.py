@@ -176,6 +176,45 @@ def test_http_1_0_without_a_host_is_served(service: Service) -> None:
     assert talk(service, b"GET /livez HTTP/1.0\r\n\r\n").startswith(b"HTTP/1.1 200")
 
 
+def whole(service: Service, request: bytes) -> tuple[bytes, bytes]:
+    """The head and the body of a response that ends with the connection."""
+    with connect(service) as connection:
+        connection.sendall(request)
+        said = b""
+        while more := connection.recv(65536):
+            said += more
+    head, _, body = said.partition(b"\r\n\r\n")
+    return head.lower(), body
+
+
+def test_a_stream_to_a_client_of_http_1_0_ends_with_its_connection(service: Service) -> None:
+    key = f"Authorization: Bearer {service.admin_key}\r\n".encode()
+    accept = b"Accept: text/event-stream\r\n"
+    for method in (b"GET", b"HEAD"):
+        request = b"%s /graphql?query={__typename} HTTP/1.0\r\n%b%b\r\n" % (method, key, accept)
+        head, body = whole(service, request)
+        assert b"transfer-encoding" not in head
+        assert b"connection: close" in head
+        events = b"event: next\ndata: " + ANSWER + b"\n\nevent: complete\ndata:\n\n"
+        assert body == (events if method == b"GET" else b"")
+    newer = post(key, accept, b"Connection: close\r\n") + BODY
+    assert b"transfer-encoding: chunked" in whole(service, newer)[0]
+
+
+def test_a_client_of_http_1_0_gets_large_responses_whole(service: Service) -> None:
+    key = f"Authorization: Bearer {service.admin_key}\r\n".encode()
+    for path, accept in (
+        (b"/graphql", b"text/html"),
+        (b"/graphql?query={__schema{types{fields{description}}}}", b"*/*"),
+    ):
+        request = b"GET %s HTTP/1.0\r\nAccept: %s\r\n%s\r\n" % (path, accept, key)
+        head, body = whole(service, request)
+        found = re.search(rb"content-length: (\d+)", head)
+        assert found is not None
+        assert len(body) == int(found[1]) > 0
+        assert b"transfer-encoding" not in head
+
+
 @pytest.mark.parametrize("size", [1, 1_000, 70_000])
 def test_a_head_past_its_bound_is_431_in_one_segment_or_many(service: Service, size: int) -> None:
     head = (
