@@ -8,6 +8,7 @@ from ..messages.audit import APIKeyAuditAction
 from ..storage.database import Database, Document
 from ..storage.pages import pages
 from .audit_entries import AuditEntries
+from .documents import unreadable
 
 
 class AuditReport(NamedTuple):
@@ -98,7 +99,8 @@ _TIMES = ("created_at", "updated_at", "noticed_at", "stale_used_at")
 def _of_last_entry(key: Document) -> Document:
     """What a stored key tells of its last entry."""
     told = {name: key[name] for name in ("audit_ends_at", *_TIMES) if isinstance(key.get(name), datetime)}
-    return told | {"audit_number": key.get("audit_number") or 0}
+    number = key.get("audit_number") or 0
+    return told | {"audit_number": number if unreadable(key, ["audit_number"]) else int(number)}
 
 
 def _has_ended(key: Document, kept_for: timedelta, at: datetime) -> bool:

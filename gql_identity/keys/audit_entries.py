@@ -108,7 +108,7 @@ class AuditEntries:
             "changes": [*_changed(key, changes), *told],
             "request_id": structlog.contextvars.get_contextvars().get("request_id"),
             "client_address": address,
-            "number": (key.get("audit_number") or 0) + 1,
+            "number": int(key.get("audit_number") or 0) + 1,
             "expires_at": at + self.kept_for,
             "pepper": self._fingerprint,
         }

@@ -1,12 +1,11 @@
 """Disabling all keys that match: those of somebody who leaves, or those that a stolen key made."""
 
-from contextlib import suppress
 from datetime import datetime
 from functools import partial
 
 from strawberry import ID
 
-from ..errors import InvalidArgument, NotFound
+from ..errors import FailedPrecondition, InvalidArgument, NotFound
 from ..messages.audit import APIKeyAuditAction
 from ..messages.keys import DisabledAPIKeys
 from ..messages.requests import APIKeyRequest, DisableAPIKeysRequest
@@ -19,14 +18,15 @@ from .access import Caller, access_to, check_newest, domain_of, may_see
 from .audit_entries import AuditEntries, log_entry, logs_refusals
 from .checks import check_text
 from .credentials import Credentials
-from .documents import REQUIRED, readable, unreadable
+from .documents import REQUIRED, readable, tell_unreadable, unreadable
 from .matching import match_stages, share_of
 from .records import now
 from .scopes import WRITE
 from .system_keys import SystemKeys
-from .writes import Rule, Writes
+from .writes import Rule, UnreadableKey, Writes
 
 MAX_DISABLED = 1_000  # keys of one request
+MAX_NAMED = 20  # keys that an error names
 MAX_BATCH_KEYS = 200  # of one write, so that the caller's own key is checked in between
 
 
@@ -54,8 +54,9 @@ class Disabling:
         """Disable the keys that match, at most MAX_DISABLED, and tell whether there are more.
 
         The caller's own key stays, so that it can ask again. Not atomic: after an error some keys may be disabled;
-        the same request continues. Raises InvalidArgument, also for a request without any condition, InsufficientScope,
-        and PermissionDenied for a domain that is not the caller's.
+        the same request continues. Raises FailedPrecondition that names the keys that stay enabled, as what is stored
+        of them cannot be read: all others are disabled then. Raises InvalidArgument, also for a request without any
+        condition, InsufficientScope, and PermissionDenied for a domain that is not the caller's.
         """
         check_text("domain_id", domain_id := domain_of(request, caller))
         if request.user_id is not None:
@@ -81,10 +82,15 @@ class Disabling:
             {"$project": {"_id": 1, "domain_id": 1, "role": 1}},
         ]
         documents = await self._database.aggregate(read, share_of(caller))
-        count = await self._disable(domain_id, documents[:MAX_DISABLED], caller)
-        return DisabledAPIKeys(count=count, more=len(documents) > MAX_DISABLED)
+        left: dict[str, None] = {}
+        count = await self._disable(domain_id, documents[:MAX_DISABLED], caller, left)
+        more = len(documents) > MAX_DISABLED
+        if left:
+            raise _left_enabled(list(left), count, more=more)
+        return DisabledAPIKeys(count=count, more=more)
 
-    async def _disable(self, domain_id: str, documents: list[Document], caller: Caller) -> int:
+    async def _disable(self, domain_id: str, documents: list[Document], caller: Caller, left: dict[str, None]) -> int:
+        """Disable these keys and return how many; to `left` add those that stay enabled as they cannot be read."""
         # The last valid SYSTEM key stays: these are ended one by one.
         system = [document["_id"] for document in documents if document.get("role") == APIKeyRole.SYSTEM.name]
         others = [document["_id"] for document in documents if document.get("role") != APIKeyRole.SYSTEM.name]
@@ -93,7 +99,7 @@ class Disabling:
             batch = others[start : start + MAX_BATCH_KEYS]
             await self._credentials.check_caller(caller)
             at = now()
-            entry_of = partial(self._entry_of, caller=caller, at=at)
+            entry_of = partial(self._entry_of, caller=caller, at=at, left=left)
             try:
                 entries = await disable_keys(self._database, domain_id, batch, caller.role.rank, at, entry_of)
             finally:
@@ -103,27 +109,53 @@ class Disabling:
                 log_entry(entry)
         for key_id in system:
             key = APIKeyRequest(api_key_id=ID(key_id), domain_id=ID(domain_id))
-            with suppress(NotFound):  # deleted meanwhile
+            try:
                 async with self._system_keys.ending(key, caller):
                     await self._writes.change(APIKeyAuditAction.DISABLED, key, caller, disable_rule(caller))
                 count += 1
+            except NotFound:
+                pass  # deleted meanwhile
+            except UnreadableKey:
+                if not await self._is_disabled(key, caller):
+                    left[key_id] = None
         return count
 
-    def _entry_of(self, key: Document, caller: Caller, at: datetime) -> Document | None:
+    async def _is_disabled(self, key: APIKeyRequest, caller: Caller) -> bool:
+        """Whether a key is disabled already, or gone."""
+        try:
+            document = await self._writes.read(key, caller, WRITE)
+        except NotFound:
+            return True
+        return document.get("state") == APIKeyState.DISABLED.name
+
+    def _entry_of(self, key: Document, caller: Caller, at: datetime, left: dict[str, None]) -> Document | None:
         """The audit entry of disabling a stored key; None where it stays as it is."""
-        if unreadable(key, ("disabled_rank", "audit_number")):
+        is_disabled = key.get("state") == APIKeyState.DISABLED.name
+        if names := unreadable(key, ("_id", "disabled_rank", "audit_number")):
+            tell_unreadable(key, names)
+            if not is_disabled and "_id" not in names:  # without an id that can be read it is accepted nowhere
+                left[key["_id"]] = None
             return None
-        if key.get("state") == APIKeyState.DISABLED.name and key.get("disabled_rank", 0) >= caller.role.rank:
+        if is_disabled and (key.get("disabled_rank") or 0) >= caller.role.rank:
             return None
         changes = disable_rule(caller)(key, at)
         return self._entries.make(APIKeyAuditAction.DISABLED, readable(key, REQUIRED), changes, caller, at)
+
+
+def _left_enabled(key_ids: list[str], count: int, *, more: bool) -> FailedPrecondition:
+    named = ", ".join(key_ids[:MAX_NAMED]) + (", ..." if len(key_ids) > MAX_NAMED else "")
+    done = "1 key was disabled" if count == 1 else f"{count} keys were disabled"
+    others, they, them = ("other", "it was", "it") if len(key_ids) == 1 else ("others", "they were", "them")
+    again = " More keys match: send the request again afterwards." if more else ""
+    why = f"What is stored of {len(key_ids)} {others} cannot be read, so {they} not: {named}."
+    return FailedPrecondition(f"{done}. {why} Delete {them}.{again}")
 
 
 def disable_rule(caller: Caller) -> Rule:
     """The change that disables a key, at the caller's rank or the higher one that it has."""
 
     def rule(document: Document, _: datetime) -> Document:
-        rank = max(document.get("disabled_rank", 0), caller.role.rank)
+        rank = max(int(document.get("disabled_rank") or 0), caller.role.rank)
         return {"state": APIKeyState.DISABLED.name, "disabled_rank": rank}
 
     return rule

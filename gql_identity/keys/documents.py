@@ -41,8 +41,15 @@ class StoredField(NamedTuple):
     def is_readable(self, value: Any) -> bool:
         """Whether a value is of these types and passes the check; a missing field has None."""
         # The driver's own classes of text and bytes do not count; a 64-bit integer has its own too, and does.
-        type_ = int if isinstance(value, int) and not isinstance(value, bool) else type(value)
+        type_ = int if _is_whole(value) else type(value)
         return type_ in self.types and (self.check is None or self.check(value))
+
+
+def _is_whole(value: Any) -> bool:
+    """Whether a value is a whole number, also one that the Mongo shell wrote as a double."""
+    if isinstance(value, float):
+        return value.is_integer() and abs(value) < 2**53
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _are_texts(value: Any) -> bool:

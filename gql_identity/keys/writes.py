@@ -27,6 +27,10 @@ ATTEMPTS = 20  # of each, at least one of those that change the key at the same 
 WAIT_SECONDS = 0.01  # for each attempt that failed, at most
 
 
+class UnreadableKey(FailedPrecondition):
+    """The key cannot be changed, as something else has stored in it what cannot be read."""
+
+
 class Writes:
     """Changes and deletes keys that the caller may see."""
 
@@ -139,12 +143,10 @@ class Writes:
 
 
 def _changeable(document: Document) -> Document:
-    """The document, with what only describes the key made readable. Raises FailedPrecondition where more is not."""
+    """The document, with what only describes the key made readable. Raises UnreadableKey where more is not."""
     if names := unreadable(document, CHANGEABLE):
         tell_unreadable(document, names)
-        raise FailedPrecondition(
-            f"This key cannot be changed: its stored {', '.join(names)} cannot be read. Delete it."
-        )
+        raise UnreadableKey(f"This key cannot be changed: its stored {', '.join(names)} cannot be read. Delete it.")
     # Null is as missing, here too.
     return {name: value for name, value in readable(document, REQUIRED).items() if value is not None}
 

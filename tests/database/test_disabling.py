@@ -168,3 +168,54 @@ async def test_a_secret_whose_successor_is_in_use_disables_nothing(api: Api) -> 
     assert await api.code(DISABLE, request, system) == "PERMISSION_DENIED"
     assert disabled(api) == set()
     assert await disable(api, Person(system.key_id, newer, "d1", "u1"), userId="ann") == (1, False)
+
+
+def store(api: Api, key: Person, **fields: Any) -> None:
+    with mongo_client(api.settings) as client:
+        client.get_default_database().api_keys.update_one({"domain_id": "d1", "_id": key.key_id}, {"$set": fields})
+
+
+@pytest.mark.parametrize("role", ["USER", "SYSTEM"])
+@pytest.mark.parametrize(
+    "fields",
+    [{"disabled_rank": None}, {"audit_number": None}, {"audit_number": 7.0}, {"disabled_rank": 2.0}],
+    ids=str,
+)
+async def test_null_and_whole_doubles_that_something_else_stored_are_read(
+    api: Api, role: str, fields: dict[str, Any]
+) -> None:
+    system, odd = await api.make(user_id="admin"), await api.make(role)
+    store(api, odd, **fields)
+    assert await disable(api, system, userId="u1") == (1, False)
+    assert disabled(api) == {odd.key_id}
+    one = {"i": {"domainId": "d1", "apiKeyId": odd.key_id}}
+    assert await api.data(ENABLE, one, system) == {"enableApiKey": {"state": "ENABLED"}}
+    store(api, odd, **fields)
+    await api.data("mutation($i: APIKeyRequest!) { disableApiKey(input: $i) { state } }", one, system)
+    assert disabled(api) == {odd.key_id}
+    with mongo_client(api.settings) as client:
+        database = client.get_default_database()
+        numbers = [entry["number"] for entry in database.audit.find({"api_key_id": odd.key_id})]
+        assert {type(number) for number in numbers} == {int}
+        assert type(database.api_keys.find_one({"_id": odd.key_id})["audit_number"]) is int
+
+
+@pytest.mark.parametrize("role", ["USER", "SYSTEM"])
+@pytest.mark.parametrize(
+    "fields", [{"audit_number": "many"}, {"disabled_rank": 1.5}, {"audit_number": float("nan")}], ids=str
+)
+async def test_a_key_that_cannot_be_disabled_is_named_and_the_others_are_disabled(
+    api: Api, role: str, fields: dict[str, Any]
+) -> None:
+    system, odd = await api.make(user_id="admin"), await api.make(role)
+    others = [await api.make(kind) for kind in ("USER", "SYSTEM")]
+    store(api, odd, **fields)
+    (error,) = (await api.run(DISABLE, {"i": {"domainId": "d1", "userId": "u1"}}, system))["errors"]
+    assert error["extensions"]["code"] == "FAILED_PRECONDITION"
+    assert error["message"] == (
+        f"2 keys were disabled. What is stored of 1 other cannot be read, so it was not: {odd.key_id}. Delete it."
+    )
+    assert disabled(api) == {other.key_id for other in others}
+    # Disabled by somebody else meanwhile, it is no valid key that is left.
+    store(api, odd, state="DISABLED")
+    assert await disable(api, system, userId="u1") == (0, False)
