@@ -172,12 +172,14 @@ class Changes:
         for subscriber in list(self._subscribers):
             self._end(subscriber, error)
 
-    def _tell(self, change: APIKeyChange) -> None:
+    def _tell(self, key: APIKeyInfo, kinds: list[APIKeyChangeType]) -> None:
+        """Tell each subscriber of a change of a key, as the first of its kinds that the subscriber follows."""
         for subscriber in list(self._subscribers):
-            if change.type not in subscriber.types or not subscriber.may_see(change.api_key_info):
+            kind = next((kind for kind in kinds if kind in subscriber.types), None)
+            if kind is None or not subscriber.may_see(key):
                 continue
             if subscriber.waiting.qsize() < MAX_UNREAD:
-                subscriber.waiting.put_nowait(change)
+                subscriber.waiting.put_nowait(APIKeyChange(type=kind, api_key_info=key))
             else:
                 slow = "The client reads changes too slowly. Subscribe again, and list the keys."
                 self._end(subscriber, ResourceExhausted(slow))
@@ -187,10 +189,12 @@ class Changes:
         try:
             async with aclosing(watch_keys(self._database, (*STORED, "noticed_at"), _WATCHED)) as events:
                 async for event in events:
-                    if event is not None and (change := _change(event)) is not None:
+                    # Without a role, the key's owner and role are not known any more.
+                    if event is not None and "role" in event.document:
                         async with self._was_checked:
                             await self._was_checked.wait_for(self._is_checked)
-                        self._tell(change)
+                        key = read_key(event.document)
+                        self._tell(key, _kinds(event, key))
         except Exception as error:
             # One that was stopped before speaks for nobody, and the driver raises anything when its stream is closed
             # while it waits for the database.
@@ -269,19 +273,20 @@ def _reason(error: ServiceError | None) -> str:
     return "slow_reader" if isinstance(error, ResourceExhausted) else "database"
 
 
-def _change(event: KeyEvent) -> APIKeyChange | None:
-    """The change that an event means; None where the key's owner and role are not known any more."""
-    if "role" not in event.document:
-        return None
-    key = read_key(event.document)
+def _kinds(event: KeyEvent, key: APIKeyInfo) -> list[APIKeyChangeType]:
+    """The kinds of change that an event is, the one that says most first."""
     if event.operation == "insert":
-        kind = APIKeyChangeType.CREATED
-    elif event.operation == "delete":
-        kind = APIKeyChangeType.DELETED
-    elif "state" in event.changed:
-        kind = APIKeyChangeType.ENABLED if key.state is APIKeyState.ENABLED else APIKeyChangeType.DISABLED
-    elif event.changed == {"noticed_at"}:
-        kind = APIKeyChangeType.EXPIRING
-    else:
-        kind = APIKeyChangeType.ROTATED if "rotated_at" in event.changed else APIKeyChangeType.UPDATED
-    return APIKeyChange(type=kind, api_key_info=key)
+        return [APIKeyChangeType.CREATED]
+    if event.operation == "delete":
+        return [APIKeyChangeType.DELETED]
+    if event.changed == {"noticed_at"}:
+        return [APIKeyChangeType.EXPIRING]
+    kinds: list[APIKeyChangeType] = []
+    if "state" in event.changed:
+        is_enabled = key.state is APIKeyState.ENABLED
+        kinds.append(APIKeyChangeType.ENABLED if is_enabled else APIKeyChangeType.DISABLED)
+    if "rotated_at" in event.changed:
+        kinds.append(APIKeyChangeType.ROTATED)
+    if event.changed - {"state", "rotated_at", "noticed_at"}:
+        kinds.append(APIKeyChangeType.UPDATED)
+    return kinds

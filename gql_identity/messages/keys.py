@@ -272,7 +272,11 @@ class APIKeyChangeType(Enum):
     ENABLED = strawberry.enum_value("ENABLED", description="The key was enabled.")
     DISABLED = strawberry.enum_value("DISABLED", description="The key was disabled.")
     DELETED = strawberry.enum_value("DELETED", description="The key was deleted.")
-    UPDATED = strawberry.enum_value("UPDATED", description="The key's name, end, scopes, tags or addresses changed.")
+    UPDATED = strawberry.enum_value(
+        "UPDATED",
+        description="The key's name, end, scopes, tags or addresses changed; also the end by a rotation, unless "
+        "`ROTATED` is named too.",
+    )
     ROTATED = strawberry.enum_value("ROTATED", description="The key got another secret.")
     EXPIRING = strawberry.enum_value("EXPIRING", description="The key's end is near: 30, 7 and 1 days before.")
 

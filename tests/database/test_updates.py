@@ -114,6 +114,28 @@ async def test_an_update_is_told_to_those_who_ask_for_it(api: Api) -> None:
         assert [(await told(old))[0] for _ in range(2)] == ["DISABLED", "DELETED"]
 
 
+async def test_a_rotation_that_moves_the_end_is_told_to_those_who_follow_updates(api: Api) -> None:
+    system, user = await api.make(user_id="admin"), await api.make("USER", user_id="ann")
+    rotate = "mutation($i: RotateAPIKeyRequest!) { rotateApiKey(input: $i) { apiKeyId } }"
+    query = """subscription($i: APIKeyChangedRequest!) {
+        apiKeyChanged(input: $i) { type apiKeyInfo { apiKeyId expiresAt } } }"""
+    async with (
+        listening(api.app) as address,
+        connected(address, system) as ends,
+        connected(address, system) as both,
+    ):
+        await subscribe(ends, query=query, types=["UPDATED"])
+        await subscribe(both, query=query, types=["UPDATED", "ROTATED"])
+        target, end = {"domainId": "d1", "apiKeyId": user.key_id}, "2100-01-01T00:00:00.000Z"
+        await api.data(rotate, {"i": target}, system)  # which is no update
+        await api.data(rotate, {"i": {**target, "expiresAt": end, "ifOverlapping": "END_OLDER"}}, system)
+        await update(api, system, user, name="told")
+        told_of = {"apiKeyId": user.key_id, "expiresAt": end}
+        assert [await told(ends) for _ in range(2)] == [("UPDATED", told_of)] * 2
+        # One event of each change, of the kind that says more.
+        assert [(await told(both))[0] for _ in range(3)] == ["ROTATED", "ROTATED", "UPDATED"]
+
+
 async def test_each_change_of_a_list_is_told_though_the_database_describes_it_by_its_elements(api: Api) -> None:
     system, user = await api.make(user_id="admin"), await api.make("USER", user_id="ann")
     lists = [["a", "b", "c"], ["a", "b", "d"], ["a", "b"], ["a", "b", "e"], []]

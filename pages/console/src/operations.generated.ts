@@ -55,7 +55,7 @@ export type APIKeyChangeType =
   | 'EXPIRING'
   /** The key got another secret. */
   | 'ROTATED'
-  /** The key's name, end, scopes, tags or addresses changed. */
+  /** The key's name, end, scopes, tags or addresses changed; also the end by a rotation, unless `ROTATED` is named too. */
   | 'UPDATED';
 
 /** One condition: a field, an operator and a value. */
