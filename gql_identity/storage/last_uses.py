@@ -3,6 +3,7 @@
 import asyncio
 import time
 from datetime import UTC, datetime
+from typing import TypeVar
 
 import structlog
 from pymongo import UpdateOne
@@ -14,11 +15,16 @@ from .database import Database, Document
 
 FLUSH_SECONDS = 2.0  # between two writes
 MIN_INTERVAL_SECONDS = 60.0  # between two writes of one key's last use by one worker
+LOG_SECONDS = 600.0  # between two lines about writes that the database refuses
+_WRITE_CONFLICT = 112  # MongoDB's code for a write that another one has just come before
 
 log = structlog.get_logger()
 
 
+T = TypeVar("T")
 _Secret = tuple[str, int]  # a key's id and the number of one of its secrets
+_Use = tuple[str, datetime]  # the key's domain, and when
+_Move = tuple[Document, Document]  # what was read, and what is set
 
 
 def _uses(number: int, at: datetime) -> Document:
@@ -32,14 +38,20 @@ def _move(read: Document, moved: Document) -> list[Document]:
     return set_if(unchanged, {field: {"$literal": value} for field, value in moved.items()})
 
 
+def _recent(times: dict[T, float], now: float) -> dict[T, float]:
+    return {one: at for one, at in times.items() if now - at < MIN_INTERVAL_SECONDS}
+
+
 class LastUses:
     """Last uses that are not written yet, and new digests, with their fingerprints, of keys that were used."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._uses: dict[_Secret, tuple[str, datetime]] = {}  # domain and last use
+        self._uses: dict[_Secret, _Use] = {}
         self._written: dict[_Secret, float] = {}  # when its last use was written, by time.monotonic()
-        self._moves: dict[str, tuple[Document, Document]] = {}  # by key id: what was read, and what is set
+        self._moves: dict[str, _Move] = {}  # by key id
+        self._refused: dict[str, float] = {}  # when the database refused a key's move, by time.monotonic()
+        self._told = -LOG_SECONDS  # when the log last told of a refused write, likewise
 
     def __len__(self) -> int:
         return len(self._uses)
@@ -50,16 +62,18 @@ class LastUses:
 
     def move_digest(self, read: Document, moved: Document) -> None:
         """Record the `digest` and `pepper` of a key that was read, to be set unless they change meanwhile."""
-        before = {field: read.get(field) for field in ("domain_id", *moved)}
-        self._moves[read["_id"]] = (before, moved)
+        if read["_id"] not in self._refused:
+            before = {field: read.get(field) for field in ("domain_id", *moved)}
+            self._moves[read["_id"]] = (before, moved)
 
     async def write(self, *, everything: bool = False) -> None:
         """Write what is due: each key's use at most once a minute, unless `everything`.
 
-        Raises what `Database.run` does; nothing is lost then, and the next write includes it.
+        Raises what `Database.run` does; nothing is lost then, and the next write includes it. A write that the
+        database refuses, as of a key that something else changed, is left out until the key is used again.
         """
         now = time.monotonic()
-        self._written = {secret: at for secret, at in self._written.items() if now - at < MIN_INTERVAL_SECONDS}
+        self._written, self._refused = _recent(self._written, now), _recent(self._refused, now)
         due = {secret: use for secret, use in self._uses.items() if everything or secret not in self._written}
         moves, self._moves = self._moves, {}
         for secret in due:
@@ -75,14 +89,38 @@ class LastUses:
             return
         try:
             await self._database.run(lambda: self._database.api_keys.bulk_write(writes, ordered=False))
-        except BaseException as error:
-            self._uses = due | self._uses
-            self._moves = moves | self._moves
-            if isinstance(error, BulkWriteError):
-                codes = sorted({failed["code"] for failed in error.details["writeErrors"]})
-                raise Unavailable(f"The database refused to write last uses, with the error codes {codes}.") from None
+        except BulkWriteError as error:
+            # Not `error` itself: its text contains digests.
+            refused = {failed["index"]: failed["code"] for failed in error.details["writeErrors"]}
+            if not refused:  # not written to a majority in time
+                self._keep(due, moves)
+                raise Unavailable("The database did not confirm the last uses.") from None
+            self._refuse(refused, due, moves, now)
+        except BaseException:
+            self._keep(due, moves)
             raise
         self._written.update(dict.fromkeys(due, now))
+
+    def _keep(self, due: dict[_Secret, _Use], moves: dict[str, _Move]) -> None:
+        """Keep these for the next write, unless there are newer ones."""
+        self._uses = due | self._uses
+        self._moves = moves | self._moves
+
+    def _refuse(self, codes: dict[int, int], due: dict[_Secret, _Use], moves: dict[str, _Move], now: float) -> None:
+        """Leave out what the database refused, with these codes by place, and keep what it may write next time."""
+        uses, moved = list(due.items()), list(moves.items())
+        for place, code in codes.items():
+            if place < len(uses):
+                if code == _WRITE_CONFLICT:
+                    self._uses.setdefault(*uses[place])
+            elif code == _WRITE_CONFLICT:
+                self._moves.setdefault(*moved[place - len(uses)])
+            else:
+                self._refused[moved[place - len(uses)][0]] = now
+        lost = [code for code in codes.values() if code != _WRITE_CONFLICT]
+        if lost and now - self._told >= LOG_SECONDS:
+            self._told = now
+            log.warning("the database refused last uses of keys", keys=len(lost), codes=sorted(set(lost)))
 
     async def keep_writing(self) -> None:
         """Write every two seconds until cancelled."""

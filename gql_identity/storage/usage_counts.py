@@ -22,6 +22,8 @@ MAX_COUNTS = 100_000  # of a key, an hour and an outcome that are not written ye
 MAX_BATCH = 1_000  # documents of one write
 MAX_READ = 2_000  # documents of one read
 
+_RACES = frozenset({11000, 112})  # MongoDB's codes where another worker inserts or changes a document at this moment
+
 log = structlog.get_logger()
 
 _Count = tuple[str, str, int, str]  # domain, key id, hours since 1970, outcome
@@ -68,10 +70,14 @@ class UsageCounts:
             try:
                 await self._database.run(lambda: self._database.usage.bulk_write(writes, ordered=False))  # noqa: B023
             except BulkWriteError as error:
-                # One that another worker inserted at this moment.
-                failed = [batch[one["index"]] for one in error.details["writeErrors"]]
+                # Not `error` itself: its text has the ids of keys.
+                errors = error.details["writeErrors"]
+                failed = [batch[one["index"]] for one in errors if one["code"] in _RACES]
                 self._keep(counts, failed)
                 log.info("uses of keys were not added, kept for the next write", keys=len(failed))
+                if lost := sorted({one["code"] for one in errors} - _RACES):
+                    # Such as those of a document that something else changed: they would be refused for ever.
+                    log.warning("uses of keys were not counted: the database refused them", codes=lost)
             except BaseException:
                 self._keep(counts, batch + waiting)
                 raise

@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 from pydantic import SecretStr
+from structlog.testing import capture_logs
 
 from gql_identity import secret
 from gql_identity.storage import last_uses
+from gql_identity.storage.database import Database
 from gql_identity.storage.point_reads import PointReads
 from gql_identity.storage.scans import SCANS_AT_ONCE
 from tests.conftest import KEY_FIELDS, PEPPER, Api, Person, mongo_client, running
@@ -239,6 +241,31 @@ async def test_the_first_use_of_a_key_shows_soon_and_all_uses_at_the_end(
         assert (await stored(api, user.key_id))["last_accessed_at"] == first
     # ... but not longer than the service lives.
     assert (await stored(api, user.key_id))["last_accessed_at"] > first
+
+
+async def test_a_refused_last_use_is_left_out_and_the_others_are_written_once(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    odd, *others = [await api.make("USER") for _ in range(3)]
+    with mongo_client(api.settings) as client:
+        keys = client.get_default_database().api_keys
+        keys.update_one({"domain_id": "d1", "_id": odd.key_id}, {"$set": {"secret_uses": 7}})
+    async with Database(api.settings) as database:
+        await database.prepare()
+        uses = last_uses.LastUses(database)
+        uses.record(odd.key_id, "d1", 1)
+        for other in others:
+            uses.record(other.key_id, "d1", 0)
+        with capture_logs() as lines:
+            await uses.write()
+            assert len(uses) == 0
+            # Used again, it is tried in a minute, as any key; a line tells of it every ten minutes.
+            uses.record(odd.key_id, "d1", 1)
+            await uses.write()
+            assert len(uses) == 1
+            await uses.write(everything=True)
+        assert [(line["event"], line["keys"]) for line in lines] == [("the database refused last uses of keys", 1)]
+        assert all([(await stored(api, other.key_id))["last_accessed_at"] for other in others])
 
 
 async def test_a_retired_pepper_is_accepted_and_use_moves_the_key_to_the_new_one(api: Api) -> None:

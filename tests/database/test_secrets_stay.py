@@ -318,7 +318,7 @@ async def test_a_refused_write_of_uses_logs_no_digest(
     await asyncio.sleep(0.5)
     writing.cancel()
     logged = "".join(capsys.readouterr())
-    assert "last uses not written, kept for the next write" in logged
+    assert "the database refused last uses of keys" in logged
     assert "11000" in logged
     assert repr(digest)[2:20] not in logged
     assert "digest" not in logged

@@ -263,6 +263,21 @@ async def test_counts_that_could_not_be_written_are_written_later(api: Api, sett
     assert (await counts(api, system, system))["VALID"] == 4
 
 
+async def test_counts_that_the_database_refuses_are_left_out_and_others_are_added(api: Api) -> None:
+    system, key = [await api.make() for _ in range(2)]
+    await api.send("{ viewer { userId } }", by=key)
+    await written(api)
+    with mongo_client(api.settings) as client:
+        client.get_default_database()["usage"].update_many({}, {"$set": {"day.VALID": "many"}})
+    for person in (key, system):
+        await api.send("{ viewer { userId } }", by=person)
+    await written(api)
+    assert await counts(api, system, system) == {"VALID": 1}
+    assert api.app.state.api_keys.uses.counts._counts.keys() == {
+        one for one in api.app.state.api_keys.uses.counts._counts if system.key_id in one
+    }
+
+
 async def test_what_something_else_stored_hides_no_other_count(api: Api) -> None:
     system, key = [await api.make() for _ in range(2)]
     await api.send("{ viewer { userId } }", by=key)
