@@ -10,5 +10,13 @@ export async function start(load, onOtherKey) {
     else if (linkNotice) alert(linkNotice);
   });
   await moveKeyOutOfAddress();
-  await load();
+  try {
+    await load();
+  } catch {
+    const again = Object.assign(document.createElement("button"), { textContent: "Load it again" });
+    again.addEventListener("click", () => location.reload());
+    const text = Object.assign(document.createElement("p"), { role: "alert", textContent: "The page could not be loaded. " });
+    text.append(again);
+    document.getElementById("page").replaceChildren(text);
+  }
 }

@@ -2,6 +2,7 @@
 // that GraphiQL keeps: documents and variables may hold secrets too.
 
 const KEY = "gql_identity:key";
+export const VIEWS = "gql_identity:views"; // the mark of what the console showed with the key
 const WHOLE_KEY = /^gqlid_[0-9A-Za-z]{49}$/;
 
 /** The key, "" if there is none, and the service's message if it refuses the key. Replaced whole, never changed. */
@@ -26,9 +27,15 @@ function become(next) {
 /** Send this key from now on; "" forgets the present one. */
 export function setKey(secret) {
   if (secret) sessionStorage.setItem(KEY, secret);
-  else sessionStorage.removeItem(KEY);
+  else for (const name of [KEY, VIEWS]) sessionStorage.removeItem(name);
   become({ secret, refusal: "" });
 }
+
+// "Back" may show a page as it was left, and the key may have been forgotten or changed since then, in another page.
+addEventListener("pageshow", (event) => {
+  const secret = sessionStorage.getItem(KEY) ?? "";
+  if (event.persisted && secret !== state.secret) become({ secret, refusal: "" });
+});
 
 /** Note how the service took a key: the message with which it refused it, or "". */
 export function noteRefusal(secret, refusal) {
@@ -48,6 +55,10 @@ export const tabStorage = {
     return sessionStorage.length;
   },
 };
+
+export function randomId() {
+  return crypto.getRandomValues(new Uint32Array(4)).join("-"); // `crypto.randomUUID` is absent over plain HTTP
+}
 
 /** Whether a credential is the secret of a key, and not a token. */
 export function isKey(secret) {

@@ -161,9 +161,11 @@ async def test_the_whole_flow_by_keyboard(page: Any, service: Service, width: in
     await tab_to(page, "Disable typed")
     await press("Space")
     await row(page, "typed").get_by_text("Disabled", exact=True).wait_for()
+    await page.get_by_role("button", name="Undo", disabled=False).wait_for()  # the time of a double click has passed
     await tab_to(page, "Undo")
     await press("Enter")
     await row(page, "typed").get_by_text("Enabled", exact=True).wait_for()
+    await page.get_by_role("button", name="Undo", disabled=False).wait_for()
     await tab_to(page, "Select typed")
     await press("Space")
     await page.get_by_text("1 selected").wait_for()

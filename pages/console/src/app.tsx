@@ -103,7 +103,7 @@ function Console({ session, onSignedIn }: { session: Session; onSignedIn: (is: b
     <>
       <header className="top">
         <h1>API keys</h1>
-        {viewer && (
+        {viewer && !error && (
           <p className="who">
             <b>
               <bdi>{viewer.userId}</bdi>
@@ -125,7 +125,7 @@ function Console({ session, onSignedIn }: { session: Session; onSignedIn: (is: b
         <button onClick={forget}>Forget the key</button>
       </header>
       <main>
-        {error && !viewer && <Failure text={reason(error)} again={() => void refetch().catch(() => undefined)} />}
+        {error && <Failure text={reason(error)} again={() => void refetch().catch(() => undefined)} />}
         {!error && !viewer && <p className="notice">Loading…</p>}
         {viewer?.role === "SYSTEM" && <Domain domainId={domainId ?? ""} own={viewer.domainId} />}
         {viewer && domainId && <Keys key={domainId} domainId={domainId} viewer={viewer} session={session} />}

@@ -2,7 +2,7 @@
 import { CombinedGraphQLErrors } from "@apollo/client";
 import { useRef } from "react";
 
-import { isKey, keyState } from "../../shared/key.js";
+import { isKey, keyState, randomId } from "../../shared/key.js";
 import type { Viewer } from "./keys.tsx";
 
 /** Adds a `requestId` to an input: the same one while the input is the same, until `end` is called with the outcome. */
@@ -23,8 +23,4 @@ export function useAttempts() {
     if (!error || isOver) attempt.current = { text: "", requestId: "" };
   }
   return { identified, end };
-}
-
-function randomId(): string {
-  return crypto.getRandomValues(new Uint32Array(4)).join("-");
 }

@@ -31,14 +31,15 @@ export function listVariables(chosen: Chosen) {
   const and: APIKeyFilter[] = [];
   if (chosen.text) and.push({ nameContains: chosen.text });
   if (chosen.role) and.push({ role: chosen.role });
-  if (chosen.state === "EXPIRED") and.push({ expired: true });
+  // As the column says it: a disabled key is disabled, whether its end has passed or not.
+  if (chosen.state === "ENABLED" || chosen.state === "EXPIRED") and.push({ expired: chosen.state === "EXPIRED" });
   if (chosen.used === "never") and.push({ accessed: false });
   if (chosen.used === "week") and.push({ lastAccessedAfter: daysAgo(7) });
   if (chosen.used === "unused") and.push({ or: [{ accessed: false }, { lastAccessedBefore: daysAgo(30) }] });
   const [, field, direction] = ORDERS[chosen.order];
   return {
     userId: chosen.userId || null,
-    state: chosen.state && chosen.state !== "EXPIRED" ? chosen.state : null,
+    state: chosen.state === "EXPIRED" ? "ENABLED" : chosen.state || null,
     filter: and.length ? { and } : null,
     orderBy: { field, direction } satisfies APIKeyOrder,
   };
@@ -94,7 +95,7 @@ function Typed({ label, value, onChange }: { label: string; value: string; onCha
   const [text, setText] = useState(value);
   const timer = useRef<ReturnType<typeof setTimeout>>(undefined);
   useEffect(() => {
-    setText(value);
+    setText((typed) => (typed.trim() === value ? typed : value)); // a blank at the end stays: more is typed
     return () => clearTimeout(timer.current);
   }, [value]);
   function type(next: string) {

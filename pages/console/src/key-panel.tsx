@@ -6,7 +6,7 @@ import { useAttempts } from "./attempts.ts";
 import { reason } from "./client.ts";
 import { Failure } from "./failure.tsx";
 import type { Viewer } from "./keys.tsx";
-import { FieldTexts } from "./new-key.tsx";
+import { FieldTexts, scopesOf } from "./new-key.tsx";
 import {
   EndOverlapDocument,
   KeyDocument,
@@ -79,7 +79,8 @@ export function KeyPanel({ apiKeyId, domainId, viewer, onClose }: Props) {
             <dd>{key.expiresAt ? date(key.expiresAt) : "never"}</dd>
             <dt>Last used</dt>
             <dd>{key.lastAccessedAt ? date(key.lastAccessedAt) : "never"}</dd>
-            <Listed term="Scopes" texts={key.scopes} />
+            <dt>Scopes</dt>
+            <dd>{key.scopes === null ? "all that the role may do" : key.scopes.length ? <Codes texts={key.scopes} /> : "none: it may do nothing"}</dd>
             <Listed term="Tags" texts={key.tags.map(({ name, value }) => `${name}=${value}`)} />
             <Listed term="Addresses" texts={key.allowedAddresses} />
           </dl>
@@ -100,16 +101,20 @@ function Listed({ term, texts }: { term: string; texts: readonly string[] | null
     <>
       <dt>{term}</dt>
       <dd>
-        {texts.map((text) => (
-          <Fragment key={text}>
-            <bdi>
-              <code>{text}</code>
-            </bdi>{" "}
-          </Fragment>
-        ))}
+        <Codes texts={texts} />
       </dd>
     </>
   );
+}
+
+function Codes({ texts }: { texts: readonly string[] }) {
+  return texts.map((text) => (
+    <Fragment key={text}>
+      <bdi>
+        <code>{text}</code>
+      </bdi>{" "}
+    </Fragment>
+  ));
 }
 
 interface SecretsProps {
@@ -214,7 +219,7 @@ function textsOf(info: KeyDetailsFragment) {
   return {
     name: info.name ?? "",
     ends: info.expiresAt ? localText(info.expiresAt) : "",
-    scopes: info.scopes?.join(" ") ?? "",
+    scopes: info.scopes?.join(" ") ?? null,
     tags: tagsText(info.tags),
     addresses: info.allowedAddresses?.join(" ") ?? "",
   };
@@ -230,13 +235,14 @@ function EditForm({ info }: { info: KeyDetailsFragment }) {
     event.preventDefault();
     const form = new FormData(event.currentTarget);
     const text = (name: string) => String(form.get(name)).replaceAll("\r", "").trim();
+    const scopes = scopesOf(form);
     const changed = (name: keyof typeof before) => text(name) !== before[name];
     const input: UpdateAPIKeyRequest = {
       domainId: info.domainId,
       apiKeyId: info.apiKeyId,
       ...(changed("name") && { name: text("name") || null }),
       ...(changed("ends") && { expiresAt: text("ends") ? new Date(text("ends")).toISOString() : null }),
-      ...(changed("scopes") && { scopes: text("scopes") ? readScopes(text("scopes")) : null }),
+      ...(scopes !== before.scopes && { scopes: scopes === null ? null : readScopes(scopes) }),
       ...(changed("tags") && { tags: readTags(text("tags")) }),
       ...(changed("addresses") && { allowedAddresses: text("addresses") ? readAddresses(text("addresses")) : null }),
     };

@@ -1,9 +1,10 @@
 // The keys of a domain: counts, filters, a list that follows changes, and what can be done with one or several keys.
 import { useApolloClient, useQuery, useSubscription } from "@apollo/client/react";
-import { useEffect, useRef, useState, type ReactNode } from "react";
+import { useEffect, useMemo, useReducer, useRef, useState, type ReactNode } from "react";
 
 import { keyState } from "../../shared/key.js";
 import { mayPass, reason, type Session } from "./client.ts";
+import { useMinute } from "./clock.ts";
 import { Failure } from "./failure.tsx";
 import { NO_FILTERS, Filters, listVariables, type Chosen } from "./filters.tsx";
 import { KeyPanel } from "./key-panel.tsx";
@@ -22,13 +23,15 @@ import {
 import { Plots, statistics } from "./plots.tsx";
 import { Question } from "./question.tsx";
 import { Table } from "./table.tsx";
-import { count, title } from "./text.ts";
+import { count, hasEnded, title } from "./text.ts";
 import { closeKey, show, useView } from "./view.ts";
 import "./list.css";
 
 const PAGE = 25;
 const TOGETHER_MS = 400; // changes that come at once are one new read
 const SETTLED_MS = 1000; // the service does not say when a subscription has begun
+const DOUBLE_CLICK_MS = 500; // what systems take for one
+const MOST_NAMES = 3; // in a message
 const RETRY_MS = 5000; // after an error that may pass, or the end of the subscription
 const DO = { enable: EnableDocument, disable: DisableDocument, delete: DeleteDocument };
 const SHOWN = [KeysDocument, StatisticsDocument, KeyDocument]; // the last one if a key is open
@@ -39,7 +42,7 @@ export interface Viewer extends NonNullable<ViewerQuery["viewer"]> {}
 interface Message {
   text: ReactNode;
   action: Action;
-  undo?: () => void;
+  undo?: { action: Action; keys: KeyRowFragment[] };
   isError: boolean;
 }
 
@@ -59,7 +62,8 @@ export function Keys({ domainId, viewer, session }: Props) {
   const [isNew, setIsNew] = useState(false);
   const [deleting, setDeleting] = useState<KeyRowFragment[]>([]);
   const heading = useRef<HTMLHeadingElement>(null);
-  const [counts] = useState(() => statistics(domainId));
+  const busy = useBusy();
+  const minute = useMinute();
 
   // Other filters, also those that "back" returns to, begin with their first page.
   const filters = JSON.stringify(chosen);
@@ -72,7 +76,10 @@ export function Keys({ domainId, viewer, session }: Props) {
 
   const variables = { domainId, ...listVariables(chosen), first: PAGE, after: cursors.at(-1) ?? null };
   const list = useQuery(KeysDocument, { variables, fetchPolicy: "cache-and-network" });
-  const stats = useQuery(StatisticsDocument, { variables: counts });
+  // "no-cache": their variables change each minute, and the cache would keep all of them.
+  const counted = useMemo(() => statistics(domainId, minute), [domainId, minute]);
+  const stats = useQuery(StatisticsDocument, { variables: counted, fetchPolicy: "no-cache" });
+  const counts = stats.data ?? stats.previousData;
   const live = useLive(domainId, session);
   const page = (list.data ?? list.previousData)?.apiKeysConnection;
   const keys = page?.nodes ?? [];
@@ -84,6 +91,18 @@ export function Keys({ domainId, viewer, session }: Props) {
     return () => clearTimeout(retry);
   }, [list.error, list.loading]);
 
+  // The last key of the last page is gone: the page before is the last one now.
+  const isPageGone = Boolean(list.data?.apiKeysConnection) && !list.loading && keys.length === 0 && cursors.length > 0;
+  useEffect(() => {
+    if (isPageGone) setCursors(cursors.slice(0, -1));
+  }, [isPageGone, cursors.length]);
+
+  // Filters may list other keys when one has ended.
+  const justEnded = keys.filter((key) => !key.expired && hasEnded(key)).length;
+  useEffect(() => {
+    if (justEnded) readAgain();
+  }, [justEnded]);
+
   // With a deleted key the focused button is gone: go on from the top of the list.
   useEffect(() => {
     if (message?.action === "delete" && document.activeElement === document.body) heading.current?.focus();
@@ -93,15 +112,19 @@ export function Keys({ domainId, viewer, session }: Props) {
     void client.refetchQueries({ include: SHOWN });
   }
 
-  /** Do it with each key; report how many succeeded, the first reason if one failed, and offer to undo it. */
+  /** Do it with each key; report how many succeeded, which failed and why, and offer to undo it. */
   async function run(action: Action, targets: KeyRowFragment[]) {
-    const results = await Promise.allSettled(
-      targets.map(({ apiKeyId }) =>
-        client.mutate({ mutation: DO[action], variables: { input: { domainId, apiKeyId } } }),
+    if (busy.has(targets)) return;
+    const results = await busy.during(targets, () =>
+      Promise.allSettled(
+        targets.map(({ apiKeyId }) =>
+          client.mutate({ mutation: DO[action], variables: { input: { domainId, apiKeyId } } }),
+        ),
       ),
     );
     const done = targets.filter((_, index) => results[index]?.status === "fulfilled");
-    const failed = results.find((result) => result.status === "rejected");
+    const failed = targets.filter((key) => !done.includes(key));
+    const refusal = results.find((result) => result.status === "rejected");
     const verb = { enable: "Enabled", disable: "Disabled", delete: "Deleted" }[action];
     const what = done.length === 1 ? <bdi>{title(done[0]!)}</bdi> : `${done.length} keys`;
     const text = (
@@ -111,17 +134,23 @@ export function Keys({ domainId, viewer, session }: Props) {
             {verb} {what}.{" "}
           </>
         )}
-        {failed && reason(failed.reason)}
+        {refusal && (
+          <>
+            Not {verb.toLowerCase()}: <Names keys={failed} />. {reason(refusal.reason)}
+          </>
+        )}
       </>
     );
     const opposite = { enable: "disable", disable: "enable", delete: null }[action] as "enable" | "disable" | null;
-    const undo = opposite && done.length ? () => void run(opposite, done) : undefined;
-    setMessage({ text, undo, action, isError: Boolean(failed) });
-    setSelected(new Map());
+    const undo = opposite && done.length ? { action: opposite, keys: done } : undefined;
+    setMessage({ text, undo, action, isError: Boolean(refusal) });
+    // Those that failed stay selected.
+    setSelected((before) => new Map([...before].filter(([id]) => !done.some((key) => key.id === id))));
     readAgain();
   }
 
   function start(action: Action, targets: KeyRowFragment[]) {
+    if (busy.has(targets)) return;
     if (action === "delete") setDeleting(targets);
     else void run(action, targets);
   }
@@ -129,7 +158,7 @@ export function Keys({ domainId, viewer, session }: Props) {
   const several = [...selected.values()];
   return (
     <>
-      {stats.data && <Plots data={stats.data} onState={(state) => show({ state })} onUser={(userId) => show({ userId })} />}
+      {counts && <Plots data={counts} onState={(state) => show({ state })} onUser={(userId) => show({ userId })} />}
       <section className="card list" aria-label="Keys" aria-busy={list.loading && !list.data}>
         <div className="bar-of-list">
           <h2 ref={heading} tabIndex={-1}>
@@ -144,9 +173,13 @@ export function Keys({ domainId, viewer, session }: Props) {
         {several.length > 0 && (
           <div className="several" role="group" aria-label="Selected keys">
             <span>{several.length} selected</span>
-            <button onClick={() => start("disable", several)}>Disable</button>
-            <button onClick={() => start("enable", several)}>Enable</button>
-            <button className="danger" onClick={() => start("delete", several)}>
+            <button aria-disabled={busy.has(several)} onClick={() => start("disable", several)}>
+              Disable
+            </button>
+            <button aria-disabled={busy.has(several)} onClick={() => start("enable", several)}>
+              Enable
+            </button>
+            <button className="danger" aria-disabled={busy.has(several)} onClick={() => start("delete", several)}>
               Delete
             </button>
             <button onClick={() => setSelected(new Map())}>Clear</button>
@@ -154,10 +187,10 @@ export function Keys({ domainId, viewer, session }: Props) {
         )}
         {failure != null && <Failure text={reason(failure)} again={readAgain} />}
         {page && keys.length > 0 && (
-          <Table keys={keys} selected={selected} onSelect={setSelected} onOpen={({ apiKeyId }) => show({ open: apiKeyId })} onAction={(action, key) => start(action, [key])} />
+          <Table keys={keys} selected={selected} isBusy={(key) => busy.has([key])} onSelect={setSelected} onOpen={({ apiKeyId }) => show({ open: apiKeyId })} onAction={(action, key) => start(action, [key])} />
         )}
         {!page && failure == null && <p className="notice">Loading…</p>}
-        {page && keys.length === 0 && failure == null && <Empty chosen={chosen} clear={() => show(NO_FILTERS)} create={() => setIsNew(true)} />}
+        {page && keys.length === 0 && cursors.length === 0 && failure == null && <Empty chosen={chosen} clear={() => show(NO_FILTERS)} create={() => setIsNew(true)} />}
         {page && (cursors.length > 0 || page.pageInfo.hasNextPage) && (
           <nav className="pages" aria-label="Pages">
             <button disabled={!cursors.length} onClick={() => setCursors(cursors.slice(0, -1))}>
@@ -177,7 +210,7 @@ export function Keys({ domainId, viewer, session }: Props) {
         {message && (
           <p>
             <span>{message.text}</span>
-            {message.undo && <button onClick={message.undo}>Undo</button>}
+            {message.undo && <Undo {...message.undo} isBusy={busy.has(message.undo.keys)} run={run} />}
             <button aria-label="Close this message" onClick={() => setMessage(null)}>
               ✕
             </button>
@@ -212,6 +245,56 @@ export function Keys({ domainId, viewer, session }: Props) {
       )}
     </>
   );
+}
+
+interface UndoProps {
+  action: Action;
+  keys: KeyRowFragment[];
+  isBusy: boolean;
+  run: (action: Action, keys: KeyRowFragment[]) => Promise<void>;
+}
+
+function Undo({ action, keys, isBusy, run }: UndoProps) {
+  return (
+    <button aria-disabled={isBusy} onClick={() => void run(action, keys)}>
+      Undo
+    </button>
+  );
+}
+
+/** The names of the first few keys. */
+function Names({ keys }: { keys: KeyRowFragment[] }) {
+  return (
+    <>
+      {keys.slice(0, MOST_NAMES).map((key, index) => (
+        <span key={key.id}>
+          {index > 0 && ", "}
+          <bdi>{title(key)}</bdi>
+        </span>
+      ))}
+      {keys.length > MOST_NAMES && ` and ${keys.length - MOST_NAMES} more`}
+    </>
+  );
+}
+
+/** The keys that are being changed, and for the time of a double click those that were. */
+function useBusy() {
+  const ids = useRef(new Set<string>());
+  const [, render] = useReducer((times: number) => times + 1, 0);
+
+  async function during<Result>(keys: KeyRowFragment[], work: () => Promise<Result>): Promise<Result> {
+    for (const { id } of keys) ids.current.add(id);
+    render();
+    try {
+      return await work();
+    } finally {
+      setTimeout(() => {
+        for (const { id } of keys) ids.current.delete(id);
+        render();
+      }, DOUBLE_CLICK_MS);
+    }
+  }
+  return { has: (keys: KeyRowFragment[]) => keys.some(({ id }) => ids.current.has(id)), during };
 }
 
 function Empty({ chosen, clear, create }: { chosen: Chosen; clear: () => void; create: () => void }) {

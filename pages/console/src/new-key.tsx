@@ -36,13 +36,14 @@ export function NewKey({ domainId, viewer, onClose }: { domainId: string; viewer
     setIsSending(true);
     try {
       const days = Number(text("days"));
+      const scopes = scopesOf(form);
       const input: CreateAPIKeyRequest = {
         domainId,
         userId: ownUserAlone ? viewer.userId : text("userId"),
         name: text("name") || null,
         role: text("role") as APIKeyRole,
         ...(days && { expiresAt: new Date(openedAt + days * DAY).toISOString() }),
-        ...(text("scopes") && { scopes: readScopes(text("scopes")) }),
+        ...(scopes !== null && { scopes: readScopes(scopes) }),
         ...(text("tags") && { tags: readTags(text("tags")) }),
         ...(text("addresses") && { allowedAddresses: readAddresses(text("addresses")) }),
       };
@@ -112,19 +113,16 @@ export function NewKey({ domainId, viewer, onClose }: { domainId: string; viewer
 }
 
 interface FieldTextsProps {
-  scopes?: string;
+  scopes?: string | null;
   tags?: string;
   addresses?: string;
 }
 
 /** The fields that are lists, each as a text. */
-export function FieldTexts({ scopes, tags, addresses }: FieldTextsProps) {
+export function FieldTexts({ scopes = null, tags, addresses }: FieldTextsProps) {
   return (
     <>
-      <label>
-        Scopes, separated by spaces (empty: all that the role may do)
-        <input name="scopes" defaultValue={scopes} placeholder="identity:read orders:read" />
-      </label>
+      <Scopes before={scopes} />
       <label>
         Tags, one per line
         <textarea name="tags" rows={2} defaultValue={tags} placeholder="team=payments" />
@@ -135,4 +133,46 @@ export function FieldTexts({ scopes, tags, addresses }: FieldTextsProps) {
       </label>
     </>
   );
+}
+
+/** No list of scopes is all that the role may do; the empty list is nothing. */
+function Scopes({ before }: { before: string | null }) {
+  const [isLimited, setIsLimited] = useState(before !== null);
+  const [text, setText] = useState(before ?? "");
+  return (
+    <>
+      <label>
+        May do
+        <select
+          name="limit"
+          value={isLimited ? "scopes" : ""}
+          onChange={(event) => {
+            setIsLimited(Boolean(event.target.value));
+            if (!event.target.value) setText("");
+          }}
+        >
+          <option value="">all that the role may do</option>
+          <option value="scopes">only what these scopes allow</option>
+        </select>
+      </label>
+      <label>
+        Scopes, separated by spaces
+        <input
+          name="scopes"
+          value={text}
+          placeholder="identity:read orders:read"
+          onChange={(event) => {
+            setText(event.target.value);
+            if (event.target.value) setIsLimited(true);
+          }}
+        />
+        {isLimited && !text.trim() && <span className="soft">None: the key may do nothing.</span>}
+      </label>
+    </>
+  );
+}
+
+/** The scopes of a form as one text; null for all that the role may do. */
+export function scopesOf(form: FormData): string | null {
+  return form.get("limit") ? readScopes(String(form.get("scopes"))).join(" ") : null;
 }

@@ -9,11 +9,22 @@ const MOST_USERS = 6;
 
 type Row = Record<string, string | number | null>;
 
-export function statistics(domainId: string): StatisticsQueryVariables {
+/** Of a domain, and of the keys that have ended at an instant. */
+export function statistics(domainId: string, at: number): StatisticsQueryVariables {
   const count = { operator: "COUNT", name: "count" } as const;
   const since = `${lastDays()[0]}T00:00:00Z`;
   return {
     states: { domainId, query: { aggregate: [{ group: { keys: [{ key: "state", name: "state" }], fields: [count] } }] } },
+    expired: {
+      domainId,
+      query: {
+        filter: [
+          { key: "state", value: "ENABLED", operator: "EQ" },
+          { key: "expires_at", value: new Date(at).toISOString(), operator: "DATETIME_LTE" },
+        ],
+        aggregate: [{ group: { keys: [{ key: "state", name: "state" }], fields: [count] } }],
+      },
+    },
     users: {
       domainId,
       query: {
@@ -38,7 +49,7 @@ export function statistics(domainId: string): StatisticsQueryVariables {
 
 interface Props {
   data: StatisticsQuery;
-  onState: (state: "ENABLED" | "DISABLED") => void;
+  onState: (state: "ENABLED" | "DISABLED" | "EXPIRED") => void;
   onUser: (userId: string) => void;
 }
 
@@ -53,7 +64,7 @@ export function Plots({ data, onState, onUser }: Props) {
       <section className="plots" aria-label="Counts">
         <figure className="card">
           <figcaption>By state</figcaption>
-          <Bars rows={rows(data.states)} name="state" onPick={(state) => onState(state as "ENABLED" | "DISABLED")} />
+          <Bars rows={states(data)} name="state" onPick={(state) => onState(state as Parameters<typeof onState>[0])} />
         </figure>
         <figure className="card">
           <figcaption>By user</figcaption>
@@ -85,6 +96,13 @@ function Bars({ rows, name, onPick }: { rows: Row[]; name: string; onPick: (valu
       ))}
     </ul>
   );
+}
+
+/** The counts by state, as the list says it: of the enabled keys, those that have ended are expired. */
+function states(data: StatisticsQuery): Row[] {
+  const expired = Number(rows(data.expired)[0]?.count ?? 0);
+  const others = rows(data.states).map((row) => (row.state === "ENABLED" ? { ...row, count: Number(row.count) - expired } : row));
+  return [...others, { state: "EXPIRED", count: expired }].filter(({ count }) => Number(count) > 0);
 }
 
 function rows(statistic: unknown): Row[] {

@@ -5,6 +5,8 @@ import { ago, date, ROLES, stateOf, title } from "./text.ts";
 interface Props {
   keys: readonly KeyRowFragment[];
   selected: ReadonlyMap<string, KeyRowFragment>;
+  /** Whether a key is being changed, or was a moment ago: a double click would change it back. */
+  isBusy: (key: KeyRowFragment) => boolean;
   onSelect: (selected: ReadonlyMap<string, KeyRowFragment>) => void;
   onOpen: (key: KeyRowFragment) => void;
   onAction: (action: "enable" | "disable" | "delete", key: KeyRowFragment) => void;
@@ -12,7 +14,7 @@ interface Props {
 
 const COLUMNS = ["Name", "User", "State", "Created", "Last used", "Ends"];
 
-export function Table({ keys, selected, onSelect, onOpen, onAction }: Props) {
+export function Table({ keys, selected, isBusy, onSelect, onOpen, onAction }: Props) {
   const isAll = keys.length > 0 && keys.every(({ id }) => selected.has(id));
   function toggle(key: KeyRowFragment) {
     const next = new Map(selected);
@@ -73,15 +75,15 @@ export function Table({ keys, selected, onSelect, onOpen, onAction }: Props) {
             </td>
             <td role="cell" className="actions">
               {key.state === "ENABLED" ? (
-                <button aria-label={`Disable ${title(key)}`} onClick={() => onAction("disable", key)}>
+                <button aria-disabled={isBusy(key)} aria-label={`Disable ${title(key)}`} onClick={() => onAction("disable", key)}>
                   Disable
                 </button>
               ) : (
-                <button aria-label={`Enable ${title(key)}`} onClick={() => onAction("enable", key)}>
+                <button aria-disabled={isBusy(key)} aria-label={`Enable ${title(key)}`} onClick={() => onAction("enable", key)}>
                   Enable
                 </button>
               )}
-              <button className="danger" aria-label={`Delete ${title(key)}`} onClick={() => onAction("delete", key)}>
+              <button className="danger" aria-disabled={isBusy(key)} aria-label={`Delete ${title(key)}`} onClick={() => onAction("delete", key)}>
                 Delete
               </button>
             </td>

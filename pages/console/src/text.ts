@@ -38,9 +38,14 @@ export function title(key: Pick<KeyRowFragment, "name" | "hint" | "apiKeyId">): 
   return key.name || key.hint || key.apiKeyId;
 }
 
-export function stateOf(key: Pick<KeyRowFragment, "state" | "expired">): "Enabled" | "Disabled" | "Expired" {
+export function stateOf(key: Pick<KeyRowFragment, "state" | "expired" | "expiresAt">): "Enabled" | "Disabled" | "Expired" {
   if (key.state === "DISABLED") return "Disabled";
-  return key.expired ? "Expired" : "Enabled";
+  return key.expired || hasEnded(key) ? "Expired" : "Enabled";
+}
+
+/** Whether the end of a key has passed, also since it was read. */
+export function hasEnded({ expiresAt }: Pick<KeyRowFragment, "expiresAt">): boolean {
+  return expiresAt !== null && Date.parse(expiresAt) <= Date.now();
 }
 
 export const ROLES = { USER: "User", VERIFIER: "Verifier", DOMAIN_OWNER: "Domain owner", SYSTEM: "System" } as const;

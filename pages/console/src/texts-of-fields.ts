@@ -9,18 +9,18 @@ export function readAddresses(text: string): string[] {
   return text.split(/[\s,]+/).filter(Boolean);
 }
 
-/** Lines of `name=value`; a line without a value is left to the service, which refuses it. */
+/** Lines of `name=value`, in which `\=` is a `=` of the name; the service refuses a line without a value. */
 export function readTags(text: string): APIKeyTagInput[] {
   return text
     .split("\n")
     .map((line) => line.trim())
     .filter(Boolean)
     .map((line) => {
-      const [name = "", ...rest] = line.split("=");
-      return { name: name.trim(), value: rest.join("=").trim() };
+      const [, name = "", value = ""] = /^((?:\\[\\=]|[^=])*)=?(.*)$/s.exec(line) ?? [];
+      return { name: name.trim().replace(/\\([\\=])/g, "$1"), value: value.trim() };
     });
 }
 
 export function tagsText(tags: readonly APIKeyTagInput[]): string {
-  return tags.map(({ name, value }) => `${name}=${value}`).join("\n");
+  return tags.map(({ name, value }) => `${name.replace(/\\(?=[\\=]|$)|=/g, "\\$&")}=${value}`).join("\n");
 }

@@ -74,7 +74,7 @@ function Entries({ entries, of }: { entries: readonly AuditRowFragment[]; of: Au
             .filter(({ field, after }) => !(field === "state" && after === entry.action)) // the action says so
             .map(({ field, before, after }) => (
               <div className="change" key={field}>
-                {field}: <bdi>{shown(before)}</bdi> → <bdi>{shown(after)}</bdi>
+                {field}: <bdi>{shown(before, field)}</bdi> → <bdi>{shown(after, field)}</bdi>
               </div>
             ))}
           {entry.intact === false && <strong role="alert"> This entry was altered in the database.</strong>}
@@ -84,9 +84,16 @@ function Entries({ entries, of }: { entries: readonly AuditRowFragment[]; of: Au
   );
 }
 
+const ACTORS = {
+  COMMAND_LINE: "the command line",
+  SERVICE: "the service itself",
+  HOLDER: "a sender of its secret",
+  UNKNOWN: "an unknown actor",
+};
+
 function actor({ kind, userId, apiKeyId }: AuditRowFragment["actor"], own: unknown) {
   if (kind === "PERSON") return <bdi>{userId}</bdi>;
-  if (kind !== "KEY") return kind === "COMMAND_LINE" ? "the command line" : "an unknown actor";
+  if (kind !== "KEY") return ACTORS[kind];
   if (apiKeyId === own) return "the key itself";
   return (
     <>
@@ -95,9 +102,12 @@ function actor({ kind, userId, apiKeyId }: AuditRowFragment["actor"], own: unkno
   );
 }
 
-function shown(value: unknown): string {
+const UNLIMITED: Record<string, string> = { scopes: "all that the role may do", allowed_addresses: "any" };
+
+function shown(value: unknown, field = ""): string {
+  if (value === null && UNLIMITED[field]) return UNLIMITED[field];
   if (value === null || value === undefined || (Array.isArray(value) && !value.length)) return "none";
-  if (Array.isArray(value)) return value.map(shown).join(", ");
+  if (Array.isArray(value)) return value.map((one) => shown(one)).join(", ");
   if (typeof value === "object" && "name" in value && "value" in value) return `${value.name}=${value.value}`; // a tag
   return typeof value === "string" ? value : JSON.stringify(value);
 }

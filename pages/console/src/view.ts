@@ -1,7 +1,8 @@
 // What the console shows: the domain, the filters and the open key. It is kept in the address behind `#`, so that reload,
 // back and forward keep it too, and browsers do not send it to the service.
-import { useSyncExternalStore } from "react";
+import { useEffect, useSyncExternalStore } from "react";
 
+import { keyState, randomId, VIEWS } from "../../shared/key.js";
 import { NO_FILTERS, ORDERS, STATES, USES, type Chosen } from "./filters.tsx";
 import { ROLES } from "./text.ts";
 
@@ -18,7 +19,28 @@ const NAMES = Object.keys(NOTHING) as (keyof View)[];
 const listeners = new Set<() => void>();
 let current = { hash: "", view: NOTHING };
 
+// Each entry of the history bears the mark of the sign-in that made it, and is emptied when it is met after that sign-in has
+// ended: else "back" would show what another person looked for. An address without a mark is a link that somebody followed.
+function mark(): string {
+  const known = sessionStorage.getItem(VIEWS);
+  const its = known ?? randomId();
+  if (!known) sessionStorage.setItem(VIEWS, its);
+  return its;
+}
+
+function emptyOthers() {
+  const its = (history.state as { mark?: string } | null)?.mark;
+  if (its && its !== sessionStorage.getItem(VIEWS)) history.replaceState(null, "", location.pathname + location.search);
+}
+
+emptyOthers();
+addEventListener("popstate", emptyOthers); // before those that read the view
+
 export function useView(): View {
+  useEffect(() => {
+    const state = history.state as { mark?: string } | null;
+    if (keyState().secret && !state?.mark) history.replaceState({ ...state, mark: mark() }, "");
+  });
   return useSyncExternalStore(follow, read);
 }
 
@@ -52,7 +74,7 @@ export function show(change: Partial<View>) {
   const hash = named.size ? `#${named}` : "";
   const address = location.pathname + location.search + hash;
   if (isTyping) history.replaceState(history.state, "", address);
-  else history.pushState({ opened: Boolean(change.open) }, "", address);
+  else history.pushState({ opened: Boolean(change.open), mark: mark() }, "", address);
   for (const listener of listeners) listener();
 }
 
