@@ -158,7 +158,7 @@ def _read_set(text: str) -> tuple[str, int]:
     at = 0
     while at < len(items):
         item, after = items[at], items[at + 1 : at + 3]
-        if at and item in ("-", "&", "~", "|") and after[:1] == [item]:
+        if item in ("-", "&", "~", "|") and after[:1] == [item]:
             raise ValueError(f"{item}{item} in a set means something else in other engines; write \\{item}")
         if len(after) == 2 and after[0] == "-":
             if after[1] == "-":

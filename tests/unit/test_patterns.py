@@ -68,6 +68,16 @@ def test_common_patterns_are_read(pattern: str) -> None:
     assert read_pattern(pattern).work <= 1_001
 
 
+@pytest.mark.parametrize("items", ["{}{}a", "a{}{}", "]{}{}a", "{}{}"])
+@pytest.mark.parametrize("start", ["[", "[^"])
+@pytest.mark.parametrize("sign", "&~-|")
+def test_signs_that_other_engines_read_as_operations_of_sets_are_refused(sign: str, start: str, items: str) -> None:
+    with pytest.raises(ValueError, match="means something else in other engines"):
+        read_pattern(start + items.format(sign, sign) + "]")
+    for alone in (f"[{sign}a]", f"[^{sign}a]", f"[a{sign}]", f"[\\{sign}\\{sign}a]"):
+        assert read_pattern(alone).text == alone
+
+
 @pytest.mark.parametrize(
     "patterns",
     [
