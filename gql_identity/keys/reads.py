@@ -11,7 +11,6 @@ from ..storage.database import Database
 from ..storage.point_reads import PointReads
 from .access import Caller, access_to, domain_of, may_name, require_scope
 from .checks import check_selected, check_text
-from .matching import share_of
 from .records import read_opaque_id, read_rows_in_turns, stored_fields
 from .scopes import READ
 from .writes import not_found
@@ -61,7 +60,8 @@ class KeyReads:
         fields |= _FOR_ACCESS
         documents = await self._point_reads.find(wanted, stored_fields(fields))
         existing = [reference for reference in dict.fromkeys(wanted) if reference in documents]
-        keys = await read_rows_in_turns([documents[reference] for reference in existing], fields, share_of(caller))
+        owner = (caller.domain_id, caller.user_id)
+        keys = await read_rows_in_turns([documents[reference] for reference in existing], fields, owner)
         visible = {
             reference: key
             for reference, key in zip(existing, keys, strict=True)

@@ -111,6 +111,8 @@ async def read_rows_in_turns(
 ) -> list[APIKeyInfo]:
     """As `read_rows`; a long list is read in slices of several turns of the event loop, and owners take turns."""
     keys = read_rows(documents[:SLICE], fields)
+    if len(documents) <= SLICE:
+        return keys
     turns = turns_of_this_loop()
     for start in range(SLICE, len(documents), SLICE):
         if turns.is_over():
