@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import OrderedDict
 from collections.abc import Sequence
 from contextvars import Context
 from functools import partial
@@ -22,6 +23,7 @@ from .addresses import is_allowed
 from .digests import digests_of, peppers_of, stored_secret, with_digest
 from .documents import read_apart
 from .imported_jwts import ImportedJwts
+from .newest import keep_newest
 from .records import makers_of, read_key
 from .revocations import Revocations
 from .rotation import is_forgotten, note_secret_number, note_used_secret
@@ -33,7 +35,7 @@ CACHE_SECONDS = 0.5  # how long an entry is used, counted from before its read
 CACHE_KEYS = 10_000
 AHEAD_SECONDS = 0.3  # the age at which a key that is in use is read again, so that no request waits when its entry ends
 GATHER_SECONDS = 0.02  # for keys of that age to be read in one batch
-LONGEST_READ_SECONDS = 301.0  # the longest timeout that a setting allows, and some
+CHANGED_KEYS = 10_000  # changes that are remembered one by one
 EXPIRED_TOKEN = "Your token has expired. Get a new one from its issuer."  # noqa: S105
 INVALID_KEY = "Invalid API key: it is wrong, disabled, expired or deleted."
 MAX_BATCH = 200  # secrets of one read
@@ -69,13 +71,15 @@ class Credentials:
         self._collection = database.api_keys
         self._jwts = ImportedJwts(database, settings)
         self._pepper, *self._peppers_retired = settings.peppers
-        self._cache: dict[bytes | Parent, tuple[float, APIKeyInfo]] = {}  # by a digest, or what a token names
+        # By a digest, or what a token names.
+        self._cache: OrderedDict[bytes | Parent, tuple[float, APIKeyInfo]] = OrderedDict()
         # By key id and number of the secret: the last read that found them valid.
-        self._valid: dict[tuple[str, int], _Validity] = {}
+        self._valid: OrderedDict[tuple[str, int], _Validity] = OrderedDict()
         self._ageing: set[bytes] = set()  # digests that are read again ahead, or soon will be
         self._due: list[bytes] = []  # those of them whose read has not begun
         self._ahead: set[asyncio.Task[None]] = set()
-        self._changed_at: dict[str, float] = {}  # key id: when it was changed or deleted here
+        self._changed_at: OrderedDict[str, float] = OrderedDict()  # key id: when it was changed or deleted here
+        self._forgotten_at = 0.0  # the latest of the changes that are no longer among those
         self._reading: dict[bytes, tuple[float, asyncio.Future[APIKeyInfo | None]]] = {}
         self._batches: Batches[str, APIKeyInfo | None] = Batches(self._read_secrets, "secrets", MAX_BATCH)
         self._parents: Batches[Parent, APIKeyInfo | None] = Batches(self._read_parents, "parents", MAX_BATCH)
@@ -84,7 +88,7 @@ class Credentials:
         """Use other peppers from now on, today's first."""
         self._pepper, *self._peppers_retired = peppers
         self._jwts.use_peppers(peppers)
-        self._cache = {}  # its digests are those under the pepper before
+        self._cache.clear()  # its digests are those under the pepper before
 
     def digest(self, text: str) -> bytes:
         """The digest of a secret under today's pepper."""
@@ -117,7 +121,7 @@ class Credentials:
             key = await asyncio.shield(read)
             # A read that another request began is held to the same rule as the cache: a valid key, and no older.
             is_new = time.monotonic() - begun < CACHE_SECONDS
-            if key and is_new and is_valid(key) and self._changed_at.get(key.api_key_id, 0.0) < begun:
+            if key and is_new and is_valid(key) and self._is_unchanged(key.api_key_id, begun):
                 CREDENTIAL_LOOKUPS.add("shared")
                 return key
         CREDENTIAL_LOOKUPS.add("database")
@@ -131,7 +135,7 @@ class Credentials:
         """
         asked, parent = time.monotonic(), (domain_id, key_id, number)
         entry = self._cache.get(parent)
-        if entry is not None and asked - entry[0] < CACHE_SECONDS:
+        if entry is not None and asked - entry[0] < CACHE_SECONDS and self._is_unchanged(key_id, entry[0]):
             return entry[1]
         return await self._parents.load(parent)
 
@@ -139,7 +143,7 @@ class Credentials:
         """The key that a secret belonged to when it was last valid, if that is remembered; it may have ended since."""
         digest = self._digest_if_formed(text)
         entry = None if digest is None else self._cache.get(digest)
-        return None if entry is None else entry[1]
+        return entry[1] if entry is not None and self._is_unchanged(entry[1].api_key_id, entry[0]) else None
 
     def _begin_read(self, text: str, digest: bytes) -> "asyncio.Future[APIKeyInfo | None]":
         """Read a key in one batch with all others of this moment.
@@ -174,7 +178,7 @@ class Credentials:
         if (digest := self._digest_if_formed(text)) is None or (entry := self._cache.get(digest)) is None:
             return None
         at, key = entry
-        if asked - at >= CACHE_SECONDS:
+        if asked - at >= CACHE_SECONDS or not self._is_unchanged(key.api_key_id, at):
             return None
         if asked - at >= AHEAD_SECONDS and digest not in self._ageing:
             self._read_ahead(digest)
@@ -272,19 +276,13 @@ class Credentials:
         return found
 
     def _cache_key(self, name: bytes | Parent, key: APIKeyInfo, asked: float) -> None:
-        if asked <= self._changed_at.get(key.api_key_id, 0.0):
+        if not self._is_unchanged(key.api_key_id, asked):
             return  # the read began before the key was changed or deleted
-        if len(self._cache) >= CACHE_KEYS:
-            self._cache = {name: entry for name, entry in self._cache.items() if asked - entry[0] < CACHE_SECONDS}
-        if len(self._cache) < CACHE_KEYS:
-            self._cache[name] = (asked, key)
+        keep_newest(self._cache, name, (asked, key), CACHE_KEYS)
         self._note_valid((key.api_key_id, used_secret(key).number), _Validity(asked, key.scopes, key.allowed_addresses))
 
     def _note_valid(self, secret_: tuple[str, int], found: "_Validity") -> None:
-        if len(self._valid) >= CACHE_KEYS:
-            self._valid = {one: was for one, was in self._valid.items() if found.at - was.at < CACHE_SECONDS}
-        if len(self._valid) < CACHE_KEYS:
-            self._valid[secret_] = found
+        keep_newest(self._valid, secret_, found, CACHE_KEYS)
 
     async def check_caller(self, caller: Caller) -> None:
         """Raise InvalidToken unless a read that began at most half a second ago found the caller's key valid.
@@ -305,14 +303,15 @@ class Credentials:
         for _ in range(ATTEMPTS):
             begun = time.monotonic()
             found = self._valid.get(sent)
-            if found is not None and begun - found.at < CACHE_SECONDS and found.covers(caller):
+            is_new = found is not None and begun - found.at < CACHE_SECONDS
+            if found is not None and is_new and self._is_unchanged(caller.key_id, found.at) and found.covers(caller):
                 return
             where = {"domain_id": caller.domain_id, "_id": caller.key_id}
             wanted = dict.fromkeys(sorted(VALIDITY_FIELDS), 1)
             document = await self._database.run(lambda: self._collection.find_one(where, wanted))  # noqa: B023
             if document is None or not is_valid_document(document, caller.secret, caller.address):
                 raise InvalidToken(INVALID_KEY)
-            if self._changed_at.get(caller.key_id, 0.0) >= begun:
+            if not self._is_unchanged(caller.key_id, begun):
                 continue  # changed meanwhile, perhaps by itself
             found = _Validity(begun, document.get("scopes"), document.get("allowed_addresses"))
             if not found.covers(caller):
@@ -326,14 +325,17 @@ class Credentials:
         raise Unavailable("The database is too slow to tell whether this key is still valid. Try again.")
 
     def invalidate(self, *key_ids: str) -> None:
-        """Evict keys that were just changed or deleted; reads that are under way now are not cached either."""
+        """Forget what was read of keys that were just changed or deleted, also by reads that are under way now."""
         now = time.monotonic()
-        if len(self._changed_at) >= CACHE_KEYS:
-            self._changed_at = {id_: at for id_, at in self._changed_at.items() if now - at < LONGEST_READ_SECONDS}
-        changed = frozenset(key_ids)
-        self._changed_at.update(dict.fromkeys(changed, now))
-        self._valid = {one: found for one, found in self._valid.items() if one[0] not in changed}
-        self._cache = {name: entry for name, entry in self._cache.items() if entry[1].api_key_id not in changed}
+        for key_id in key_ids:
+            self._changed_at[key_id] = now
+            self._changed_at.move_to_end(key_id)
+        while len(self._changed_at) > CHANGED_KEYS:
+            self._forgotten_at = self._changed_at.popitem(last=False)[1]
+
+    def _is_unchanged(self, key_id: str, asked: float) -> bool:
+        """Whether a read that began then read the key as it is now; no where that is not remembered."""
+        return asked > self._changed_at.get(key_id, self._forgotten_at)
 
 
 def _found_by(digests: frozenset[bytes], document: Document) -> list[_Found]:

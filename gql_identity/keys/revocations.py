@@ -2,12 +2,14 @@
 
 import hashlib
 import time
+from collections import OrderedDict
 from collections.abc import Collection
 from datetime import UTC, datetime
 
 from ..storage.batches import Batches
 from ..storage.database import Database
 from ..storage.request_records import find_records, store_record
+from .newest import keep_newest
 
 MAX_KNOWN = 10_000  # tokens
 MAX_BATCH = 200  # tokens of one read
@@ -19,13 +21,14 @@ class Revocations:
     def __init__(self, database: Database, cache_seconds: float) -> None:
         self._database = database
         self._cache_seconds = cache_seconds
-        self._known: dict[str, tuple[float, bool]] = {}  # by the token's id: when it was looked up, and the answer
+        # By the token's id: when it was looked up, and the answer.
+        self._known: OrderedDict[str, tuple[float, bool]] = OrderedDict()
         self._batches: Batches[str, bool] = Batches(self._read, "revocations", MAX_BATCH)
 
     async def revoke(self, token_id: str, end: datetime) -> None:
         """End a token that would last until then: here at once. Raises what `Database.run` does."""
         await store_record(self._database, {"_id": _record_id(token_id), "expires_at": end})
-        self._known[token_id] = (time.monotonic(), True)
+        keep_newest(self._known, token_id, (time.monotonic(), True), MAX_KNOWN)
 
     async def is_revoked(self, token_id: str) -> bool:
         """Whether a token was revoked. Raises what `Database.run` does."""
@@ -42,10 +45,12 @@ class Revocations:
     async def _read(self, token_ids: list[str]) -> list[bool]:
         asked = time.monotonic()
         revoked = await self.revoked(token_ids)
-        if len(self._known) + len(token_ids) > MAX_KNOWN:
-            self._known = {id_: one for id_, one in self._known.items() if asked - one[0] < self._cache_seconds}
-        if len(self._known) + len(token_ids) <= MAX_KNOWN:
-            self._known |= {token_id: (asked, token_id in revoked) for token_id in token_ids}
+        for token_id in token_ids:
+            known = self._known.get(token_id)
+            if known is not None and known[0] >= asked:  # revoked here meanwhile
+                revoked |= {token_id} if known[1] else set()
+            else:
+                keep_newest(self._known, token_id, (asked, token_id in revoked), MAX_KNOWN)
         return [token_id in revoked for token_id in token_ids]
 
 

@@ -1,6 +1,7 @@
 """`Tokens`: secrets are exchanged for tokens, and tokens are accepted as their keys' credentials."""
 
 import time
+from collections import OrderedDict
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -11,6 +12,7 @@ from ..keys.access import Caller, may_verify, require_scope
 from ..keys.addresses import is_allowed
 from ..keys.api_keys import ApiKeys
 from ..keys.credentials import caller_of
+from ..keys.newest import keep_newest
 from ..keys.scopes import VERIFY, check_scopes, missing_scopes
 from ..keys.validity import UsedSecret, code_from, is_valid
 from ..messages.keys import APIKeyExchange, APIKeyInfo
@@ -46,7 +48,7 @@ class Tokens:
         self._credentials = api_keys.credentials
         self._uses = api_keys.uses
         self._revocations = api_keys.credentials.revocations
-        self._kept: dict[tuple[object, ...], Token] = {}
+        self._kept: OrderedDict[tuple[object, ...], Token] = OrderedDict()
 
     async def exchange(self, request: ExchangeAPIKeyRequest, caller: Caller) -> APIKeyExchange:
         """A token for the secret of the request, or for the caller's own. A bad secret is an answer, not an error.
@@ -105,10 +107,7 @@ class Tokens:
         token = self.issuer.mint(caller, DEFAULT_SECONDS, caller.scopes)
         if token is None:
             return None
-        if len(self._kept) >= MAX_KEPT:
-            self._kept = {name: one for name, one in self._kept.items() if now < one.half_life_at}
-        if len(self._kept) < MAX_KEPT:
-            self._kept[name] = token
+        keep_newest(self._kept, name, token, MAX_KEPT)
         return token.text
 
     def is_for_this_service(self, active: ActiveToken) -> bool:

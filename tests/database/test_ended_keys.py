@@ -12,7 +12,7 @@ import pytest
 
 from gql_identity.errors import PermissionDenied
 from gql_identity.keys.access import MAX_MAKERS, Caller, makers_of_created
-from gql_identity.keys.credentials import AHEAD_SECONDS
+from gql_identity.keys.credentials import AHEAD_SECONDS, CHANGED_KEYS
 from gql_identity.messages.values import APIKeyRole, APIKeyState
 from gql_identity.settings import Settings
 
@@ -191,3 +191,33 @@ async def test_a_key_in_use_is_read_again_before_its_entry_ends_and_a_disabled_o
         assert time.monotonic() < disabled + 1
         await asyncio.sleep(0.01)
     assert key.state is APIKeyState.DISABLED
+
+
+async def test_a_change_costs_the_same_after_many_others(api: Api) -> None:
+    credentials, victim = api.app.state.api_keys.credentials, await api.make("USER")
+    for start in range(0, 60_000, 1_000):
+        credentials.invalidate(*(f"api-key-{number}" for number in range(start, start + 1_000)))
+    assert await credentials.find(victim.secret)
+    began = time.thread_time()
+    for number in range(1_000):
+        credentials.invalidate(f"api-key-other-{number}")
+    assert time.thread_time() - began < 0.1
+    assert credentials._cached(victim.secret, time.monotonic()) is not None
+    assert len(credentials._changed_at) <= CHANGED_KEYS
+
+
+async def test_a_read_that_began_before_forgotten_changes_is_not_cached(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gql_identity.keys.credentials.CHANGED_KEYS", 2)
+    credentials, victim, other = api.app.state.api_keys.credentials, await api.make("USER"), await api.make("USER")
+    for person in (victim, other):
+        assert await credentials.find(person.secret)
+    reading = asyncio.ensure_future(credentials.find(other.secret))
+    credentials.invalidate(victim.key_id)
+    credentials.invalidate("a", "b", "c")  # the first change is not remembered by its key any more
+    assert credentials._cached(victim.secret, time.monotonic()) is None
+    await reading
+    assert credentials._cached(victim.secret, time.monotonic()) is None
+    assert await credentials.find(victim.secret)
+    assert credentials._cached(victim.secret, time.monotonic()) is not None

@@ -8,7 +8,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -17,7 +17,10 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import ECKey, KeySet, RSAKey
 
+from gql_identity.keys.revocations import Revocations
 from gql_identity.secret import make_secret
+from gql_identity.settings import Settings
+from gql_identity.storage.database import Database
 from gql_identity.tokens.exchange import Tokens
 from tests.conftest import Api, Person, running
 from tests.database.test_forward_auth import ask, key_with
@@ -493,3 +496,50 @@ loaded = [name for name in sys.modules if name.startswith(tokens)]
 assert not loaded, loaded
 """
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+class ReadingSlowly(Revocations):
+    """Revocations whose reads end when they are told to."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database, 60.0)
+        self.goes_on, self.has_read = asyncio.Event(), asyncio.Event()
+
+    async def revoked(self, token_ids: Collection[str]) -> set[str]:
+        found = await super().revoked(token_ids)
+        self.has_read.set()
+        await self.goes_on.wait()
+        return found
+
+
+async def test_a_read_that_began_before_a_revocation_does_not_undo_it(settings: Settings) -> None:
+    async with asyncio.timeout(30), Database(settings) as database:
+        await database.prepare()
+        revocations = ReadingSlowly(database)
+        asked = asyncio.ensure_future(revocations.is_revoked("t"))
+        await revocations.has_read.wait()
+        await revocations.revoke("t", datetime.now(UTC) + timedelta(hours=1))
+        revocations.goes_on.set()
+        assert await asked
+        assert await revocations.is_revoked("t")
+
+
+async def test_what_is_known_of_tokens_is_bounded(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gql_identity.keys.revocations.MAX_KNOWN", 3)
+    async with asyncio.timeout(30), Database(settings) as database:
+        await database.prepare()
+        revocations = Revocations(database, 60.0)
+        for number in range(5):
+            await revocations.revoke(f"t{number}", datetime.now(UTC) + timedelta(hours=1))
+            assert not await revocations.is_revoked(f"other {number}")
+        assert len(revocations._known) == 3
+        assert await revocations.is_revoked("t0")
+
+
+async def test_past_so_many_keys_the_oldest_kept_token_gives_way(service: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gql_identity.tokens.exchange.MAX_KEPT", 2)
+    keys = [await service.make("USER") for _ in range(3)]
+    first = [(await ask(service, key.secret)).headers["Authorization"] for key in keys]
+    assert [(await ask(service, key.secret)).headers["Authorization"] for key in keys[1:]] == first[1:]
+    assert (await ask(service, keys[0].secret)).headers["Authorization"] != first[0]
+    assert len(tokens_of(service)._kept) == 2
