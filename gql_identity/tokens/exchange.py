@@ -9,7 +9,6 @@ import structlog
 
 from ..errors import InvalidArgument, PermissionDenied
 from ..keys.access import Caller, may_verify, require_scope
-from ..keys.addresses import is_allowed
 from ..keys.api_keys import ApiKeys
 from ..keys.credentials import caller_of
 from ..keys.newest import keep_newest
@@ -19,6 +18,7 @@ from ..messages.keys import APIKeyExchange, APIKeyInfo
 from ..messages.requests import ExchangeAPIKeyRequest
 from ..messages.usage import APIKeyVerificationCode
 from ..messages.values import DateTime
+from ..metrics import VERIFICATIONS
 from ..settings import Settings
 from ..storage.database import Database
 from .issuer import Claims, Issuer, Token
@@ -127,14 +127,18 @@ class Tokens:
     async def introspect(self, text: str, address: str | None, caller: Caller) -> ActiveToken | None:
         """As `find`, for a token that somebody else received from this address; None where the caller may not ask.
 
-        Raises InsufficientScope.
+        It counts as a verification of the token's key. Raises InsufficientScope.
         """
         require_scope(caller, VERIFY)
         await self._credentials.check_caller(caller)
-        if (active := await self.find(text)) is None or not is_allowed(active.key.allowed_addresses, address):
-            return None
-        key = active.key
-        return active if may_verify(caller, key.domain_id, key.user_id, key.role) else None
+        active = await self.find(text)
+        if active is not None and not may_verify(caller, active.key.domain_id, active.key.user_id, active.key.role):
+            active = None
+        code = APIKeyVerificationCode.NOT_FOUND if active is None else code_from(active.key, address)
+        if active is not None:
+            self._uses.note(active.key, code, address)
+        VERIFICATIONS.add(code.name, "introspect")
+        return active if code is APIKeyVerificationCode.VALID else None
 
     async def find(self, text: str, address: str = "") -> ActiveToken | None:
         """A token of ours whose key is valid, by a read of at most half a second ago; None for any other text.

@@ -378,6 +378,22 @@ class TestTheStore:
             assert [await guess(service) for service in (one, other, one, other, one, other)] == [401] * 4 + [429] * 2
             assert await guess(one, "192.0.2.9") == 401
 
+    async def test_it_is_sent_short_plain_names_without_anybodys_id(self, api: Api, redis: Any) -> None:
+        more: Any = {"rates_store": SecretStr(redis[0]), "creates_per_minute": 9, "requests_per_minute": 9}
+        async with limited(api, **more) as service:
+            await service.app.state.api_keys.rates.try_store()
+            owner = await service.make("DOMAIN_OWNER", "\U0001d11e" * 255, "somebody " + "x" * 240)
+            create = "mutation($i: CreateAPIKeyRequest!) { createApiKey(input: $i) { id } }"
+            await service.data(create, {"i": {"domainId": owner.domain_id, "userId": "u"}}, owner)
+        port = redis[0].rpartition(":")[2]
+        command = ["redis-cli", "-p", port, "-a", "hunter2", "--no-auth-warning", "--raw", "KEYS", "*"]
+        listed = await asyncio.to_thread(lambda: subprocess.run(command, capture_output=True, check=True, text=True))
+        names = listed.stdout.splitlines()
+        assert len(names) == 4, names  # the trial, the request, and the two counts of the create
+        # Memcached refuses any others.
+        assert all(name.isascii() and name.isprintable() and " " not in name and len(name) <= 250 for name in names)
+        assert "somebody" not in listed.stdout
+
     async def test_a_network_of_ipv6_counts_as_one_there_too(self, api: Api, redis: Any) -> None:
         more: Any = {"rates_store": SecretStr(redis[0]), "failed_credentials_per_minute": 2}
         async with limited(api, **more) as one, limited(api, **more) as other:

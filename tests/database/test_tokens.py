@@ -24,6 +24,7 @@ from gql_identity.storage.database import Database
 from gql_identity.tokens.exchange import Tokens
 from tests.conftest import Api, Person, running
 from tests.database.test_forward_auth import ask, key_with
+from tests.database.test_usage import counts, written
 from tests.database.test_verification import introspect
 
 ISSUER = "https://keys.example"
@@ -357,6 +358,26 @@ async def test_introspection_of_a_token_has_its_claims(service: Api) -> None:
     assert claims == {name: value for name, value in told.items() if name != "secret_number"}
     other = await service.make("USER", "d2")
     assert (await introspect(service, other, token=token)).json() == {"active": False}
+
+
+async def test_introspections_of_tokens_are_counted_and_are_uses_of_their_keys(service: Api) -> None:
+    gateway, key, system = await service.make("VERIFIER"), await service.make("USER"), await service.make()
+    update = "mutation($i: UpdateAPIKeyRequest!) { updateApiKey(input: $i) { id } }"
+    given = {"domainId": "d1", "apiKeyId": key.key_id, "allowedAddresses": ["203.0.113.0/24"]}
+    token = await token_of(service, key)
+    other = await service.make("USER", "d2")
+    assert (await introspect(service, other, token=token)).json() == {"active": False}
+    await service.data(update, {"i": given}, system)
+    for address, active in (("203.0.113.7", True), ("203.0.113.8", True), ("192.0.2.1", False)):
+        told = (await introspect(service, gateway, token=token, client_address=address)).json()
+        assert told["active"] is active
+    await written(service)
+    await service.app.state.api_keys.uses.last_uses.write()
+    # The first one is that of `exchangeApiKey` itself.
+    assert await counts(service, key, system) == {"VALID": 3, "ADDRESS_NOT_ALLOWED": 1}
+    query = "query($i: GetAPIKeyRequest!) { apiKey(input: $i) { lastAccessedAt } }"
+    read = await service.data(query, {"i": {"apiKeyId": key.key_id, "domainId": "d1"}}, system)
+    assert read["apiKey"]["lastAccessedAt"]
 
 
 async def test_authz_gives_a_token_to_pass_on_and_reuses_it(service: Api) -> None:
