@@ -30,6 +30,7 @@ PAGE = (ROOT / "docs" / "proxies.md").read_text()
 TYPENAME = {"query": "{ __typename }"}
 SCHEMA = {"query": "{ __schema { queryType { name } } }"}
 FOLLOW = 'subscription { apiKeyChanged(input: {domainId: "d"}) { apiKeyInfo { userId } } }'
+ISSUER = "https://identity.example/keys"
 FAR = "127.0.0.2"  # another address of this machine, which is no trusted proxy
 
 
@@ -118,8 +119,8 @@ def exported() -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def proxied(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxied]:
     directory = tmp_path_factory.mktemp("nginx")
-    limit: dict[str, Any] = {"GQL_IDENTITY_FAILED_CREDENTIALS_PER_MINUTE": "3"}
-    with serving(directory / "data", **exported(), **limit) as service, behind_nginx(service, directory) as proxied:
+    more: dict[str, Any] = {"GQL_IDENTITY_FAILED_CREDENTIALS_PER_MINUTE": "3", "GQL_IDENTITY_ISSUER": ISSUER}
+    with serving(directory / "data", **exported(), **more) as service, behind_nginx(service, directory) as proxied:
         yield proxied
 
 
@@ -132,6 +133,15 @@ def test_requests_pass_with_tls_and_below_a_prefix(proxied: Proxied, prefix: str
         listed = client.post(f"{prefix}/identity/v1/api-key/list", json={"domain_id": "default"}, headers=key)
         assert listed.json()["total_count"] == 1
         assert client.get(f"{prefix}/readyz").json() == {"status": "ok"}
+
+
+def test_the_metadata_of_an_issuer_with_a_path_are_where_clients_look(proxied: Proxied) -> None:
+    with proxied.client() as client:
+        for path in ("/.well-known/oauth-authorization-server/keys", "/keys/.well-known/openid-configuration"):
+            told = client.get(path).json()
+            assert told["issuer"] == ISSUER
+            keys = client.get(told["jwks_uri"].removeprefix("https://identity.example"))
+            assert keys.json()["keys"], path
 
 
 def test_connections_to_the_service_are_reused(proxied: Proxied) -> None:
