@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import sys
+from typing import Any
 
 import httpx
 from api_keys_client import ApiKeysClient
@@ -53,12 +54,22 @@ def shown(key: Key) -> str:
 def told(error: Exception) -> str:
     """Describe an error in one line: code and message of the service, if it responded."""
     if isinstance(error, GraphQLClientHttpError):
-        errors = json.loads(getattr(error.response, "content", b"{}")).get("errors", [])
+        errors = errors_in(getattr(error.response, "content", b""))
         return told(GraphQLClientGraphQLMultiError.from_errors_dicts(errors)) if errors else str(error)
     if isinstance(error, GraphQLClientGraphQLMultiError):
         refused = error.errors[0]
         return f"{(refused.extensions or {}).get('code')}: {refused.message}"
     return f"{URL} cannot be used: {error}"
+
+
+def errors_in(body: bytes) -> list[dict[str, Any]]:
+    """Read the GraphQL errors of a response; none if it is not the service's own, but for example a proxy's page."""
+    try:
+        answer = json.loads(body)
+    except ValueError:
+        return []
+    errors = answer.get("errors") if isinstance(answer, dict) else None
+    return errors if isinstance(errors, list) else []
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ async def console(page: Any, service: Service) -> None:
     await page.goto(f"{service.url}/console#key={service.admin_key}")
     await page.get_by_role("button", name="Disable nightly report").click()
     await page.get_by_role("button", name="Close this message").click()
-    await page.get_by_role("button", name="Enable nightly report").wait_for()
+    await page.get_by_role("button", name="Enable nightly report", disabled=False).wait_for()
     await page.get_by_role("region", name="Counts").get_by_text("Disabled").wait_for()
     await page.get_by_text("Live", exact=True).wait_for()
     await page.evaluate("scrollTo(0, 0)")

@@ -144,3 +144,73 @@ async def test_it_says_why_it_cannot(page: Any, served: Any) -> None:
     await sign_in(page, "gqlid_of_nobody")
     assert (await page.get_by_role("alert").inner_text()).startswith("Invalid API key")
     page.errors[:] = [error for error in page.errors if "401" not in error]  # the browser's own note of the refusal
+
+
+async def test_a_double_click_creates_one_key_and_disables_it_once(page: Any, served: Any) -> None:
+    await sign_in(page, served.admin_key)
+    await page.get_by_label("User", exact=True).fill("ann")
+    await page.get_by_label("Name", exact=True).fill("clicked twice")
+    sent: list[str] = []
+    page.on("request", lambda request: sent.append(request.post_data or ""))
+    await page.get_by_role("button", name="Create").dblclick()
+    await page.get_by_role("button", name="I have kept it").click()
+    await row(page, "clicked twice").wait_for()
+    assert len([body for body in sent if "createApiKey" in body]) == 1
+    await page.get_by_role("button", name="Disable clicked twice").dblclick()
+    await row(page, "clicked twice").get_by_role("cell", name="disabled", exact=True).wait_for()
+    await page.wait_for_timeout(700)
+    assert [("disable" if "disableApiKey" in body else "enable") for body in sent if "ableApiKey" in body] == [
+        "disable"
+    ]
+    assert await page.get_by_role("button", name="Enable clicked twice").is_enabled()
+
+
+async def test_a_refused_create_keeps_the_fields(page: Any, served: Any) -> None:
+    await sign_in(page, served.create("ann", "default")["apiKey"])
+    await page.get_by_label("User", exact=True).fill("bob")
+    await page.get_by_label("Name", exact=True).fill("of another user")
+    await page.get_by_role("button", name="Create").click()
+    await page.get_by_role("alert").wait_for()
+    assert await page.get_by_label("User", exact=True).input_value() == "bob"
+    assert await page.get_by_label("Name", exact=True).input_value() == "of another user"
+
+
+async def test_a_lost_response_makes_no_second_key(page: Any, served: Any) -> None:
+    await sign_in(page, served.admin_key)
+    is_lost = True
+
+    async def lose(route: Any) -> None:
+        nonlocal is_lost
+        if is_lost and "createApiKey" in (route.request.post_data or ""):
+            is_lost = False
+            await route.fetch()
+            await route.abort()
+        else:
+            await route.continue_()
+
+    await page.route("**/graphql", lose)
+    await page.get_by_label("User", exact=True).fill("ann")
+    await page.get_by_label("Name", exact=True).fill("made once")
+    await page.get_by_role("button", name="Create").click()
+    await page.get_by_role("alert").filter(has_text="cannot be reached").wait_for()
+    await page.get_by_role("button", name="Create").click()
+    await page.get_by_role("button", name="I have kept it").click()
+    await row(page, "made once").wait_for()
+    assert await row(page, "made once").count() == 1
+    await create(page, "made once")  # another key, as this is another attempt
+    await row(page, "made once").nth(1).wait_for()
+    page.errors[:] = [error for error in page.errors if "ERR_FAILED" not in error]
+
+
+async def test_it_follows_changes_of_a_name_and_of_a_secret(page: Any, served: Any) -> None:
+    await sign_in(page, served.admin_key)
+    await row(page, "first key").wait_for()
+    key_id = await expect_followed(page, served, "before its change")
+    change = "mutation($i: UpdateAPIKeyRequest!) { updateApiKey(input: $i) { id } }"
+    served.send(change, {"i": {"apiKeyId": key_id, "name": "after its change"}})
+    await row(page, "after its change").wait_for()
+    before = await row(page, "after its change").locator("code").inner_text()
+    served.send("mutation($i: RotateAPIKeyRequest!) { rotateApiKey(input: $i) { id } }", {"i": {"apiKeyId": key_id}})
+    async with asyncio.timeout(20):
+        while await row(page, "after its change").locator("code").inner_text() == before:
+            await page.wait_for_timeout(50)

@@ -6,9 +6,11 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +111,31 @@ def test_the_python_client_runs_and_its_types_are_strict(served: Any, tmp_path: 
             assert time.monotonic() < seconds, log.read_text()
             keys("create", "ann")
     assert not SECRET.search(log.read_text())
+
+
+class ProxyPage(BaseHTTPRequestHandler):
+    """What a proxy answers when the service is away."""
+
+    def do_POST(self) -> None:
+        self.send_response(502)
+        self.end_headers()
+        self.wfile.write(b"<h1>502 Bad Gateway</h1>")
+
+    def log_message(self, *_: object) -> None:
+        """Write no log."""
+
+
+def test_the_python_client_says_in_one_line_that_a_response_is_not_the_services(tmp_path: Path) -> None:
+    example = copied("python", tmp_path, ".venv")
+    python = str(example / ".venv" / "bin" / "python")
+    ran([python, "-m", "ariadne_codegen", "--config", "ariadne-codegen.toml"], example)
+    with ThreadingHTTPServer(("127.0.0.1", 0), ProxyPage) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_address[1]}/graphql"
+        said = ran([python, "keys.py", "list"], example, 1, IDENTITY_URL=url, IDENTITY_KEY="x")
+        server.shutdown()
+    assert "502" in said
+    assert len(said.splitlines()) == 1
 
 
 @contextmanager

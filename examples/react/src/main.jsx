@@ -1,7 +1,7 @@
 // Lists the keys of the caller's domain, creates, disables, enables and deletes them, and follows what other clients change.
 import { gql } from "@apollo/client";
 import { ApolloProvider, useMutation, useQuery, useSubscription } from "@apollo/client/react";
-import { useState } from "react";
+import { useRef, useState } from "react";
 import { createRoot } from "react-dom/client";
 
 import { connect, reason } from "./client.js";
@@ -20,9 +20,11 @@ const ENABLE = gql`mutation EnableKey($input: APIKeyRequest!) { enableApiKey(inp
 const DELETE = gql`mutation DeleteKey($input: APIKeyRequest!) { deleteApiKey(input: $input) { id } }`;
 const CHANGED = gql`
   subscription KeyChanged {
-    apiKeyChanged(input: { types: [CREATED, ENABLED, DISABLED, DELETED] }) { type apiKeyInfo { ...Key } }
+    apiKeyChanged(input: { types: [CREATED, UPDATED, ENABLED, DISABLED, ROTATED, DELETED] }) { type apiKeyInfo { ...Key } }
   }
   ${KEY}`;
+
+const DOUBLE_CLICK_MS = 500;
 
 function Page() {
   const [client, setClient] = useState(null); // the API key stays in this page's memory
@@ -57,11 +59,22 @@ function Keys() {
 function NewKey() {
   const [secret, setSecret] = useState("");
   // "no-cache" keeps the secret out of the client's cache: only this component has it.
-  const [create, { error }] = useMutation(CREATE, { fetchPolicy: "no-cache", refetchQueries: [LIST] });
-  async function submit(form) {
+  const [create, { error, loading }] = useMutation(CREATE, { fetchPolicy: "no-cache", refetchQueries: [LIST] });
+  // The same input has the same id until it succeeds: if the response is lost, the next attempt returns the same key and secret.
+  // The service takes a `requestId` of callers with a key; leave it out for those with a token.
+  const attempt = useRef({});
+  // No `action` of the form: React empties the fields after one, also if the service refuses them.
+  async function submit(event) {
+    event.preventDefault();
+    const form = new FormData(event.currentTarget);
     const input = { userId: form.get("userId").trim(), name: form.get("name").trim() || null };
-    const { data } = await create({ variables: { input } }).catch(() => ({})); // `error` says why
-    setSecret(data?.createApiKey?.apiKey ?? "");
+    const sent = JSON.stringify(input);
+    if (sent !== attempt.current.sent) attempt.current = { sent, requestId: crypto.getRandomValues(new Uint32Array(4)).join("-") };
+    const { requestId } = attempt.current;
+    const { data } = await create({ variables: { input: { ...input, requestId } } }).catch(() => ({})); // `error` says why
+    if (!data?.createApiKey) return;
+    attempt.current = {};
+    setSecret(data.createApiKey.apiKey);
   }
   if (secret)
     return (
@@ -71,9 +84,9 @@ function NewKey() {
       </section>
     );
   return (
-    <form action={submit}>
+    <form onSubmit={submit}>
       <label>User <input name="userId" required maxLength={255} /></label> <label>Name <input name="name" maxLength={255} /></label>{" "}
-      <button>Create</button> {error && <span role="alert">{reason(error)}</span>}
+      <button disabled={loading}>Create</button> {error && <span role="alert">{reason(error)}</span>}
     </form>
   );
 }
@@ -84,6 +97,13 @@ function Row({ info: { apiKeyId, name, userId, hint, state } }) {
   const [remove, { error: notRemoved }] = useMutation(DELETE, { variables, refetchQueries: [LIST] });
   const verb = state === "ENABLED" ? "Disable" : "Enable";
   const failure = error ?? notRemoved;
+  // Of a double click, the second one would change the key back.
+  const [isBusy, setIsBusy] = useState(false);
+  async function once(action) {
+    setIsBusy(true);
+    await action().catch(() => {}); // `failure` says why
+    setTimeout(() => setIsBusy(false), DOUBLE_CLICK_MS);
+  }
   const label = name ?? hint;
   return (
     <tr>
@@ -92,8 +112,8 @@ function Row({ info: { apiKeyId, name, userId, hint, state } }) {
       <td><code>{hint}</code></td>
       <td>{state.toLowerCase()}</td>
       <td>
-        <button aria-label={`${verb} ${label}`} onClick={() => change().catch(() => {})}>{verb}</button>{" "}
-        <button aria-label={`Delete ${label}`} onClick={() => confirm(`Delete ${label}?`) && remove().catch(() => {})}>Delete</button>
+        <button disabled={isBusy} aria-label={`${verb} ${label}`} onClick={() => once(change)}>{verb}</button>{" "}
+        <button disabled={isBusy} aria-label={`Delete ${label}`} onClick={() => confirm(`Delete ${label}?`) && once(remove)}>Delete</button>
         {failure && <span role="alert"> {reason(failure)}</span>}
       </td>
     </tr>
