@@ -3,7 +3,7 @@ import { useApolloClient, useQuery } from "@apollo/client/react";
 import { Fragment, useContext, useState, type SubmitEvent } from "react";
 
 import { useAttempts } from "./attempts.ts";
-import { reason } from "./client.ts";
+import { mayPass, reason } from "./client.ts";
 import { Failure } from "./failure.tsx";
 import type { Viewer } from "./keys.tsx";
 import { FieldTexts, scopesOf } from "./new-key.tsx";
@@ -130,6 +130,7 @@ function Secrets({ info, viewer, isRotating, onRotating, onRotated }: SecretsPro
   const showSecret = useContext(ShowSecret);
   const attempts = useAttempts();
   const [failure, setFailure] = useState("");
+  const [isUnanswered, setIsUnanswered] = useState(false); // the same attempt may return a secret that was made already
   const [isEnding, setIsEnding] = useState(false); // the question whether to is open
   const [seconds, setSeconds] = useState("86400");
   const { domainId, apiKeyId } = info;
@@ -142,11 +143,13 @@ function Secrets({ info, viewer, isRotating, onRotating, onRotated }: SecretsPro
     try {
       const { data } = await client.mutate({ mutation: RotateDocument, variables: { input }, fetchPolicy: "no-cache" });
       attempts.end();
+      setIsUnanswered(false);
       const secret = data?.rotateApiKey?.apiKey;
       if (secret) showSecret({ title: <>The new secret of <bdi>{title(info)}</bdi></>, secret });
       onRotated();
     } catch (error) {
       attempts.end(error);
+      setIsUnanswered("requestId" in input && mayPass(error));
       setFailure(reason(error));
     } finally {
       onRotating(false);
@@ -187,13 +190,17 @@ function Secrets({ info, viewer, isRotating, onRotating, onRotated }: SecretsPro
             <option value="604800">one week</option>
           </select>
         </label>
-        <button disabled={isRotating || info.secrets.length > 1} onClick={() => void rotate()}>
+        <button disabled={isRotating || (info.secrets.length > 1 && !isUnanswered)} onClick={() => void rotate()}>
           Rotate
         </button>
         {info.secrets.length > 1 && <button onClick={() => setIsEnding(true)}>End the older secret</button>}
       </div>
-      {info.secrets.length > 1 && <p className="soft">End the older secret to rotate the key again.</p>}
-      {failure && <p role="alert">{failure}</p>}
+      {info.secrets.length > 1 && !isUnanswered && <p className="soft">End the older secret to rotate the key again.</p>}
+      {failure && (
+        <p role="alert">
+          {failure} {isUnanswered && "Rotate again within ten minutes: if there is a new secret already, you get that one."}
+        </p>
+      )}
       {isEnding && (
         <Question title="End the older secret?" yes="End it" onYes={() => void endOverlap()} onClose={() => setIsEnding(false)}>
           <p>
