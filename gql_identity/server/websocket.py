@@ -25,6 +25,7 @@ COUNTED_BYTES = 10_000  # of a message that has come in part: smaller ones are n
 # The application gives a longer text to the client as bytes of UTF-8, beyond what ASGI has. It is sent in fragments of
 # so many, each when the client has taken the others.
 LONG_TEXT_BYTES = 64_000
+MAX_REASON_BYTES = 123  # of a close: a control frame has 125, and the code takes 2 (RFC 6455, 5.5)
 _BAD_HANDSHAKE = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
 
@@ -171,7 +172,11 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         is_accept = message["type"] == "websocket.accept"
         if is_accept and self.transport.is_closing():
             raise ClientDisconnected  # as when the connection is lost: uvicorn would log the handshake as not completed
-        if message["type"] != "websocket.send":
+        if message["type"] == "websocket.close":
+            # Cut between two characters. `websockets` would raise, and the client would get 1006.
+            reason = (message.get("reason") or "").encode()[:MAX_REASON_BYTES].decode(errors="ignore")
+            await super().send(message | {"reason": reason})
+        elif message["type"] != "websocket.send":
             await super().send(message)
         else:
             async with self._sending:

@@ -116,6 +116,20 @@ def test_a_frame_against_the_rules_closes_its_connection_with_the_code_for_it(
         assert connection.recv(1) == b""
 
 
+@pytest.mark.parametrize("character", ["a", "é", "€", "🔑"])
+def test_the_reason_of_a_close_is_cut_to_what_a_frame_holds(service: Service, character: str) -> None:
+    query = 'subscription { apiKeyChanged(input: {domainId: "default"}) { type } }'
+    twice = message(type="subscribe", id=character * 60, payload={"query": query}) * 2
+    with connected(service) as connection:
+        hello = message(type="connection_init", payload={"Authorization": f"Bearer {service.admin_key}"})
+        accepted(connection).sendall(hello)
+        assert b"connection_ack" in next_frame(connection)[1]
+        connection.sendall(twice)
+        first, payload = next_frame(connection)
+        assert (first, payload[:2]) == (CLOSE, struct.pack("!H", 4409))
+        assert payload[2:].decode().startswith(f"Subscriber for {character * 20}")
+
+
 def test_text_may_be_cut_within_a_character(service: Service) -> None:
     with connected(service) as connection:
         text = json.dumps({"type": "ping", "payload": {"a": "€"}}, ensure_ascii=False).encode()
