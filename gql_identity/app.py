@@ -128,6 +128,11 @@ def create_app(settings: Settings | None = None, read_again: Callable[[Settings]
     return app
 
 
+def check_app(settings: Settings) -> None:
+    """Raise StartError where `create_app` would: a worker process that fails at its start is replaced without end."""
+    create_app(settings.model_copy(update={"traces_endpoint": None}))  # spans are not sent twice
+
+
 @asynccontextmanager
 async def _life_span(
     database: Database, api_keys: ApiKeys, changes: Changes, stopping: asyncio.Event, delay_seconds: float

@@ -17,7 +17,7 @@ import structlog
 from strawberry import ID
 
 from ..announcement import FirstKey, announce, find_first_key, log_start, peppers_text
-from ..app import create_app
+from ..app import check_app, create_app
 from ..environment import SettingsSource, forget_environment
 from ..errors import DeadlineExceeded, StartError, Unavailable
 from ..keys.api_keys import ApiKeys
@@ -63,6 +63,7 @@ def _serve(options: argparse.Namespace) -> int:
         _metrics(settings) as (metrics_listener, metrics_directory),
         resolved_database(settings) as resolved,
     ):
+        check_app(resolved)
         try:
             made, first_key, accepting, peppers = asyncio.run(_prepare(settings, resolved))
             asyncio.run(Rates(resolved).try_store())

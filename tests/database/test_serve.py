@@ -352,6 +352,27 @@ class TestRefusals:
         said = refused("--port", "0", "--data-dir", str(service.data_dir))
         assert f"in use by a running service, process {service.process.pid}." in said
 
+    @pytest.mark.parametrize(
+        ("setting", "value", "told"),
+        [
+            ("TRUSTED_DOCUMENTS", "/nowhere/manifest.json", "The manifest /nowhere/manifest.json cannot be read"),
+            ("SIGNING_KEY_FILE", "/nowhere/key.pem", "GQL_IDENTITY_SIGNING_KEY_FILE"),
+        ],
+    )
+    def test_a_file_that_only_workers_use(self, mongo_uri: str, setting: str, value: str, told: str) -> None:
+        environment = on(mongo_uri, GQL_IDENTITY_ISSUER="https://keys.example", **{f"GQL_IDENTITY_{setting}": value})
+        assert told in refused("--port", "0", **environment)
+
+    @pytest.mark.parametrize("setting", ["ISSUER", "ISSUERS"])
+    def test_a_library_that_only_workers_use(self, mongo_uri: str, tmp_path: Path, setting: str) -> None:
+        (tmp_path / "joserfc.py").write_text("raise ImportError")
+        value = "https://keys.example"
+        if setting == "ISSUERS":
+            value = json.dumps([{"issuer": value, "audience": "a", "domain": "d"}])
+        environment = on(mongo_uri, PYTHONPATH=f"{tmp_path}:{ROOT}", **{f"GQL_IDENTITY_{setting}": value})
+        said = refused("--port", "0", **environment)
+        assert said.startswith(f"gql-identity: GQL_IDENTITY_{setting} needs a library"), said
+
     def test_a_data_directory_that_cannot_be(self, tmp_path: Path) -> None:
         (tmp_path / "file").touch()
         assert "Choose another with --data-dir." in refused("--port", "0", "--data-dir", str(tmp_path / "file" / "x"))
