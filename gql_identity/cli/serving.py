@@ -19,7 +19,7 @@ from strawberry import ID
 from ..announcement import FirstKey, announce, find_first_key, log_start, peppers_text
 from ..app import check_app, create_app
 from ..environment import SettingsSource, forget_environment
-from ..errors import DeadlineExceeded, StartError, Unavailable
+from ..errors import DeadlineExceeded, ServiceError, StartError, Unavailable
 from ..keys.api_keys import ApiKeys
 from ..keys.rates import Rates
 from ..keys.records import now
@@ -104,10 +104,16 @@ def _run(settings: Settings, source: SettingsSource, listener: socket.socket, me
         return partial(create_worker_app, settings, source, os.getpid(), metrics_directory)
 
     def app_read_again() -> partial[Any] | None:
+        # All that a worker checks, as one that is replaced later must not begin with what the others have refused.
         try:
             found = source.read_again(settings)
-        except StartError as error:
+            check_app(found)
+            asyncio.run(_check_peppers(found))
+        except (StartError, ServiceError) as error:
             log.error("the settings were not read again", reason=str(error))
+            return None
+        except Exception as error:  # of a file system, for one
+            log.error("the settings were not read again", exc_info=error)
             return None
         configure_logs(found.log_level, found.log_format)
         return app_with(found)
@@ -122,6 +128,12 @@ def _run(settings: Settings, source: SettingsSource, listener: socket.socket, me
         keep_alive_seconds=settings.keep_alive_seconds,
         shutdown_delay_seconds=settings.shutdown_delay_seconds,
     )
+
+
+async def _check_peppers(settings: Settings) -> None:
+    """Raise StartError where the database has keys under other peppers, ServiceError where it does not respond."""
+    async with Database(settings) as database:
+        await database.meta_document.check()
 
 
 def create_worker_app(
