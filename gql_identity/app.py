@@ -143,7 +143,7 @@ async def _life_span(
     """
     async with database:
         database.failures.are_logged = True
-        with suppress(ServiceError, StartError):  # `_prepare` tries again, and logs why
+        with suppress(ServiceError, StartError, OSError, RuntimeError):  # `_prepare` tries again, and logs why
             await database.prepare()
         with _on_stop_signal(stopping, delay_seconds, changes.end_soon):
             async with (
@@ -245,7 +245,7 @@ async def _prepare(database: Database) -> None:
             return
         except ServiceError:
             pass  # the log says why
-        except StartError as error:
+        except (StartError, OSError, RuntimeError) as error:  # the system may lack a thread or a descriptor for now
             database.failures.note(str(error), "the database is not ready")
         await asyncio.sleep(PREPARE_SECONDS)
 

@@ -235,13 +235,17 @@ class Worker(multiprocess.Process):
     """A worker process that runs our server."""
 
     end = "was stopped"  # how it ended, once the supervisor has found that it did
+    has_served = False  # whether it has said that its server has started
+    is_tried_again = False  # whether it is replaced where its start fails, as the service has served
     _asked = False  # whether it responds, for the first time
     _responds = False
 
     def ping(self, timeout: float = 5) -> bool:
         """Whether the process responds. One that starts has START_SECONDS: imports take long on a busy machine."""
         if self._responds:
-            return super().ping(timeout)
+            started = self._healthcheck(timeout)
+            self.has_served = self.has_served or started is True
+            return started is not None
         with suppress(OSError, EOFError):
             if not self._asked:
                 self._asked, self._begun = True, time.monotonic()
@@ -254,7 +258,7 @@ class Worker(multiprocess.Process):
 
     def kill(self) -> None:
         """Kill the process, which the supervisor does with each that does not respond: most of them have ended."""
-        code = self.exitcode
+        code = self.process.exitcode
         if code is None:
             self.end = "did not respond, and was killed"
         elif code < 0:
@@ -262,6 +266,12 @@ class Worker(multiprocess.Process):
         else:
             self.end = f"ended with code {code}"
         super().kill()
+
+    @property
+    def exitcode(self) -> int | None:
+        """Its exit code. For STARTUP_FAILURE uvicorn stops all workers, also those that serve; so it is 1 then."""
+        code = self.process.exitcode
+        return 1 if code == STARTUP_FAILURE and self.is_tried_again else code
 
     def start(self) -> None:
         """Start the process with SIGINT ignored, as a Ctrl-C before its server handles it would print a traceback.
@@ -308,6 +318,7 @@ class Supervisor(Multiprocess):
         before = signal.getsignal(signal.SIGHUP)
         super().__init__(config, sockets)
         self._app_read_again = app_read_again
+        self._has_served = False
         signal.signal(signal.SIGTERM, self._pass_on)
         signal.signal(signal.SIGHUP, then(lambda: self.signal_queue.append(signal.SIGHUP), before))
 
@@ -340,6 +351,9 @@ class Supervisor(Multiprocess):
     def keep_subprocess_alive(self) -> None:
         """Replace workers that have ended; one that cannot be started now is tried again."""
         before = list(self.processes)
+        self._has_served = self._has_served or any(cast(Worker, worker).has_served for worker in before)
+        for worker in before:
+            cast(Worker, worker).is_tried_again = self._has_served
         with _tried_again():
             super().keep_subprocess_alive()
         for worker, now in zip(before, self.processes, strict=True):

@@ -1,5 +1,6 @@
 """The database goes away and comes back: clients are told the truth meanwhile, and nobody has to do anything."""
 
+import asyncio
 import json
 import signal
 import sys
@@ -13,8 +14,10 @@ from typing import Any
 import httpx
 import pytest
 
+from gql_identity.settings import Settings
 from gql_identity.storage.embedded import EmbeddedDatabase
 
+from ..conftest import running
 from ..processes import Process, Service, run, serving, wait_until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks at processes as Linux shows them")
@@ -167,3 +170,25 @@ def repeatedly(act: Callable[[], None]) -> Iterator[None]:
     finally:
         stop.set()
         thread.join()
+
+
+@pytest.mark.parametrize("error", [RuntimeError("can't start new thread"), OSError(24, "Too many open files")])
+async def test_a_start_without_a_free_thread_or_descriptor_is_tried_again(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def no_thread(_: threading.Thread) -> None:
+        raise error
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", no_thread)
+        started = running(settings)
+        api = await started.__aenter__()
+    try:
+        assert (await api.client.get("/livez")).status_code == 200
+        for _ in range(50):
+            if (await api.client.get("/readyz")).status_code == 200:
+                break
+            await asyncio.sleep(0.1)
+        assert (await api.client.get("/readyz")).status_code == 200
+    finally:
+        await started.__aexit__(None, None, None)
