@@ -42,7 +42,8 @@ async def find_first_key(settings: Settings, database: Database, pepper: str) ->
     file = settings.data_dir / "admin-key"
     if settings.mongo_uri is not None or not file.exists():
         return None
-    key = await Credentials(database, settings).find(file.read_text().strip())
+    secret = file.read_bytes().decode(errors="replace").strip()  # what is no text is no key
+    key = await Credentials(database, settings).find(secret)
     if key is None or not is_valid(key):
         return FirstKey(False)
     if not (settings.shows_graphiql and sys.stdout.isatty()):

@@ -62,4 +62,8 @@ def agrees(warning: str) -> bool:
     if not sys.stdin.isatty():
         print("Nothing was done. To do it without being asked, add --yes.", file=sys.stderr)
         return False
-    return input("Go on? [y/N] ").strip().lower() in ("y", "yes")
+    try:
+        return input("Go on? [y/N] ").strip().lower() in ("y", "yes")
+    except EOFError:  # Ctrl-D
+        print(file=sys.stderr)
+        return False

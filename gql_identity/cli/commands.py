@@ -25,6 +25,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         # The reader of the output, such as `head`, has enough. Python would say so once more at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 1
+    except OSError as error:  # a directory of another user, a full disk
+        named = f"{error.filename}: " if error.filename else ""
+        print(f"gql-identity: {named}{error.strerror or error}.", file=sys.stderr)
+        code = 1
     except KeyboardInterrupt:
         code = 130  # as a shell tells it
     sys.exit(code)

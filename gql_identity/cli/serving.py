@@ -18,6 +18,7 @@ from strawberry import ID
 
 from ..announcement import FirstKey, announce, find_first_key, log_start, peppers_text
 from ..app import check_app, create_app
+from ..command import own_command
 from ..environment import SettingsSource, forget_environment
 from ..errors import DeadlineExceeded, ServiceError, StartError, Unavailable
 from ..keys.api_keys import ApiKeys
@@ -174,5 +175,12 @@ async def _make_first_key(database: Database, settings: Settings) -> APIKeyInfo 
         user_id=ID("admin"), domain_id=ID("default"), name="first key", role=APIKeyRole.SYSTEM
     )
     key = await ApiKeys(database, settings).create(request, None)
-    write_admin_key(settings.data_dir, str(key.api_key))
+    try:
+        write_admin_key(settings.data_dir, str(key.api_key))
+    except OSError as error:
+        raise StartError(
+            f"The first key {key.api_key_id} was made, but its secret could not be written to "
+            f"{settings.data_dir / 'admin-key'}: {error.strerror}. Mend that, then give the key another secret with "
+            f"`{own_command()} rotate-key {key.api_key_id}`."
+        ) from None
     return key

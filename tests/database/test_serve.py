@@ -24,6 +24,7 @@ import pymongo
 import pytest
 
 from gql_identity.cli import main
+from gql_identity.cli.arguments import agrees
 from gql_identity.secret import PREFIX, is_well_formed, pepper_fingerprint
 from gql_identity.settings import Settings
 
@@ -372,6 +373,29 @@ class TestRefusals:
         environment = on(mongo_uri, PYTHONPATH=f"{tmp_path}:{ROOT}", **{f"GQL_IDENTITY_{setting}": value})
         said = refused("--port", "0", **environment)
         assert said.startswith(f"gql-identity: GQL_IDENTITY_{setting} needs a library"), said
+
+    def test_a_name_that_the_system_refuses(self) -> None:
+        for command in (["serve", "--port", "0"], ["keys", "list"]):
+            said = run(*command, "--data-dir", "x" * 300)
+            assert said.returncode == 1
+            assert "File name too long" in said.stderr
+            assert "Traceback" not in said.stderr
+
+    def test_an_admin_key_that_is_no_text_is_no_key(self, tmp_path: Path) -> None:
+        with serving(tmp_path / "data") as service:
+            assert service.stop() == 0
+        (tmp_path / "data" / "admin-key").write_bytes(b"\xff\xfe\n")
+        with serving(tmp_path / "data") as service:
+            assert "is not valid any more" in service.out
+            assert service.stop() == 0
+
+    def test_a_question_without_an_answer_is_a_no(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        ours, its = pty.openpty()
+        os.write(ours, b"\x04")  # Ctrl-D
+        with os.fdopen(its) as terminal:
+            monkeypatch.setattr(sys, "stdin", terminal)
+            assert not agrees("This deletes a key.")
+        os.close(ours)
 
     def test_a_data_directory_that_cannot_be(self, tmp_path: Path) -> None:
         (tmp_path / "file").touch()
