@@ -76,6 +76,9 @@ class StaleSecrets:
 
 
 def _was_told(document: Document, at: datetime) -> bool:
-    """Whether a stored key has an entry of the last hour, by this worker or another one."""
+    """Whether a stored key has an entry of the last hour, by this worker or another one.
+
+    One of the future, by a clock that ran ahead, is none: the clocks of workers differ by less than the interval.
+    """
     told = document.get("stale_used_at")
-    return isinstance(told, datetime) and at - told < INTERVAL
+    return isinstance(told, datetime) and abs(at - told) < INTERVAL
