@@ -68,16 +68,22 @@ class _Server(ThreadingMixIn, TCPServer):
 
     def process_request(self, request: Any, client_address: Any) -> None:
         if self._free.acquire(blocking=False):
-            super().process_request(request, client_address)
+            try:
+                super().process_request(request, client_address)
+            except RuntimeError:  # there is no free thread, which would give the place back
+                self._free.release()
+                raise  # the server disconnects the reader
         else:
             self.shutdown_request(request)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         late = threading.Timer(READER_SECONDS, _disconnect, (request,))
         late.daemon = True
-        late.start()
         try:
+            late.start()
             super().process_request_thread(request, client_address)
+        except RuntimeError:  # as above: a reader that no timer ends is not served
+            self.shutdown_request(request)
         finally:
             late.cancel()
             self._free.release()

@@ -1,5 +1,6 @@
 """The metrics: what Prometheus reads, each series raised by what it tells of, and right sums over workers that end."""
 
+import itertools
 import re
 import signal
 import socket
@@ -18,13 +19,13 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 
 from gql_identity import metrics
 from gql_identity.errors import StartError
-from gql_identity.server.metrics_port import MAX_READERS, metrics_directory
+from gql_identity.server.metrics_port import MAX_READERS, metrics_directory, serving_metrics
 from gql_identity.settings import Settings
 from gql_identity.storage.database import READS_AT_ONCE, Database
 from gql_identity.telemetry import SAMPLE_SECONDS, begin_metrics
 
 from ..conftest import Api, running
-from ..processes import WHO, Process, Service, refused, serving, wait_until
+from ..processes import HTTP, WHO, Process, Service, refused, serving, wait_until
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the metrics need Linux or macOS")
 
@@ -403,3 +404,24 @@ def test_labels_have_bounded_values() -> None:
         *("graphql_operation_type", "outcome", "limit", "code", "door", "reason", "rate", "source", "kind"),
         *("db_operation_name", "error_type", "pool"),
     }
+
+
+@pytest.mark.parametrize("missing", [1, 2])
+def test_readers_without_a_free_thread_take_no_place_of_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: int
+) -> None:
+    real, started = threading.Thread.start, itertools.count(1)
+
+    def start(thread: threading.Thread) -> None:
+        if next(started) % missing == 0:
+            raise RuntimeError("can't start new thread")
+        real(thread)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener, serving_metrics(listener, tmp_path):
+        with monkeypatch.context() as patched:
+            patched.setattr(threading.Thread, "start", start)
+            for _ in range(MAX_READERS + 1):
+                with socket.create_connection(listener.getsockname(), timeout=10) as reader:
+                    assert reader.recv(1) == b""
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/nothing"
+        assert httpx.get(url, **HTTP).status_code == 404
