@@ -42,6 +42,9 @@ MAX_MESSAGE_BYTES = 1_000_000  # of one WebSocket message
 
 # Tells a worker that the others stop too, so that no new connection needs to be accepted. Windows has no SIGUSR1.
 ALL_STOP = getattr(signal, "SIGUSR1", signal.SIGTERM)
+# Tells a worker that the parent got SIGINT. SIGINT itself could be the second one, which cuts requests off: a terminal
+# sends it to the workers too.
+AT_ONCE = getattr(signal, "SIGUSR2", signal.SIGTERM)
 
 _CLOSE = (b"connection", b"close")
 _SO_ATTACH_FILTER = 26  # socket(7), and a filter of one instruction (linux/filter.h): keep 0 bytes of each packet
@@ -127,6 +130,7 @@ class Server(uvicorn.Server):
     """A server without pauses of the garbage collector, which answers every request sent before it stops."""
 
     stops: Sequence[int] = ()  # the signals to stop that came before uvicorn handled them
+    was_interrupted = False  # by SIGINT
     all_workers_stop = False  # whether this one stops because the whole service does
 
     def __init__(self, config: uvicorn.Config) -> None:
@@ -135,6 +139,7 @@ class Server(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Stop, after the delay if the signal is SIGTERM. Clients are asked to close their connections from now on."""
+        self.was_interrupted = self.was_interrupted or sig == signal.SIGINT
         if sig == signal.SIGINT and self._delay_seconds:
             # A person does not wait. During the delay this ends the delay only, and not the rest of the stop.
             self._delay_seconds = 0.0
@@ -282,24 +287,29 @@ class Worker(multiprocess.Process):
         if sys.platform == "win32":
             super().start()
             return
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP, ALL_STOP})
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP, ALL_STOP, AT_ONCE})
         handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:
             super().start()
         finally:
             signal.signal(signal.SIGINT, handler)
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGHUP, ALL_STOP})
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGHUP, ALL_STOP, AT_ONCE})
 
     def target(self, sockets: list[socket.socket] | None = None) -> None:
         """Run the server, in the worker's own process."""
         if sys.platform != "win32":
             signal.signal(ALL_STOP, self._all_stop)
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, ALL_STOP})
+            signal.signal(AT_ONCE, self._stop_at_once)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, ALL_STOP, AT_ONCE})
         super().target(sockets)
 
     def _all_stop(self, number: int, frame: FrameType | None) -> None:
         server: Any = self.server
         server.all_workers_stop = True
+
+    def _stop_at_once(self, number: int, frame: FrameType | None) -> None:
+        if not cast(Server, self.server).was_interrupted:
+            signal.raise_signal(signal.SIGINT)
 
     @property
     def server(self) -> uvicorn.Server:
@@ -320,6 +330,7 @@ class Supervisor(Multiprocess):
         self._app_read_again = app_read_again
         self._has_served = False
         signal.signal(signal.SIGTERM, self._pass_on)
+        signal.signal(signal.SIGINT, self._pass_on_interrupt)
         signal.signal(signal.SIGHUP, then(lambda: self.signal_queue.append(signal.SIGHUP), before))
 
     def _pass_on(self, number: int, frame: FrameType | None) -> None:
@@ -328,6 +339,13 @@ class Supervisor(Multiprocess):
         self._send(ALL_STOP)
         for worker in self.processes:
             worker.process.terminate()
+
+    def _pass_on_interrupt(self, number: int, frame: FrameType | None) -> None:
+        """Have the workers stop without the delay, also where SIGINT was sent to this process alone."""
+        self.signal_queue.append(number)
+        if sys.platform != "win32":
+            self._send(ALL_STOP)
+            self._send(AT_ONCE)
 
     def handle_hup(self) -> None:
         """Read the settings again, here for workers to come, and in each worker. uvicorn would replace the workers."""

@@ -103,6 +103,21 @@ class TestTheDelayBeforeAStop:
             assert "event: complete" in events
             assert service.process.wait(20) == 0
 
+    @pytest.mark.parametrize("first", [signal.SIGINT, signal.SIGTERM])
+    def test_with_two_workers_sigint_to_the_parent_alone_stops_at_once(self, tmp_path: Path, first: int) -> None:
+        delayed: dict[str, Any] = {"GQL_IDENTITY_SHUTDOWN_DELAY_SECONDS": "60"}
+        with serving(tmp_path / "data", "--workers", "2", **delayed) as service:
+            wait_until(lambda: len(service.workers) == 2, 20)
+            time.sleep(1)
+            service.process.send_signal(first)
+            if first == signal.SIGTERM:
+                time.sleep(2)
+                assert service.process.poll() is None
+                service.process.send_signal(signal.SIGINT)
+            assert service.process.wait(20) == 0
+            service.assert_nothing_is_left()
+            assert "Traceback" not in service.err
+
     def test_with_two_workers_each_of_them_says_so_and_ctrl_c_ends_the_delay(self, tmp_path: Path) -> None:
         delayed: dict[str, Any] = {"GQL_IDENTITY_SHUTDOWN_DELAY_SECONDS": "60"}
         with serving(tmp_path / "data", "--workers", "2", **delayed) as service:
