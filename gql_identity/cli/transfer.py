@@ -45,6 +45,8 @@ def _export(options: argparse.Namespace) -> int:
     settings = settings_of(options)
     with _file_errors(), resolved_database(settings, join=True) as resolved, _new_file(options.file) as out:
         folder = None if options.file == "-" else Path(options.file).parent
+        if folder is None:
+            _check_temporary_directory()
         with tempfile.TemporaryFile(dir=folder) as spool:
             done = asyncio.run(export(_patient(resolved), spool, out))
     print(f"Exported {done.keys} keys and {done.entries} entries of the audit log.", file=sys.stderr)
@@ -63,6 +65,16 @@ def _file_errors() -> Iterator[None]:
     except OSError as error:
         named = f" {error.filename}" if error.filename else ""
         raise StartError(f"Cannot use the file{named}: {error.strerror}.") from None
+
+
+def _check_temporary_directory() -> None:
+    """Raise StartError where the system has no directory for temporary files, as in a container without one."""
+    try:
+        tempfile.gettempdir()
+    except FileNotFoundError:
+        raise StartError(
+            "No directory for temporary files can be written. Name one as TMPDIR, such as TMPDIR=/dev/shm."
+        ) from None
 
 
 @contextmanager
@@ -108,6 +120,7 @@ def _read_twice(name: str) -> Iterator[BinaryIO]:
         if file.seekable():
             yield file
             return
+        _check_temporary_directory()
         with tempfile.TemporaryFile() as copy:
             shutil.copyfileobj(file, copy)
             copy.seek(0)

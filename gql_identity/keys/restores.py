@@ -1,6 +1,7 @@
 """The keys and the audit log of a file of `export` are written into a database, which may be in use."""
 
 from datetime import datetime
+from itertools import zip_longest
 from typing import BinaryIO, NamedTuple
 
 from ..messages.audit import APIKeyAuditAction
@@ -9,6 +10,7 @@ from ..settings import Settings
 from ..storage.database import Database, Document
 from ..storage.pages import deleted_key_ids, keys_by_ids
 from ..storage.restores import insert_missing, replace_if_number
+from .digests import digests_of
 from .export_file import batches, check_file
 
 # A use, and a move to another pepper, is no change of a key.
@@ -95,7 +97,15 @@ def _may_replace(stored: Document, key: Document) -> bool:
     """Whether a key of a file is a later state of the stored one. A key that was disabled here is never revived."""
     is_same_key = all(stored.get(name) == key.get(name) for name in ("domain_id", "user_id", "role"))
     revives = stored.get("state") != key["state"] == APIKeyState.ENABLED.name
-    return is_same_key and not revives and _number(stored) < _number(key)
+    is_later = _number(stored) < _number(key) or _had_first_use(stored, key)
+    return is_same_key and not revives and is_later
+
+
+def _had_first_use(stored: Document, key: Document) -> bool:
+    """Whether a key of a file has the digest of an imported JWT, which its first use stores without counting."""
+    pairs = list(zip_longest(digests_of(stored), digests_of(key)))
+    is_known = any(before is None and now is not None for before, now in pairs)
+    return is_known and _number(stored) == _number(key) and all(before in (None, now) for before, now in pairs)
 
 
 def _number(key: Document) -> int:

@@ -132,6 +132,23 @@ def test_entries_of_changes_that_are_not_in_the_file_are_left_out(source: Side, 
     assert target.run("audit-verify", "--domain-id", "d").returncode == 0
 
 
+def test_a_jwt_that_was_first_used_between_two_moves_is_brought(source: Side, target: Side, file: Path) -> None:
+    key_id = source.create()["api_key_id"]
+    where = {"_id": key_id}
+    known = source.documents()[key_id]
+    # As `import-cloudforet` stores a key, and as the first use of its JWT completes it.
+    source.keys.update_one(where, {"$set": {"digest": None, "hint": ""}, "$unset": {"pepper": ""}})
+    moved(source, target, file)
+    source.keys.update_one(where, {"$set": {name: known[name] for name in ("digest", "pepper", "hint")}})
+    assert moved(source, target, file) == "Created 0 keys, updated 1; 0 were there already."
+    assert target.documents() == source.documents()
+    # One that differs otherwise is not later.
+    source.keys.update_one(where, {"$set": {"digest": b"another", "hint": "another"}})
+    file.unlink()
+    source.run("export", str(file))
+    assert target.run("import", str(file)).returncode == 1
+
+
 def test_the_file_is_for_its_owner_and_has_no_secret(source: Side, file: Path) -> None:
     made = source.create()
     exported = source.run("export", str(file))

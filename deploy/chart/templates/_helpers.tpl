@@ -31,6 +31,9 @@ securityContext:
 volumes:
   - name: secrets
     secret: {secretName: {{ .Values.existingSecret }}}
+  # For `export -` and `import -`, which keep a copy while they run. The service writes nothing.
+  - name: tmp
+    emptyDir: {sizeLimit: 1Gi}
 {{- with .Values.imagePullSecrets }}
 imagePullSecrets:
   {{- toYaml . | nindent 2 }}
@@ -76,4 +79,5 @@ env:
   {{- end }}
 volumeMounts:
   - {name: secrets, mountPath: /run/secrets/gql-identity, readOnly: true}
+  - {name: tmp, mountPath: /tmp}
 {{- end }}
