@@ -80,6 +80,7 @@ class Tokens:
         if scopes is not None and (missing := missing_scopes(holder.scopes, [scopes])):
             return APIKeyExchange(code=APIKeyVerificationCode.INSUFFICIENT_SCOPE, missing_scopes=missing)
         wanted = holder.scopes if scopes is None else frozenset(scopes)
+        await self.keys.wait_until_read()
         token = self.issuer.mint(holder, request.lifetime_seconds, wanted, request.audience)
         if token is None:
             return APIKeyExchange(code=APIKeyVerificationCode.EXPIRED)
@@ -95,8 +96,9 @@ class Tokens:
         """A token for a caller's key that a proxy passes on, the same one until half of its life is over.
 
         One that was revoked, here or at another worker, is replaced within a second. None where the key ends within a
-        second. Raises Unavailable before the signing keys were read, and what `Database.run` does.
+        second. Raises Unavailable where the signing keys were never read, and what `Database.run` does.
         """
+        await self.keys.wait_until_read()
         # Whatever a token says of its key is in the name of the kept one.
         ends = (caller.expires_at, caller.secret.expires_at)
         name = (caller.key_id, caller.domain_id, caller.secret.number, caller.scopes, ends, self.keys.current.kid)

@@ -109,6 +109,11 @@ class SigningKeys:
             raise Unavailable("The signing keys cannot be read now. Try again.")
         return found
 
+    async def wait_until_read(self) -> None:
+        """Wait for the first read while it is under way, as at the start. Raises what `Database.run` does."""
+        if not self._keys and self._reading is not None:
+            await self.read()
+
     async def keep_current(self) -> None:
         """Read the keys every few seconds and make the next one in time, until cancelled."""
         try:

@@ -86,6 +86,7 @@ def token_routes(tokens: "Tokens", authenticator: Authenticator, settings: Setti
 
     async def jwks(request: Request) -> JSONResponse:
         try:
+            await tokens.keys.wait_until_read()
             keys = [key.published for key in tokens.keys.published]
         except ServiceError as error:
             return error_response(error, request.scope)
@@ -111,6 +112,7 @@ def token_routes(tokens: "Tokens", authenticator: Authenticator, settings: Setti
 
     async def openid_configuration(request: Request) -> JSONResponse:
         try:
+            await tokens.keys.wait_until_read()
             # Keys of a file, and those made before the setting changed, may have another algorithm than the setting's.
             algorithms = sorted({settings.signing_algorithm, *(key.algorithm for key in tokens.keys.published)})
         except ServiceError as error:

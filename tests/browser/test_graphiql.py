@@ -347,15 +347,6 @@ async def test_a_response_is_shown_in_its_own_tab_also_if_it_is_late(page: Any, 
     assert made["apiKey"].startswith("gqlid_")
 
 
-async def test_a_double_click_runs_a_mutation_once_and_shows_its_response(page: Any, served: Any) -> None:
-    await open_page(page, served, served.admin_key)
-    await open_tab(page, "CreateKey")
-    before = len(posts(page))
-    await page.dblclick(".graphiql-execute-button")
-    assert (await shown(page))["data"]["createApiKey"]["apiKey"].startswith("gqlid_")
-    assert len(posts(page)) == before + 1
-
-
 async def test_events_of_a_subscription_are_not_shown_in_a_new_tab(page: Any, served: Any) -> None:
     await open_page(page, served, served.admin_key)
     await open_tab(page, "FollowKeys")

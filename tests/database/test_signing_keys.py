@@ -280,8 +280,10 @@ async def test_tokens_that_come_while_the_keys_are_first_read_are_valid(settings
         viewed = [starting.send(VIEWER, by=token) for _ in range(3)]
         asked = [introspect(starting, gateway, token=token) for _ in range(3)]
         ended = [starting.client.post("/revoke", data={"token": revoked})]
-        answers = await asyncio.gather(*viewed, *asked, *ended)
-        assert [answer.status_code for answer in answers] == [200] * 7
+        published = [starting.client.get(f"/.well-known/{name}") for name in ("jwks.json", "openid-configuration")]
+        exchanged = [starting.client.get("/authz", headers={"Authorization": f"Bearer {key.secret}"})]
+        answers = await asyncio.gather(*viewed, *asked, *ended, *published, *exchanged)
+        assert [answer.status_code for answer in answers] == [200] * 10
         assert [answer.json()["active"] for answer in answers[3:6]] == [True] * 3
         assert (await starting.send(VIEWER, by=token)).status_code == 200
         assert (await starting.send(VIEWER, by=revoked)).status_code == 401
