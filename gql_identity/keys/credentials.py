@@ -328,10 +328,8 @@ class Credentials:
         """Forget what was read of keys that were just changed or deleted, also by reads that are under way now."""
         now = time.monotonic()
         for key_id in key_ids:
-            self._changed_at[key_id] = now
-            self._changed_at.move_to_end(key_id)
-        while len(self._changed_at) > CHANGED_KEYS:
-            self._forgotten_at = self._changed_at.popitem(last=False)[1]
+            if (forgotten := keep_newest(self._changed_at, key_id, now, CHANGED_KEYS)) is not None:
+                self._forgotten_at = forgotten
 
     def _is_unchanged(self, key_id: str, asked: float) -> bool:
         """Whether a read that began then read the key as it is now; no where that is not remembered."""

@@ -7,9 +7,8 @@ Name = TypeVar("Name")
 Value = TypeVar("Value")
 
 
-def keep_newest(kept: OrderedDict[Name, Value], name: Name, value: Value, most: int) -> None:
-    """Keep a value as the newest one; past so many the oldest is forgotten. The time that it takes is constant."""
+def keep_newest(kept: OrderedDict[Name, Value], name: Name, value: Value, most: int) -> Value | None:
+    """Keep a value as the newest one; past so many the oldest is forgotten, and returned. It takes a constant time."""
     kept[name] = value
     kept.move_to_end(name)
-    if len(kept) > most:
-        kept.popitem(last=False)
+    return kept.popitem(last=False)[1] if len(kept) > most else None

@@ -22,6 +22,9 @@ NO_ANSWER = "The database did not respond in time. Try again."
 _REFUSES = "The database refuses what the service needs: check the user, its password and its rights (--mongo-uri)."
 _DAMAGED = "The database cannot read its files: restore all of them from a backup."
 _UNREADABLE = "WT_ERROR"  # of WiredTiger, for a file that is missing or damaged
+# MongoDB's codes of one write among several.
+DUPLICATE_KEY = 11000
+WRITE_CONFLICT = 112  # another write has just come before
 # MongoDB's codes, and the embedded engine's: 2, for a pattern that it finds too large.
 _BAD_PATTERN = {2, 51091, 51108}
 # Memory, with and without the disk; a document of more than 16 MB, in a group, a row or a reply.
@@ -33,7 +36,7 @@ _REFUSED = {13, 18, 391, 8000}
 # some, and has tried again before it raises them.
 # fmt: off
 _PASSING = {
-    6, 7, 24, 43, 70, 89, 91, 112, 133, 134, 150, 175, 189, 202, 237, 262, 365, 407, 433, 449, 462,
+    6, 7, 24, 43, 70, 89, 91, WRITE_CONFLICT, 133, 134, 150, 175, 189, 202, 237, 262, 365, 407, 433, 449, 462,
     9001, 11600, 11601, 11602, 13388,
 }
 # fmt: on

@@ -14,11 +14,11 @@ from ..deadlines import until_deadline
 from ..errors import Unavailable
 from .batches import Batches
 from .database import Database, Document
+from .failures import DUPLICATE_KEY
 from .request_records import insert_record
 
 MAX_BATCH = 100  # keys in one write
 WAIT_SECONDS = 0.02  # for the transaction before to end: that of 16 keys takes 2 ms and the time of the disk
-_DUPLICATE_KEY = 11000
 
 log = structlog.get_logger()
 
@@ -72,7 +72,7 @@ async def insert_once(database: Database, new: NewKey, record: Document | None =
         await _insert(database, [new], record)
     except BulkWriteError as error:
         failed = error.details["writeErrors"][0]
-        if failed["code"] != _DUPLICATE_KEY:
+        if failed["code"] != DUPLICATE_KEY:
             raise
         # The id is new, so the existing key is this one: the connection was lost after the commit, the driver repeated
         # the transaction, and a database that has just restarted does not recognise it.
@@ -88,7 +88,7 @@ async def insert_new(database: Database, keys: list[NewKey]) -> list[str]:
         await _insert(database, keys)
     except BulkWriteError as error:
         code = error.details["writeErrors"][0]["code"]
-        if code != _DUPLICATE_KEY:
+        if code != DUPLICATE_KEY:
             raise Unavailable(f"The database refused to write keys, with the error code {code}.") from None
         if len(keys) == 1:
             return [keys[0].key["_id"]]

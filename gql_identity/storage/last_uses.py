@@ -12,11 +12,11 @@ from pymongo.errors import BulkWriteError
 from ..errors import ServiceError, Unavailable
 from .conditional_writes import equals, set_if
 from .database import Database, Document
+from .failures import WRITE_CONFLICT
 
 FLUSH_SECONDS = 2.0  # between two writes
 MIN_INTERVAL_SECONDS = 60.0  # between two writes of one key's last use by one worker
 LOG_SECONDS = 600.0  # between two lines about writes that the database refuses
-_WRITE_CONFLICT = 112  # MongoDB's code for a write that another one has just come before
 
 log = structlog.get_logger()
 
@@ -90,7 +90,6 @@ class LastUses:
         try:
             await self._database.run(lambda: self._database.api_keys.bulk_write(writes, ordered=False))
         except BulkWriteError as error:
-            # Not `error` itself: its text contains digests.
             refused = {failed["index"]: failed["code"] for failed in error.details["writeErrors"]}
             if not refused:  # not written to a majority in time
                 self._keep(due, moves)
@@ -111,13 +110,13 @@ class LastUses:
         uses, moved = list(due.items()), list(moves.items())
         for place, code in codes.items():
             if place < len(uses):
-                if code == _WRITE_CONFLICT:
+                if code == WRITE_CONFLICT:
                     self._uses.setdefault(*uses[place])
-            elif code == _WRITE_CONFLICT:
+            elif code == WRITE_CONFLICT:
                 self._moves.setdefault(*moved[place - len(uses)])
             else:
                 self._refused[moved[place - len(uses)][0]] = now
-        lost = [code for code in codes.values() if code != _WRITE_CONFLICT]
+        lost = [code for code in codes.values() if code != WRITE_CONFLICT]
         if lost and now - self._told >= LOG_SECONDS:
             self._told = now
             log.warning("the database refused last uses of keys", keys=len(lost), codes=sorted(set(lost)))

@@ -5,8 +5,7 @@ from pymongo.errors import BulkWriteError
 from ..errors import Unavailable
 from .conditional_writes import equals
 from .database import Database, Document
-
-_DUPLICATE_KEY = 11000
+from .failures import DUPLICATE_KEY
 
 
 async def insert_missing(database: Database, documents: list[Document], collection: str = "api_keys") -> list[str]:
@@ -19,7 +18,7 @@ async def insert_missing(database: Database, documents: list[Document], collecti
         await database.run(lambda: into.insert_many(documents, ordered=False))
     except BulkWriteError as error:
         failed = error.details["writeErrors"]
-        codes = sorted({one["code"] for one in failed} - {_DUPLICATE_KEY})
+        codes = sorted({one["code"] for one in failed} - {DUPLICATE_KEY})
         if codes or error.details["writeConcernErrors"]:
             raise Unavailable(f"The database refused to write, with the error codes {codes}. Import again.") from None
         return [documents[one["index"]]["_id"] for one in failed]

@@ -16,13 +16,14 @@ from pymongo.errors import BulkWriteError
 
 from ..background import repeat
 from .database import Database
+from .failures import DUPLICATE_KEY, WRITE_CONFLICT
 
 WRITE_SECONDS = 30.0  # between two writes
 MAX_COUNTS = 100_000  # of a key, an hour and an outcome that are not written yet: about 30 MB
 MAX_BATCH = 1_000  # documents of one write
 MAX_READ = 2_000  # documents of one read
 
-_RACES = frozenset({11000, 112})  # MongoDB's codes where another worker inserts or changes a document at this moment
+_RACES = {DUPLICATE_KEY, WRITE_CONFLICT}  # another worker inserts or changes a document at this moment
 
 log = structlog.get_logger()
 
@@ -70,7 +71,6 @@ class UsageCounts:
             try:
                 await self._database.run(lambda: self._database.usage.bulk_write(writes, ordered=False))  # noqa: B023
             except BulkWriteError as error:
-                # Not `error` itself: its text has the ids of keys.
                 errors = error.details["writeErrors"]
                 failed = [batch[one["index"]] for one in errors if one["code"] in _RACES]
                 self._keep(counts, failed)

@@ -74,7 +74,7 @@ async def read_query_string(scope: Scope) -> dict[str, str]:
 async def parse_in_turn(body: bytes, owner: str, subject: str = "The body") -> Any:
     """As `parse_json`; a long body waits for a slice of a turn, and owners take turns."""
     if len(body) > LONG_BODY_BYTES:
-        await _wait_for_turn(owner)
+        await turns_of_this_loop().wait(owner)
     return parse_json(body, subject)
 
 
@@ -101,7 +101,7 @@ async def _parse_fields(text: bytes, scope: Scope) -> list[tuple[str, str]]:
     if text.count(b"&") >= MAX_FIELDS:
         raise ValueError
     if len(text) > LONG_FORM_BYTES:
-        await _wait_for_turn(scope["place"].client.name)
+        await turns_of_this_loop().wait(scope["place"].client.name)
     parts = [part.partition(b"=") for part in text.replace(b"+", b" ").split(b"&") if part]
     return [(_unquoted(name), _unquoted(value)) for name, _, value in parts]
 
@@ -109,11 +109,6 @@ async def _parse_fields(text: bytes, scope: Scope) -> list[tuple[str, str]]:
 def _unquoted(text: bytes) -> str:
     # As bytes: `unquote` of a text takes three times as long where `%` and characters beyond ASCII take turns.
     return unquote_to_bytes(text).decode(errors="replace")
-
-
-async def _wait_for_turn(owner: str) -> None:
-    if (turns := turns_of_this_loop()).is_over():
-        await turns.wait(owner)
 
 
 def _is_utf8(content_type: str, media_type: str) -> bool:

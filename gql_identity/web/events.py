@@ -30,10 +30,8 @@ def event_stream(answers: AsyncGenerator[Answer, None], scope: Scope, most: int)
 
 def only_event(answer: Answer, scope: Scope, status: int = 200) -> Response:
     """A whole stream of one short answer. A client that accepts only streams gets its errors in one (PROTOCOL.md)."""
-    if answer.errors:
-        note_errors(scope, *error_codes(answer))
     count_operation(scope.get("operation_type"), answer)
-    return Response(_NEXT + orjson.dumps(answer.to_json()) + b"\n\n" + _COMPLETE, status, _HEADERS, EVENTS)
+    return Response(bytes(_short_event(answer, scope)) + _COMPLETE, status, _HEADERS, EVENTS)
 
 
 class _EventStream(StreamingResponse):
@@ -64,8 +62,7 @@ async def _events(
                     await waiting.put(_next(text))
         except Exception as error:
             answer = unexpected(error)
-            note_errors(scope, *error_codes(answer))
-            await waiting.put(_next(bytearray(orjson.dumps(answer.to_json()))))
+            await waiting.put(_short_event(answer, scope))
         finally:
             count_operation(scope.get("operation_type"), answer)
         # Not in a `finally`: when this is cancelled nobody takes it, and it would wait for ever.
@@ -87,6 +84,12 @@ async def _events(
     finally:
         filling.cancel()
         await asyncio.wait((filling,))
+
+
+def _short_event(answer: Answer, scope: Scope) -> memoryview:
+    if answer.errors:
+        note_errors(scope, *error_codes(answer))
+    return _next(bytearray(orjson.dumps(answer.to_json())))
 
 
 def _next(text: bytearray) -> memoryview:

@@ -52,6 +52,22 @@ async def new_page(browser: Any, **options: Any) -> AsyncIterator[Any]:
         yield await context.new_page()
 
 
+async def lose_first_response(page: Any, operation: str) -> None:
+    """Have the service get the first request with this operation, and the page not its response."""
+    is_lost = True
+
+    async def lose(route: Any) -> None:
+        nonlocal is_lost
+        if is_lost and operation in (route.request.post_data or ""):
+            is_lost = False
+            await route.fetch()
+            await route.abort()
+        else:
+            await route.continue_()
+
+    await page.route("**/graphql", lose)
+
+
 @asynccontextmanager
 async def new_tab(context: Any) -> AsyncIterator[Any]:
     """A page whose scripts may be cached already, with its own session storage. Afterwards all pages are closed."""

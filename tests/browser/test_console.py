@@ -11,7 +11,7 @@ import pytest
 from tests.conftest import missing_tool
 from tests.processes import Service, serving
 
-from .chromium import new_page
+from .chromium import lose_first_response, new_page
 from .console import named, opened, row
 from .test_graphiql import sign_in_code
 
@@ -86,18 +86,7 @@ async def test_disabling_is_undone_and_deleting_asks_with_the_name(page: Any, se
 
 async def test_a_lost_response_makes_no_second_key(page: Any, service: Service) -> None:
     await opened(page, service)
-    is_lost = True
-
-    async def lose(route: Any) -> None:
-        nonlocal is_lost
-        if is_lost and "createApiKey" in (route.request.post_data or ""):
-            is_lost = False
-            await route.fetch()
-            await route.abort()
-        else:
-            await route.continue_()
-
-    await page.route("**/graphql", lose)
+    await lose_first_response(page, "createApiKey")
     await page.get_by_role("button", name="New key").click()
     await page.get_by_label("Name", exact=True).fill("made once")
     await page.get_by_role("button", name="Create", exact=True).click()

@@ -13,7 +13,7 @@ import pytest
 
 from tests.processes import HTTP, START_SECONDS, Service, serving, wait_until
 
-from .chromium import new_page
+from .chromium import lose_first_response, new_page
 from .console import named, opened, row
 
 pytestmark = pytest.mark.slow
@@ -102,18 +102,7 @@ async def test_a_dialog_that_creates_a_key_stays_until_the_response(page: Any, s
 
 async def test_a_lost_response_to_a_rotation_loses_no_secret(page: Any, service: Service) -> None:
     panel = await open_panel(page, service, "rotated once")
-    is_lost = True
-
-    async def lose(route: Any) -> None:
-        nonlocal is_lost
-        if is_lost and "rotateApiKey" in (route.request.post_data or ""):
-            is_lost = False
-            await route.fetch()
-            await route.abort()
-        else:
-            await route.continue_()
-
-    await page.route("**/graphql", lose)
+    await lose_first_response(page, "rotateApiKey")
     rotate = panel.get_by_role("button", name="Rotate")
     await rotate.click()
     await panel.get_by_text("The service cannot be reached.").wait_for()

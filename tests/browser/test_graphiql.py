@@ -246,6 +246,16 @@ async def expect_events(page: Any, served: Any, least: int) -> None:
             await page.wait_for_timeout(300)
 
 
+async def follow(page: Any, served: Any) -> list[Any]:
+    """Run the subscription FollowKeys until it shows an event; returns the sockets that the page opens from now on."""
+    sockets: list[Any] = []
+    page.on("websocket", lambda socket: sockets.append(socket))
+    await open_tab(page, "FollowKeys")
+    await page.click(".graphiql-execute-button")
+    await expect_events(page, served, 1)
+    return sockets
+
+
 async def test_the_example_subscription_keeps_its_events_until_it_is_stopped(page: Any, served: Any) -> None:
     await open_page(page, served, served.admin_key)
 
@@ -268,11 +278,7 @@ async def test_the_example_subscription_keeps_its_events_until_it_is_stopped(pag
 
 async def test_a_subscription_goes_on_while_another_tab_is_used(page: Any, served: Any) -> None:
     await open_page(page, served, served.admin_key)
-    sockets: list[Any] = []
-    page.on("websocket", lambda socket: sockets.append(socket))
-    await open_tab(page, "FollowKeys")
-    await page.click(".graphiql-execute-button")
-    await expect_events(page, served, 1)
+    sockets = await follow(page, served)
     before = await events(page)
 
     made = (await run(page, "CreateKey"))["data"]["createApiKey"]["apiKeyId"]
@@ -307,11 +313,7 @@ async def test_a_mutation_that_was_typed_over_a_subscription_is_not_sent_when_it
     page: Any, served: Any
 ) -> None:
     await open_page(page, served, served.admin_key)
-    sockets: list[Any] = []
-    page.on("websocket", lambda socket: sockets.append(socket))
-    await open_tab(page, "FollowKeys")
-    await page.click(".graphiql-execute-button")
-    await expect_events(page, served, 1)
+    sockets = await follow(page, served)
     await replace_text(page, MUTATION)
     await open_tab(page, "Viewer")
     before = len(posts(page))
@@ -371,11 +373,7 @@ async def test_a_subscription_ends_with_the_key_that_it_has(
 ) -> None:
     other = await second_key(page, served)
     await open_page(page, served, served.admin_key)
-    sockets: list[Any] = []
-    page.on("websocket", lambda socket: sockets.append(socket))
-    await open_tab(page, "FollowKeys")
-    await page.click(".graphiql-execute-button")
-    await expect_events(page, served, 1)
+    sockets = await follow(page, served)
     if not is_active:
         await open_tab(page, "Viewer")
     if is_changed:
@@ -396,11 +394,7 @@ async def test_a_subscription_ends_with_the_key_that_it_has(
 
 async def test_a_closed_tab_ends_its_subscription(page: Any, served: Any) -> None:
     await open_page(page, served, served.admin_key)
-    sockets: list[Any] = []
-    page.on("websocket", lambda socket: sockets.append(socket))
-    await open_tab(page, "FollowKeys")
-    await page.click(".graphiql-execute-button")
-    await expect_events(page, served, 1)
+    sockets = await follow(page, served)
     await open_tab(page, "Viewer")
     assert not sockets[0].is_closed()
     await page.hover(".graphiql-tab-button[title=FollowKeys]")

@@ -14,7 +14,7 @@ import pytest_asyncio
 from tests.conftest import missing_tool
 from tests.processes import ROOT, surroundings, wait_until
 
-from .chromium import new_page
+from .chromium import lose_first_response, new_page
 
 pytestmark = pytest.mark.slow
 
@@ -177,18 +177,7 @@ async def test_a_refused_create_keeps_the_fields(page: Any, served: Any) -> None
 
 async def test_a_lost_response_makes_no_second_key(page: Any, served: Any) -> None:
     await sign_in(page, served.admin_key)
-    is_lost = True
-
-    async def lose(route: Any) -> None:
-        nonlocal is_lost
-        if is_lost and "createApiKey" in (route.request.post_data or ""):
-            is_lost = False
-            await route.fetch()
-            await route.abort()
-        else:
-            await route.continue_()
-
-    await page.route("**/graphql", lose)
+    await lose_first_response(page, "createApiKey")
     await page.get_by_label("User", exact=True).fill("ann")
     await page.get_by_label("Name", exact=True).fill("made once")
     await page.get_by_role("button", name="Create").click()
