@@ -162,13 +162,17 @@ def test_each_value_of_the_chart_is_used_and_every_variable_is_a_setting() -> No
     assert container["env"][-2:] == many["env"]
     variables = {one["name"]: one.get("value") for one in container["env"][:-2]}
     assert variables["GQL_IDENTITY_WORKERS"] == "2"
-    assert pod["volumes"] == [{"name": "secrets", "secret": {"secretName": "mine"}}]
-    (mount,) = container["volumeMounts"]
+    assert pod["volumes"] == [
+        {"name": "secrets", "secret": {"secretName": "mine"}},
+        {"name": "tmp", "emptyDir": {"sizeLimit": "1Gi"}},
+    ]
+    mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
+    assert mounts["tmp"] == "/tmp"
     files = {name: value for name, value in variables.items() if name.endswith("_FILE")}
     assert set(files) == {
         f"GQL_IDENTITY_{name}_FILE" for name in ("MONGO_URI", "PEPPER", "PEPPERS_RETIRED", "RATES_STORE")
     }
-    assert all(str(value).startswith(f"{mount['mountPath']}/") for value in files.values())
+    assert all(str(value).startswith(f"{mounts['secrets']}/") for value in files.values())
     assert variables["GQL_IDENTITY_SHUTDOWN_DELAY_SECONDS"] == "9"
     known = {f"GQL_IDENTITY_{name.upper()}{of}" for name in Settings.model_fields for of in ("", "_FILE")}
     texts = [path.read_text() for path in DEPLOY.rglob("*") if path.is_file()]
