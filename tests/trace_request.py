@@ -25,8 +25,8 @@ from pydantic import SecretStr
 
 import gql_identity
 from gql_identity.app import create_app
-from gql_identity.server.process import Server
 from gql_identity.server.protocol import Protocol
+from gql_identity.server.server import Server
 from gql_identity.settings import Settings
 from gql_identity.storage.embedded import EmbeddedDatabase
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import uvicorn
 
-from gql_identity.server.process import START_SECONDS, Worker
+from gql_identity.server.workers import START_SECONDS, Worker
 
 
 def test_a_worker_that_starts_slowly_is_waited_for_and_one_that_hangs_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
