@@ -6,7 +6,7 @@ import { noteResponse } from "../../shared/service.js";
 import { createAnswers } from "./answers.js";
 import { createSubscriptions } from "./subscriptions.js";
 
-/** `tab` is GraphiQL's active tab: its `id()`, the `texts()` of its editors, and `show(answer)`. */
+/** `tab` is GraphiQL's active tab: its `id()`, the texts of its `editors()`, and `show(answer)`. */
 export function createFetcher(endpoint, tab) {
   const url = new URL(endpoint, location.href);
   const subscriptions = createSubscriptions(url, tab);

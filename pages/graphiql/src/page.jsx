@@ -15,7 +15,7 @@ import { hint, keyState, linkNotice, onKeyChange, tabStorage, setKey } from "../
 
 const root = document.getElementById("page");
 /** GraphiQL's active tab; `FollowTabs` keeps it up to date. */
-const tab = { id: () => "", texts: () => "", show: () => undefined };
+const tab = { id: () => "", editors: () => "", show: () => undefined };
 const fetcher = createFetcher(root.dataset.endpoint || location.pathname, tab);
 const plugins = [HISTORY_PLUGIN, explorerPlugin({ showAttribution: false })];
 const tabs = examples.split(/^# ---\n/m).map((query) => ({ query: query.trim() + "\n" }));
@@ -157,7 +157,7 @@ function FollowTabs() {
   const { run, stop, updateActiveTabValues } = useGraphiQLActions();
   const id = tabs[activeTabIndex]?.id;
   tab.id = () => id;
-  tab.texts = () => JSON.stringify([queryEditor, variableEditor, headerEditor].map((editor) => editor?.getValue().trim()));
+  tab.editors = () => JSON.stringify([queryEditor, variableEditor, headerEditor].map((editor) => editor?.getValue().trim()));
   tab.show = (answer) => {
     const response = JSON.stringify(answer, null, 2);
     responseEditor?.setValue(response);

@@ -14,14 +14,15 @@ export function createSubscriptions(url, tab) {
   // What the key may see is shown no longer once the key is forgotten or another one is in use.
   onKeyChange(() => {
     const { secret } = keyState();
-    for (const subscription of [...byTab.values()]) if (subscription.isOfOtherKey(secret)) subscription.finish();
+    for (const subscription of [...byTab.values()]) if (subscription.isOfOtherKey(secret)) subscription.close();
   });
 
   function start(operation, headers) {
     const id = tab.id();
-    byTab.get(id)?.end();
-    const subscription = begin(url, operation, headers, () => byTab.get(id) === subscription && byTab.delete(id));
-    byTab.set(id, Object.assign(subscription, { text: textOf(operation, headers), texts: tab.texts() }));
+    byTab.get(id)?.drop();
+    const forget = () => byTab.get(id) === subscription && byTab.delete(id);
+    const subscription = begin(url, operation, headers, forget);
+    byTab.set(id, Object.assign(subscription, { request: requestOf(operation, headers), editors: tab.editors() }));
     return subscription;
   }
 
@@ -32,7 +33,7 @@ export function createSubscriptions(url, tab) {
         // GraphiQL says the same for "Stop" and for a change of the tab, which is done a moment later.
         const unsubscribe = () => {
           subscription.detach();
-          setTimeout(() => tab.id() === id && !subscription.isWatched() && subscription.end());
+          setTimeout(() => tab.id() === id && !subscription.isWatched() && subscription.drop());
         };
         return { unsubscribe };
       },
@@ -40,44 +41,48 @@ export function createSubscriptions(url, tab) {
   }
 
   return {
-    /** Whether the active tab has a subscription, and its editors are as they were when it began. Another one ends. */
+    /** Whether the active tab has a subscription, and its editors are as they were when it began. Another one is dropped. */
     isAsItBegan() {
       const subscription = byTab.get(tab.id());
-      if (!subscription || subscription.texts === tab.texts()) return Boolean(subscription);
-      subscription.end();
+      if (!subscription || subscription.editors === tab.editors()) return Boolean(subscription);
+      subscription.drop();
       return false;
     },
 
     /** Whether the active tab has a subscription. */
     isActive: () => byTab.has(tab.id()),
 
-    /** End the subscriptions of tabs that are no more. */
+    /** Drop the subscriptions of tabs that are no more. */
     keepOnly(tabs) {
-      for (const [id, subscription] of byTab) if (!tabs.includes(id)) subscription.end();
+      for (const [id, subscription] of byTab) if (!tabs.includes(id)) subscription.drop();
     },
 
-    /** An observable of all events so far. It attaches to the tab's subscription, if that is of the same operation. */
+    /** An observable of all events so far. It attaches to the tab's subscription, if that is of the same request. */
     follow(operation, headers) {
       const subscription = byTab.get(tab.id());
-      const isSame = subscription?.text === textOf(operation, headers);
+      const isSame = subscription?.request === requestOf(operation, headers);
       return observable(tab.id(), isSame ? subscription : start(operation, headers));
     },
 
-    /** The same, but it begins nothing: a subscription of another operation ends, and its events stay. */
+    /** The same, but it begins nothing: a subscription of another request is closed, and its events stay. */
     again(operation, headers) {
       const subscription = byTab.get(tab.id());
-      if (subscription.text !== textOf(operation, headers)) subscription.finish();
+      if (subscription.request !== requestOf(operation, headers)) subscription.close();
       return observable(tab.id(), subscription);
     },
   };
 }
 
-function textOf(operation, headers) {
+/** What is sent, as a text to compare: the same editors may send another key. */
+function requestOf(operation, headers) {
   return JSON.stringify([operation, headers]);
 }
 
-/** Each subscription has its own socket, since its credential may differ. `onEnd` is called once its end was shown. */
-function begin(url, operation, headers, onEnd) {
+/**
+ * Subscribe, on a socket of its own, since the credential may differ. A subscription is over when the service completes
+ * it, or by `close` or `drop`. `forget` is called once nothing of it is left to show.
+ */
+function begin(url, operation, headers, forget) {
   const authorization = authorizationOf(headers);
   const { secret } = keyState();
   const isOurs = authorization === `Bearer ${secret}`;
@@ -88,52 +93,61 @@ function begin(url, operation, headers, onEnd) {
   });
   const events = [];
   let count = 0;
-  let hasEnded = false;
+  let isOver = false;
   let observer = null;
 
-  const add = (event) => {
+  const unsubscribe = client.subscribe(operation, {
+    next: add,
+    complete: () => isOver || complete(),
+    error: (cause) => {
+      if (isOver) return;
+      add({ errors: errorsOf(cause) }); // an event like the others, so that those before it stay
+      if (isOurs && isRefusal(cause)) noteRefusal(secret, REFUSED);
+      complete();
+    },
+  });
+
+  function add(event) {
     if (isOurs) noteRefusal(secret, refusalIn(event));
     count += 1;
     events.unshift(event);
     events.length = Math.min(events.length, MAX_EVENTS);
     observer?.next(shown());
-  };
-  const finish = () => {
-    hasEnded = true;
-    if (!observer) return; // shown when its tab is active again
-    observer.complete();
-    onEnd();
-  };
-  const end = client.subscribe(operation, {
-    next: add,
-    complete: () => hasEnded || finish(),
-    error: (cause) => {
-      if (hasEnded) return;
-      add({ errors: errorsOf(cause) }); // an event like the others, so that those before it stay
-      if (isOurs && isRefusal(cause)) noteRefusal(secret, REFUSED);
-      finish();
-    },
-  });
+  }
 
   /** The only event as it is; several with the newest first. */
   function shown() {
     return count === 1 ? events[0] : { eventsSoFar: count, newestFirst: events };
   }
 
+  /** Tell GraphiQL that no more events come: now, or else when its tab is active again. */
+  function complete() {
+    isOver = true;
+    if (!observer) return;
+    observer.complete();
+    forget();
+  }
+
   return {
-    end() {
-      end();
-      onEnd();
+    /** End it, and show nothing more of it: it was stopped, or its tab is gone or changed. */
+    drop() {
+      isOver = true;
+      unsubscribe();
+      forget();
     },
-    finish() {
-      finish();
-      end();
+
+    /** End it, and keep its events to show. */
+    close() {
+      complete();
+      unsubscribe();
     },
+
     isOfOtherKey: (current) => isOurs && current !== secret,
+
     attach(next) {
       observer = next;
       if (count) next.next(shown());
-      if (hasEnded) setTimeout(finish); // GraphiQL notes that it has subscribed only after this
+      if (isOver) setTimeout(complete); // GraphiQL notes that it has subscribed only after this
     },
     detach: () => (observer = null),
     isWatched: () => observer !== null,
