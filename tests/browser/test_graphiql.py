@@ -349,6 +349,113 @@ async def test_a_response_is_shown_in_its_own_tab_also_if_it_is_late(page: Any, 
     assert made["apiKey"].startswith("gqlid_")
 
 
+async def hold_first_create(page: Any) -> asyncio.Event:
+    """Hold back the first request with `createApiKey` until the event is set; others pass."""
+    is_let_go = asyncio.Event()
+    held: list[Any] = []
+
+    async def hold(route: Any) -> None:
+        if "createApiKey" in (route.request.post_data or "") and not held:
+            held.append(route)
+            await is_let_go.wait()
+        await route.continue_()
+
+    await page.route("**/graphql", hold)
+    return is_let_go
+
+
+async def run_and_stop(page: Any, operation: str) -> None:
+    """Run an example operation whose response is held back, and stop it."""
+    await open_tab(page, operation)
+    await page.click(".graphiql-execute-button")
+    await page.click(".graphiql-execute-button[aria-label^='Stop']")
+    await page.locator(".graphiql-execute-button[aria-label^='Execute']").wait_for()
+
+
+async def shown_with(page: Any, text: str) -> Any:
+    """The response that the page shows, once it has this text."""
+    async with asyncio.timeout(20):
+        while text not in (answer := await page.evaluate(model("response.json"))):
+            await page.wait_for_timeout(50)
+    return json.loads(answer)
+
+
+async def test_the_secret_of_a_stopped_create_is_shown_beside_that_of_the_next_one(page: Any, served: Any) -> None:
+    await open_page(page, served, served.admin_key)
+    is_let_go = await hold_first_create(page)
+    await run_and_stop(page, "CreateKey")
+    await page.click(".graphiql-execute-button")
+    second = (await shown(page))["data"]["createApiKey"]["apiKey"]
+    is_let_go.set()
+    answer = await shown_with(page, "responsesSoFar")
+    assert answer["responsesSoFar"] == 2
+    secrets = [one["data"]["createApiKey"]["apiKey"] for one in answer["newestFirst"]]
+    assert secrets[0] == second
+    assert len(set(secrets)) == 2
+    # Once all are shown, the next response is alone, as always.
+    await page.click(".graphiql-execute-button")
+    async with asyncio.timeout(20):
+        while not (answer := await page.evaluate(model("response.json"))) or "responsesSoFar" in answer:
+            await page.wait_for_timeout(50)
+    assert json.loads(answer)["data"]["createApiKey"]["apiKey"] not in secrets
+
+
+async def test_the_secret_of_a_stopped_create_is_shown_beside_the_response_of_a_query(page: Any, served: Any) -> None:
+    await open_page(page, served, served.admin_key)
+    is_let_go = await hold_first_create(page)
+    await run_and_stop(page, "CreateKey")
+    await replace_text(page, "query ViewerHere { viewer { userId } }")
+    await page.click(".graphiql-execute-button")
+    assert (await shown(page))["data"] == {"viewer": {"userId": "admin"}}
+    # Its tab is not active when it arrives.
+    await open_tab(page, "Viewer")
+    async with page.expect_response(lambda response: "createApiKey" in (response.request.post_data or "")):
+        is_let_go.set()
+    await page.wait_for_timeout(500)
+    await open_tab(page, "ViewerHere")
+    answer = await shown_with(page, "responsesSoFar")
+    assert answer["newestFirst"][0]["data"] == {"viewer": {"userId": "admin"}}
+    assert answer["newestFirst"][1]["data"]["createApiKey"]["apiKey"].startswith("gqlid_")
+
+
+async def test_a_subscription_begins_only_after_the_response_of_a_stopped_create(page: Any, served: Any) -> None:
+    await open_page(page, served, served.admin_key)
+    is_let_go = await hold_first_create(page)
+    await run_and_stop(page, "CreateKey")
+    sockets: list[Any] = []
+    page.on("websocket", lambda socket: sockets.append(socket))
+    subscription = "subscription FollowHere { apiKeyChanged(input: {}) { type } }"
+    await replace_text(page, subscription)
+    await page.click(".graphiql-execute-button")
+    assert "still waits for the response of a mutation" in json.dumps(await shown(page))
+    assert sockets == []
+    is_let_go.set()
+    answer = await shown_with(page, "gqlid_")
+    assert answer["data"]["createApiKey"]["apiKey"].startswith("gqlid_")
+    await page.click(".graphiql-execute-button")
+    await expect_events(page, served, 1)
+    assert len(sockets) == 1
+
+
+async def test_the_response_of_a_stopped_query_is_not_shown_beside_the_next_one(page: Any, served: Any) -> None:
+    await open_page(page, served, served.admin_key)
+    is_let_go = asyncio.Event()
+
+    async def hold(route: Any) -> None:
+        if "Viewer" in (route.request.post_data or "") and not is_let_go.is_set():
+            await is_let_go.wait()
+        await route.continue_()
+
+    await page.route("**/graphql", hold)
+    await run_and_stop(page, "Viewer")
+    await replace_text(page, "query Other { viewer { role } }")
+    is_let_go.set()
+    await page.click(".graphiql-execute-button")
+    assert (await shown(page))["data"] == {"viewer": {"role": "SYSTEM"}}
+    await page.wait_for_timeout(500)
+    assert (await shown(page))["data"] == {"viewer": {"role": "SYSTEM"}}
+
+
 async def test_events_of_a_subscription_are_not_shown_in_a_new_tab(page: Any, served: Any) -> None:
     await open_page(page, served, served.admin_key)
     await open_tab(page, "FollowKeys")

@@ -17,7 +17,11 @@ export function createFetcher(endpoint, tab) {
     const sent = withKey(headers ?? {});
     if (operation.operationName === "IntrospectionQuery") return readSchema(url, operation, sent);
     if (isReturn) return subscriptions.again(operation, sent);
-    return kindOf(operation) === "subscription" ? subscriptions.follow(operation, sent) : answers.of(post(url, operation, sent));
+    const kind = kindOf(operation);
+    if (kind !== "subscription") return answers.of(post(url, operation, sent), kind === "mutation");
+    // Its events would replace that response, which may have a secret.
+    if (answers.isMutationOpen()) throw failure("This tab still waits for the response of a mutation: run this afterwards, or in another tab.");
+    return subscriptions.follow(operation, sent);
   }
 
   /** Show the active tab's subscription again. GraphiQL's `run` is what attaches to it, and sends nothing here. */
