@@ -3,16 +3,17 @@
 # ruff: noqa: T201 - a command prints
 
 import asyncio
-import json
 import os
 import sys
 from typing import Any
 
 import httpx
 from api_keys_client import ApiKeysClient
+from api_keys_client.async_base_client import Response
 from api_keys_client.exceptions import GraphQLClientError, GraphQLClientGraphQLMultiError, GraphQLClientHttpError
 from api_keys_client.fragments import Key
 from api_keys_client.input_types import APIKeyChangedRequest, APIKeyQuery, APIKeyRequest, CreateAPIKeyRequest
+from pydantic import ValidationError
 from websockets.exceptions import WebSocketException
 
 URL = os.environ.get("IDENTITY_URL", "http://127.0.0.1:8000/graphql")
@@ -23,7 +24,7 @@ HEADERS = {"Authorization": f"Bearer {os.environ.get('IDENTITY_KEY', '')}"}
 async def main(arguments: list[str]) -> None:
     """Run the command that the arguments name."""
     socket_url = URL.replace("http", "ws", 1)
-    client = ApiKeysClient(URL, HEADERS, ws_url=socket_url, ws_connection_init_payload={**HEADERS})
+    client = KeysClient(URL, HEADERS, ws_url=socket_url, ws_connection_init_payload={**HEADERS})
     async with client:
         match arguments:
             case ["list"]:
@@ -51,31 +52,51 @@ def shown(key: Key) -> str:
     return "  ".join((key.api_key_id, key.state.value, key.role.value, key.user_id, key.hint, key.name or ""))
 
 
-def told(error: Exception) -> str:
-    """Describe an error in one line: code and message of the service, if it responded."""
-    if isinstance(error, GraphQLClientHttpError):
-        errors = errors_in(getattr(error.response, "content", b""))
-        return told(GraphQLClientGraphQLMultiError.from_errors_dicts(errors)) if errors else str(error)
-    if isinstance(error, GraphQLClientGraphQLMultiError):
-        refused = error.errors[0]
-        return f"{(refused.extensions or {}).get('code')}: {refused.message}"
-    return f"{URL} cannot be used: {error}"
+class KeysClient(ApiKeysClient):
+    """The generated client, which reads the errors of the service alone: a proxy's may have any form."""
+
+    def get_data(self, response: Response) -> dict[str, Any]:
+        """Return the data of a response, or raise what the service or a proxy says in place of it."""
+        errors = errors_in(response)
+        if not errors:
+            return super().get_data(response)
+        if all(is_of_service(error) for error in errors):
+            raise GraphQLClientGraphQLMultiError.from_errors_dicts(errors)
+        raise GraphQLClientHttpError(response.status_code, response)
 
 
-def errors_in(body: bytes) -> list[dict[str, Any]]:
-    """Read the GraphQL errors of a response; none if it is not the service's own, but for example a proxy's page."""
+def errors_in(response: Response) -> list[Any]:
+    """Read the errors of a response, whoever wrote them."""
     try:
-        answer = json.loads(body)
+        answer = response.json()
     except ValueError:
         return []
     errors = answer.get("errors") if isinstance(answer, dict) else None
-    return errors if isinstance(errors, list) else []
+    return errors if isinstance(errors, list) else [errors] if errors else []
+
+
+def is_of_service(error: Any) -> bool:
+    """Tell whether an error has a message and a code, as each of the service has."""
+    match error:
+        case {"message": str(), "extensions": {"code": str()}}:
+            return True
+    return False
+
+
+def told(error: Exception) -> str:
+    """Describe an error in one line: code and message of the service, if it responded."""
+    if isinstance(error, GraphQLClientGraphQLMultiError):
+        refused = error.errors[0]
+        return f"{(refused.extensions or {}).get('code')}: {refused.message}"
+    if isinstance(error, ValidationError):  # its text has the values, which may be secrets
+        return f"{URL} cannot be used: the response does not fit the schema"
+    return f"{URL} cannot be used: {error}"
 
 
 if __name__ == "__main__":
     try:
         asyncio.run(main(sys.argv[1:]))
-    except (GraphQLClientError, httpx.TransportError, WebSocketException, OSError) as error:
+    except (GraphQLClientError, ValidationError, httpx.TransportError, WebSocketException, OSError) as error:
         sys.exit(told(error))
     except KeyboardInterrupt:
         sys.exit(130)

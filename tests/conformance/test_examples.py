@@ -113,29 +113,66 @@ def test_the_python_client_runs_and_its_types_are_strict(served: Any, tmp_path: 
     assert not SECRET.search(log.read_text())
 
 
-class ProxyPage(BaseHTTPRequestHandler):
-    """What a proxy answers when the service is away."""
+# Status and body of responses that are not the service's, but for example a proxy's while the service is away.
+FOREIGN = [
+    (502, "<h1>\n502 Bad Gateway\n</h1>"),
+    (502, '{"errors": [{"title": "Bad Gateway"}]}'),
+    (502, '{"errors": [{"message": "Bad Gateway", "extensions": "none"}]}'),
+    (200, "<h1>\nWe are back soon\n</h1>"),
+    (200, '{"errors": [{"title": "Bad Gateway"}]}'),
+    (200, '{"errors": ["Bad Gateway"]}'),
+    (200, '{"errors": {"status": 502}}'),
+    (200, '{"data": {"apiKeys": {"results": [{"apiKeyId": 502}]}}}'),
+]
+
+
+class Proxy(ThreadingHTTPServer):
+    """A server that gives each request the same response."""
+
+    status, body = FOREIGN[0]
+
+
+class ProxyResponse(BaseHTTPRequestHandler):
+    server: Proxy
 
     def do_POST(self) -> None:
-        self.send_response(502)
+        self.rfile.read(int(self.headers["content-length"]))
+        self.send_response(self.server.status)
+        media_type = "text/html" if self.server.body.startswith("<") else "application/json"
+        self.send_header("Content-Type", media_type)
         self.end_headers()
-        self.wfile.write(b"<h1>502 Bad Gateway</h1>")
+        self.wfile.write(self.server.body.encode())
 
     def log_message(self, *_: object) -> None:
         """Write no log."""
+
+
+def says_in_one_line_that_a_response_is_foreign(command: list[str], example: Path, responses: Any = FOREIGN) -> None:
+    with Proxy(("127.0.0.1", 0), ProxyResponse) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_address[1]}/graphql"
+        for server.status, server.body in responses:
+            said = ran(command, example, 1, IDENTITY_URL=url, IDENTITY_KEY="x")
+            assert len(said.splitlines()) == 1, said
+            assert said.startswith(f"{url} cannot be used: "), said
+            assert server.status == 200 or "502" in said
+        server.shutdown()
 
 
 def test_the_python_client_says_in_one_line_that_a_response_is_not_the_services(tmp_path: Path) -> None:
     example = copied("python", tmp_path, ".venv")
     python = str(example / ".venv" / "bin" / "python")
     ran([python, "-m", "ariadne_codegen", "--config", "ariadne-codegen.toml"], example)
-    with ThreadingHTTPServer(("127.0.0.1", 0), ProxyPage) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        url = f"http://127.0.0.1:{server.server_address[1]}/graphql"
-        said = ran([python, "keys.py", "list"], example, 1, IDENTITY_URL=url, IDENTITY_KEY="x")
-        server.shutdown()
-    assert "502" in said
-    assert len(said.splitlines()) == 1
+    says_in_one_line_that_a_response_is_foreign([python, "keys.py", "list"], example)
+
+
+def test_the_typescript_client_says_in_one_line_that_a_response_is_not_the_services(tmp_path: Path) -> None:
+    example = copied("typescript", tmp_path, "node_modules")
+    ran(["npm", "run", "generate"], example)
+    ran(["npm", "run", "build"], example)
+    # Its types are the compiler's alone: data of another shape is not noticed.
+    responses = [(status, body) for status, body in FOREIGN if '"data"' not in body]
+    says_in_one_line_that_a_response_is_foreign(["node", "dist/keys.js", "list"], example, responses)
 
 
 @contextmanager

@@ -31,13 +31,24 @@ async function main([command, id, name]: string[]): Promise<void> {
   if (command === "list") await list();
   else if (command === "create" && id) await create(id, name);
   else if (command === "disable" && id) await disable(id);
-  else throw new Error("Usage: npm start -- list | create USER_ID [NAME] | disable API_KEY_ID");
+  else {
+    console.error("Usage: npm start -- list | create USER_ID [NAME] | disable API_KEY_ID");
+    process.exitCode = 2;
+  }
+}
+
+/** An error in one line: code and message of the service, if it responded. A proxy's response may have any form. */
+function told(error: unknown): string {
+  if (!(error instanceof ClientError)) return `${url} cannot be used: ${String(error).split("\n", 1)[0]}`;
+  const { errors, status } = error.response;
+  const refused = errors?.[0];
+  const code = refused?.extensions?.code;
+  return code ? `${code}: ${refused.message}` : `${url} cannot be used: HTTP status ${status}`;
 }
 
 try {
   await main(process.argv.slice(2));
 } catch (error) {
-  const refused = error instanceof ClientError ? error.response.errors?.[0] : undefined;
-  console.error(refused ? `${refused.extensions.code}: ${refused.message}` : String(error));
+  console.error(told(error));
   process.exitCode = 1;
 }
