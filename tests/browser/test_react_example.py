@@ -191,6 +191,25 @@ async def test_a_lost_response_makes_no_second_key(page: Any, served: Any) -> No
     page.errors[:] = [error for error in page.errors if "ERR_FAILED" not in error]
 
 
+async def test_a_key_that_was_deleted_after_its_response_was_lost_is_made_anew(page: Any, served: Any) -> None:
+    await sign_in(page, served.admin_key)
+    await lose_first_response(page, "createApiKey")
+    await page.get_by_label("User", exact=True).fill("ann")
+    await page.get_by_label("Name", exact=True).fill("deleted meanwhile")
+    await page.get_by_role("button", name="Create").click()
+    await page.get_by_role("alert").filter(has_text="cannot be reached").wait_for()
+    find = """{ apiKeys(input: {domainId: "default", query: {filter: [{key: "name", value: "deleted meanwhile", operator: EQ}]}}) {
+        results { apiKeyId } } }"""
+    [made] = served.send(find).json()["data"]["apiKeys"]["results"]
+    served.send(DELETE, {"i": made})
+    await page.get_by_role("button", name="Create").click()
+    await page.get_by_role("alert").filter(has_text="was deleted").wait_for()
+    await page.get_by_role("button", name="Create").click()  # another attempt
+    await page.get_by_role("button", name="I have kept it").click()
+    await row(page, "deleted meanwhile").wait_for()
+    page.errors[:] = [error for error in page.errors if "ERR_FAILED" not in error]
+
+
 async def test_it_follows_changes_of_a_name_and_of_a_secret(page: Any, served: Any) -> None:
     await sign_in(page, served.admin_key)
     await row(page, "first key").wait_for()

@@ -38,3 +38,8 @@ export function reason(error) {
   if (error.statusCode === 401) return "Invalid API key: it is wrong, disabled, expired or deleted.";
   return "The service cannot be reached.";
 }
+
+/** Whether the service cannot return again what an earlier request with the same `requestId` made. */
+export function isNotAgain(error) {
+  return CombinedGraphQLErrors.is(error) && error.errors.some(({ extensions }) => extensions?.code === "FAILED_PRECONDITION");
+}

@@ -4,7 +4,7 @@ import { ApolloProvider, useMutation, useQuery, useSubscription } from "@apollo/
 import { useRef, useState } from "react";
 import { createRoot } from "react-dom/client";
 
-import { connect, reason } from "./client.js";
+import { connect, isNotAgain, reason } from "./client.js";
 
 // The cache knows a key by its `id`, so each response that has the key also updates the list.
 const KEY = gql`fragment Key on APIKeyInfo { id apiKeyId name userId state hint }`;
@@ -61,6 +61,7 @@ function NewKey() {
   // "no-cache" keeps the secret out of the client's cache: only this component has it.
   const [create, { error, loading }] = useMutation(CREATE, { fetchPolicy: "no-cache", refetchQueries: [LIST] });
   // The same input has the same id until it succeeds: if the response is lost, the next attempt returns the same key and secret.
+  // Where it cannot, such as because the key was deleted meanwhile, the one after that is another attempt.
   // The service takes a `requestId` of callers with a key; leave it out for those with a token.
   const attempt = useRef({});
   // No `action` of the form: React empties the fields after one, also if the service refuses them.
@@ -71,10 +72,13 @@ function NewKey() {
     const sent = JSON.stringify(input);
     if (sent !== attempt.current.sent) attempt.current = { sent, requestId: crypto.getRandomValues(new Uint32Array(4)).join("-") };
     const { requestId } = attempt.current;
-    const { data } = await create({ variables: { input: { ...input, requestId } } }).catch(() => ({})); // `error` says why
-    if (!data?.createApiKey) return;
-    attempt.current = {};
-    setSecret(data.createApiKey.apiKey);
+    try {
+      const { data } = await create({ variables: { input: { ...input, requestId } } });
+      attempt.current = {};
+      setSecret(data.createApiKey.apiKey);
+    } catch (refusal) {
+      if (isNotAgain(refusal)) attempt.current = {}; // `error` says why
+    }
   }
   if (secret)
     return (
