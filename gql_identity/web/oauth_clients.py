@@ -3,7 +3,6 @@
 import binascii
 from base64 import b64decode
 from collections.abc import Mapping
-from urllib.parse import unquote_plus
 
 from starlette.datastructures import Headers
 from starlette.types import Scope
@@ -11,6 +10,7 @@ from starlette.types import Scope
 from ..errors import BadRequest, Unauthenticated
 from ..keys.access import Caller
 from .authentication import Authenticator
+from .bodies import unquoted
 
 
 class InvalidClient(Unauthenticated):
@@ -66,10 +66,10 @@ def _credentials(form: Mapping[str, str], authorization: list[str]) -> tuple[str
             raise ValueError
     except (ValueError, binascii.Error):
         raise InvalidClient("Send the id and the secret of a key as `Authorization: Basic`, or in the form.") from None
-    key_id = unquote_plus(key_id)
+    key_id = unquoted(key_id.replace("+", " ").encode())
     if form.get("client_id", key_id) != key_id:
         raise BadRequest("`client_id` in the form is another one than in the `Authorization` header. Send it once.")
-    return key_id, unquote_plus(secret)
+    return key_id, unquoted(secret.replace("+", " ").encode())
 
 
 def _scheme(authorization: str) -> str:

@@ -198,7 +198,7 @@ async def test_a_key_that_was_deleted_after_its_response_was_lost_is_made_anew(p
     await page.get_by_label("Name", exact=True).fill("deleted meanwhile")
     await page.get_by_role("button", name="Create").click()
     await page.get_by_role("alert").filter(has_text="cannot be reached").wait_for()
-    find = """{ apiKeys(input: {domainId: "default", query: {filter: [{key: "name", value: "deleted meanwhile", operator: EQ}]}}) {
+    find = """{ apiKeys(input: {query: {filter: [{key: "name", value: "deleted meanwhile", operator: EQ}]}}) {
         results { apiKeyId } } }"""
     [made] = served.send(find).json()["data"]["apiKeys"]["results"]
     served.send(DELETE, {"i": made})

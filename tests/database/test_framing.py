@@ -149,6 +149,20 @@ def test_a_head_against_the_rules_is_400_and_the_last_of_its_connection(service:
         assert len(re.findall(rb"HTTP/1.1 \d", said)) == 1
 
 
+@pytest.mark.parametrize("offer", [b"", b"Connection: Upgrade\r\nUpgrade: websocket\r\n"])
+def test_a_path_past_its_bound_is_414(service: Service, offer: bytes) -> None:
+    for path, status in (
+        (b"%" * 8_001, b"414"),
+        (b"http://a/" + b"%" * 8_000, b"414"),
+        (b"%" * 60_000, b"414"),
+        (b"x" * 7_999, b"404"),
+        (b"livez?" + b"%" * 60_000, b"200"),
+    ):
+        target = path if path.startswith(b"http") else b"/" + path
+        said = talk(service, b"GET %b HTTP/1.1\r\nHost: a\r\n%b\r\n" % (target, offer))
+        assert said.startswith(b"HTTP/1.1 %b " % status), (path[:20], said)
+
+
 @pytest.mark.parametrize("requests", [1, 2])
 def test_whole_requests_before_a_fault_get_their_own_responses(service: Service, requests: int) -> None:
     in_a_body = post(length=False) + b"5\r\nabcde\r\nno length\r\n"
