@@ -57,6 +57,27 @@ def test_the_compose_file_fits_its_schema_and_brings_up_three_members() -> None:
     members = [name for name, service in services.items() if "--replSet rs0" in str(service.get("entrypoint"))]
     assert members == ["mongo1", "mongo2", "mongo3"]
     assert services["api"]["read_only"]
+    assert services["api"]["tmpfs"] == ["/tmp:size=64m"]
+
+
+def test_the_pod_for_exports_fits_its_schema_and_has_what_the_chart_s_pods_have() -> None:
+    texts = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "deploy.md").read_text(), re.S)
+    [text] = [text for text in texts if "kind:" in text]
+    pod = yaml.safe_load(text)
+    assert pod["kind"] == "Pod"
+    for version in KUBERNETES:
+        module("kubernetes_validate").validate(pod, version, strict=True)
+    of_the_chart = rendered({})["Deployment"]["spec"]["template"]["spec"]
+    for name in ("automountServiceAccountToken", "enableServiceLinks", "securityContext"):
+        assert pod["spec"][name] == of_the_chart[name]
+    (container,), (of_the_service,) = pod["spec"]["containers"], of_the_chart["containers"]
+    assert container["securityContext"] == of_the_service["securityContext"]
+    assert container["volumeMounts"] == of_the_service["volumeMounts"]
+    files = [one for one in of_the_service["env"] if one["name"].endswith("_FILE")]
+    assert container["env"] == files
+    volumes = {one["name"]: one for one in pod["spec"]["volumes"]}
+    assert volumes["secrets"] in of_the_chart["volumes"]
+    assert "emptyDir" not in volumes["tmp"]
 
 
 def test_the_workflows_fit_their_schema_and_have_no_fault_that_zizmor_finds() -> None:
@@ -164,7 +185,8 @@ def test_each_value_of_the_chart_is_used_and_every_variable_is_a_setting() -> No
     assert variables["GQL_IDENTITY_WORKERS"] == "2"
     assert pod["volumes"] == [
         {"name": "secrets", "secret": {"secretName": "mine"}},
-        {"name": "tmp", "emptyDir": {"sizeLimit": "1Gi"}},
+        # A bound that holds for files without a name too, as only a file system of its own has it.
+        {"name": "tmp", "emptyDir": {"medium": "Memory", "sizeLimit": "64Mi"}},
     ]
     mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
     assert mounts["tmp"] == "/tmp"

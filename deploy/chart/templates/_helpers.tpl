@@ -31,9 +31,10 @@ securityContext:
 volumes:
   - name: secrets
     secret: {secretName: {{ .Values.existingSecret }}}
-  # For `export -` and `import -`, which keep a copy while they run. The service writes nothing.
+  # For `export -` and `import -` of few keys, which keep a copy while they run. The service writes nothing. In memory,
+  # since the size of an emptyDir on the node's disk does not bound files without a name: docs/deploy.md.
   - name: tmp
-    emptyDir: {sizeLimit: 1Gi}
+    emptyDir: {medium: Memory, sizeLimit: 64Mi}
 {{- with .Values.imagePullSecrets }}
 imagePullSecrets:
   {{- toYaml . | nindent 2 }}
