@@ -587,7 +587,7 @@ class TestADatabaseOfTheUsersOwn:
     def test_a_pepper_is_rolled_out_service_by_service_in_two_steps_without_a_refusal(
         self, mongo_uri: str, tmp_path: Path
     ) -> None:
-        table = (ROOT / "README.md").read_text().partition("**A new pepper.**")[2].partition("\n\n`gql")[0]
+        table = (ROOT / "docs" / "operations.md").read_text().partition("## A new pepper")[2].partition("\n4. ")[0]
         rows = re.findall(r"\| (the \w+ one) \| (the \w+ one) \|", table)
         names = {"the old one": PEPPER, "the new one": NEWER}
         steps = [
