@@ -1,7 +1,5 @@
 """What is read of a request before anybody knows who sends it is bounded."""
 
-import time
-from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 from urllib.parse import unquote
@@ -57,22 +55,6 @@ def scope_of(query_string: bytes) -> Scope:
 @given(st.lists(st.sampled_from(["%", "%4", "%41", "%e2%82%ac", "%E9", "%zz", "4", "g", "é", "+", "\0"])).map("".join))
 def test_percent_encoding_is_read_as_python_reads_it(text: str) -> None:
     assert unquoted(text.encode()) == unquote(text)
-
-
-def took(read: Callable[[], object]) -> float:
-    """The processor's seconds of the fastest of five tries."""
-    tries = []
-    for _ in range(5):
-        began = time.thread_time()
-        read()
-        tries.append(time.thread_time() - began)
-    return min(tries)
-
-
-@pytest.mark.parametrize("part", ["%", "%4"])
-def test_percent_signs_that_encode_nothing_are_read_fast(part: str) -> None:
-    text = (part * 64_000)[:64_000]
-    assert took(lambda: unquoted(text.encode())) < took(lambda: unquote(text)) / 3
 
 
 async def test_a_query_string_has_few_parameters_each_once() -> None:
