@@ -56,6 +56,8 @@ class CostRules:
     weights: Mapping[str, int]  # by coordinate, what the resolver of a field adds
     # By coordinate of a field of JSON, how many values it holds at most, from its arguments, which nobody checked.
     values: Mapping[str, Callable[[dict[str, Any]], int]]
+    # Those of them that depend on the time of the request, too: they are asked each time.
+    timed: frozenset[str] = frozenset()
     # By coordinate, about how many KB a value may have, or an item of a list of values; 1 where it is not given.
     kilobytes: Mapping[str, int] = field(default_factory=dict)
     advice: str = "Ask for fewer fields, or for shorter lists."  # of the error about an operation that costs too much
@@ -142,7 +144,12 @@ class Cost:
         kilobytes = known.kilobytes.get(coordinate, 1)
         arguments = {argument.name.value: argument.value for argument in node.arguments or ()}
         if (count := known.values.get(coordinate)) is not None:
-            return _Step(parent, "field", times=self._changing(_values(count, arguments)), weight=weight)
+            return _Step(
+                parent,
+                "field",
+                times=self._changing(_values(count, arguments, is_timed=coordinate in known.timed)),
+                weight=weight,
+            )
         by_argument = known.arguments.get(coordinate)
         names = by_argument or [name for name in known.connection_arguments if name in field.args]
         is_list = is_list_type(get_nullable_type(field.type))
@@ -217,11 +224,14 @@ def _length(
 
 
 def _values(
-    count: Callable[[dict[str, Any]], int], arguments: Mapping[str, ValueNode]
+    count: Callable[[dict[str, Any]], int], arguments: Mapping[str, ValueNode], *, is_timed: bool
 ) -> Callable[[Mapping[str, Any]], int]:
     """How many values a field of JSON holds."""
     if not any("$" in print_ast(node) for node in arguments.values()):
-        number = count({name: _json(node, {}) for name, node in arguments.items()})
+        literals = {name: _json(node, {}) for name, node in arguments.items()}
+        if is_timed:
+            return lambda _: count(literals)
+        number = count(literals)
         return lambda _: number
 
     def values(variables: Mapping[str, Any]) -> int:

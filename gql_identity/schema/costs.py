@@ -88,6 +88,7 @@ def cost_rules(settings: Settings) -> CostRules:
             "Domain.apiKeyStats": lambda arguments: values(arguments.get("query")),
             "APIKeyInfo.usage": partial(values_of_usage, kept_days=settings.usage_days),
         },
+        timed=frozenset({"APIKeyInfo.usage"}),  # without `until`, its period ends now
         kilobytes=KILOBYTES,
         advice="Ask for smaller pages (`page.limit`, `first`), fewer fields, or fewer connections and statistics.",
     )

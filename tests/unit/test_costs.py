@@ -1,6 +1,7 @@
 """What operations of our schema cost: the cost follows the work, and what frontends ask for is within the limit."""
 
 import json
+import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -177,6 +178,18 @@ def test_a_variable_period_of_usage_counts() -> None:
     assert cost(text, {"s": since}) == LONGEST
     assert cost(text, {"s": [5]}) == LONGEST
     assert cost(text, {"s": since, "i": "DAY"}) == 10 + 1 + 100 + 18 * 6 * 4
+
+
+def test_a_period_of_usage_that_ends_now_grows_while_its_document_is_kept() -> None:
+    # Another hour begins in a second.
+    since = datetime.now(UTC) - timedelta(hours=24) + timedelta(seconds=1)
+    document = parse("{ " + OF_A_KEY % f'(interval: HOUR, since: "{since.isoformat()}")' + " }")
+    operation = document.definitions[0]
+    assert isinstance(operation, OperationDefinitionNode)
+    kept = Cost(schema._schema, document, operation, RULES, SETTINGS.max_cost)
+    assert kept.of({})[0] == 10 + 1 + 100 + 25 * 6 * 4
+    time.sleep(1)
+    assert kept.of({})[0] == 10 + 1 + 100 + 26 * 6 * 4
 
 
 def test_the_usage_of_many_keys_by_hour_for_weeks_is_refused() -> None:
