@@ -1,53 +1,117 @@
-"""The deadline of a request.
+"""The deadline of a request, and the timer that ends it.
 
-All calls of the database end at the deadline, and so does a query. A mutation's earlier fields may have made secrets,
-which are returned once, and an answer that is thrown away would lose them. So each field of a mutation ends by itself,
-and the timer of the whole request ends it only later, if something hangs.
+All calls of the database end at the deadline, and so does a request that has not begun to write. A mutation's earlier
+fields may have made secrets, which are returned once, and an answer that is thrown away would lose them. So each field
+of a mutation ends by itself, and the timer of its request ends it only later, if something hangs.
 """
 
+import asyncio
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import ContextVar
-from typing import TypeVar
+from functools import wraps
+from typing import Any, TypeVar
 
 from .errors import DeadlineExceeded
 from .timeouts import Timeout
 
+LATE_SECONDS = 0.05  # after the deadline, for a call of the database to end with an error that says why
 FIELD_SECONDS = 0.5  # after the deadline, for a field to end with its own error, which names what it wrote
 LAST_SECONDS = 1.0  # after the deadline, for the answer to be complete when the last field has ended
 
 DEADLINE: ContextVar[float | None] = ContextVar("deadline", default=None)  # of the request, by time.monotonic()
-TIMER: ContextVar[Timeout | None] = ContextVar("timer", default=None)  # of the request
+TIMER: ContextVar["Timer | None"] = ContextVar("timer", default=None)  # of the request, or of one in a batch
+
+TOO_LONG = (
+    "The request took too long, and nothing was changed. If the database is busy or down, try again; "
+    "if only this request fails, select less."
+)
+UNKNOWN = (
+    "It took too long, and whether a write took place is unknown: read the keys before you send it again. A create or "
+    "a rotation that has a `request_id` can be sent again as it is."
+)
 
 T = TypeVar("T")
+Resolver = Callable[..., Coroutine[Any, Any, Any]]
+
+
+class Timer(Timeout):
+    """The timer of a request, or of one request of a batch: it ends it at the deadline, or soon after a write."""
+
+    writes = 0  # how many have begun
+
+    def error(self, writes_before: int = 0) -> DeadlineExceeded:
+        """The error for what this timer has ended, which began after so many writes."""
+        return DeadlineExceeded(UNKNOWN if self.writes > writes_before else TOO_LONG)
+
+
+def is_over() -> bool:
+    """Whether the time of this request is over."""
+    deadline = DEADLINE.get()
+    return deadline is not None and time.monotonic() >= deadline
 
 
 def check_time() -> None:
     """Raise DeadlineExceeded for what would begin after the deadline."""
-    deadline = DEADLINE.get()
-    if deadline is not None and time.monotonic() >= deadline:
+    if is_over():
         raise DeadlineExceeded(
-            "The time of this request (`operation_timeout_seconds`) was over before this began, so nothing was done. "
-            "Send it again, by itself."
+            "The time of this request was over before this began, so nothing was done: the limit "
+            "`operation_timeout_seconds`. Send it again; if there are other fields or operations in the request, "
+            "send fewer of them."
         )
 
 
-async def until_deadline(work: Awaitable[T], more_seconds: float = 0.0) -> T:
-    """Await `work` until the deadline, or so much longer. Raises DeadlineExceeded when it is over."""
+async def until_deadline(work: Awaitable[T]) -> T:
+    """Await a request, or one of a batch, until its deadline; a little longer if it is a write.
+
+    Then cancels it and raises DeadlineExceeded.
+    """
     deadline = DEADLINE.get()
     if deadline is None:
         return await work
+    timer = Timer(deadline - time.monotonic())
+    TIMER.set(timer)
     try:
-        with Timeout(max(0.0, deadline - time.monotonic()) + more_seconds):
+        with timer:
             return await work
     except TimeoutError:
-        raise DeadlineExceeded(
-            "It took too long, and whether a write took place is unknown. If the database is busy or down, try again."
-        ) from None
+        raise timer.error() from None
 
 
-def end_later() -> None:
-    """Have the request's timer end LAST_SECONDS after the deadline: all that it does ends by itself before."""
-    timer, deadline = TIMER.get(), DEADLINE.get()
-    if timer is not None and deadline is not None:
-        timer.deadline = deadline + LAST_SECONDS
+def stop_timer() -> None:
+    """Stop the timer of a batch, which would end all of it: each of its requests has its own."""
+    if (timer := TIMER.get()) is not None:
+        timer.stop()
+
+
+def note_write() -> None:
+    """Note that the request begins to write: if it is ended now, the outcome is unknown."""
+    if (timer := TIMER.get()) is not None:
+        timer.writes += 1
+
+
+def ends_in_time(resolver: Resolver) -> Resolver:
+    """Have a write, such as a field of a mutation, end by itself, so that its neighbours keep their values.
+
+    It does not begin after the deadline, and ends soon after it. Raises DeadlineExceeded.
+    """
+
+    # The request's own timer ends it: one for each field would take more than a microsecond.
+    @wraps(resolver)
+    async def ending(*arguments: Any, **named: Any) -> Any:
+        check_time()
+        timer, deadline = TIMER.get(), DEADLINE.get()
+        if timer is None or deadline is None:
+            return await resolver(*arguments, **named)
+        writes = timer.writes
+        timer.move(deadline + FIELD_SECONDS)
+        try:
+            return await resolver(*arguments, **named)
+        except asyncio.CancelledError:
+            if not timer.catches():
+                raise
+            raise timer.error(writes) from None
+        finally:
+            timer.move(deadline + LAST_SECONDS)
+
+    return ending

@@ -43,6 +43,25 @@ class Timeout:
             self._is_expired = True
             self._task.cancel()
 
+    def move(self, deadline: float) -> None:
+        """End it at another time, by the clock of the event loop."""
+        self.deadline = deadline
+        self._timeouts.move(self)
+
+    def stop(self) -> None:
+        """End nothing any more."""
+        self._timeouts.remove(self)
+
+    def catches(self) -> bool:
+        """Whether a CancelledError is of this timeout alone: then it goes on, and may end something else later."""
+        task: Any = asyncio.current_task(self._loop)
+        # As in `__exit__`. A task that this one waits for is cancelled too, and the error is not its own.
+        if not self._is_expired or task is not self._task or task.cancelling() - 1 > self._cancelling:
+            return False
+        task.uncancel()
+        self._is_expired = False
+        return True
+
 
 class _Timeouts:
     """The timeouts of one event loop that are running, and the timer for those that end first."""
@@ -58,8 +77,12 @@ class _Timeouts:
         if self._timer is None or timeout.deadline < self._timer_at:
             self._start(timeout.deadline)
 
+    def move(self, timeout: Timeout) -> None:
+        if (self._timer is None or timeout.deadline < self._timer_at) and timeout in self._running:
+            self._start(timeout.deadline)
+
     def remove(self, timeout: Timeout) -> None:
-        del self._running[timeout]
+        self._running.pop(timeout, None)
 
     def _start(self, at: float) -> None:
         if self._timer is not None:

@@ -24,8 +24,8 @@ def in_schema(error: ServiceError, arguments: Container[str]) -> tuple[str, list
     return _camel_path(error.at) + message, [part if isinstance(part, int) else _camel_path(part) for part in found]
 
 
-# Settings, which start with `max_`, stay as they are.
-_API_NAME = re.compile(r"`(?!max_)[a-z_]+`")
+# Settings stay as they are, as in "the limit `operation_timeout_seconds`"; most of them start with `max_`.
+_API_NAME = re.compile(r"(?<!the limit )`(?!max_)[a-z_]+`")
 
 
 def _camel(name: re.Match[str]) -> str:

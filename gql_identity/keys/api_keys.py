@@ -162,8 +162,13 @@ class ApiKeys:
         except RequestExistsError:  # the same request, sent twice at once
             return await self._made(request, caller)
         except (Unavailable, DeadlineExceeded) as error:
-            # A new error: other requests of the same batch may hold this one.
-            raise type(error)(error.message, apiKeyId=key_id) from error
+            advice = (
+                "look for `api_key_id` before you create another one. A create with a `request_id` can be sent again, "
+                "and returns the same key."
+                if record is None
+                else "send the same request again, which returns the same key."
+            )
+            raise _unknown(error, f"Whether the key was made is unknown: {advice}", key_id) from error
         log_entry(new.entry)
         key = read_key(document)
         key.api_key = text
@@ -249,11 +254,9 @@ class ApiKeys:
                 return made
             raise
         except (Unavailable, DeadlineExceeded) as error:
-            raise type(error)(
-                f"{error.message} Whether the secret was replaced is unknown: `rotated_at` tells it. A rotation with a "
-                "`request_id` can be sent again, and returns the same secret.",
-                apiKeyId=request.api_key_id,
-            ) from error
+            advice = "A rotation with a `request_id` can be sent again, and returns the same secret."
+            told = f"Whether the secret was replaced is unknown: `rotated_at` tells it. {advice}"
+            raise _unknown(error, told, request.api_key_id) from error
         key = read_key(document)
         key.api_key = text
         return key
@@ -311,3 +314,9 @@ class ApiKeys:
         return DeletedAPIKey(
             id=opaque_id(domain_id, request.api_key_id), api_key_id=request.api_key_id, domain_id=domain_id
         )
+
+
+def _unknown(error: Unavailable | DeadlineExceeded, told: str, key_id: str) -> Unavailable | DeadlineExceeded:
+    """The error for a write of a key whose outcome is unknown."""
+    # A new one: other requests of the same batch may hold this one. To try again may make a second key.
+    return type(error)(f"{error.message.removesuffix(' Try again.')} {told}", apiKeyId=key_id)

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
+from contextlib import suppress
 from contextvars import Context
 from functools import partial
 from typing import NamedTuple
@@ -11,7 +12,7 @@ from typing import NamedTuple
 from pydantic import SecretStr
 
 from .. import secret
-from ..errors import InvalidToken, PermissionDenied, ServiceError, Unavailable
+from ..errors import DeadlineExceeded, InvalidToken, PermissionDenied, ServiceError, Unavailable
 from ..messages.keys import APIKeyInfo
 from ..metrics import CREDENTIAL_LOOKUPS
 from ..settings import Settings
@@ -118,7 +119,9 @@ class Credentials:
         digest = self.digest(text)
         if (reading := self._reading.get(digest)) is not None:
             begun, read = reading
-            key = await asyncio.shield(read)
+            key = None
+            with suppress(DeadlineExceeded):  # of the request that began it: this one may have more time
+                key = await asyncio.shield(read)
             # A read that another request began is held to the same rule as the cache: a valid key, and no older.
             is_new = time.monotonic() - begun < CACHE_SECONDS
             if key and is_new and is_valid(key) and self._is_unchanged(key.api_key_id, begun):

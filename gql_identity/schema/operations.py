@@ -1,8 +1,7 @@
 """Query, Mutation and Subscription. Each resolver has a line or two."""
 
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from functools import wraps
 from typing import Annotated, Any
 
 import strawberry
@@ -10,7 +9,7 @@ from strawberry import ID, UNSET
 from strawberry.federation.schema_directives import Cost, ListSize
 from strawberry.scalars import JSON
 
-from ..deadlines import FIELD_SECONDS, check_time, until_deadline
+from ..deadlines import ends_in_time
 from ..keys.verification import MAX_VERIFIED
 from ..messages.audit import APIKeyAuditConnection
 from ..messages.connections import CONNECTION_SIZE, ConnectionArguments, with_arguments
@@ -46,8 +45,6 @@ from ..settings import Settings
 from .context import Info
 from .selection import selected, selected_parts
 
-Resolver = Callable[..., Coroutine[Any, Any, Any]]
-
 LARGEST_PAGE: int = Settings.model_fields["max_page_size"].default
 
 
@@ -59,20 +56,6 @@ def _list_size(assumed: int, *sized_fields: str) -> ListSize:
         sized_fields=list(sized_fields) or UNSET,
         require_one_slicing_argument=False,
     )
-
-
-def ends_in_time(resolver: Resolver) -> Resolver:
-    """Have a field of a mutation end by itself, so that its neighbours are kept when the request's time is over.
-
-    The field does not begin after the deadline, and ends soon after it. Raises DeadlineExceeded.
-    """
-
-    @wraps(resolver)
-    async def ending(*arguments: Any, **named: Any) -> Any:
-        check_time()
-        return await until_deadline(resolver(*arguments, **named), FIELD_SECONDS)
-
-    return ending
 
 
 @strawberry.type(description="The operations that read.")

@@ -1,19 +1,25 @@
 """Calls that come at about the same time share one round trip to the database."""
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextvars import Context, copy_context
 from functools import partial
+from itertools import chain
+from math import inf
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from opentelemetry.trace import SpanContext
 
 from .. import traces
-from ..deadlines import DEADLINE
+from ..deadlines import DEADLINE, LATE_SECONDS
+from ..errors import DeadlineExceeded
 from ..metrics import CALLS_PER_ROUND_TRIP
+from .failures import NO_ANSWER
 
 TURNS = 3  # of the event loop, before a batch begins: clients that have their responses send their next requests
+NEVER = inf  # the deadline of a call of no request
 WAIT_SECONDS = 0.005  # the longest that a read waits for others, or for the read before its own to end
 
 Call = TypeVar("Call")
@@ -26,8 +32,9 @@ class Batches(Generic[Call, Outcome]):
     While a batch is under way, calls gather, and are the next batch when it ends; a full batch begins at once. So under
     load the database gets few commands, each for many calls. No call waits longer than `wait_seconds` to be in a batch.
 
-    A caller waits until the deadline of its own request at most; the batch itself has the database's timeout. Its
-    spans are in the trace of the first call's request, and have links to those of the others.
+    A caller waits until the deadline of its own request at most, and gets DeadlineExceeded then; the batch itself goes
+    on, and has the database's timeout. Its spans are in the trace of the first call's request, and have links to those
+    of the others.
     """
 
     def __init__(
@@ -49,19 +56,45 @@ class Batches(Generic[Call, Outcome]):
         self._wait_seconds = wait_seconds
         self._waiting: deque[_Waiting[Call, Outcome]] = deque()
         self._size = 0  # of all calls that wait
-        self._running: set[asyncio.Task[None]] = set()
+        self._running: dict[asyncio.Task[None], list[_Waiting[Call, Outcome]]] = {}
         self._turn: asyncio.Handle | None = None  # of those before the next batch begins
         self._timer: asyncio.TimerHandle | None = None  # begins it where the one before takes long
+        self._late: asyncio.TimerHandle | None = None  # ends the calls whose deadlines have passed
+        self._late_at = NEVER  # the first of these deadlines, or an earlier one
 
     def load(self, call: Call) -> "asyncio.Future[Outcome]":
         """The outcome of a call."""
         outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         span = traces.current() if traces.is_on else None
+        if (deadline := DEADLINE.get() or NEVER) < self._late_at:
+            self._watch(deadline)
         size = self._size_of(call)
-        self._waiting.append(_Waiting(call, size, outcome, copy_context(), span))
+        self._waiting.append(_Waiting(call, size, outcome, copy_context(), span, deadline))
         self._size += size
         self._begin_later()
         return outcome
+
+    def _watch(self, deadline: float) -> None:
+        """Look for calls whose deadlines have passed, soon after this one.
+
+        One timer does it for all calls: it is set about once in the time of a request, not for each.
+        """
+        if self._late is not None:
+            self._late.cancel()
+        self._late, self._late_at = None, deadline
+        if deadline < NEVER:
+            self._late = asyncio.get_running_loop().call_at(deadline + LATE_SECONDS, self._end_late)
+
+    def _end_late(self) -> None:
+        now, first = time.monotonic() - LATE_SECONDS, NEVER
+        for one in chain(self._waiting, *self._running.values()):
+            if one.outcome.done():
+                continue
+            if one.deadline <= now:
+                one.outcome.set_exception(DeadlineExceeded(NO_ANSWER))
+            else:
+                first = min(first, one.deadline)
+        self._watch(first)
 
     def _begin_later(self) -> None:
         if self._turn is not None:
@@ -87,7 +120,7 @@ class Batches(Generic[Call, Outcome]):
         self._turn = self._timer = None
         while batch := self._take():
             task = asyncio.get_running_loop().create_task(self._run(batch), context=batch[0].context)
-            self._running.add(task)
+            self._running[task] = batch
             task.add_done_callback(partial(self._end, batch))
             if self._size < self._max_size:
                 break
@@ -110,7 +143,7 @@ class Batches(Generic[Call, Outcome]):
         return batch
 
     def _end(self, batch: "list[_Waiting[Call, Outcome]]", task: "asyncio.Task[None]") -> None:
-        self._running.discard(task)
+        del self._running[task]
         error = None if task.cancelled() else task.exception()
         for one in batch:  # also where the batch ended before it had an outcome for each
             if one.outcome.done():
@@ -146,3 +179,4 @@ class _Waiting(NamedTuple, Generic[Call, Outcome]):
     outcome: "asyncio.Future[Outcome]"
     context: Context
     span: SpanContext | None
+    deadline: float  # of its request

@@ -33,7 +33,7 @@ from pymongo.cursor import Cursor
 from pymongo.read_concern import ReadConcern
 
 from ..command import own_command
-from ..deadlines import DEADLINE
+from ..deadlines import DEADLINE, LATE_SECONDS, note_write
 from ..errors import DeadlineExceeded, InvalidArgument, ServiceError, StartError, Unavailable
 from ..metrics import DATABASE_FAILURES
 from ..settings import Settings
@@ -62,7 +62,7 @@ CHECK_SCHEMA_SECONDS = 20.0
 CONNECT_SECONDS = 5.0  # the driver seeks a server as long as a call may take: some commands allow hours
 EMBEDDED_SET = "secantus"  # the name of the replica set that the embedded engine says it is
 OLDEST_WIRE_VERSION = 17  # of MongoDB 6.0, the first with images in change streams and spilling to disk by default
-LATE_SECONDS = 0.05  # after the request's deadline, for the driver to say why a call failed
+MORE_SECONDS = 1.0  # than the driver's own timeout, for a call that waits for a thread
 READS_AT_ONCE = 64  # as many as Motor's own calls
 
 log = structlog.get_logger()
@@ -186,6 +186,7 @@ class Database:
         """
         client: pymongo.MongoClient[Document] = self._client.delegate
         audit: Collection[Document] = self.audit.delegate
+        note_write()
         end = time.monotonic() + self._seconds_left()
         return await self._run_in_thread(
             lambda: run_transaction(client, audit, write, end, is_embedded=self._is_embedded)
@@ -217,24 +218,24 @@ class Database:
             return self._timeout_seconds
         return max(0.001, min(self._timeout_seconds, deadline - time.monotonic()))
 
-    def _longest(self, seconds: float) -> float:
-        """So many seconds, or what is left until the request's deadline if that is less."""
+    @staticmethod
+    def _until_deadline(seconds: float) -> float:
+        """So many seconds, or less where the request's deadline comes first."""
         deadline = DEADLINE.get()
-        return seconds if deadline is None else min(seconds, max(0.0, deadline - time.monotonic()) + LATE_SECONDS)
+        return seconds if deadline is None else min(seconds, deadline - time.monotonic() + LATE_SECONDS)
 
     async def _run(self, call: Callable[[], Awaitable[T]]) -> T:
         seconds = self._seconds_left()
         try:
-            if seconds == self._timeout_seconds:
-                # The driver's own deadline, the client's, comes first. It counts neither the wait for a thread nor the
-                # repetitions of a transaction.
-                with Timeout(self._longest(seconds + 1.0)):
+            if seconds < self._timeout_seconds:
+                # The driver's own error, which comes first, says why.
+                with pymongo.timeout(seconds), Timeout(seconds + LATE_SECONDS):
                     result = await call()
             else:
-                with pymongo.timeout(seconds):
-                    # The driver's own error says why.
-                    async with asyncio.timeout(seconds + LATE_SECONDS):
-                        result = await call()
+                # The driver has its own timeout, the client's. It counts neither the wait for a thread nor the
+                # repetitions of a transaction.
+                with Timeout(self._until_deadline(seconds + MORE_SECONDS)):
+                    result = await call()
         except TimeoutError:
             raise self._failed(DeadlineExceeded(NO_ANSWER), "no response in time") from None
         except driver.PyMongoError as error:

@@ -10,7 +10,7 @@ import structlog
 from pymongo.client_session import ClientSession
 from pymongo.errors import BulkWriteError
 
-from ..deadlines import until_deadline
+from ..deadlines import note_write
 from ..errors import Unavailable
 from .batches import Batches
 from .database import Database, Document
@@ -44,8 +44,8 @@ class BatchedInserts:
 
         Raises what `Database.run` does; after Unavailable or DeadlineExceeded the key may or may not exist.
         """
-        # The batch goes on: others wait for it too.
-        await until_deadline(self._batches.load(new))
+        note_write()
+        await self._batches.load(new)
 
     async def _insert_batch(self, batch: list[NewKey]) -> list[BaseException | None]:
         try:

@@ -10,6 +10,7 @@ from datetime import datetime
 from pymongo.client_session import ClientSession
 from pymongo.errors import DuplicateKeyError
 
+from ..deadlines import note_write
 from .database import Database, Document
 
 
@@ -32,6 +33,7 @@ async def find_records(database: Database, ids: Sequence[bytes], at: datetime) -
 
 async def store_record(database: Database, record: Document) -> None:
     """Store a record outside a transaction, unless it is there. Raises what `Database.run` does."""
+    note_write()
     with suppress(DuplicateKeyError):
         await database.run(lambda: database.requests.insert_one(record))
 

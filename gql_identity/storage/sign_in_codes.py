@@ -3,6 +3,7 @@
 import secrets
 from datetime import UTC, datetime, timedelta
 
+from ..deadlines import note_write
 from ..secret import digest
 from .database import Database
 
@@ -46,5 +47,6 @@ class SignInCodes:
             "digest": digest(code, self._pepper),
             "expires_at": {"$gt": datetime.now(UTC)},
         }
+        note_write()
         redeemed = await self._database.run(lambda: self._database.meta.delete_one(valid))
         return bool(redeemed.deleted_count)

@@ -11,8 +11,7 @@ from starlette.types import Scope, Send
 from ..execution.answer import Answer
 from .accept import EVENTS
 from .clients import Place
-from .envelope import note_errors
-from .graphql_operations import count_operation, error_codes, unexpected
+from .graphql_operations import count_operation, end_operation, note_answer, unexpected
 from .large_json import answer_json
 
 KEEP_ALIVE_SECONDS = 12.0  # between two comments on a stream that has nothing to send
@@ -30,8 +29,8 @@ def event_stream(answers: AsyncGenerator[Answer, None], scope: Scope, most: int)
 
 def only_event(answer: Answer, scope: Scope, status: int = 200) -> Response:
     """A whole stream of one short answer. A client that accepts only streams gets its errors in one (PROTOCOL.md)."""
-    count_operation(scope.get("operation_type"), answer)
-    return Response(bytes(_short_event(answer, scope)) + _COMPLETE, status, _HEADERS, EVENTS)
+    end_operation(scope, scope.get("operation_type"), answer)
+    return Response(bytes(_short_event(answer)) + _COMPLETE, status, _HEADERS, EVENTS)
 
 
 class _EventStream(StreamingResponse):
@@ -57,12 +56,12 @@ async def _events(
             async with aclosing(answers):
                 async for whole in answers:
                     answer, text = await answer_json(whole, place.client.name, most)
-                    if answer.errors:
-                        note_errors(scope, *error_codes(answer))
+                    note_answer(scope, answer)
                     await waiting.put(_next(text))
         except Exception as error:
             answer = unexpected(error)
-            await waiting.put(_short_event(answer, scope))
+            note_answer(scope, answer)
+            await waiting.put(_short_event(answer))
         finally:
             count_operation(scope.get("operation_type"), answer)
         # Not in a `finally`: when this is cancelled nobody takes it, and it would wait for ever.
@@ -86,9 +85,7 @@ async def _events(
         await asyncio.wait((filling,))
 
 
-def _short_event(answer: Answer, scope: Scope) -> memoryview:
-    if answer.errors:
-        note_errors(scope, *error_codes(answer))
+def _short_event(answer: Answer) -> memoryview:
     return _next(bytearray(orjson.dumps(answer.to_json())))
 
 

@@ -10,10 +10,12 @@ from starlette.responses import FileResponse, Response
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 
-from ..deadlines import check_time, end_later, until_deadline
+from ..deadlines import check_time, is_over, stop_timer, until_deadline
 from ..errors import BadRequest, ServiceError
 from ..execution.answer import Answer, RequestError
-from ..execution.request import read_request
+from ..execution.operation import Operation
+from ..execution.request import Request, read_request
+from ..execution.turns import turns_of_this_loop
 from ..keys.access import Caller
 from ..logs import RequestLog
 from ..metrics import LIMITS
@@ -23,9 +25,8 @@ from .authentication import Authenticator
 from .bodies import JSON, LONG_BODY_BYTES, parse_in_turn, parse_json, read_json_body, read_query_string
 from .clients import Clients, Place
 from .deadline import in_time
-from .envelope import note_errors
 from .events import event_stream, only_event
-from .graphql_operations import GraphQLOperations, check_size, count_operation, error_codes, refused, unexpected
+from .graphql_operations import GraphQLOperations, check_size, end_operation, refused, unexpected
 from .large_json import answer_json
 from .pages import GRAPHIQL, PAGE_HEADERS
 from .proxies import is_forwarded
@@ -123,8 +124,8 @@ class GraphQLEndpoint:
         # Clients that ask for `application/json` expect status 200 even for a request error.
         status = 400 if not answer.executed and accept.media_type == GRAPHQL_JSON else 200
         answer, text = await answer_json(answer, owner, self._settings.max_response_bytes)
-        count_operation(scope.get("operation_type"), answer)
-        return _json(scope, status, accept, answer, memoryview(text))
+        end_operation(scope, scope.get("operation_type"), answer)
+        return _JSONResponse(memoryview(text), status, accept.media_type)
 
     async def _respond_to_batch(
         self, batch: list[Any], caller: Caller | None, scope: Scope, accept: Accept
@@ -136,34 +137,45 @@ class GraphQLEndpoint:
             LIMITS.add("max_batch")
             raise BadRequest(f"Send {allowed}: the limit `max_batch`.")
         requests = [read_request(fields) for fields in batch]
-        place: Place = scope["place"]
-        end_later()
-
-        async def hold_answer() -> None:
-            await until_deadline(place.hold_answer())
-
-        texts, most_bytes = bytearray(b"["), self._settings.max_response_bytes
+        stop_timer()
+        turns = turns_of_this_loop()
+        text = bytearray(b"[")
         for request in requests:
-            type_ = None
-            try:
-                check_time()
-                operation = await until_deadline(self._operations.find(request, caller, scope, place.client.name))
-                type_ = operation.type
-                if operation.is_subscription:
-                    raise BadRequest("A batch runs no subscriptions: send each by itself.")
-                answering = self._operations.answer(operation, request, caller, hold_answer)
-                # The fields of a mutation end by themselves.
-                answer = await (answering if operation.is_mutation else until_deadline(answering))
-            except (RequestError, ServiceError) as error:
-                answer = refused(error)  # in its place: the answers of others may have secrets
-            except Exception as error:
-                answer = unexpected(error)
-            answer, text = await answer_json(answer, place.client.name, max(0, most_bytes - len(texts)))
-            texts += (b"," if len(texts) > 1 else b"") + text
-            count_operation(type_, answer)
-            _note_errors(scope, answer)
-            await asyncio.sleep(0)  # others get their turn between two operations, whatever these take
-        return _JSONResponse(memoryview(texts + b"]"), 200, accept.media_type)
+            type_, answer, one = await self._one_of_batch(request, caller, scope, len(text))
+            text += (b"," if len(text) > 1 else b"") + one
+            end_operation(scope, type_, answer)
+            # Others get their turn between two operations, whatever these take; what is too late takes little.
+            if not is_over() or turns.is_over():
+                await asyncio.sleep(0)
+        text += b"]"
+        return _JSONResponse(memoryview(text), 200, accept.media_type)
+
+    async def _one_of_batch(
+        self, request: Request, caller: Caller | None, scope: Scope, bytes_before: int
+    ) -> tuple[str | None, Answer, bytes | bytearray]:
+        """Run a request of a batch: its type, its response, and the JSON of that. An error is a response, too.
+
+        Responses of others may have secrets, which are returned once.
+        """
+        type_, place = None, scope["place"]
+        try:
+            check_time()
+            operation = await until_deadline(self._operations.find(request, caller, scope, place.client.name))
+            type_ = operation.type
+            if operation.is_subscription:
+                raise BadRequest("A batch runs no subscriptions: send each by itself.")
+            return type_, *await until_deadline(self._run_one(operation, request, caller, place, bytes_before))
+        except (RequestError, ServiceError) as error:
+            answer = refused(error)
+        except Exception as error:
+            answer = unexpected(error)
+        return type_, answer, orjson.dumps(answer.to_json())
+
+    async def _run_one(
+        self, operation: Operation, request: Request, caller: Caller | None, place: Place, bytes_before: int
+    ) -> tuple[Answer, bytearray]:
+        answer = await self._operations.answer(operation, request, caller, place.hold_answer)
+        return await answer_json(answer, place.client.name, max(0, self._settings.max_response_bytes - bytes_before))
 
 
 async def _read(scope: Scope, receive: Receive, headers: Headers) -> bytes | dict[str, Any]:
@@ -189,9 +201,10 @@ async def _read_query_string(scope: Scope) -> dict[str, Any]:
 def _refusal(error: ServiceError, scope: Scope, accept: Accept) -> Response:
     """The response to a request that failed before it ran."""
     answer = refused(error)
+    response: Response
     if not accept.takes_only_streams:
-        count_operation(scope.get("operation_type"), answer)
-        response = _json(scope, error.status, accept, answer, orjson.dumps(answer.to_json()))
+        end_operation(scope, scope.get("operation_type"), answer)
+        response = _JSONResponse(orjson.dumps(answer.to_json()), error.status, accept.media_type)
     else:
         # PROTOCOL.md of graphql-sse: such a client cannot read a response with another status than 200. Only if the
         # rest of the body is not read the connection must end, and the status says so.
@@ -199,16 +212,6 @@ def _refusal(error: ServiceError, scope: Scope, accept: Accept) -> Response:
         response = only_event(answer, scope, status)
     response.headers.update(error.headers)
     return response
-
-
-def _json(scope: Scope, status: int, accept: Accept, answer: Answer, text: bytes | memoryview) -> Response:
-    _note_errors(scope, answer)
-    return _JSONResponse(text, status, accept.media_type)
-
-
-def _note_errors(scope: Scope, answer: Answer) -> None:
-    if answer.errors:
-        note_errors(scope, *error_codes(answer))
 
 
 class _JSONResponse(Response):

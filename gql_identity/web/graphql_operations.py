@@ -9,7 +9,7 @@ from graphql import GraphQLError
 from starlette.types import Scope
 
 from .. import traces
-from ..deadlines import DEADLINE, end_later
+from ..deadlines import DEADLINE
 from ..errors import Internal, ServiceError, Unauthenticated
 from ..execution.answer import Answer, RequestError, refusal
 from ..execution.executor import Executor, WhenLarge, too_many_values
@@ -24,6 +24,7 @@ from ..schema.context import Context
 from ..schema.visibility import hidden_fields, may_be_gateway, may_read_schema
 from ..settings import Settings
 from .deadline import in_time
+from .envelope import note_errors
 from .proxies import is_forwarded
 
 if TYPE_CHECKING:
@@ -90,8 +91,6 @@ class GraphQLOperations:
     async def _answer(
         self, operation: Operation, request: Request, caller: Caller | None, when_large: WhenLarge | None
     ) -> Answer:
-        if operation.is_mutation:
-            end_later()
         context = Context(self._api_keys, self._changes, caller, self._tokens)
         if caller is None:
             return await self._executor.execute_without_key(operation, request, context, when_large)
@@ -154,6 +153,18 @@ def count_operation(operation_type: str | None, last_answer: Answer | None) -> N
     if OPERATIONS.is_on:
         errors = [] if last_answer is None else last_answer.errors
         OPERATIONS.add(operation_type or "unknown", errors[0]["extensions"]["code"] if errors else "OK")
+
+
+def end_operation(scope: Scope, operation_type: str | None, answer: Answer) -> None:
+    """Count an operation that ended with this answer, and note the codes of its errors in its request's log line."""
+    count_operation(operation_type, answer)
+    note_answer(scope, answer)
+
+
+def note_answer(scope: Scope, answer: Answer) -> None:
+    """Note the codes of an answer's errors in its request's log line."""
+    if answer.errors:
+        note_errors(scope, *error_codes(answer))
 
 
 def status_of(answer: Answer) -> int:

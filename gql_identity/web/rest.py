@@ -11,7 +11,6 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
 from strawberry.utils.str_converters import to_snake_case
 
-from ..deadlines import end_later
 from ..errors import BadRequest, Internal, NotFound, ServiceError, Unauthenticated
 from ..keys.api_keys import ApiKeys
 from ..logs import redact
@@ -77,7 +76,6 @@ class _Endpoint:
         return Response(text, 200, _HEADERS, JSON)
 
     async def _run(self, operation: Operation, scope: Scope, body: bytes) -> memoryview:
-        end_later()  # so that the error of a create names its key: all calls of the database end at the deadline
         # Authenticate after reading the body, which may be slow, so that a key disabled meanwhile is refused.
         caller = await self._authenticator.require(scope)
         place: Place = scope["place"]

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, get_type_hints
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError, create_model
 from strawberry.utils.str_converters import to_snake_case
 
+from ..deadlines import ends_in_time
 from ..errors import BadRequest, InvalidArgument
 from ..execution.values import OBJECT_VALUES, count_values
 from ..keys.access import Caller
@@ -47,21 +48,25 @@ _TOLD = {
 # The operations. Each docstring is the operation's summary in the OpenAPI document.
 
 
+@ends_in_time
 async def _create(api_keys: ApiKeys, request: CreateAPIKeyRequest, caller: Caller) -> Any:
     """Create a key. Its secret, `api_key`, is returned once, in this response: store it now."""
     return message_of(await api_keys.create(request, caller))
 
 
+@ends_in_time
 async def _enable(api_keys: ApiKeys, request: APIKeyRequest, caller: Caller) -> Any:
     """Enable a disabled key."""
     return message_of(await api_keys.enable(request, caller))
 
 
+@ends_in_time
 async def _disable(api_keys: ApiKeys, request: APIKeyRequest, caller: Caller) -> Any:
     """Disable a key until it is enabled again."""
     return message_of(await api_keys.disable(request, caller))
 
 
+@ends_in_time
 async def _delete(api_keys: ApiKeys, request: APIKeyRequest, caller: Caller) -> Any:
     """Delete a key. It cannot be restored."""
     await api_keys.delete(request, caller)
@@ -88,16 +93,19 @@ async def _stat(api_keys: ApiKeys, request: APIKeyStatQuery, caller: Caller) -> 
     return await api_keys.statistics.stats(request, caller)
 
 
+@ends_in_time
 async def _update(api_keys: ApiKeys, request: UpdateAPIKeyRequest, caller: Caller) -> Any:
     """Change a key's name, end, scopes, tags or addresses: absent fields stay, null removes a value."""
     return message_of(await api_keys.update(request, caller))
 
 
+@ends_in_time
 async def _rotate(api_keys: ApiKeys, request: RotateAPIKeyRequest, caller: Caller) -> Any:
     """Replace a key's secret and keep its id. The secret, `api_key`, is returned once: store it now."""
     return message_of(await api_keys.rotate(request, caller))
 
 
+@ends_in_time
 async def _end_overlap(api_keys: ApiKeys, request: APIKeyRequest, caller: Caller) -> Any:
     """End the older secret of a rotation before its overlap is over; a key cannot end the one it sends."""
     return message_of(await api_keys.end_overlap(request, caller))

@@ -6,8 +6,8 @@ import os
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from pydantic import SecretStr
 from pymongo import monitoring
 from websockets.asyncio.client import connect
 
-from gql_identity.deadlines import DEADLINE, end_later
+from gql_identity.deadlines import DEADLINE, ends_in_time, note_write
 from gql_identity.errors import DeadlineExceeded
 from gql_identity.keys import credentials
 from gql_identity.schema.operations import Mutation
@@ -90,7 +90,7 @@ async def hurried(engine: EmbeddedDatabase, monkeypatch: pytest.MonkeyPatch) -> 
         pepper=SecretStr(PEPPER),
         log_level="error",
         operation_timeout_seconds=SECONDS,
-        max_batch=3,
+        max_batch=150,
     )
     async with running(settings) as api:
         yield api
@@ -118,6 +118,27 @@ async def known(api: Api, by: Person) -> None:
 async def stored(api: Api, key_id: str, by: Person) -> Any:
     query = "query($i: GetAPIKeyRequest!) { apiKey(input: $i) { userId } }"
     return (await api.data(query, {"i": {"domainId": "d1", "apiKeyId": key_id}}, by))["apiKey"]
+
+
+@asynccontextmanager
+async def busy_from(seconds: float) -> AsyncIterator[None]:
+    """Has each turn of the event loop take 8 ms, so many seconds from now on."""
+
+    async def turn() -> None:
+        await asyncio.sleep(seconds)
+        while True:
+            time.sleep(0.008)  # noqa: ASYNC251 - as much work of others would
+            await asyncio.sleep(0)
+
+    task = asyncio.create_task(turn())
+    try:
+        yield
+    finally:
+        task.cancel()
+
+
+async def _awaited(work: Awaitable[Any]) -> Any:
+    return await work
 
 
 def is_whole(key: Any) -> bool:
@@ -224,12 +245,98 @@ class TestAMutation:
             await field.base_resolver(None, info=None, input=None)
 
     async def test_has_an_answer_a_little_after_its_time(self) -> None:
-        async def mutation() -> str:
-            end_later()
-            await asyncio.sleep(0.3)
+        @ends_in_time
+        async def field() -> str:
             return "its secrets"
 
+        async def mutation() -> Any:
+            secrets = await field()
+            await asyncio.sleep(0.3)
+            return secrets
+
         assert await in_time(mutation(), 0.1) == "its secrets"
+
+    @pytest.mark.parametrize(("writes", "told"), [(False, "nothing was changed"), (True, "is unknown")])
+    async def test_ends_a_field_that_hangs_and_tells_whether_it_began_to_write(self, writes: bool, told: str) -> None:
+        ended: list[DeadlineExceeded] = []
+
+        @ends_in_time
+        async def field(writes: bool, seconds: float) -> str:
+            if writes:
+                note_write()
+            await asyncio.sleep(seconds)
+            return "its secrets"
+
+        async def mutation() -> Any:
+            secrets = await field(True, 0)
+            with pytest.raises(DeadlineExceeded, match=told) as caught:
+                await field(writes, 60)
+            with pytest.raises(DeadlineExceeded, match="nothing was done"):
+                await field(True, 0)
+            ended.append(caught.value)
+            await asyncio.sleep(0.3)
+            return secrets
+
+        began = time.monotonic()
+        assert await in_time(mutation(), 0.1) == "its secrets"
+        assert len(ended) == 1
+        assert time.monotonic() - began < 1.1
+
+    async def test_that_hangs_after_its_fields_ends_at_last(self) -> None:
+        @ends_in_time
+        async def field(seconds: float) -> None:
+            note_write()
+            await asyncio.sleep(seconds)
+
+        async def mutation() -> None:
+            with pytest.raises(DeadlineExceeded):
+                await field(60)
+            await asyncio.sleep(60)
+
+        began = time.monotonic()
+        with pytest.raises(DeadlineExceeded, match="is unknown"):
+            await in_time(mutation(), 0.1)
+        assert 1.0 < time.monotonic() - began < 5
+
+    async def test_that_has_not_begun_ends_at_its_deadline(self) -> None:
+        began = time.monotonic()
+        with pytest.raises(DeadlineExceeded, match="nothing was changed"):
+            await in_time(asyncio.sleep(60), 0.1)
+        assert time.monotonic() - began < 0.5
+
+    async def test_that_is_cancelled_by_others_is_cancelled(self) -> None:
+        @ends_in_time
+        async def field() -> None:
+            await asyncio.sleep(60)
+
+        task = asyncio.create_task(_awaited(in_time(field(), 60)))
+        await asyncio.sleep(0.01)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    async def test_verifies_until_its_deadline_and_no_longer(self, hurried: Api, engine: EmbeddedDatabase) -> None:
+        verifier = await hurried.make("VERIFIER")
+        user = await hurried.make("USER")
+        verify = f'verifyApiKey(input: {{apiKey: "{user.secret}"}}) {{ valid }}'
+        await known(hurried, verifier)
+        with frozen(engine, None):
+            began = time.monotonic()
+            answer = await hurried.run(f"mutation {{ a: {verify} b: {verify} }}", by=verifier)
+            assert time.monotonic() - began < SECONDS + 0.4
+        first, second = answer["errors"]
+        assert first["extensions"]["code"] == second["extensions"]["code"] == "DEADLINE_EXCEEDED"
+        assert "write" not in first["message"]
+        assert "nothing was done: the limit `operation_timeout_seconds`" in second["message"]
+
+    async def test_does_not_advise_to_make_a_second_key(self, hurried: Api, engine: EmbeddedDatabase) -> None:
+        system = await hurried.make()
+        await known(hurried, system)
+        with frozen(engine, None):
+            (error,) = (await hurried.run(CREATE, by=system))["errors"]
+        assert error["extensions"]["apiKeyId"].startswith("api-key-")
+        assert "Try again" not in error["message"]
+        assert "look for `apiKeyId` before you create another one" in error["message"]
 
 
 class TestABatch:
@@ -283,8 +390,65 @@ class TestABatch:
         assert second["errors"][0]["extensions"]["code"] == "BAD_REQUEST"
         assert "data" not in second
 
+    async def test_answers_all_that_is_too_late_in_a_few_turns(self, hurried: Api, engine: EmbeddedDatabase) -> None:
+        system = await hurried.make()
+        await known(hurried, system)
+        with frozen(engine):
+            async with busy_from(SECONDS - 0.1):
+                answer = await self._send(hurried, [CREATE] * 150, system)
+        first, *others = answer.json()
+        assert is_whole(first["data"]["a"])
+        assert len(others) == 149
+        assert "nothing was done" in others[-1]["errors"][0]["message"]
+
+    async def test_tells_of_what_waited_for_its_documents_that_nothing_was_done(
+        self, hurried: Api, engine: EmbeddedDatabase
+    ) -> None:
+        system = await hurried.make()
+        keys = '{ apiKeys(input: {domainId: "d1", query: {page: {limit: 1000}}}) { results { name userId } } }'
+        await known(hurried, system)
+        with frozen(engine, None):
+            (answer,) = (await self._send(hurried, [keys], system)).json()
+        assert "a write" not in answer["errors"][0]["message"]
+
+    async def _send(self, api: Api, queries: list[str], by: Person) -> httpx.Response:
+        headers = {"Authorization": f"Bearer {by.secret}"}
+        return await api.client.post("/graphql", json=[{"query": query} for query in queries], headers=headers)
+
+
+async def test_a_read_that_another_request_began_ends_only_that_one(hurried: Api, engine: EmbeddedDatabase) -> None:
+    system = await hurried.make()
+    with frozen(engine, None):
+        first = asyncio.create_task(hurried.send("{ viewer { userId } }", by=system))
+        await asyncio.sleep(SECONDS / 2)
+        second = asyncio.create_task(hurried.send("{ viewer { userId } }", by=system))
+        assert (await first).status_code == 504
+        await asyncio.sleep(0.2)  # the second one has begun a read of its own
+    answer = await second
+    assert answer.status_code == 200
+    assert "errors" not in answer.json()
+
 
 class TestRest:
+    @pytest.mark.parametrize("name", ["get", "list"])
+    async def test_a_read_ends_at_its_deadline(self, hurried: Api, engine: EmbeddedDatabase, name: str) -> None:
+        user = await hurried.make("USER", user_id="u")
+        body = {"domain_id": "d1"} | ({"api_key_id": user.key_id} if name == "get" else {})
+        began = time.monotonic()
+        await self._send(hurried, engine, name, body)
+        assert time.monotonic() - began < SECONDS + 0.5
+
+    async def test_a_caller_that_is_not_read_in_time_is_told_so_at_the_deadline(
+        self, hurried: Api, engine: EmbeddedDatabase
+    ) -> None:
+        system = await hurried.make()
+        with frozen(engine, None):
+            began = time.monotonic()
+            headers = {"Authorization": f"Bearer {system.secret}"}
+            answer = await hurried.client.post("/identity/v1/api-key/list", json={"domain_id": "d1"}, headers=headers)
+            assert time.monotonic() - began < SECONDS + 0.4
+        assert answer.status_code == 504
+
     async def test_a_create_names_the_key_that_it_may_have_made(self, hurried: Api, engine: EmbeddedDatabase) -> None:
         answer = await self._send(hurried, engine, "create", {"domain_id": "d1", "user_id": "u"})
         assert answer.json()["error"]["api_key_id"].startswith("api-key-")

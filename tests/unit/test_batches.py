@@ -1,11 +1,14 @@
 """`Batches`: which calls share a round trip, and when it begins."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
 
+from gql_identity.deadlines import DEADLINE
+from gql_identity.errors import DeadlineExceeded
 from gql_identity.storage.batches import Batches
 
 MakeBatches = Callable[..., Batches[int, int]]
@@ -189,3 +192,27 @@ async def test_a_call_without_an_outcome_fails_instead_of_waiting_forever(
     assert await outcomes[0] == 10
     with pytest.raises(ValueError, match="shorter"):
         await outcomes[1]
+
+
+async def test_a_call_ends_at_the_deadline_of_its_request_and_the_others_go_on(
+    trips: RoundTrips, batches_of: MakeBatches
+) -> None:
+    batches, began = batches_of(), time.monotonic()
+
+    def load(call: int, seconds: float | None) -> asyncio.Future[int]:
+        DEADLINE.set(None if seconds is None else began + seconds)
+        return batches.load(call)
+
+    late, without, later, soon = load(1, 0.2), load(2, None), load(3, 0.4), load(4, 0.1)
+    await trips.have_begun(1)
+    for outcome, seconds in ((soon, 0.1), (late, 0.2), (later, 0.4)):
+        with pytest.raises(DeadlineExceeded, match="Try again"):
+            await asyncio.wait_for(outcome, SOON)
+        assert seconds <= time.monotonic() - began
+    assert not without.done()
+    in_time = load(5, SOON)
+    await trips.have_begun(2)
+    trips.end(0)
+    trips.end(1)
+    assert (await without, await in_time) == (20, 50)
+    assert trips.begun == [[1, 2, 3, 4], [5]]
