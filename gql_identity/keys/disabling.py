@@ -1,5 +1,6 @@
 """Disabling all keys that match: those of somebody who leaves, or those that a stolen key made."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
 
@@ -12,7 +13,7 @@ from ..messages.requests import APIKeyRequest, DisableAPIKeysRequest
 from ..messages.values import APIKeyRole, APIKeyState
 from ..queries.connections import filter_conditions
 from ..settings import Settings
-from ..storage.conditional_writes import disable_keys
+from ..storage.conditional_writes import Disabled, disable_keys
 from ..storage.database import Database, Document
 from .access import Caller, access_to, check_newest, domain_of, may_see
 from .audit_entries import AuditEntries, log_entry, logs_refusals
@@ -82,30 +83,30 @@ class Disabling:
             {"$project": {"_id": 1, "domain_id": 1, "role": 1}},
         ]
         documents = await self._database.aggregate(read, share_of(caller))
-        left: dict[str, None] = {}
-        count = await self._disable(domain_id, documents[:MAX_DISABLED], caller, left)
+        count, left = await self._disable(domain_id, documents[:MAX_DISABLED], caller)
         more = len(documents) > MAX_DISABLED
         if left:
-            raise _left_enabled(list(left), count, more=more)
+            raise _left_enabled(left, count, more=more)
         return DisabledAPIKeys(count=count, more=more)
 
-    async def _disable(self, domain_id: str, documents: list[Document], caller: Caller, left: dict[str, None]) -> int:
-        """Disable these keys and return how many; to `left` add those that stay enabled as they cannot be read."""
+    async def _disable(self, domain_id: str, documents: list[Document], caller: Caller) -> tuple[int, list[str]]:
+        """Disable these keys; return how many, and the ids of those that stay enabled as they cannot be read."""
         # The last valid SYSTEM key stays: these are ended one by one.
         system = [document["_id"] for document in documents if document.get("role") == APIKeyRole.SYSTEM.name]
         others = [document["_id"] for document in documents if document.get("role") != APIKeyRole.SYSTEM.name]
-        count = 0
+        count, left = 0, list[str]()
         for start in range(0, len(others), MAX_BATCH_KEYS):
             batch = others[start : start + MAX_BATCH_KEYS]
             await self._credentials.check_caller(caller)
             at = now()
-            entry_of = partial(self._entry_of, caller=caller, at=at, left=left)
+            disabled = partial(self._disabled, caller=caller, at=at)
             try:
-                entries = await disable_keys(self._database, domain_id, batch, caller.role.rank, at, entry_of)
+                done = await disable_keys(self._database, domain_id, batch, caller.role.rank, at, disabled)
             finally:
                 self._credentials.invalidate(*batch)  # also where the outcome is unknown
-            count += len(entries)
-            for entry in entries:
+            count += len(done.entries)
+            left += done.left
+            for entry in done.entries:
                 log_entry(entry)
         for key_id in system:
             key = APIKeyRequest(api_key_id=ID(key_id), domain_id=ID(domain_id))
@@ -117,8 +118,8 @@ class Disabling:
                 pass  # deleted meanwhile
             except UnreadableKey:
                 if not await self._is_disabled(key, caller):
-                    left[key_id] = None
-        return count
+                    left.append(key_id)
+        return count, left
 
     async def _is_disabled(self, key: APIKeyRequest, caller: Caller) -> bool:
         """Whether a key is disabled already, or gone."""
@@ -128,18 +129,20 @@ class Disabling:
             return True
         return document.get("state") == APIKeyState.DISABLED.name
 
-    def _entry_of(self, key: Document, caller: Caller, at: datetime, left: dict[str, None]) -> Document | None:
-        """The audit entry of disabling a stored key; None where it stays as it is."""
-        is_disabled = key.get("state") == APIKeyState.DISABLED.name
-        if names := unreadable(key, ("_id", "disabled_rank", "audit_number")):
-            tell_unreadable(key, names)
-            if not is_disabled and "_id" not in names:  # without an id that can be read it is accepted nowhere
-                left[key["_id"]] = None
-            return None
-        if is_disabled and (key.get("disabled_rank") or 0) >= caller.role.rank:
-            return None
-        changes = disable_rule(caller)(key, at)
-        return self._entries.make(APIKeyAuditAction.DISABLED, readable(key, REQUIRED), changes, caller, at)
+    def _disabled(self, keys: Sequence[Document], caller: Caller, at: datetime) -> Disabled:
+        """Those of these stored keys that are to be disabled, and those that cannot be."""
+        entries, left = list[Document](), list[str]()
+        for key in keys:
+            is_disabled = key.get("state") == APIKeyState.DISABLED.name
+            if names := unreadable(key, ("_id", "disabled_rank", "audit_number")):
+                tell_unreadable(key, names)
+                if not is_disabled and "_id" not in names:  # without an id that can be read it is accepted nowhere
+                    left.append(key["_id"])
+            elif not is_disabled or (key.get("disabled_rank") or 0) < caller.role.rank:
+                changes = disable_rule(caller)(key, at)
+                kept = readable(key, REQUIRED)
+                entries.append(self._entries.make(APIKeyAuditAction.DISABLED, kept, changes, caller, at))
+        return Disabled(entries, left)
 
 
 def _left_enabled(key_ids: list[str], count: int, *, more: bool) -> FailedPrecondition:

@@ -2,11 +2,14 @@
 
 The condition of a change stands in a pipeline update of `(domain_id, _id)`: in the filter, any field more would make
 the embedded engine scan the domain (docs/decisions.md, "A change reads the key").
+
+The driver may run a transaction again that was stored: its commit was not acknowledged, and a database that has just
+restarted does not know it. The earlier run is found by its audit entry, and its result is returned.
 """
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
@@ -16,6 +19,13 @@ from .request_records import insert_record
 
 # An audit entry, given the stored key before the change.
 MakeEntry = Callable[[Document], Document]
+
+
+class Disabled(NamedTuple):
+    """What became of some keys that were to be disabled."""
+
+    entries: list[Document]  # the audit entries of those that are disabled
+    left: list[str]  # the ids of those that stay enabled, as what is stored of them cannot be read
 
 
 async def set_if_unchanged(
@@ -38,7 +48,7 @@ async def set_if_unchanged(
 
     def write(session: ClientSession) -> tuple[bool, Document | None]:
         if not keys.update_one(_place(read), update, session=session).modified_count:
-            return False, None
+            return (True, entry) if _is_stored(audit, entry, session) else (False, None)
         audit.insert_one(entry, session=session)
         if record is not None:
             insert_record(database, record, session)
@@ -50,11 +60,14 @@ async def set_if_unchanged(
 async def delete_key(database: Database, read: Document, make_entry: MakeEntry) -> Document | None:
     """Delete a key, and return its audit entry; None where it is gone. Raises what `Database.transaction` does."""
     keys, audit = _collections(database)
+    entry: Document | None = None  # of the last run that found the key
 
     def write(session: ClientSession) -> tuple[Document | None, Document | None]:
+        nonlocal entry
         document: Document | None = keys.find_one_and_delete(_place(read), session=session)
         if document is None:
-            return None, None
+            is_done = entry is not None and _is_stored(audit, entry, session)
+            return (entry, entry) if is_done else (None, None)
         entry = make_entry(document)
         audit.insert_one(entry, session=session)
         return entry, entry
@@ -68,11 +81,12 @@ async def disable_keys(
     key_ids: Sequence[str],
     rank: int,
     at: datetime,
-    make_entry: Callable[[Document], Document | None],
-) -> list[Document]:
-    """Disable those of these keys of a domain, at a rank, for which there is an audit entry, and return the entries.
+    disabled: Callable[[Sequence[Document]], Disabled],
+) -> Disabled:
+    """Disable those of these keys of a domain, at a rank, for which there is an audit entry.
 
-    A key that is gone stays gone. Raises what `Database.transaction` does.
+    `disabled` tells, of the keys as they are stored, which ones these are. It is asked again if the transaction is run
+    again. A key that is gone stays gone. Raises what `Database.transaction` does.
     """
     own_rank = {"$ifNull": ["$disabled_rank", 0]}
     values: Document = {
@@ -83,15 +97,20 @@ async def disable_keys(
     }
     keys, audit = _collections(database)
 
-    def write(session: ClientSession) -> tuple[list[Document], Document | None]:
+    result = Disabled([], [])  # of the last run that disabled a key
+
+    def write(session: ClientSession) -> tuple[Disabled, Document | None]:
+        nonlocal result
+        if result.entries and _is_stored(audit, result.entries[0], session):
+            return result, result.entries[0]
         found = keys.find({"domain_id": domain_id, "_id": {"$in": list(key_ids)}}, session=session)
-        entries = [entry for key in found if (entry := make_entry(key)) is not None]
-        if entries:
+        result = disabled(found.to_list())
+        if entries := result.entries:
             where = {"domain_id": domain_id, "_id": {"$in": [entry["api_key_id"] for entry in entries]}}
             ends = {"audit_ends_at": entries[0]["expires_at"]}  # of all, as they are of one instant
             keys.update_many(where, [{"$set": values | ends}], session=session)
             audit.insert_many(entries, session=session)
-        return entries, entries[0] if entries else None
+        return result, entries[0] if entries else None
 
     return await database.transaction(write)
 
@@ -104,6 +123,11 @@ def equals(field: str, value: Any) -> Document:
 def set_if(condition: Document, values: Document) -> list[Document]:
     """The pipeline update that sets fields to the values of expressions where the condition holds."""
     return [{"$set": {field: {"$cond": [condition, value, f"${field}"]} for field, value in values.items()}}]
+
+
+def _is_stored(audit: Collection[Document], entry: Document, session: ClientSession) -> bool:
+    """Whether an earlier run of this transaction was stored, of which this is an audit entry."""
+    return audit.find_one({"_id": entry["_id"]}, {"_id": 1}, session=session) is not None
 
 
 def _collections(database: Database) -> tuple[Collection[Document], Collection[Document]]:

@@ -91,7 +91,10 @@ async def insert_new(database: Database, keys: list[NewKey]) -> list[str]:
         if code != DUPLICATE_KEY:
             raise Unavailable(f"The database refused to write keys, with the error code {code}.") from None
         if len(keys) == 1:
-            return [keys[0].key["_id"]]
+            # As in `insert_once`, a transaction that was repeated may find its own key, which has this entry.
+            wanted = {"_id": keys[0].entry["_id"]}
+            is_new = await database.run(lambda: database.audit.find_one(wanted, {"_id": 1})) is not None
+            return [] if is_new else [keys[0].key["_id"]]
         return [key_id for one in keys for key_id in await insert_new(database, [one])]
     return []
 
