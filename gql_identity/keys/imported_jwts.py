@@ -28,6 +28,7 @@ from .validity import is_valid
 
 ALGORITHM = "RS256"
 RSA_BITS = range(2048, 8193)
+ATTEMPTS = 5  # where others change the key at the same time, or store its JWT first
 EXTRA = "gql-identity[jwt]"  # which brings the library
 
 log = structlog.get_logger()
@@ -64,7 +65,7 @@ class ImportedJwts:
             return None
         made, hint = stored_secret(text, self._peppers[0]), secret.hint(text)
         where = {"domain_id": claims.domain_id, "_id": claims.key_id}
-        for _ in range(2):  # another request may store it first
+        for _ in range(ATTEMPTS):
             document = await self._database.run(lambda: self._database.api_keys.find_one(where))
             if document is None or document.get("user_id") != claims.user_id:
                 return None

@@ -102,8 +102,8 @@ class Writes:
         """Write the changes of a document with their entry; return False if another change came in between."""
         # Every change counts up, so that this number tells whether another one came in between.
         changes |= {**counted(entry), "updated_at": entry["at"]}
-        # A move to another pepper changes the digest without counting.
-        guarded = ("audit_number", "digest") if "digest" in changes else ("audit_number",)
+        # A move to another pepper changes the digest without counting, and the first use of a JWT its hint too.
+        guarded = ("audit_number",) if changes.keys().isdisjoint(("digest", "secrets")) else ("audit_number", "digest")
         if not await set_if_unchanged(self._database, document, guarded, changes, entry, record):
             return False
         self._credentials.invalidate(document["_id"])

@@ -22,13 +22,15 @@ async def find_issuer(database: Database, domain_id: str) -> Document | None:
 
 
 async def store_jwt(database: Database, read: Document, changes: Document) -> bool:
-    """Set these fields of a key unless its digests have changed since it was read; return whether it was done.
+    """Set these fields of a key unless it has changed since it was read, or its digests; return whether it was done.
 
     No change of the key, as when a digest moves to another pepper: it has no audit entry. Raises what `Database.run`
     does.
     """
     values = {field: {"$literal": value} for field, value in changes.items()}
-    update = set_if(equals("digest", read.get("digest")), values)
+    # A move to another pepper, and another first use, set the digest without counting.
+    unchanged = {"$and": [equals(field, read.get(field)) for field in ("audit_number", "digest")]}
+    update = set_if(unchanged, values)
     where = {"domain_id": read["domain_id"], "_id": read["_id"]}
     written = await database.run(lambda: database.api_keys.update_one(where, update))
     return bool(written.modified_count)

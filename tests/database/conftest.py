@@ -1,9 +1,10 @@
 """What these tests share: the keys that the query language's ask for, and what is read of the database."""
 
+import asyncio
 import os
 import secrets
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from typing import Any
 
 import pymongo
@@ -96,3 +97,45 @@ def reads(settings: Any) -> Iterator[list[str]]:
     READS.most_at_once = 0
     yield READS.commands
     READS.database = None
+
+
+class Meanwhile(monitoring.CommandListener):
+    """Has something happen just before a command is sent to the database, as another request may come in between."""
+
+    def __init__(self) -> None:
+        self.is_awaited: Callable[[str, dict[str, Any]], bool] | None = None
+        self.happen: Callable[[], Coroutine[Any, Any, object]] | None = None
+        self.loop: asyncio.AbstractEventLoop | None = None
+
+    def started(self, event: monitoring.CommandStartedEvent) -> None:
+        if self.is_awaited is None or not self.is_awaited(event.command_name, dict(event.command)):
+            return
+        self.is_awaited = None
+        assert self.happen is not None
+        assert self.loop is not None
+        asyncio.run_coroutine_threadsafe(self.happen(), self.loop).result(10)
+
+    def succeeded(self, event: monitoring.CommandSucceededEvent) -> None:
+        pass
+
+    def failed(self, event: monitoring.CommandFailedEvent) -> None:
+        pass
+
+
+MEANWHILE = Meanwhile()
+monitoring.register(MEANWHILE)
+
+Before = Callable[[Callable[[str, dict[str, Any]], bool], Callable[[], Coroutine[Any, Any, object]]], None]
+
+
+@pytest.fixture
+async def before() -> AsyncIterator[Before]:
+    """Name a command of the database, and what happens before it is sent for the first time."""
+    MEANWHILE.loop = asyncio.get_running_loop()
+
+    def set_(is_awaited: Any, happen: Any) -> None:
+        MEANWHILE.is_awaited, MEANWHILE.happen = is_awaited, happen
+
+    yield set_
+    is_left, MEANWHILE.is_awaited = MEANWHILE.is_awaited is not None, None
+    assert not is_left, "the command was not sent"

@@ -19,6 +19,7 @@ from tests import cloudforet
 from tests.conftest import PEPPER, Api, mongo_client, running
 from tests.processes import serving
 
+from .conftest import Before
 from .test_import_cloudforet import Source, here, source  # noqa: F401
 
 KEY = RSAKey.generate_key(2048)
@@ -209,6 +210,42 @@ async def test_a_rotated_key_accepts_its_jwt_for_the_overlap(api: Api, jwts: Sou
     ended = await rotated(ELSE, overlapSeconds=0)
     assert await status(api, cloudforet.jwt(OTHER, ELSE)) == 401
     assert await status(api, ended["apiKey"]) == 200
+
+
+@pytest.mark.parametrize("change", ["ended", "renamed"])
+async def test_a_change_that_comes_into_a_first_use_stays(
+    api: Api, jwts: Source, settings: Settings, before: Before, change: str
+) -> None:
+    await imported(jwts)
+    system = await api.make(domain_id="d9")
+    ids = f'domainId: "d1", apiKeyId: "{ANN["api_key_id"]}"'
+    await api.data(f"mutation {{ rotateApiKey(input: {{{ids}, overlapSeconds: 3600}}) {{ state }} }}", by=system)
+
+    async def change_it() -> None:
+        name, more = ("endApiKeyOverlap", "") if change == "ended" else ("updateApiKey", ', name: "n"')
+        await api.data(f"mutation {{ {name}(input: {{{ids}{more}}}) {{ state }} }}", by=system)
+
+    before(lambda name, command: name == "update" and "eyJ..." in str(command), change_it)
+    assert await status(api, cloudforet.jwt(KEY, ANN)) == (401 if change == "ended" else 200)
+    (stored,) = (key for key in here(settings) if key["_id"] == ANN["api_key_id"])
+    has_ended = stored["secrets"][1]["expires_at"] <= datetime.now(UTC).replace(tzinfo=None)
+    assert has_ended == (change == "ended")
+    # From then on, too.
+    assert await status(api, cloudforet.jwt(KEY, ANN)) == (401 if change == "ended" else 200)
+
+
+async def test_a_first_use_that_comes_into_the_end_of_an_overlap_stays(
+    api: Api, jwts: Source, settings: Settings, before: Before
+) -> None:
+    await imported(jwts)
+    system, token = await api.make(domain_id="d9"), cloudforet.jwt(KEY, ANN)
+    ids = f'domainId: "d1", apiKeyId: "{ANN["api_key_id"]}"'
+    await api.data(f"mutation {{ rotateApiKey(input: {{{ids}, overlapSeconds: 3600}}) {{ state }} }}", by=system)
+    before(lambda name, command: name == "update" and "expires_at" in str(command), lambda: status(api, token))
+    await api.data(f"mutation {{ endApiKeyOverlap(input: {{{ids}}}) {{ state }} }}", by=system)
+    (stored,) = (key for key in here(settings) if key["_id"] == ANN["api_key_id"])
+    assert stored["secrets"][1]["hint"] == f"eyJ...{token[-4:]}"
+    assert await status(api, token) == 401
 
 
 async def test_whoever_can_write_to_the_database_alone_cannot_add_a_key_or_move_the_date(
