@@ -64,7 +64,12 @@ from .tags import check_tags
 from .usage import KeyUsage
 from .uses import KeyUses
 from .verification import Verification
-from .writes import Writes
+from .writes import Writes, unknown_outcome
+
+_UNKNOWN_ROTATION = (
+    "Whether the secret was replaced is unknown: `rotated_at` tells it. A rotation with a `request_id` can be sent "
+    "again, and returns the same secret."
+)
 
 
 class ApiKeys:
@@ -119,7 +124,7 @@ class ApiKeys:
             check_newest(caller)
             check_create(caller, request)
             # Before what depends on the time and the settings: a key that was made then is made.
-            if (made := await self._retries.made_before(request, caller)) is not None:
+            if (made := await self._made_before(request, caller)) is not None:
                 return made
         made_at, makers, end = now(), list[str](), request.expires_at
         if end is not None:
@@ -168,7 +173,7 @@ class ApiKeys:
                 if record is None
                 else "send the same request again, which returns the same key."
             )
-            raise _unknown(error, f"Whether the key was made is unknown: {advice}", key_id) from error
+            raise unknown_outcome(error, f"Whether the key was made is unknown: {advice}", key_id) from error
         log_entry(new.entry)
         key = read_key(document)
         key.api_key = text
@@ -225,7 +230,7 @@ class ApiKeys:
         check_text("domain_id", domain_id := domain_of(request, caller))
         check_newest(caller)
         access_to(caller, domain_id, scope)
-        if (made := await self._retries.made_before(request, caller)) is not None:
+        if (made := await self._made_before(request, caller)) is not None:
             return made
         text, record = self._retries.new_secret(request, caller, request.api_key_id)
         stored = {**self.credentials.stored(text), "hint": secret.hint(text)}
@@ -245,24 +250,30 @@ class ApiKeys:
             return changes | rotated(document, stored, request, end, at, sent=sent, accepts_jwts=accepts_jwts)
 
         try:
-            document = await self._writes.change(APIKeyAuditAction.ROTATED, request, caller, rule, scope, record)
+            document = await self._writes.change(
+                APIKeyAuditAction.ROTATED, request, caller, rule, scope, record, unknown=_UNKNOWN_ROTATION
+            )
         except RequestExistsError:
             return await self._made(request, caller)
         except FailedPrecondition:
             # The same request may have been sent twice at once: then the other one made the overlap.
-            if (made := await self._retries.made_before(request, caller)) is not None:
+            if (made := await self._made_before(request, caller)) is not None:
                 return made
             raise
-        except (Unavailable, DeadlineExceeded) as error:
-            advice = "A rotation with a `request_id` can be sent again, and returns the same secret."
-            told = f"Whether the secret was replaced is unknown: `rotated_at` tells it. {advice}"
-            raise _unknown(error, told, request.api_key_id) from error
         key = read_key(document)
         key.api_key = text
         return key
 
+    async def _made_before(
+        self, request: CreateAPIKeyRequest | RotateAPIKeyRequest, caller: Caller | None
+    ) -> APIKeyInfo | None:
+        """What the same request made before, as `Retries.made_before`, for a caller whose key is still valid."""
+        if request.request_id is not None and caller is not None:
+            await self.credentials.check_caller(caller)
+        return await self._retries.made_before(request, caller)
+
     async def _made(self, request: CreateAPIKeyRequest | RotateAPIKeyRequest, caller: Caller | None) -> APIKeyInfo:
-        if (made := await self._retries.made_before(request, caller)) is None:
+        if (made := await self._made_before(request, caller)) is None:
             raise Unavailable("The same request has just ended. Try again.")
         return made
 
@@ -314,9 +325,3 @@ class ApiKeys:
         return DeletedAPIKey(
             id=opaque_id(domain_id, request.api_key_id), api_key_id=request.api_key_id, domain_id=domain_id
         )
-
-
-def _unknown(error: Unavailable | DeadlineExceeded, told: str, key_id: str) -> Unavailable | DeadlineExceeded:
-    """The error for a write of a key whose outcome is unknown."""
-    # A new one: other requests of the same batch may hold this one. To try again may make a second key.
-    return type(error)(f"{error.message.removesuffix(' Try again.')} {told}", apiKeyId=key_id)

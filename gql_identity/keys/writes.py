@@ -5,7 +5,7 @@ import random
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 
-from ..errors import FailedPrecondition, NotFound, Unavailable
+from ..errors import DeadlineExceeded, FailedPrecondition, NotFound, Unavailable
 from ..messages.audit import APIKeyAuditAction
 from ..messages.requests import APIKeyReference
 from ..storage.conditional_writes import delete_key, set_if_unchanged
@@ -47,12 +47,14 @@ class Writes:
         rule: Rule,
         scope: str | None = WRITE,
         record: Document | None = None,
+        unknown: str | None = None,
     ) -> Document:
         """Change a key as the rule says, with the record of the request if it has one, and return its document.
 
         A key that changes between the read and the write is read again. A rule that changes nothing writes nothing.
         Raises NotFound for a key that is missing or that the caller may not see, what the rule raises, and
-        RequestExistsError.
+        RequestExistsError. Where the outcome of the write is unknown, its error ends with the text `unknown`, and names
+        the key in `extensions.apiKeyId`.
         """
         check_newest(caller)
 
@@ -60,9 +62,10 @@ class Writes:
             await self._credentials.check_caller(caller)
             return await self.read(request, caller, scope)
 
-        return await self._change(
-            read, rule, lambda document, changes, at: self._entries.make(action, document, changes, caller, at), record
-        )
+        def entry_of(document: Document, changes: Document, at: datetime) -> Document:
+            return self._entries.make(action, document, changes, caller, at)
+
+        return await self._change(read, rule, entry_of, record, unknown)
 
     async def change_by_holder(self, request: APIKeyReference, holder: Caller, rule: Rule, url: str | None) -> None:
         """Change a key as the rule says for whoever reports its secret, found at this URL, as leaked.
@@ -82,6 +85,7 @@ class Writes:
         rule: Rule,
         entry_of: Callable[[Document, Document, datetime], Document],
         record: Document | None = None,
+        unknown: str | None = None,
     ) -> Document:
         for attempt in range(ATTEMPTS):
             if attempt > 1:  # many change this key: they come at different times from now on
@@ -94,7 +98,13 @@ class Writes:
             entry = entry_of(document, changes, at)
             if "expires_at" in changes:
                 changes["notice_at"] = next_notice(changes["expires_at"], at)
-            if await self._write(document, changes, entry, record):
+            try:
+                is_written = await self._write(document, changes, entry, record)
+            except (Unavailable, DeadlineExceeded) as error:
+                if unknown is None:
+                    raise
+                raise unknown_outcome(error, unknown, document["_id"]) from error
+            if is_written:
                 return document | changes
         raise Unavailable(_BUSY)
 
@@ -154,3 +164,9 @@ def _changeable(document: Document) -> Document:
 def not_found() -> NotFound:
     """The same error for a key that is missing and one that the caller may not see."""
     return NotFound("There is no such key.")
+
+
+def unknown_outcome(error: Unavailable | DeadlineExceeded, told: str, key_id: str) -> Unavailable | DeadlineExceeded:
+    """The error for a write of a key whose outcome is unknown."""
+    # A new one: other requests of the same batch may hold this one. To try again may make a second key.
+    return type(error)(f"{error.message.removesuffix(' Try again.')} {told}", apiKeyId=key_id)

@@ -16,6 +16,8 @@ from gql_identity.web.authentication import Authenticator
 from tests.conftest import Api, Person, mongo_client, running
 from tests.processes import serving
 
+from .conftest import Before
+
 CREATE = "mutation($input: CreateAPIKeyRequest!) { createApiKey(input: $input) { apiKeyId apiKey name } }"
 ROTATE = "mutation($input: RotateAPIKeyRequest!) { rotateApiKey(input: $input) { apiKeyId apiKey secrets { hint } } }"
 ID = "0123456789abcdef._~-"
@@ -140,6 +142,26 @@ async def test_who_may_do_less_since_gets_no_secret_that_may_do_more(api: Api) -
         for again in (await create(api, user), await rotate(api, user, other.key_id)):
             assert refused(again)[0] == "PERMISSION_DENIED", narrowed
             assert "secret" not in str(again["data"])
+
+
+@pytest.mark.parametrize("name", ["create", "rotate"])
+async def test_a_key_that_ended_after_the_first_field_of_a_mutation_gets_no_secret_again(
+    api: Api, before: Before, name: str
+) -> None:
+    system, user, other = await api.make(), await api.make("USER"), await api.make("USER")
+    if name == "create":
+        made(await create(api, user))
+        again = f'createApiKey(input: {{domainId: "d1", userId: "u1", requestId: "{ID}"}})'
+    else:
+        made(await rotate(api, user, other.key_id))
+        again = f'rotateApiKey(input: {{domainId: "d1", apiKeyId: "{other.key_id}", requestId: "{ID}"}})'
+    first = 'createApiKey(input: {domainId: "d1", userId: "u1"}) { apiKeyId }'
+    disable = f'mutation {{ disableApiKey(input: {{domainId: "d1", apiKeyId: "{user.key_id}"}}) {{ state }} }}'
+    before(lambda name, command: name == "insert", lambda: api.data(disable, by=system))
+    answer = await api.run(f"mutation {{ first: {first} second: {again} {{ apiKey }} }}", by=user)
+    assert answer["data"]["first"] is not None
+    assert answer["data"]["second"] is None
+    assert refused(answer)[0] == "UNAUTHENTICATED"
 
 
 async def test_the_key_of_a_request_may_be_gone(api: Api) -> None:

@@ -8,11 +8,14 @@ from typing import Any
 import httpx
 import pytest
 from pydantic import SecretStr
+from pymongo.client_session import ClientSession
+from pymongo.errors import AutoReconnect
 from websockets.exceptions import ConnectionClosed
 
-from gql_identity.keys import rotation, validity
+from gql_identity.keys import rotation, validity, writes
 from tests.conftest import PEPPER, Api, Person, listening, mongo_client, running
 
+from .conftest import Before
 from .test_expiry import Clock, ahead
 from .test_scopes import create
 from .test_subscriptions import change, connected, subscribe, told
@@ -394,3 +397,27 @@ async def test_rest_rotates_alike(api: Api) -> None:
         assert error == {"code": "INVALID_ARGUMENT", "message": told, "path": ["overlap_seconds"]}
     assert len((await send("end-overlap"))["secrets"]) == 1
     assert (await send("get"))["api_key"] is None
+
+
+@pytest.mark.parametrize("is_written", [True, False])
+async def test_the_outcome_is_unknown_where_the_write_failed_alone(
+    api: Api, before: Before, monkeypatch: pytest.MonkeyPatch, is_written: bool
+) -> None:
+    system, user = await api.make(), await api.make("USER")
+    if is_written:
+
+        def lose(_: ClientSession) -> None:
+            raise AutoReconnect("connection closed")
+
+        monkeypatch.setattr(ClientSession, "commit_transaction", lose)
+    else:
+        monkeypatch.setattr(writes, "ATTEMPTS", 1)
+        rename = (
+            f'mutation {{ updateApiKey(input: {{domainId: "d1", apiKeyId: "{user.key_id}", name: "n"}}) {{ name }} }}'
+        )
+        before(lambda name, _: name == "update", lambda: api.data(rename, by=system))
+    rotation = f'mutation {{ rotateApiKey(input: {{domainId: "d1", apiKeyId: "{user.key_id}"}}) {{ apiKey }} }}'
+    (error,) = (await api.run(rotation, by=system))["errors"]
+    assert error["extensions"]["code"] == "UNAVAILABLE"
+    assert ("Whether the secret was replaced is unknown" in error["message"]) == is_written
+    assert error["extensions"].get("apiKeyId") == (user.key_id if is_written else None)
