@@ -153,6 +153,7 @@ async def _life_span(
                 in_background(api_keys.uses.counts.keep_writing()),
                 in_background(api_keys.uses.stale_secrets.keep_writing()),
                 in_background(api_keys.expiry_notices.keep_giving()),
+                in_background(api_keys.system_keys.keep_removing_marks()),
             ):
                 yield
         await changes.stop()
@@ -163,6 +164,7 @@ async def _life_span(
             await api_keys.credentials.last_uses.write(everything=True)
             await api_keys.uses.counts.write()
             await api_keys.uses.stale_secrets.write()
+            await api_keys.system_keys.remove_marks()
 
 
 def _tokens(database: Database, api_keys: ApiKeys, settings: Settings) -> "Tokens | None":

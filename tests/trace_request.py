@@ -39,7 +39,7 @@ DOCUMENTS = {
 }
 RUNS = 3  # the first run is by graphql-core, the second compiles the document, the third has what it needs
 CACHE_SECONDS = 0.6  # after this the credential is read from the database again
-BACKGROUND = {"keep_writing", "repeat", "prepare", "_prepare"}  # tasks that belong to no request
+BACKGROUND = {"keep_writing", "keep_removing_marks", "repeat", "prepare", "_prepare"}  # tasks that belong to no request
 _RESUMED = inspect.CO_COROUTINE | inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
 
 

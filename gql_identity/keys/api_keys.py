@@ -95,9 +95,9 @@ class ApiKeys:
         self.audit = KeyAudit(database, settings, self._entries)
         self._retries = Retries(database, settings)
         self._writes = Writes(database, self.credentials, self._entries)
-        self._system_keys = SystemKeys(database, self._writes)
-        self.leaks = Leaks(self.credentials, self._writes, self._system_keys, self.uses, self.rates)
-        self.disabling = Disabling(database, settings, self.credentials, self._writes, self._system_keys, self._entries)
+        self.system_keys = SystemKeys(database, self._writes)
+        self.leaks = Leaks(self.credentials, self._writes, self.system_keys, self.uses, self.rates)
+        self.disabling = Disabling(database, settings, self.credentials, self._writes, self.system_keys, self._entries)
 
     def use_peppers(self, peppers: tuple[str, ...]) -> None:
         """Use other peppers from now on, today's first. The database must have accepted them."""
@@ -211,7 +211,7 @@ class ApiKeys:
         scope = scope_to_renew(request, caller) if only_end else WRITE
         loses_write = scopes not in (None, UNSET) and WRITE not in scopes
         shuts_out = networks not in (None, UNSET) and not is_allowed(new["allowed_addresses"], caller.address)
-        async with self._system_keys.ending(request, caller) if loses_write or shuts_out else nullcontext():
+        async with self.system_keys.ending(request, caller) if loses_write or shuts_out else nullcontext():
             return read_key(await self._writes.change(APIKeyAuditAction.UPDATED, request, caller, rule, scope))
 
     @logs_refusals(APIKeyAuditAction.ROTATED)
@@ -309,7 +309,7 @@ class ApiKeys:
         SYSTEM key.
         """
         rule, scope = disable_rule(caller), scope_to_end(request, caller)
-        async with self._system_keys.ending(request, caller):
+        async with self.system_keys.ending(request, caller):
             return read_key(await self._writes.change(APIKeyAuditAction.DISABLED, request, caller, rule, scope))
 
     @logs_refusals(APIKeyAuditAction.DELETED)
@@ -319,7 +319,7 @@ class ApiKeys:
         Raises NotFound for a key that is missing or that the caller may not see, PermissionDenied for the last valid
         SYSTEM key.
         """
-        async with self._system_keys.ending(request, caller):
+        async with self.system_keys.ending(request, caller):
             await self._writes.delete(request, caller, scope_to_end(request, caller))
         domain_id = domain_of(request, caller)
         return DeletedAPIKey(

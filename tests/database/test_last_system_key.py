@@ -1,13 +1,19 @@
 """The last SYSTEM key that may change keys can be neither ended nor narrowed, also not by several requests at once."""
 
 import asyncio
+import time
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
+from pymongo.client_session import ClientSession
 
 from gql_identity.keys import system_keys
-from tests.conftest import Api, Person, mongo_client
+from gql_identity.settings import Settings
+from tests.conftest import Api, Person, mongo_client, running
 
+from .conftest import Before
 from .test_states import change, state
 
 REFUSED = {"code": "PERMISSION_DENIED"}
@@ -117,3 +123,67 @@ async def test_a_mark_that_a_killed_process_left_counts_for_a_while(api: Api, mo
     monkeypatch.setattr(system_keys, "_MARKS_LAST", timedelta(0))
     assert await change(api, "disableApiKey", one, one) == {"code": "OK"}
     assert await state(api, one, other) == "DISABLED"
+
+
+SECONDS = 1.0  # for a request
+
+
+@pytest.fixture
+async def hurried(settings: Settings) -> AsyncIterator[Api]:
+    """The application with a short time for each request."""
+    async with running(settings.model_copy(update={"operation_timeout_seconds": SECONDS})) as api:
+        yield api
+
+
+def marks(api: Api) -> Any:
+    with mongo_client(api.settings) as client:
+        stored = client.get_default_database().meta.find_one({"_id": "ending-system-keys"})
+        assert stored is not None
+        return stored["marks"]
+
+
+async def goes(api: Api) -> None:
+    """Wait until no mark is left."""
+    end = time.monotonic() + 10
+    while marks(api):
+        assert time.monotonic() < end, "the mark stays"
+        await asyncio.sleep(0.1)
+
+
+async def test_the_mark_of_a_write_that_took_too_long_goes_after_a_while(
+    hurried: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(system_keys, "UNKNOWN_SECONDS", 1.5)
+    one, other = [await hurried.make() for _ in range(2)]
+    commit = ClientSession.commit_transaction
+
+    def commit_late(session: ClientSession) -> None:
+        time.sleep(SECONDS + 0.3)
+        commit(session)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ClientSession, "commit_transaction", commit_late)
+        assert (await change(hurried, "disableApiKey", other, one))["code"] == "DEADLINE_EXCEEDED"
+    # As long as the write may still take place, the key counts as ending.
+    assert [mark["key"] for mark in marks(hurried)] == [other.key_id]
+    await goes(hurried)
+
+
+@pytest.mark.parametrize("name", ENDS)
+async def test_a_mark_that_cannot_be_removed_in_time_does_not_hide_that_the_change_was_made(
+    hurried: Api, before: Before, name: str
+) -> None:
+    one, other = [await hurried.make() for _ in range(2)]
+    before(lambda name, command: name == "update" and "$filter" in str(command), lambda: asyncio.sleep(SECONDS + 0.3))
+    assert await change(hurried, name, other, one) == {"code": "OK"}
+    await goes(hurried)
+
+
+async def test_marks_that_count_no_more_are_removed_with_the_next_one(api: Api) -> None:
+    one, other = [await api.make() for _ in range(2)]
+    with mongo_client(api.settings) as client:
+        old = {"key": "gone", "by": "x", "at": datetime.now(UTC) - timedelta(hours=2)}
+        new = {"key": "new", "by": "y", "at": datetime.now(UTC)}
+        client.get_default_database().meta.insert_one({"_id": "ending-system-keys", "marks": [old, new]})
+    assert await change(api, "disableApiKey", other, one) == {"code": "OK"}
+    assert [mark["by"] for mark in marks(api)] == ["y"]
