@@ -20,10 +20,10 @@ from ..settings import Settings
 from ..storage.database import Database, Document
 from ..storage.jwt_issuers import find_issuer, store_jwt
 from .checks import is_text
-from .digests import digests_of, stored_secret, with_digest
+from .digests import digests_of, stored_secret
 from .documents import DECISIVE, tell_unreadable, unreadable
 from .records import read_key
-from .rotation import note_used_secret
+from .rotation import note_used_secret, with_jwt
 from .validity import is_valid
 
 ALGORITHM = "RS256"
@@ -182,10 +182,4 @@ def _with_jwt(document: Document, made: Document, hint: str) -> Document | None:
         return {}
     if None not in digests:
         return None
-    place = digests.index(None)
-    changes = with_digest(document, place, made)
-    if document.get("secrets") is None:
-        return changes | {"hint": hint}
-    # It was rotated before its JWT was used.
-    secrets = [one | {"hint": hint} if at == place else one for at, one in enumerate(document["secrets"])]
-    return changes | {"secrets": secrets}
+    return with_jwt(document, digests.index(None), made, hint)

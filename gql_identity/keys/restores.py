@@ -1,17 +1,19 @@
 """The keys and the audit log of a file of `export` are written into a database, which may be in use."""
 
 from datetime import datetime
-from itertools import zip_longest
 from typing import BinaryIO, NamedTuple
 
 from ..messages.audit import APIKeyAuditAction
 from ..messages.values import APIKeyState
 from ..settings import Settings
 from ..storage.database import Database, Document
+from ..storage.jwt_issuers import store_jwt
 from ..storage.pages import deleted_key_ids, keys_by_ids
-from ..storage.restores import insert_missing, replace_if_number
-from .digests import digests_of
+from ..storage.restores import insert_missing, replace_if_unchanged
+from .digests import digests_of, peppers_of
+from .documents import DECISIVE, unreadable
 from .export_file import batches, check_file
+from .rotation import secrets_of, with_jwt
 
 # A use, and a move to another pepper, is no change of a key.
 _NO_CHANGE = frozenset({"last_accessed_at", "secret_uses", "digest", "pepper"})
@@ -32,8 +34,8 @@ async def import_keys(database: Database, settings: Settings, file: BinaryIO) ->
     """Import a file that can be read again: the whole file is checked before anything is written.
 
     Where a key exists, the one with more changes stays. None that is disabled or was deleted here is revived. So a
-    repeated import changes nothing, and one that was stopped can be repeated. Raises what `check_file` does, and
-    Unavailable.
+    repeated import changes nothing, and one that was stopped can be repeated. A JWT of an imported key that was first
+    used on either side is accepted afterwards. Raises what `check_file` does, and Unavailable.
     """
     header, keys = check_file(file, settings)
     # Before any key: from now on no service starts without these peppers.
@@ -53,10 +55,9 @@ async def import_keys(database: Database, settings: Settings, file: BinaryIO) ->
             before = stored.get(key["_id"])
             if before is None:
                 continue
-            if _changeable(before) == _changeable(key):
+            if _is_same(before, key):
                 unchanged += 1
-            elif _may_replace(before, key):
-                await replace_if_number(database, key, before.get("audit_number"))
+            elif await _bring(database, before, key):
                 updated += 1
             else:
                 kept.append(key["_id"])
@@ -89,23 +90,58 @@ async def _belonging(
     ]
 
 
+def _is_same(stored: Document, key: Document) -> bool:
+    """Whether a key of a file tells nothing that is not stored."""
+    if _changeable(stored) == _changeable(key):
+        return True
+    return _but_for_first_use(stored) == _but_for_first_use(key) and bool(_first_use(key, stored))
+
+
+async def _bring(database: Database, stored: Document, key: Document) -> bool:
+    """Write what a key of a file tells of later; return False where the stored one stays, as it is not older.
+
+    Raises what `Database.run` does.
+    """
+    # A first use does not count as a change, so whatever else differs is not known to be older.
+    if _but_for_first_use(stored) == _but_for_first_use(key) and (first_use := _first_use(stored, key)):
+        return await store_jwt(database, stored, first_use)
+    if not _may_replace(stored, key):
+        return False
+    return await replace_if_unchanged(database, stored, key | _first_use(key, stored))
+
+
 def _changeable(document: Document) -> Document:
     return {name: value for name, value in document.items() if name not in _NO_CHANGE}
+
+
+def _but_for_first_use(document: Document) -> Document:
+    """What changes of a key set, without the hint of each secret."""
+    kept = {name: value for name, value in _changeable(document).items() if name != "hint"}
+    if isinstance(secrets := kept.get("secrets"), list):
+        kept["secrets"] = [one | {"hint": None} if isinstance(one, dict) else one for one in secrets]
+    return kept
 
 
 def _may_replace(stored: Document, key: Document) -> bool:
     """Whether a key of a file is a later state of the stored one. A key that was disabled here is never revived."""
     is_same_key = all(stored.get(name) == key.get(name) for name in ("domain_id", "user_id", "role"))
     revives = stored.get("state") != key["state"] == APIKeyState.ENABLED.name
-    is_later = _number(stored) < _number(key) or _had_first_use(stored, key)
-    return is_same_key and not revives and is_later
+    return is_same_key and not revives and _number(stored) < _number(key)
 
 
-def _had_first_use(stored: Document, key: Document) -> bool:
-    """Whether a key of a file has the digest of an imported JWT, which its first use stores without counting."""
-    pairs = list(zip_longest(digests_of(stored), digests_of(key)))
-    is_known = any(before is None and now is not None for before, now in pairs)
-    return is_known and _number(stored) == _number(key) and all(before in (None, now) for before, now in pairs)
+def _first_use(document: Document, other: Document) -> Document:
+    """The fields to set so that an imported key has the digest of its JWT, where another state of it alone has it."""
+    if unreadable(document, DECISIVE) or unreadable(other, DECISIVE):
+        return {}
+    used = {
+        one["number"]: ({"digest": digest, "pepper": pepper}, one.get("hint") or "")
+        for one, digest, pepper in zip(secrets_of(other), digests_of(other), peppers_of(other), strict=True)
+        if digest is not None
+    }
+    for place, (one, digest) in enumerate(zip(secrets_of(document), digests_of(document), strict=True)):
+        if digest is None and one["number"] in used:
+            return with_jwt(document, place, *used[one["number"]])
+    return {}
 
 
 def _number(key: Document) -> int:

@@ -12,7 +12,7 @@ from ..errors import FailedPrecondition, InvalidArgument
 from ..messages.keys import APIKeyInfo, APIKeySecretInfo
 from ..messages.requests import APIKeyOverlapChoice, RotateAPIKeyRequest
 from ..messages.values import DateTime
-from .digests import digests_of, peppers_of
+from .digests import digests_of, peppers_of, with_digest
 from .validity import UsedSecret, has_ended
 
 KEPT_FOR = timedelta(days=30)  # how long an ended secret answers ROTATED
@@ -134,6 +134,16 @@ def overlap_ended(document: Document, at: datetime, sent: UsedSecret | None = No
         raise FailedPrecondition("This would end the secret that you sent. Send the newest one.")
     ended = [one if has_ended(one.get("expires_at")) else {**one, "expires_at": at} for one in older]
     return {"secrets": [newest, *ended]}
+
+
+def with_jwt(document: Document, place: int, made: Document, hint: str) -> Document:
+    """The fields to set so that the secret at this place, of an imported key, has the digest and hint of its JWT."""
+    changes = with_digest(document, place, made)
+    if document.get("secrets") is None:
+        return changes | {"hint": hint}
+    # It was rotated before its JWT was used.
+    secrets = [one | {"hint": hint} if at == place else one for at, one in enumerate(document["secrets"])]
+    return changes | {"secrets": secrets}
 
 
 def check_overlap(seconds: int, *, own: bool) -> None:

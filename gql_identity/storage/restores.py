@@ -25,8 +25,13 @@ async def insert_missing(database: Database, documents: list[Document], collecti
     return []
 
 
-async def replace_if_number(database: Database, document: Document, number: int | None) -> None:
-    """Replace a key unless its `audit_number` is another by now. Raises what `Database.run` does."""
+async def replace_if_unchanged(database: Database, read: Document, document: Document) -> bool:
+    """Replace a key unless it has changed since it was read, or its digests; return whether it was done.
+
+    Raises what `Database.run` does.
+    """
     where = {"domain_id": document["domain_id"], "_id": document["_id"]}
-    replaced = {"$cond": [equals("audit_number", number), {"$literal": document}, "$$ROOT"]}
-    await database.run(lambda: database.api_keys.update_one(where, [{"$replaceWith": replaced}]))
+    unchanged = {"$and": [equals(field, read.get(field)) for field in ("audit_number", "digest")]}
+    replaced = {"$cond": [unchanged, {"$literal": document}, "$$ROOT"]}
+    written = await database.run(lambda: database.api_keys.update_one(where, [{"$replaceWith": replaced}]))
+    return bool(written.modified_count)

@@ -149,6 +149,69 @@ def test_a_jwt_that_was_first_used_between_two_moves_is_brought(source: Side, ta
     assert target.run("import", str(file)).returncode == 1
 
 
+def unused(source: Side, target: Side, file: Path, *, is_rotated: bool) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A key whose JWT was not used yet, in both databases; which one it is, and what its first use sets."""
+    key_id = source.create()["api_key_id"]
+    if is_rotated:
+        source.run("rotate-key", key_id)
+    known = source.documents()[key_id]
+    used: dict[str, Any] = {name: known[name] for name in ("digest", "pepper")}
+    if is_rotated:
+        used["secrets"] = known["secrets"]
+        newest, jwt = known["secrets"]
+        lacks: dict[str, Any] = {"digest": [known["digest"][0], None], "pepper": [known["pepper"][0], None]}
+        lacks["secrets"] = [newest, jwt | {"hint": ""}]
+    else:
+        used["hint"] = known["hint"]
+        lacks = {"digest": None, "pepper": None, "hint": ""}
+    source.keys.update_one({"_id": key_id}, {"$set": lacks})
+    moved(source, target, file)
+    return {"_id": key_id}, used
+
+
+@pytest.mark.parametrize("is_rotated", [False, True])
+def test_a_first_use_brings_nothing_else(source: Side, target: Side, file: Path, is_rotated: bool) -> None:
+    where, used = unused(source, target, file, is_rotated=is_rotated)
+    accessed = datetime(2026, 1, 1, tzinfo=UTC)
+    target.keys.update_one(where, {"$set": {"last_accessed_at": accessed}})
+    source.keys.update_one(where, {"$set": used})
+    assert moved(source, target, file) == "Created 0 keys, updated 1; 0 were there already."
+    assert target.documents() == {where["_id"]: source.documents()[where["_id"]] | {"last_accessed_at": accessed}}
+    assert moved(source, target, file) == "Created 0 keys, updated 0; 1 were there already."
+
+
+@pytest.mark.parametrize("narrowed", ["scopes", "secrets"])
+def test_a_first_use_does_not_undo_what_was_changed_here(source: Side, target: Side, file: Path, narrowed: str) -> None:
+    where, used = unused(source, target, file, is_rotated=True)
+    (before,) = target.documents().values()
+    newest, jwt = before["secrets"]
+    change: Any = {
+        "scopes": ["identity:read"],
+        "secrets": [newest, jwt | {"expires_at": datetime(2026, 1, 1, tzinfo=UTC)}],
+    }
+    target.keys.update_one(where, {"$set": {narrowed: change[narrowed], "audit_number": 3}})
+    here = target.documents()
+    source.keys.update_one(where, {"$set": used | {"name": "renamed", "audit_number": 3}})
+    file.unlink()
+    source.run("export", str(file))
+    imported = target.run("import", str(file))
+    assert imported.returncode == 1
+    assert where["_id"] in imported.stdout + imported.stderr
+    assert target.documents() == here
+
+
+@pytest.mark.parametrize("is_rotated", [False, True])
+def test_a_jwt_that_was_first_used_here_stays(source: Side, target: Side, file: Path, is_rotated: bool) -> None:
+    where, used = unused(source, target, file, is_rotated=is_rotated)
+    target.keys.update_one(where, {"$set": used})
+    assert moved(source, target, file) == "Created 0 keys, updated 0; 1 were there already."
+    source.keys.update_one(where, {"$set": {"name": "renamed"}, "$inc": {"audit_number": 1}})
+    assert moved(source, target, file) == "Created 0 keys, updated 1; 0 were there already."
+    (key,) = target.documents().values()
+    assert key["name"] == "renamed"
+    assert {name: key[name] for name in used} == used
+
+
 def test_the_file_is_for_its_owner_and_has_no_secret(source: Side, file: Path) -> None:
     made = source.create()
     exported = source.run("export", str(file))
