@@ -47,6 +47,7 @@ from .audit import KeyAudit
 from .audit_entries import AuditEntries, log_entry, logs_refusals
 from .checks import check_free_text, check_text
 from .credentials import Credentials
+from .digests import digests_of
 from .disabling import Disabling, disable_rule
 from .expiry import check_future, check_new_end, end_of_created, next_notice
 from .expiry_notices import ExpiryNotices
@@ -235,7 +236,13 @@ class ApiKeys:
         text, record = self._retries.new_secret(request, caller, request.api_key_id)
         stored = {**self.credentials.stored(text), "hint": secret.hint(text)}
         sent = caller.secret if own else None
-        accepts_jwts = await self.credentials.accepts_jwts(domain_id)
+        accepts_jwts = False
+
+        async def look(document: Document) -> None:
+            nonlocal accepts_jwts
+            # Only an imported key has a secret whose digest is not known.
+            if None in digests_of(document):
+                accepts_jwts = await self.credentials.accepts_jwts(domain_id)
 
         def rule(document: Document, at: datetime) -> Document:
             if not own:
@@ -251,7 +258,7 @@ class ApiKeys:
 
         try:
             document = await self._writes.change(
-                APIKeyAuditAction.ROTATED, request, caller, rule, scope, record, unknown=_UNKNOWN_ROTATION
+                APIKeyAuditAction.ROTATED, request, caller, rule, scope, record, _UNKNOWN_ROTATION, look
             )
         except RequestExistsError:
             return await self._made(request, caller)

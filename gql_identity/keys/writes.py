@@ -48,19 +48,24 @@ class Writes:
         scope: str | None = WRITE,
         record: Document | None = None,
         unknown: str | None = None,
+        look: Callable[[Document], Awaitable[None]] | None = None,
     ) -> Document:
         """Change a key as the rule says, with the record of the request if it has one, and return its document.
 
         A key that changes between the read and the write is read again. A rule that changes nothing writes nothing.
-        Raises NotFound for a key that is missing or that the caller may not see, what the rule raises, and
-        RequestExistsError. Where the outcome of the write is unknown, its error ends with the text `unknown`, and names
-        the key in `extensions.apiKeyId`.
+        `look` is awaited with the stored key before the rule is called, for a rule that needs another read. Raises
+        NotFound for a key that is missing or that the caller may not see, what the rule raises, and RequestExistsError.
+        Where the outcome of the write is unknown, its error ends with the text `unknown`, and names the key in
+        `extensions.apiKeyId`.
         """
         check_newest(caller)
 
         async def read() -> Document:
             await self._credentials.check_caller(caller)
-            return await self.read(request, caller, scope)
+            document = await self.read(request, caller, scope)
+            if look is not None:
+                await look(document)
+            return document
 
         def entry_of(document: Document, changes: Document, at: datetime) -> Document:
             return self._entries.make(action, document, changes, caller, at)

@@ -212,6 +212,26 @@ async def test_a_rotated_key_accepts_its_jwt_for_the_overlap(api: Api, jwts: Sou
     assert await status(api, ended["apiKey"]) == 200
 
 
+@pytest.mark.parametrize("is_known", [True, False])
+async def test_a_rotation_asks_whether_jwts_are_accepted_only_for_a_key_whose_jwt_is_not_known(
+    api: Api, jwts: Source, before: Before, is_known: bool
+) -> None:
+    await imported(jwts)
+    system = await api.make(domain_id="d9")
+    if is_known:
+        assert await status(api, cloudforet.jwt(KEY, ANN)) == 200
+    read: list[Any] = []
+
+    def is_write(name: str, command: dict[str, Any]) -> bool:
+        read.append(command.get("find"))
+        return name == "insert" and command["insert"] == "audit"
+
+    before(is_write, lambda: asyncio.sleep(0))
+    ids = f'domainId: "d1", apiKeyId: "{ANN["api_key_id"]}"'
+    await api.data(f"mutation {{ rotateApiKey(input: {{{ids}}}) {{ state }} }}", by=system)
+    assert ("jwt_issuers" in read) != is_known
+
+
 @pytest.mark.parametrize("change", ["ended", "renamed"])
 async def test_a_change_that_comes_into_a_first_use_stays(
     api: Api, jwts: Source, settings: Settings, before: Before, change: str
