@@ -87,6 +87,7 @@ class LastUses:
         ]
         if not writes:
             return
+        again = set[_Secret]()
         try:
             await self._database.run(lambda: self._database.api_keys.bulk_write(writes, ordered=False))
         except BulkWriteError as error:
@@ -94,24 +95,31 @@ class LastUses:
             if not refused:  # not written to a majority in time
                 self._keep(due, moves)
                 raise Unavailable("The database did not confirm the last uses.") from None
-            self._refuse(refused, due, moves, now)
+            again = self._refuse(refused, due, moves, now)
         except BaseException:
             self._keep(due, moves)
             raise
-        self._written.update(dict.fromkeys(due, now))
+        self._written.update(dict.fromkeys(due.keys() - again, now))
 
     def _keep(self, due: dict[_Secret, _Use], moves: dict[str, _Move]) -> None:
         """Keep these for the next write, unless there are newer ones."""
         self._uses = due | self._uses
         self._moves = moves | self._moves
 
-    def _refuse(self, codes: dict[int, int], due: dict[_Secret, _Use], moves: dict[str, _Move], now: float) -> None:
-        """Leave out what the database refused, with these codes by place, and keep what it may write next time."""
+    def _refuse(
+        self, codes: dict[int, int], due: dict[_Secret, _Use], moves: dict[str, _Move], now: float
+    ) -> set[_Secret]:
+        """Leave out what the database refused, with these codes by place, and keep what it may write next time.
+
+        Returns the secrets whose uses are kept: they are due at once, as nothing of them was written.
+        """
         uses, moved = list(due.items()), list(moves.items())
+        again = set[_Secret]()
         for place, code in codes.items():
             if place < len(uses):
                 if code == WRITE_CONFLICT:
                     self._uses.setdefault(*uses[place])
+                    again.add(uses[place][0])
             elif code == WRITE_CONFLICT:
                 self._moves.setdefault(*moved[place - len(uses)])
             else:
@@ -120,6 +128,7 @@ class LastUses:
         if lost and now - self._told >= LOG_SECONDS:
             self._told = now
             log.warning("the database refused last uses of keys", keys=len(lost), codes=sorted(set(lost)))
+        return again
 
     async def keep_writing(self) -> None:
         """Write every two seconds until cancelled."""

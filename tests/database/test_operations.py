@@ -6,12 +6,15 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from motor.motor_asyncio import AsyncIOMotorCollection
 from pydantic import SecretStr
+from pymongo.errors import BulkWriteError
 from structlog.testing import capture_logs
 
 from gql_identity import secret
 from gql_identity.storage import last_uses
 from gql_identity.storage.database import Database
+from gql_identity.storage.failures import WRITE_CONFLICT
 from gql_identity.storage.point_reads import PointReads
 from gql_identity.storage.scans import SCANS_AT_ONCE
 from tests.conftest import KEY_FIELDS, PEPPER, Api, Person, mongo_client, running
@@ -266,6 +269,32 @@ async def test_a_refused_last_use_is_left_out_and_the_others_are_written_once(
             await uses.write(everything=True)
         assert [(line["event"], line["keys"]) for line in lines] == [("the database refused last uses of keys", 1)]
         assert all([(await stored(api, other.key_id))["last_accessed_at"] for other in others])
+
+
+async def test_a_first_use_that_met_another_write_is_written_by_the_next_one(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user, other = [await api.make("USER") for _ in range(2)]
+    bulk_write = AsyncIOMotorCollection.bulk_write
+
+    async def conflicts(keys: Any, writes: list[Any], **options: Any) -> None:
+        """As a database does where another write of the first key has just come before."""
+        await bulk_write(keys, writes[1:], **options)
+        raise BulkWriteError({"writeErrors": [{"index": 0, "code": WRITE_CONFLICT, "errmsg": "WriteConflict"}]})
+
+    async with Database(api.settings) as database:
+        await database.prepare()
+        uses = last_uses.LastUses(database)
+        for one in (user, other):
+            uses.record(one.key_id, "d1", 0)
+        with monkeypatch.context() as patched:
+            patched.setattr(AsyncIOMotorCollection, "bulk_write", conflicts)
+            await uses.write()
+        assert (await stored(api, user.key_id)).get("last_accessed_at") is None
+        uses.record(other.key_id, "d1", 0)  # written a moment ago: it waits
+        await uses.write()
+        assert (await stored(api, user.key_id))["last_accessed_at"] is not None
+        assert len(uses) == 1
 
 
 async def test_a_retired_pepper_is_accepted_and_use_moves_the_key_to_the_new_one(api: Api) -> None:
