@@ -1,5 +1,6 @@
 """Checks that the audit log of a domain is as the service wrote it, without gaps."""
 
+from collections import defaultdict
 from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import NamedTuple
@@ -21,30 +22,34 @@ class AuditReport(NamedTuple):
 
 
 class _Seen(NamedTuple):
-    """The number of an entry, and what tells how long those around it were kept."""
+    """The number of an entry, when it was made, how long it is kept, and when the entry before it ends if it tells."""
 
     number: int
     at: datetime
     kept_for: timedelta
+    previous_ends_at: datetime | None
 
 
-class _Entries:
+class _OfKey:
     """The entries of one key."""
 
     def __init__(self) -> None:
         self.seen: list[_Seen] = []
         self.is_deleted = False
 
-    def gaps(self, at: datetime) -> list[str]:
-        """What is wrong with their numbers, apart from missing ones that were kept long enough at an instant."""
-        told = []
-        for before, after in pairwise(sorted(self.seen)):
-            if after.number == before.number:
-                told.append(f"two entries have the number {before.number}.")
-            # Where the setting was lowered, later entries end before earlier ones.
-            elif after.number > before.number + 1 and at < before.at + min(before.kept_for, after.kept_for):
-                told.append(f"entries are missing between the numbers {before.number} and {after.number}.")
-        return told
+    @property
+    def last(self) -> _Seen | None:
+        return max(self.seen, key=_number, default=None)
+
+
+class _Log:
+    """What was read of a domain's entries. `shortest` is the least time that one is kept, as far as is known."""
+
+    def __init__(self, kept_for: timedelta) -> None:
+        self.of_keys: dict[str, _OfKey] = defaultdict(_OfKey)
+        self.entries = self.unknown = 0
+        self.shortest = kept_for
+        self.faults: list[str] = []
 
 
 async def check_audit(database: Database, entries: AuditEntries, domain_id: str, at: datetime) -> AuditReport:
@@ -56,40 +61,85 @@ async def check_audit(database: Database, entries: AuditEntries, domain_id: str,
     # Before the entries, so that each has the entry of its last change.
     where = {"domain_id": domain_id}
     keys = {key["_id"]: _of_last_entry(key) async for page in pages(database, where) for key in page}
-    of_keys: dict[str, _Entries] = {key_id: _Entries() for key_id, key in keys.items() if key["audit_number"] != 0}
-    faults: list[str] = []
-    count = unknown = 0
-    shortest = entries.kept_for  # that an entry is kept, as far as is known
-    async for page in pages(database, where, "audit"):
-        count += len(page)
+    log = await _read_log(database, entries, domain_id)
+    key_ids = [key_id for key_id, key in keys.items() if key["audit_number"] != 0]
+    faults = log.faults
+    for key_id in dict.fromkeys([*key_ids, *log.of_keys]):
+        of_key = log.of_keys[key_id]
+        found = _gaps(of_key, log.shortest, at)
+        if (key := keys.get(key_id)) is not None:
+            found += _faults_of_end(key, of_key, log.shortest, at)
+        elif await _is_untold(database, domain_id, key_id, of_key, log.shortest, at):
+            found.append("the key is gone, and no entry says so.")
+        faults += [f"{key_id}: {fault}" for fault in found]
+    return AuditReport(log.entries, sum(bool(one.seen) for one in log.of_keys.values()), log.unknown, faults)
+
+
+async def _read_log(database: Database, entries: AuditEntries, domain_id: str) -> _Log:
+    """The entries of a domain, each checked by its MAC."""
+    log = _Log(entries.kept_for)
+    async for page in pages(database, {"domain_id": domain_id}, "audit"):
+        log.entries += len(page)
         for entry in page:
             told = entries.read_any(entry)
-            unknown += told.intact is None
+            log.unknown += told.intact is None
             if told.intact is False:
-                faults.append(f"{told.api_key_id}: entry {told.number} is not as the service wrote it.")
+                log.faults.append(f"{told.api_key_id}: entry {told.number} is not as the service wrote it.")
             kept_for = _kept_for(entry, entries.kept_for)
             if told.intact:
-                shortest = min(shortest, kept_for)
-            of_key = of_keys.setdefault(told.api_key_id, _Entries())
+                log.shortest = min(log.shortest, kept_for)
+            of_key = log.of_keys[told.api_key_id]
             if told.number:  # else it cannot be read, and its number is missed as that of a removed one
-                of_key.seen.append(_Seen(told.number, told.at, kept_for))
+                previous = entry.get("previous_ends_at")
+                is_told = isinstance(previous, datetime)
+                of_key.seen.append(_Seen(told.number, told.at, kept_for, previous if is_told else None))
             of_key.is_deleted |= told.action is APIKeyAuditAction.DELETED
-    for key_id, of_key in of_keys.items():
-        faults += [f"{key_id}: {fault}" for fault in of_key.gaps(at)]
-        last = max(of_key.seen, default=None)
-        if key_id in keys:
-            number, highest = keys[key_id]["audit_number"], 0 if last is None else last.number
-            if type(number) is not int:
-                faults.append(f"{key_id}: the key's audit_number, of its last entry, cannot be read.")
-            elif highest < number and not _has_ended(keys[key_id], shortest, at):
-                faults.append(f"{key_id}: the entries after number {highest} are missing; there were {number}.")
-        elif (
-            not of_key.is_deleted
-            and (last is None or at < last.at + shortest)
-            and not await _exists(database, domain_id, key_id)
-        ):
-            faults.append(f"{key_id}: the key is gone, and no entry says so.")
-    return AuditReport(count, sum(bool(of_key.seen) for of_key in of_keys.values()), unknown, faults)
+    return log
+
+
+def _gaps(of_key: _OfKey, shortest: timedelta, at: datetime) -> list[str]:
+    """What is wrong with the numbers of a key's entries, apart from missing ones that may have ended."""
+    told = []
+    for before, after in pairwise(sorted(of_key.seen, key=_number)):
+        if after.number == before.number:
+            told.append(f"two entries have the number {before.number}.")
+        elif after.number > before.number + 1:
+            kept_for = min(before.kept_for, after.kept_for, shortest)
+            if not _may_have_ended(after.previous_ends_at, [before.at], kept_for, at):
+                told.append(f"entries are missing between the numbers {before.number} and {after.number}.")
+    return told
+
+
+def _faults_of_end(key: Document, of_key: _OfKey, shortest: timedelta, at: datetime) -> list[str]:
+    """What is missing after the last entry of a key that exists."""
+    number, highest = key["audit_number"], 0 if of_key.last is None else of_key.last.number
+    if type(number) is not int:
+        return ["the key's audit_number, of its last entry, cannot be read."]
+    changed_at = [key[name] for name in _TIMES if name in key]
+    if highest < number and not _may_have_ended(key.get("audit_ends_at"), changed_at, shortest, at):
+        return [f"the entries after number {highest} are missing; there were {number}."]
+    return []
+
+
+async def _is_untold(
+    database: Database, domain_id: str, key_id: str, of_key: _OfKey, shortest: timedelta, at: datetime
+) -> bool:
+    """Whether a key that was not there is gone, though the entry of its deletion is missed."""
+    if of_key.is_deleted or (of_key.last is not None and _may_have_ended(None, [of_key.last.at], shortest, at)):
+        return False
+    where = {"domain_id": domain_id, "_id": key_id}  # it may have been made after the keys were read
+    return await database.run(lambda: database.api_keys.find_one(where, {"_id": 1})) is None
+
+
+def _may_have_ended(ends_at: datetime | None, not_before: list[datetime], kept_for: timedelta, at: datetime) -> bool:
+    """Whether a missing entry may have been removed by the database: at its end, if that is known.
+
+    Otherwise it was made at or after these instants, and kept for so long at least as far as is known.
+    """
+    if ends_at is not None:
+        return ends_at <= at
+    # Differences, as somebody who changed an entry may have given it any instant: a sum could be past the year 9999.
+    return all(at - instant >= kept_for for instant in not_before)
 
 
 # When a key was changed, by the kinds of changes: for keys that an older version changed last.
@@ -103,19 +153,11 @@ def _of_last_entry(key: Document) -> Document:
     return told | {"audit_number": number if unreadable(key, ["audit_number"]) else int(number)}
 
 
-def _has_ended(key: Document, kept_for: timedelta, at: datetime) -> bool:
-    """Whether the entry of a key's last change was kept long enough."""
-    if (end := key.get("audit_ends_at")) is not None:
-        return bool(end <= at)
-    return all(key[name] <= at - kept_for for name in _TIMES if name in key)
-
-
 def _kept_for(entry: Document, otherwise: timedelta) -> timedelta:
     """How long an entry is kept; otherwise as the settings say, of one whose times cannot be read."""
     at, end = entry.get("at"), entry.get("expires_at")
     return max(end - at, timedelta(0)) if isinstance(at, datetime) and isinstance(end, datetime) else otherwise
 
 
-async def _exists(database: Database, domain_id: str, key_id: str) -> bool:
-    where = {"domain_id": domain_id, "_id": key_id}
-    return await database.run(lambda: database.api_keys.find_one(where, {"_id": 1})) is not None
+def _number(seen: _Seen) -> int:
+    return seen.number

@@ -96,6 +96,7 @@ class AuditEntries:
         address: str | None,
         told: Sequence[Document] = (),
     ) -> Document:
+        previous_ends_at = key.get("audit_ends_at")
         entry = {
             "_id": uuid_utils.uuid7().hex,
             "domain_id": key["domain_id"],
@@ -110,6 +111,8 @@ class AuditEntries:
             "client_address": address,
             "number": int(key.get("audit_number") or 0) + 1,
             "expires_at": at + self.kept_for,
+            # So that `audit-verify` knows for how long the entry before it is missed, whatever the setting was then.
+            "previous_ends_at": previous_ends_at if isinstance(previous_ends_at, datetime) else None,
             "pepper": self._fingerprint,
         }
         return {**entry, "mac": audit_mac(_canonical(entry), self._pepper)}

@@ -268,6 +268,29 @@ async def test_what_was_tampered_with_is_named(api: Api) -> None:
     )
 
 
+async def test_no_instant_that_somebody_gave_an_entry_ends_the_check(api: Api) -> None:
+    system = await api.make()
+    gone, between = [await make(api, system) for _ in range(2)]
+    await do(api, system, "disableApiKey", between)
+    await do(api, system, "enableApiKey", between)
+    last = {"at": datetime(9999, 12, 31, tzinfo=UTC), "expires_at": None, "previous_ends_at": None}
+    with mongo_client(api.settings) as client:
+        log, keys = client.get_default_database()["audit"], client.get_default_database()["api_keys"]
+        keys.delete_one({"_id": gone})
+        log.update_one({"api_key_id": gone}, {"$set": last})
+        log.update_many({"api_key_id": between}, {"$set": last})
+        log.delete_one({"api_key_id": between, "number": 2})
+    assert sorted(await check(api.settings)) == sorted(
+        [
+            f"{gone}: entry 1 is not as the service wrote it.",
+            f"{gone}: the key is gone, and no entry says so.",
+            f"{between}: entry 1 is not as the service wrote it.",
+            f"{between}: entry 3 is not as the service wrote it.",
+            f"{between}: entries are missing between the numbers 1 and 3.",
+        ]
+    )
+
+
 @pytest.mark.parametrize(("days", "days_later"), [(400, 30), (30, 400), (30, 30)])
 async def test_entries_that_were_kept_long_enough_are_not_missed(
     settings: Settings, days: int, days_later: int
@@ -303,6 +326,21 @@ async def test_an_entry_that_ended_before_an_earlier_one_leaves_no_fault(setting
         # The second entry has ended; the third was made much later.
         assert log.delete_one({"api_key_id": key, "number": 2}).deleted_count == 1
     assert await check(shorter, 29) == [f"{key}: entries are missing between the numbers 1 and 3."]
+    assert await check(settings, 31) == []
+
+
+async def test_an_entry_of_a_month_with_a_shorter_setting_leaves_no_fault(settings: Settings) -> None:
+    shorter = settings.model_copy(update={"audit_days": 30})
+    async with running(settings) as api:
+        system = await api.make()
+        key = await make(api, system)
+    async with running(shorter) as api:
+        await do(api, system, "disableApiKey", key)
+    async with running(settings) as api:
+        await do(api, system, "enableApiKey", key)
+        assert all(entry["intact"] for entry in (await audit(api, system, apiKeyId=key))["nodes"])
+    assert expire(settings, 31) == 1
+    assert await check(settings, 29) == [f"{key}: entries are missing between the numbers 1 and 3."]
     assert await check(settings, 31) == []
 
 
