@@ -83,10 +83,12 @@ def _may_see(key: APIKeyInfo, caller: Caller) -> bool:
 
 def _period(since: datetime | None, until: datetime | None, interval: APIKeyUsageInterval) -> tuple[datetime, datetime]:
     """The begin of the first interval and the end of the last; an interval that has begun counts as a whole."""
-    end = now() if until is None else until
+    at = now()
+    end = at if until is None else until
+    if since is not None and since > at:
+        raise InvalidArgument("it is in the future. Give an earlier instant.", at="since")
     if since is not None and since > end:
-        after = "in the future" if until is None else "after `until`"
-        raise InvalidArgument(f"it is {after}. Give an earlier instant, or a later `until`.", at="since")
+        raise InvalidArgument("it is after `until`. Give an earlier instant, or a later `until`.", at="since")
     length = _LENGTHS[interval]
     try:
         begin = end - _USUAL[interval] if since is None else since
