@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import orjson
 import structlog
 import uuid_utils
+from graphql import GRAPHQL_MAX_INT
 from strawberry import ID
 from strawberry.utils.str_converters import to_camel_case
 
@@ -24,7 +25,7 @@ from ..messages.audit import (
     APIKeyAuditChange,
     APIKeyAuditEntry,
 )
-from ..messages.values import APIKeyRole, DateTime, instant_text
+from ..messages.values import APIKeyRole, DateTime, instant_text, whole_number
 from ..secret import audit_mac, pepper_fingerprint
 from ..settings import Settings
 from ..storage.inserts import NewKey
@@ -122,7 +123,7 @@ class AuditEntries:
         try:
             return self.read(entry)
         except (KeyError, TypeError, ValueError, AttributeError):
-            at, number = entry.get("at"), entry.get("number")
+            at = entry.get("at")
             return APIKeyAuditEntry(
                 id=ID(str(entry["_id"])),
                 at=DateTime(at if isinstance(at, datetime) else LONG_AGO),
@@ -132,7 +133,7 @@ class AuditEntries:
                 user_id=ID(str(entry.get("user_id"))),
                 actor=APIKeyAuditActor(kind=APIKeyAuditActorKind.UNKNOWN),
                 changes=[],
-                number=number if isinstance(number, int) else 0,
+                number=_number(entry) or 0,
                 intact=False,
             )
 
@@ -146,7 +147,8 @@ class AuditEntries:
         ]
         if not all(isinstance(text, str) for text in texts):
             raise TypeError
-        if not isinstance(entry["at"], datetime) or not isinstance(entry["number"], int):
+        number = _number(entry)
+        if not isinstance(entry["at"], datetime) or number is None:
             raise TypeError
         return APIKeyAuditEntry(
             id=entry["_id"],
@@ -166,7 +168,7 @@ class AuditEntries:
             changes=[APIKeyAuditChange(**change) for change in entry["changes"]],
             request_id=entry["request_id"],
             client_address=entry["client_address"],
-            number=entry["number"],
+            number=number,
             intact=self.is_intact(entry),
         )
 
@@ -185,6 +187,12 @@ class AuditEntries:
 def counted(entry: Document) -> Document:
     """The fields of a key that tell of its last entry: how many there were, and how long that one is kept."""
     return {"audit_number": entry["number"], "audit_ends_at": entry["expires_at"]}
+
+
+def _number(entry: Document) -> int | None:
+    """The number of a stored entry; None for one that no entry has."""
+    number = whole_number(entry.get("number"))
+    return number if number is not None and 0 < number <= GRAPHQL_MAX_INT else None
 
 
 def _actor(caller: Caller | None) -> Document:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import structlog
 
-from ..messages.values import APIKeyRole, APIKeyState
+from ..messages.values import APIKeyRole, APIKeyState, whole_number
 
 LOG_SECONDS = 600.0  # between two lines about the same key
 LOGGED_KEYS = 10_000  # so many keys are remembered
@@ -41,15 +41,8 @@ class StoredField(NamedTuple):
     def is_readable(self, value: Any) -> bool:
         """Whether a value is of these types and passes the check; a missing field has None."""
         # The driver's own classes of text and bytes do not count; a 64-bit integer has its own too, and does.
-        type_ = int if _is_whole(value) else type(value)
+        type_ = type(value) if whole_number(value) is None else int
         return type_ in self.types and (self.check is None or self.check(value))
-
-
-def _is_whole(value: Any) -> bool:
-    """Whether a value is a whole number, also one that the Mongo shell wrote as a double."""
-    if isinstance(value, float):
-        return value.is_integer() and abs(value) < 2**53
-    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _are_texts(value: Any) -> bool:
@@ -89,7 +82,7 @@ def _is_secret(one: Any) -> bool:
     if type(one) is not dict:
         return False
     return (
-        isinstance(one.get("number"), int)
+        whole_number(one.get("number")) is not None
         and all(STORED_FIELDS[name].is_readable(one.get(name)) for name in ("hint", "created_at"))
         and STORED_FIELDS["expires_at"].is_readable(one.get("expires_at"))
     )

@@ -24,7 +24,7 @@ Document = dict[str, Any]
 
 
 def secrets_of(document: Document) -> list[Document]:
-    """The secrets of a key, live and ended, the newest first."""
+    """The secrets of a key, live and ended, the newest first. A number may be a whole double, as all stored ones."""
     stored: list[Document] | None = document.get("secrets")
     if stored is not None:
         return stored
@@ -40,7 +40,7 @@ def live_secrets(document: Document) -> list[APIKeySecretInfo]:
             created_at=one["created_at"],
             # An overlap that was promised never passes the key's end, which may have been moved since.
             expires_at=_earlier(one.get("expires_at"), end),
-            last_accessed_at=uses.get(str(one["number"])),
+            last_accessed_at=uses.get(str(int(one["number"]))),
         )
         for one in secrets_of(document)
         # An imported key has a secret that nobody has sent yet: nothing is known of it.
@@ -74,9 +74,9 @@ def note_used_secret(key: APIKeyInfo, document: Document, digest: bytes) -> None
 def _note(key: APIKeyInfo, document: Document, one: Document) -> None:
     secrets, uses = document["secrets"], document.get("secret_uses") or {}
     # Where the uses cannot be read, the newer one may have been used.
-    was_used = not isinstance(uses, dict) or str(secrets[0]["number"]) in uses
+    was_used = not isinstance(uses, dict) or str(int(secrets[0]["number"])) in uses
     is_superseded = one is not secrets[0] and was_used
-    key.__dict__["used_secret"] = UsedSecret(one["number"], one.get("expires_at"), is_superseded)
+    key.__dict__["used_secret"] = UsedSecret(int(one["number"]), one.get("expires_at"), is_superseded)
 
 
 def is_forgotten(secret: UsedSecret) -> bool:
@@ -116,7 +116,7 @@ def rotated(
     overlap_end = at + timedelta(seconds=request.overlap_seconds)
     for one in live:
         one["expires_at"] = at if one not in lasting else overlap_end if end is None else min(overlap_end, end)
-    newest = {"number": secrets[0]["number"] + 1, "hint": made["hint"], "created_at": at}
+    newest = {"number": int(secrets[0]["number"]) + 1, "hint": made["hint"], "created_at": at}
     digests, peppers = [made["digest"], *digests_of(document)], [made["pepper"], *peppers_of(document)]
     return {**_kept([newest, *secrets], digests, peppers, document, at), "hint": made["hint"], "rotated_at": at}
 
@@ -197,7 +197,7 @@ def _kept(
     uses = document.get("secret_uses")
     if uses is None:
         uses = {} if document.get("last_accessed_at") is None else {"1": document["last_accessed_at"]}
-    numbers = {str(one["number"]) for one, _, _ in kept}
+    numbers = {str(int(one["number"])) for one, _, _ in kept}
     return {
         "secrets": [one for one, _, _ in kept],
         "digest": [digest for _, digest, _ in kept],

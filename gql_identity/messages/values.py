@@ -58,6 +58,13 @@ def utc_milliseconds(instant: datetime) -> datetime:
     return instant.replace(microsecond=instant.microsecond // 1000 * 1000)
 
 
+def whole_number(stored: Any) -> int | None:
+    """A stored whole number, also one that the Mongo shell wrote as a double; None for any other value."""
+    if isinstance(stored, float):
+        return int(stored) if stored.is_integer() and abs(stored) < 2**53 else None
+    return stored if isinstance(stored, int) and not isinstance(stored, bool) else None
+
+
 def _aware(text: str) -> datetime:
     found = _RFC_3339.fullmatch(text)
     if found is None:

@@ -15,6 +15,7 @@ from pymongo import UpdateOne
 from pymongo.errors import BulkWriteError
 
 from ..background import repeat
+from ..messages.values import whole_number
 from .database import Database
 from .failures import DUPLICATE_KEY, WRITE_CONFLICT
 
@@ -136,7 +137,7 @@ def readable_counts(hours: Any) -> dict[int, dict[str, int]]:
     if not isinstance(hours, dict):
         return {}
     return {
-        int(hour): {outcome: count for outcome, count in counts.items() if isinstance(count, int)}
+        int(hour): {outcome: count for outcome, stored in counts.items() if (count := whole_number(stored)) is not None}
         for hour, counts in hours.items()
         if isinstance(counts, dict) and len(hour) <= 2 and hour.isdecimal() and int(hour) < 24
     }

@@ -473,6 +473,8 @@ async def test_the_log_has_each_change_and_each_refusal_at_once(
         {"$unset": {"api_key_id": 1}},
         {"$push": {"changes": {"a": 1}}},
         {"$set": {"z": ObjectId()}},
+        {"$set": {"number": 2**40}},
+        {"$set": {"number": True}},
         {"$set": {"at": "yesterday", "pepper": 1}},
     ],
 )

@@ -18,7 +18,7 @@ from gql_identity.keys.documents import STORED_FIELDS
 from gql_identity.queries.fields import FIELDS
 from gql_identity.secret import digest, hint, make_secret
 from gql_identity.settings import Settings
-from tests.conftest import PEPPER, Api, mongo_client
+from tests.conftest import PEPPER, Api, mongo_client, running
 
 from .test_subscriptions import address, connected, subscribe, told  # noqa: F401
 
@@ -285,6 +285,34 @@ async def test_a_careless_rotated_key_fails_no_other_of_its_batch(api: Api, sett
     odd = next(one for one in made if one.get("secret_uses") == 7)
     mutation = "mutation($i: UpdateAPIKeyRequest!) { updateApiKey(input: $i) { name } }"
     assert await api.code(mutation, {"i": {"apiKeyId": odd["_id"], "name": "x"}}, odd["older"]) == "PERMISSION_DENIED"
+
+
+async def test_the_number_of_a_secret_may_be_a_whole_double_and_no_boolean(api: Api, settings: Settings) -> None:
+    system, (whole, wrong) = await api.make(domain_id="d9"), [await api.make("USER") for _ in range(2)]
+    rotate = "mutation($i: RotateAPIKeyRequest!) { rotateApiKey(input: $i) { apiKey secrets { hint lastAccessedAt } } }"
+    newer = {
+        one.key_id: (await api.data(rotate, {"i": {"domainId": "d1", "apiKeyId": one.key_id}}, system))["rotateApiKey"]
+        for one in (whole, wrong)
+    }
+    with mongo_client(settings) as client:
+        keys = client.get_default_database().api_keys
+        keys.update_one({"_id": whole.key_id}, {"$set": {"secrets.0.number": 2.0, "secrets.1.number": 1.0}})
+        keys.update_one({"_id": wrong.key_id}, {"$set": {"secrets.1.number": True}})
+    async with running(settings) as service:
+        for secret in (whole.secret, newer[whole.key_id]["apiKey"]):
+            assert (await service.send("{ viewer { userId } }", by=secret)).status_code == 200
+        for secret in (wrong.secret, newer[wrong.key_id]["apiKey"]):
+            assert (await service.send("{ viewer { userId } }", by=secret)).status_code == 401
+        await service.app.state.api_keys.credentials.last_uses.write()
+        more = {"domainId": "d1", "apiKeyId": whole.key_id, "ifOverlapping": "REPLACE_NEWER"}
+        rotated = (await service.data(rotate, {"i": more}, system))["rotateApiKey"]
+        assert [one["lastAccessedAt"] is not None for one in rotated["secrets"]] == [False, True]
+    with mongo_client(settings) as client:
+        stored = client.get_default_database().api_keys.find_one({"_id": whole.key_id})
+    assert stored is not None
+    assert type(stored["secrets"][0]["number"]) is int
+    assert [one["number"] for one in stored["secrets"]] == [3, 2, 1]
+    assert stored["secret_uses"].keys() == {"1", "2"}
 
 
 async def test_a_careless_key_can_be_deleted_and_is_not_changed(api: Api, stored: list[dict[str, Any]]) -> None:

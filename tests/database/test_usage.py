@@ -286,8 +286,10 @@ async def test_what_something_else_stored_hides_no_other_count(api: Api) -> None
     with mongo_client(api.settings) as client:
         other = (datetime.now(UTC).hour + 12) % 24  # not the hour of the count
         odd = {"day.DISABLED": "many", "hours.x": {"VALID": 1}, "hours.25": {"VALID": 1}, f"hours.{other}": 7}
+        odd |= {"day.EXPIRED": True, "day.ROTATED": 1.5, "day.ADDRESS_NOT_ALLOWED": 3.0}
         client.get_default_database()["usage"].update_many({}, {"$set": odd})
-    assert await counts(api, key, system) == {"VALID": 1}
+    # The Mongo shell writes a whole number as a double.
+    assert await counts(api, key, system) == {"VALID": 1, "ADDRESS_NOT_ALLOWED": 3}
     assert [count for *_, count in await usage(api, key, system, interval="HOUR")] == [1]
 
 
