@@ -79,7 +79,7 @@ class _Endpoint:
         # Authenticate after reading the body, which may be slow, so that a key disabled meanwhile is refused.
         caller = await self._authenticator.require(scope)
         place: Place = scope["place"]
-        if self._name in ("list", "stat"):
+        if self._name in ("list", "stat", "audit"):
             await place.hold_answer()
         owner, settings = place.client.name, self._settings
         sent = await parse_in_turn(body, owner)

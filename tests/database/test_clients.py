@@ -154,6 +154,30 @@ async def test_few_large_responses_of_a_user_wait_to_be_read_over_http(
         assert b" 200 " in await reader.readline()
 
 
+async def test_a_page_of_the_audit_log_over_rest_is_a_large_response(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clients, "ANSWER_SECONDS", 0.5)
+    person = await api.make(role="USER")
+    with mongo_client(api.settings) as client:
+        log = client.get_default_database()["audit"]
+        entry = log.find_one({"api_key_id": person.key_id})
+        assert entry is not None
+        tags = [{"field": "tags", "before": None, "after": [{"name": "t", "value": "x" * 16_000}] * 2}]
+        log.insert_many({**entry, "_id": f"{n:032x}", "number": n, "changes": tags} for n in range(200))
+    async with listening(api.app) as address, AsyncExitStack() as held:
+
+        async def page() -> asyncio.StreamReader:
+            path = "/identity/v1/api-key/audit"
+            return await held.enter_async_context(_sent(address, b'{"first": 1000}', person, path))
+
+        for _ in range(clients.ANSWERS_AT_ONCE):
+            assert b" 200 " in await (await page()).readline()
+        reader = await page()
+        assert b" 429 " in await reader.readline()
+        assert b"not read yet" in await reader.read(10_000)
+
+
 def _insert_keys_with_long_names(settings: Settings, number: int) -> None:
     documents = [
         {
@@ -174,12 +198,15 @@ def _insert_keys_with_long_names(settings: Settings, number: int) -> None:
 
 
 @asynccontextmanager
-async def _sent(address: str, body: bytes, person: Person) -> AsyncIterator[asyncio.StreamReader]:
+async def _sent(
+    address: str, body: bytes, person: Person, path: str = "/graphql"
+) -> AsyncIterator[asyncio.StreamReader]:
     """A connection that has sent this body; nothing of the response is read but what the caller reads."""
     reader, writer = await asyncio.open_connection(*address.split(":"), limit=4_096)
     writer.write(
-        b"POST /graphql HTTP/1.1\r\nHost: service\r\nConnection: close\r\nContent-Type: application/json\r\n"
-        b"Authorization: Bearer %s\r\nContent-Length: %d\r\n\r\n%s" % (person.secret.encode(), len(body), body)
+        b"POST %s HTTP/1.1\r\nHost: service\r\nConnection: close\r\nContent-Type: application/json\r\n"
+        b"Authorization: Bearer %s\r\nContent-Length: %d\r\n\r\n%s"
+        % (path.encode(), person.secret.encode(), len(body), body)
     )
     try:
         yield reader
