@@ -154,9 +154,7 @@ async def test_few_large_responses_of_a_user_wait_to_be_read_over_http(
         assert b" 200 " in await reader.readline()
 
 
-async def test_a_page_of_the_audit_log_over_rest_is_a_large_response(
-    api: Api, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_page_of_the_audit_log_over_rest_is_a_large_response(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clients, "ANSWER_SECONDS", 0.5)
     person = await api.make(role="USER")
     with mongo_client(api.settings) as client:

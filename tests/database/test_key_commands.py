@@ -103,6 +103,20 @@ class TestList:
             assert f"scopes:            {shown}" in lines
             assert "allowed addresses: any" in lines
 
+    def test_a_key_without_a_user_or_a_domain_is_shown(self, mongo_uri: str, run: Run) -> None:
+        """As something else may have stored it."""
+        settings = {"GQL_IDENTITY_MONGO_URI": mongo_uri, "GQL_IDENTITY_PEPPER": PEPPER}
+        made = json.loads(run("create-key", "--domain-id", "d", "--user-id", "u", "--json", **settings).stdout)
+        for field, shown in (("user_id", ["--domain-id", "d"]), ("domain_id", [])):
+            with pymongo.MongoClient[dict[str, Any]](mongo_uri) as client:
+                client.get_default_database().api_keys.update_one({}, {"$unset": {field: ""}})
+            found = run("keys", "show", made["api_key_id"], "--json", *shown, **settings)
+            assert found.returncode == 0, found.stderr
+            assert json.loads(found.stdout)[field] == ""
+            missing = run("keys", "show", made["api_key_id"], "--user-id", "u", **settings)
+            assert missing.returncode == 1
+            assert "Traceback" not in missing.stderr
+
     def test_more_keys_than_a_page_are_each_listed_once(self, mongo_uri: str, run: Run) -> None:
         settings = {"GQL_IDENTITY_MONGO_URI": mongo_uri, "GQL_IDENTITY_PEPPER": PEPPER}
         made = json.loads(run("create-key", "--domain-id", "d", "--user-id", "u", "--json", **settings).stdout)
