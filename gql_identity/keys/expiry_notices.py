@@ -2,7 +2,10 @@
 
 import random
 
+import structlog
+
 from ..background import repeat
+from ..errors import ServiceError
 from ..storage.conditional_writes import set_if_unchanged
 from ..storage.database import Database, Document
 from .audit_entries import AuditEntries, counted, log_entry
@@ -12,6 +15,8 @@ from .records import now
 
 EVERY_SECONDS = 60.0  # between two looks for notices that are due
 MAX_KEYS = 500  # of one look: about a second of writes
+
+log = structlog.get_logger()
 
 
 class ExpiryNotices:
@@ -24,15 +29,22 @@ class ExpiryNotices:
     async def give(self) -> int:
         """Give notices that are due, at most MAX_KEYS, and return how many.
 
-        Where several notices of a key are due, because no service ran, it gets one. Raises what
-        `Database.transaction` does.
+        Where several notices of a key are due, because no service ran, it gets one. One that cannot be given, as of a
+        key that something else changed, is told in the log. Raises a ServiceError of the database.
         """
         due = {"notice_at": {"$lte": now()}}
         documents = await self._database.to_list(lambda keys: keys.find(due, limit=MAX_KEYS))
         random.shuffle(documents)  # so that workers which look at the same moment seldom write the same key
         given = 0
         for document in documents:
-            given += await self._give(document)
+            try:
+                given += await self._give(document)
+            except ServiceError:
+                raise
+            except Exception as error:
+                # Not its text, which may have values of the document.
+                told = "the notice of a key that ends soon cannot be given"
+                log.error(told, api_key_id=document["_id"], error=type(error).__name__)
         return given
 
     async def _give(self, document: Document) -> bool:

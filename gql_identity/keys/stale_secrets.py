@@ -1,12 +1,14 @@
 """Uses of secrets that a rotation has ended: an audit entry, at most one an hour for each key."""
 
 import time
+from collections import OrderedDict
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
 import structlog
 
 from ..background import repeat
+from ..errors import ServiceError
 from ..messages.keys import APIKeyInfo
 from ..storage.conditional_writes import set_if_unchanged
 from ..storage.database import Database, Document
@@ -18,6 +20,9 @@ INTERVAL = timedelta(hours=1)  # between two entries of one key
 WRITE_SECONDS = 2.0  # between two writes
 MAX_KEYS = 10_000  # that are remembered, so that a flood of uses reads and writes nothing
 ATTEMPTS = 5  # where others change the key at the same time
+
+
+log = structlog.get_logger()
 
 
 class _Use(NamedTuple):
@@ -33,27 +38,36 @@ class StaleSecrets:
         self._database = database
         self._entries = entries
         self._waiting: dict[str, _Use] = {}  # by key id
-        self._noted: dict[str, float] = {}  # key id: when its last use was noted, by time.monotonic()
+        # Key id: when its last use was noted, by time.monotonic(); the oldest first.
+        self._noted: OrderedDict[str, float] = OrderedDict()
 
     def note(self, key: APIKeyInfo, address: str | None) -> None:
         """Note that an ended secret of a key was used now, from an address if it is known."""
         at, interval = time.monotonic(), INTERVAL.total_seconds()
-        if at - self._noted.get(key.api_key_id, -interval) < interval:
+        while self._noted and at - next(iter(self._noted.values())) >= interval:
+            self._noted.popitem(last=False)
+        if key.api_key_id in self._noted or len(self._noted) >= MAX_KEYS:  # the log has each refused credential
             return
-        if len(self._noted) >= MAX_KEYS:
-            self._noted = {id_: noted for id_, noted in self._noted.items() if at - noted < interval}
-        if len(self._noted) >= MAX_KEYS:
-            return  # the log has each refused credential
         self._noted[key.api_key_id] = at
         request_id = structlog.contextvars.get_contextvars().get("request_id")
         self._waiting[key.api_key_id] = _Use(key.domain_id, address, request_id)
 
     async def write(self) -> None:
-        """Write the entries of the uses so far. Raises what `Database.transaction` does; the rest is kept then."""
+        """Write the entries of the uses so far. Raises a ServiceError of the database; the rest is kept then.
+
+        A use that cannot be recorded, as of a key that something else changed, is left out, and the log tells of it.
+        """
         while self._waiting:
             key_id, use = next(iter(self._waiting.items()))
-            await self._write(key_id, use)
-            self._waiting.pop(key_id)
+            try:
+                await self._write(key_id, use)
+            except ServiceError:
+                raise
+            except Exception as error:
+                # Not its text, which may have values of the document.
+                told = "the use of an ended secret cannot be recorded"
+                log.error(told, api_key_id=key_id, error=type(error).__name__)
+            self._waiting.pop(key_id, None)
 
     async def _write(self, key_id: str, use: _Use) -> None:
         where = {"domain_id": use.domain_id, "_id": key_id}

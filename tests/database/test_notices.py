@@ -1,21 +1,29 @@
 """What is told of keys without a change: that their end is near, and that a replaced secret is still used."""
 
 import asyncio
+import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from bson import Int64
+from structlog.testing import capture_logs
 
 from gql_identity.keys.audit_check import check_audit
 from gql_identity.keys.audit_entries import AuditEntries
 from gql_identity.keys.expiry import next_notice
 from gql_identity.keys.expiry_notices import MAX_KEYS
+from gql_identity.keys.records import read_key
+from gql_identity.keys.stale_secrets import MAX_KEYS as MAX_NOTED
+from gql_identity.keys.stale_secrets import StaleSecrets
 from gql_identity.storage.database import Database
 from tests.conftest import Api, Person, listening, mongo_client, running
 from tests.database.test_audit import audit, do, make, told
+from tests.database.test_careless_documents import sound
 from tests.database.test_subscriptions import connected, subscribe
 from tests.database.test_subscriptions import told as told_to
 
+LARGEST = Int64(2**63 - 1)  # of the numbers that the database stores, so that a change cannot count up
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 VERIFY = "mutation($i: VerifyAPIKeyRequest!) { verifyApiKey(input: $i) { code } }"
 
@@ -156,6 +164,20 @@ async def test_only_subscribers_that_name_it_are_told_that_a_key_ends_soon(api: 
         assert (await told_to(usual))[0] == "DISABLED"
 
 
+async def test_a_notice_that_cannot_be_given_stops_no_other(api: Api) -> None:
+    system = await api.make()
+    odd, *others = [await make(api, system, expiresAt=after(days=20)) for _ in range(4)]
+    for key in (odd, *others):
+        change(api, key, notice_at=datetime.now(UTC))
+    change(api, odd, audit_number=LARGEST)
+    with capture_logs() as lines:
+        assert await give(api) == 3
+    (line,) = [line for line in lines if line["log_level"] == "error"]
+    assert (line["api_key_id"], line["error"]) == (odd, "OverflowError")
+    for key in others:
+        assert await told(api, system, apiKeyId=key) == ["CREATED", "EXPIRING"]
+
+
 async def rotated(api: Api, system: Person) -> tuple[Person, str]:
     """A key whose first secret was ended, and its new secret."""
     person = await api.make("USER")
@@ -191,6 +213,43 @@ async def test_the_use_of_an_ended_secret_is_recorded_once_an_hour_by_all_worker
                 await started_later.send("{ viewer { userId } }", by=person)
                 await started_later.app.state.api_keys.uses.stale_secrets.write()
             assert len(await told(api, system, apiKeyId=person.key_id, actions=["STALE_SECRET_USED"])) == expected
+
+
+async def test_a_use_that_cannot_be_recorded_stops_none_behind_it(api: Api) -> None:
+    system = await api.make()
+    (odd, _), (person, _) = await rotated(api, system), await rotated(api, system)
+    change(api, odd.key_id, audit_number=LARGEST)
+    async with Database(api.settings) as database:
+        await database.prepare()
+        stale_secrets = StaleSecrets(database, AuditEntries(api.settings))
+        for one in (odd, person):
+            key = await database.run(lambda: database.api_keys.find_one({"_id": one.key_id}))  # noqa: B023
+            assert key is not None
+            stale_secrets.note(read_key(key), None)
+        with capture_logs() as lines:
+            await stale_secrets.write()
+            await stale_secrets.write()
+    assert await told(api, system, apiKeyId=person.key_id, actions=["STALE_SECRET_USED"]) == ["STALE_SECRET_USED"]
+    (line,) = [line for line in lines if line["log_level"] == "error"]
+    assert (line["api_key_id"], line["error"]) == (odd.key_id, "OverflowError")
+
+
+async def test_uses_of_more_keys_than_are_remembered_cost_little_and_the_oldest_make_room(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with Database(api.settings) as database:
+        stale_secrets = StaleSecrets(database, AuditEntries(api.settings))
+        keys = [read_key({**sound(number), "state": "ENABLED"}) for number in range(MAX_NOTED + 1_000)]
+        for key in keys[:MAX_NOTED]:
+            stale_secrets.note(key, None)
+        began = time.thread_time()
+        for key in keys[MAX_NOTED:]:
+            stale_secrets.note(key, None)
+        assert time.thread_time() - began < 0.1
+        assert len(stale_secrets._waiting) == MAX_NOTED
+        monkeypatch.setattr("gql_identity.keys.stale_secrets.INTERVAL", timedelta(0))
+        stale_secrets.note(keys[-1], None)
+        assert len(stale_secrets._waiting) == MAX_NOTED + 1
 
 
 async def test_the_use_of_a_secret_that_overlaps_is_not_recorded(api: Api) -> None:
