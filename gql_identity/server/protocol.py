@@ -240,7 +240,8 @@ class Protocol(HttpToolsProtocol):
         self._stop_head_timer()
         self._counted.is_busy(self)
         super().on_headers_complete()
-        if self.parser.get_http_version() == "1.0":
+        # A request with an offer has not started: its head is parsed again without the offer.
+        if self.parser.get_http_version() == "1.0" and not self.parser.should_upgrade():
             send_unchunked(self.cycle)
         if not self.pipeline:
             self.running = self.cycle

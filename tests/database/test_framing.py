@@ -110,6 +110,20 @@ class TestOffersThatAreNotTaken:
         assert talk(service, get + get, get).count(b"HTTP/1.1 200") == 3
 
 
+@pytest.mark.parametrize("offer", OFFERS)
+def test_a_client_of_http_1_0_is_served_too_as_nginx_passes_its_offer_on(service: Service, offer: str) -> None:
+    older = post(OFFERS[offer]).replace(b"HTTP/1.1", b"HTTP/1.0") + BODY
+    assert talk(service, older).endswith(ANSWER)
+    head = post(OFFERS[offer]).replace(b"HTTP/1.1", b"HTTP/1.0")
+    assert talk(service, head, BODY).endswith(ANSWER)
+    # Behind another request, whose response keeps its own framing.
+    streamed = post(b"Accept: text/event-stream\r\n") + BODY
+    said = talk(service, streamed + older)
+    assert said.count(b"HTTP/1.1 200") == 2, said
+    assert b"transfer-encoding: chunked" in said.lower()
+    assert said.endswith(ANSWER)
+
+
 def test_a_websocket_goes_only_where_there_is_one_and_carries_no_body(service: Service) -> None:
     handshake = b"GET %s HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" + KEY + b"%s\r\n"
     assert talk(service, handshake % (b"/livez", b"")).startswith(b"HTTP/1.1 200")
