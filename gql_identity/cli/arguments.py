@@ -1,6 +1,7 @@
 """What several commands share: flags of settings, their reading, and a question."""
 
 import argparse
+import signal
 import sys
 from typing import Any, TypeAlias
 
@@ -57,13 +58,25 @@ def _flags(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def agrees(warning: str) -> bool:
-    """Whether somebody at a terminal agrees; elsewhere nobody is asked, and the answer is no."""
+    """Whether somebody at a terminal agrees; elsewhere nobody is asked, and the answer is no.
+
+    Raises KeyboardInterrupt.
+    """
     print(warning, file=sys.stderr)
     if not sys.stdin.isatty():
         print("Nothing was done. To do it without being asked, add --yes.", file=sys.stderr)
         return False
+    # On standard error, as the output may go to a file.
+    print("Go on? [y/N] ", end="", file=sys.stderr, flush=True)
+    # asyncio would only note a first Ctrl-C, and the question would stay.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        return input("Go on? [y/N] ").strip().lower() in ("y", "yes")
-    except EOFError:  # Ctrl-D
+        answer = sys.stdin.readline()
+    except KeyboardInterrupt:
+        print("\nNothing was done.", file=sys.stderr)
+        raise
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if not answer:  # Ctrl-D
         print(file=sys.stderr)
-        return False
+    return answer.strip().lower() in ("y", "yes")

@@ -7,7 +7,8 @@ from datetime import timedelta
 
 from strawberry import ID, UNSET
 
-from ..errors import FailedPrecondition
+from ..command import own_command
+from ..errors import FailedPrecondition, StartError
 from ..keys.access import COMMAND_LINE
 from ..keys.api_keys import ApiKeys
 from ..keys.every_domain import get_key
@@ -139,11 +140,8 @@ def _create_key(options: argparse.Namespace) -> int:
 
     with resolved_database(settings_of(options), join=True) as resolved:
         key = asyncio.run(create(resolved))
-    if options.json:
-        print(json.dumps(message_of(key), default=plain))
-    else:
-        print(f"{key.api_key_id}, role {key.role.name}, for user {key.user_id} of domain {key.domain_id}.")
-        print(f"Its secret, shown only once:\n{key.api_key}")
+    described = f"{key.api_key_id}, role {key.role.name}, for user {key.user_id} of domain {key.domain_id}."
+    _print_secret(key, options, [described, "Its secret, shown only once:"])
     return 0
 
 
@@ -166,12 +164,21 @@ def _rotate_key(options: argparse.Namespace) -> int:
         except FailedPrecondition as error:
             told = error.message.replace("`expiresAt`", "--expires-in").replace("`ifOverlapping`", "--if-overlapping")
             raise FailedPrecondition(told) from None
-    if options.json:
-        print(json.dumps(message_of(key), default=plain))
-        return 0
-    print(f"{key.api_key_id}, role {key.role.name}, of user {key.user_id} of domain {key.domain_id}.")
+    lines = [f"{key.api_key_id}, role {key.role.name}, of user {key.user_id} of domain {key.domain_id}."]
     for older in key.secrets[1:]:
         end = older.expires_at and instant_text(older.expires_at)
-        print(f"The secret {older.hint} is accepted until {end}.")
-    print(f"Its new secret, shown only once:\n{key.api_key}")
+        lines.append(f"The secret {older.hint} is accepted until {end}.")
+    _print_secret(key, options, [*lines, "Its new secret, shown only once:"])
     return 0
+
+
+def _print_secret(key: APIKeyInfo, options: argparse.Namespace, lines: list[str]) -> None:
+    """Print a key with its secret, as JSON or below these lines. Raises StartError where the secret is lost."""
+    text = json.dumps(message_of(key), default=plain) if options.json else "\n".join([*lines, str(key.api_key)])
+    try:
+        print(text, flush=True)
+    except OSError as error:  # a full disk, or a reader that has gone
+        raise StartError(
+            f"The secret of the key {key.api_key_id} could not be printed, and is lost: {error.strerror}. Give the key "
+            f"another with `{own_command()} rotate-key {key.api_key_id} --if-overlapping replace-newer`."
+        ) from None

@@ -43,7 +43,7 @@ def _export(options: argparse.Namespace) -> int:
             return await export_keys(database, settings, spool, out)
 
     settings = settings_of(options)
-    with _file_errors(), resolved_database(settings, join=True) as resolved, _new_file(options.file) as out:
+    with resolved_database(settings, join=True) as resolved, _new_file(options.file) as out:
         folder = None if options.file == "-" else Path(options.file).parent
         if folder is None:
             _check_temporary_directory()
@@ -53,18 +53,6 @@ def _export(options: argparse.Namespace) -> int:
     if done.left_out:
         print(f"Left out {done.left_out} that cannot be read.", file=sys.stderr)
     return 0
-
-
-@contextmanager
-def _file_errors() -> Iterator[None]:
-    """Turn what the system says of a file, such as that the disk is full, into StartError."""
-    try:
-        yield
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        named = f" {error.filename}" if error.filename else ""
-        raise StartError(f"Cannot use the file{named}: {error.strerror}.") from None
 
 
 def _check_temporary_directory() -> None:
@@ -102,7 +90,7 @@ def _import(options: argparse.Namespace) -> int:
             return await import_keys(database, settings, file)
 
     settings = settings_of(options)
-    with _file_errors(), resolved_database(settings, join=True) as resolved, _read_twice(options.file) as file:
+    with resolved_database(settings, join=True) as resolved, _read_twice(options.file) as file:
         done = asyncio.run(import_(_patient(resolved), file))
     print(f"Created {done.created} keys, updated {done.updated}; {done.unchanged} were there already.")
     print(f"Added {done.entries} entries to the audit log.")

@@ -236,7 +236,7 @@ def test_a_file_that_exists_is_not_overwritten_and_a_failed_export_leaves_none(
     file.write_text("mine")
     refused = source.run("export", str(file))
     assert refused.returncode == 1
-    assert refused.stderr.endswith(f"Cannot use the file {file}: File exists.\n")
+    assert refused.stderr.endswith(f"gql-identity: {file}: File exists.\n")
     assert file.read_text() == "mine"
     source.environment["GQL_IDENTITY_PEPPER"] = OTHER
     refused = source.run("export", str(tmp_path / "other.jsonl"))
@@ -434,7 +434,7 @@ def test_a_full_disk_is_told(source: Side) -> None:
         exporting = subprocess.run([*COMMAND, "export", "-"], stdout=full, stderr=subprocess.PIPE, env=environment)
     assert exporting.returncode != 0
     assert b"Traceback" not in exporting.stderr
-    assert b"gql-identity: Cannot use the file: No space left on device.\n" in exporting.stderr
+    assert b"gql-identity: No space left on device.\n" in exporting.stderr
 
 
 class TestRefusals:
@@ -500,7 +500,7 @@ class TestRefusals:
             assert "the file is cut off" in self.refused(target, file, text[:size])
         file.unlink()
         refusal = target.run("import", str(file))
-        assert refusal.stderr.endswith(f"Cannot use the file {file}: No such file or directory.\n")
+        assert refusal.stderr.endswith(f"gql-identity: {file}: No such file or directory.\n")
 
     def test_a_key_that_cannot_be_read_is_left_out(self, source: Side, target: Side, file: Path) -> None:
         bad, good = source.create()["api_key_id"], source.create()["api_key_id"]

@@ -1,11 +1,18 @@
 """`gql-identity keys ...` and `rotate-key`, beside a running service and without one."""
 
+import fcntl
 import json
+import os
+import pty
 import re
+import select
 import socket
 import subprocess
 import sys
+import termios
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -141,6 +148,52 @@ class TestList:
         piped = subprocess.run(many, capture_output=True, text=True, env=surroundings(), timeout=60, check=False)
         assert piped.stdout == "I"
         assert piped.stderr == f"Database  embedded, its data in {service.data_dir}\n"
+        # Few lines are written at the command's end only.
+        assert into(service, "| true", "keys", "list", "--user-id", "nobody") == ""
+        assert into(service, "| true", "keys", "--help") == ""
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full is Linux's")
+class TestAFullDisk:
+    @pytest.mark.parametrize("command", [["keys", "list"], ["keys", "show", "api-key-0", "--help"], ["--version"]])
+    def test_it_is_told_in_one_line(self, service: Service, command: list[str]) -> None:
+        assert into(service, "> /dev/full", *command) == "gql-identity: No space left on device.\n"
+
+    @pytest.mark.parametrize("flags", [[], ["--json"]])
+    def test_the_key_is_named_whose_new_secret_is_lost(self, service: Service, flags: list[str]) -> None:
+        for target, reason in (("> /dev/full", "No space left on device"), ("| exec true", "Broken pipe")):
+            told = into(service, target, "create-key", "--domain-id", "full", "--user-id", "u", *flags)
+            found = re.fullmatch(
+                rf"gql-identity: The secret of the key (\S+) could not be printed, and is lost: {reason}. Give the key "
+                r"another with `\S+ (rotate-key \1 --if-overlapping replace-newer)`.\n",
+                told,
+            )
+            assert found, told
+            again = into(service, target, *found[2].split(), *flags)
+            assert again == told
+            assert into(service, "> /dev/null", *found[2].split(), *flags) == ""
+
+
+def into(service: Service, target: str, *command: str) -> str:
+    """What a command beside the service says on standard error, with its output going to a target of the shell.
+
+    It fails, but for a target that takes the output.
+    """
+    shell = f'{{ "$@"; echo "code $?" >&2; }} {target}'
+    data = [] if command[-1] in ("--help", "--version") else ["--data-dir", str(service.data_dir)]
+    there = surroundings()
+    there.pop("PYTHONUNBUFFERED", None)  # with it, each line is written at once
+    ran = subprocess.run(
+        ["sh", "-c", shell, "sh", *COMMAND, *command, *data],
+        capture_output=True,
+        text=True,
+        env=there,
+        timeout=60,
+        check=False,
+    )
+    *told, code = ran.stderr.splitlines(keepends=True)
+    assert code == ("code 0\n" if target == "> /dev/null" else "code 1\n"), ran.stderr
+    return "".join(line for line in told if not line.startswith("Database  embedded"))
 
 
 class TestChanges:
@@ -181,6 +234,45 @@ class TestChanges:
         assert json.loads(line) == {"api_key_id": made["apiKeyId"], "domain_id": "d"}
         wait_until_refused(service, made["apiKey"])
         assert service.get(made["apiKeyId"]) is None
+
+    @pytest.mark.parametrize(
+        ("typed", "code", "told"),
+        [(b"y\n", 0, ""), (b"\n", 1, ""), (b"\x04", 1, ""), (b"\x03", 130, "Nothing was done.")],
+    )
+    def test_the_question_is_seen_where_the_output_goes_to_a_file(
+        self, service: Service, tmp_path: Path, typed: bytes, code: int, told: str
+    ) -> None:
+        made = service.create("ann")
+        ours, its = pty.openpty()
+        with (tmp_path / "out").open("w") as out:
+            process = subprocess.Popen(
+                [*COMMAND, "keys", "delete", made["apiKeyId"], "--data-dir", str(service.data_dir)],
+                stdin=its,
+                stdout=out,
+                stderr=its,
+                env=surroundings(),
+                start_new_session=True,
+                preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # so that Ctrl-C is a signal
+            )
+        os.close(its)
+        try:
+            said = b""
+            while b"Go on? [y/N] " not in said:
+                assert select.select([ours], [], [], 20)[0], said
+                said += os.read(ours, 65536)
+            time.sleep(0.3)
+            os.write(ours, typed)
+            assert process.wait(20) == code
+            with suppress(OSError):  # the terminal ends with its last process
+                while more := os.read(ours, 65536):
+                    said += more
+        finally:
+            process.kill()
+            process.wait()
+            os.close(ours)
+        assert (tmp_path / "out").read_text() == ("" if code else f"{made['apiKeyId']} deleted\n")
+        assert said.decode().partition("[y/N] ")[2].strip("^CyD\b\r\n") == told
+        assert is_accepted(service, made["apiKey"]) == (code != 0)
 
     def test_one_that_is_missing_is_told_and_the_others_are_changed(self, service: Service, commands: Commands) -> None:
         made = service.create("ann", "d")
