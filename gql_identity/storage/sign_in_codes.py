@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 from ..deadlines import note_write
 from ..secret import digest
-from .database import Database
+from .database import Database, Document
 
 VALID_FOR = timedelta(hours=1)
 _IDS = {
@@ -37,16 +37,23 @@ class SignInCodes:
         await self._database.run(lambda: self._database.meta.replace_one({"_id": _IDS[page]}, document, upsert=True))
         return code
 
+    async def is_valid(self, code: str) -> bool:
+        """Whether a code is valid; it is not used up. Raises what `Database.run` does."""
+        found = await self._database.run(lambda: self._database.meta.find_one(self._valid(code), {"_id": 1}))
+        return found is not None
+
     async def redeem(self, code: str) -> bool:
         """Use up a code; returns whether it was valid. Atomic: only one of several workers can redeem it.
 
         Raises what `Database.run` does.
         """
-        valid = {
+        note_write()
+        redeemed = await self._database.run(lambda: self._database.meta.delete_one(self._valid(code)))
+        return bool(redeemed.deleted_count)
+
+    def _valid(self, code: str) -> Document:
+        return {
             "_id": {"$in": list(_IDS.values())},
             "digest": digest(code, self._pepper),
             "expires_at": {"$gt": datetime.now(UTC)},
         }
-        note_write()
-        redeemed = await self._database.run(lambda: self._database.meta.delete_one(valid))
-        return bool(redeemed.deleted_count)

@@ -29,18 +29,25 @@ class SignIn:
         """Return `{"api_key": SECRET}`, or an error in the shape of REST's."""
         try:
             code = _read_code(await request.body())
-            secret = await asyncio.to_thread(self._read_secret)  # first: without it the code would be used up in vain
-            if not await in_time(self._codes.redeem(code), self._timeout_seconds):
-                raise Unauthenticated(_REFUSED)
+            secret = await in_time(self._exchange(code), self._timeout_seconds)
         except ServiceError as error:
             note_errors(request.scope, error.code)
             return JSONResponse({"error": {"code": error.code, "message": error.message}}, error.status, error.headers)
         return JSONResponse({"api_key": secret})
 
+    async def _exchange(self, code: str) -> str:
+        """The first key's secret. Raises Unauthenticated, and FailedPrecondition, which does not use up the code."""
+        if not await self._codes.is_valid(code):
+            raise Unauthenticated(_REFUSED)
+        secret = await asyncio.to_thread(self._read_secret)
+        if not await self._codes.redeem(code):  # somebody else was faster
+            raise Unauthenticated(_REFUSED)
+        return secret
+
     def _read_secret(self) -> str:
         try:
             return self._admin_key.read_text().strip()
-        except OSError:
+        except (OSError, ValueError):  # also a file that is not UTF-8
             raise FailedPrecondition(
                 "The first key's file, admin-key, is no longer in the data directory, or cannot be read: put it back "
                 "and open the link again, or sign in with the secret of a key."

@@ -67,5 +67,22 @@ async def test_without_the_first_keys_file_a_code_is_not_used_up(sign_in: SignIn
     assert await sign_in.exchange(code) == (200, "gqlid_the-first-key")
 
 
+async def test_a_wrong_code_tells_nothing_of_the_first_keys_file(sign_in: SignIn) -> None:
+    used = await sign_in.codes.replace()
+    assert await sign_in.exchange(used) == (200, "gqlid_the-first-key")
+    await sign_in.codes.replace()
+    (sign_in.api.settings.data_dir / "admin-key").unlink()
+    for code in (used, "guessed"):
+        assert await sign_in.exchange(code) == (401, "UNAUTHENTICATED")
+
+
+async def test_a_file_of_the_first_key_that_is_no_text_is_told(sign_in: SignIn) -> None:
+    code, file = await sign_in.codes.replace(), sign_in.api.settings.data_dir / "admin-key"
+    file.write_bytes(b"\xff\xfe\n")
+    assert await sign_in.exchange(code) == (409, "FAILED_PRECONDITION")
+    file.write_text("gqlid_the-first-key\n")
+    assert await sign_in.exchange(code) == (200, "gqlid_the-first-key")
+
+
 async def test_without_a_code_there_is_nothing_to_exchange(sign_in: SignIn) -> None:
     assert await sign_in.exchange("guessed") == (401, "UNAUTHENTICATED")
