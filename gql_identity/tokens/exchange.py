@@ -13,7 +13,7 @@ from ..keys.api_keys import ApiKeys
 from ..keys.credentials import caller_of
 from ..keys.newest import keep_newest
 from ..keys.scopes import VERIFY, check_scopes, missing_scopes
-from ..keys.validity import UsedSecret, code_from, is_valid
+from ..keys.validity import UsedSecret, code_from
 from ..messages.keys import APIKeyExchange, APIKeyInfo
 from ..messages.requests import ExchangeAPIKeyRequest
 from ..messages.usage import APIKeyVerificationCode
@@ -31,8 +31,8 @@ MAX_KEPT = 10_000  # tokens that proxies pass on
 log = structlog.get_logger()
 
 
-class ActiveToken(NamedTuple):
-    """A token of ours whose key is valid."""
+class FoundToken(NamedTuple):
+    """A token of ours, and its key in any state."""
 
     claims: Claims
     key: APIKeyInfo
@@ -61,6 +61,7 @@ class Tokens:
         if request.audience is not None and request.audience not in self.issuer.audiences:
             raise InvalidArgument("the service makes no tokens for this audience.", at="audience")
         scopes = None if request.scopes is None else check_scopes(request.scopes)
+        await self.keys.wait_until_read()  # before the key is checked, as it may take seconds
         holder = caller
         if request.api_key is not None:
             require_scope(caller, VERIFY)
@@ -80,7 +81,6 @@ class Tokens:
         if scopes is not None and (missing := missing_scopes(holder.scopes, [scopes])):
             return APIKeyExchange(code=APIKeyVerificationCode.INSUFFICIENT_SCOPE, missing_scopes=missing)
         wanted = holder.scopes if scopes is None else frozenset(scopes)
-        await self.keys.wait_until_read()
         token = self.issuer.mint(holder, request.lifetime_seconds, wanted, request.audience)
         if token is None:
             return APIKeyExchange(code=APIKeyVerificationCode.EXPIRED)
@@ -96,9 +96,11 @@ class Tokens:
         """A token for a caller's key that a proxy passes on, the same one until half of its life is over.
 
         One that was revoked, here or at another worker, is replaced within a second. None where the key ends within a
-        second. Raises Unavailable where the signing keys were never read, and what `Database.run` does.
+        second. Raises Unavailable where the signing keys were never read, InvalidToken for a key that ended while they
+        were, and what `Database.run` does.
         """
-        await self.keys.wait_until_read()
+        if await self.keys.wait_until_read():
+            await self._credentials.check_caller(caller)  # as it may have taken seconds
         # Whatever a token says of its key is in the name of the kept one.
         ends = (caller.expires_at, caller.secret.expires_at)
         name = (caller.key_id, caller.domain_id, caller.secret.number, caller.scopes, ends, self.keys.current.kid)
@@ -112,45 +114,47 @@ class Tokens:
         keep_newest(self._kept, name, token, MAX_KEPT)
         return token.text
 
-    def is_for_this_service(self, active: ActiveToken) -> bool:
+    def is_for_this_service(self, found: FoundToken) -> bool:
         """Whether a token opens this service: those for other audiences are shown to others, who must not use them."""
-        return active.claims.audience == self.issuer.audiences[0]
+        return found.claims.audience == self.issuer.audiences[0]
 
-    async def revoke(self, text: str) -> None:
+    async def revoke(self, text: str) -> bool:
         """End a token of ours (RFC 7009): here at once, by other workers within a second. Its key stays as it is.
 
-        Does nothing for any other text. Raises what `SigningKeys.find` and `Database.run` do.
+        Returns whether the text is a token of ours, and does nothing for any other. Raises what `SigningKeys.find` and
+        `Database.run` do.
         """
         if (claims := await self.issuer.check(text)) is None:
-            return
+            return False
         await self._revocations.revoke(claims.token_id, datetime.fromtimestamp(claims.expires_at, UTC))
         log.info("a token was revoked", api_key_id=claims.key_id, domain_id=claims.domain_id)
+        return True
 
-    async def introspect(self, text: str, address: str | None, caller: Caller) -> ActiveToken | None:
-        """As `find`, for a token that somebody else received from this address; None where the caller may not ask.
+    async def introspect(self, text: str, address: str | None, caller: Caller) -> FoundToken | None:
+        """A token that somebody else received from this address, if its key is valid and the caller may ask; else None.
 
-        It counts as a verification of the token's key. Raises InsufficientScope.
+        It counts as a verification of the token's key. Raises InsufficientScope, and what `find` does.
         """
         require_scope(caller, VERIFY)
         await self._credentials.check_caller(caller)
-        active = await self.find(text)
-        if active is not None and not may_verify(caller, active.key.domain_id, active.key.user_id, active.key.role):
-            active = None
-        code = APIKeyVerificationCode.NOT_FOUND if active is None else code_from(active.key, address)
-        if active is not None:
-            self._uses.note(active.key, code, address)
+        found = await self.find(text)
+        if found is not None and not may_verify(caller, found.key.domain_id, found.key.user_id, found.key.role):
+            found = None
+        code = APIKeyVerificationCode.NOT_FOUND if found is None else code_from(found.key, address)
+        if found is not None:
+            self._uses.note(found.key, code, address)
         VERIFICATIONS.add(code.name, "introspect")
-        return active if code is APIKeyVerificationCode.VALID else None
+        return found if code is APIKeyVerificationCode.VALID else None
 
-    async def find(self, text: str, address: str = "") -> ActiveToken | None:
-        """A token of ours whose key is valid, by a read of at most half a second ago; None for any other text.
+    async def find(self, text: str, address: str = "") -> FoundToken | None:
+        """A token of ours and its key in any state, by a read of at most half a second ago; None for any other text.
 
-        Raises what `Database.run` does.
+        Raises what `SigningKeys.find` and `Database.run` do.
         """
         if (claims := await self.issuer.check(text)) is None:
             return None
         key = await self._credentials.find_parent(claims.domain_id, claims.key_id, claims.secret_number)
-        if key is None or not is_valid(key) or key.user_id != claims.user_id:
+        if key is None or key.user_id != claims.user_id:
             return None
         if await self._revocations.is_revoked(claims.token_id):
             return None
@@ -158,7 +162,7 @@ class Tokens:
         end = datetime.fromtimestamp(claims.expires_at, UTC)
         secret = UsedSecret(caller.secret.number, end, caller.secret.is_superseded)
         scopes = _narrowed(caller.scopes, claims.scopes)
-        return ActiveToken(claims, key, caller._replace(scopes=scopes, secret=secret, token_id=claims.token_id))
+        return FoundToken(claims, key, caller._replace(scopes=scopes, secret=secret, token_id=claims.token_id))
 
 
 def _narrowed(of_key: frozenset[str] | None, of_token: frozenset[str] | None) -> frozenset[str] | None:

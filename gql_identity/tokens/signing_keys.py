@@ -109,10 +109,15 @@ class SigningKeys:
             raise Unavailable("The signing keys cannot be read now. Try again.")
         return found
 
-    async def wait_until_read(self) -> None:
-        """Wait for the first read while it is under way, as at the start. Raises what `Database.run` does."""
-        if not self._keys and self._reading is not None:
-            await self.read()
+    async def wait_until_read(self) -> bool:
+        """Wait for the first read while it is under way, as at the start; whether it was.
+
+        Raises what `Database.run` does.
+        """
+        if self._keys or self._reading is None:
+            return False
+        await self.read()
+        return True
 
     async def keep_current(self) -> None:
         """Read the keys every few seconds and make the next one in time, until cancelled."""

@@ -68,8 +68,8 @@ class Authenticator:
         invalid, key, caller = INVALID_KEY, None, None
         if is_bearer and self._tokens is not None and self._tokens.issuer.is_ours(secret):
             invalid = INVALID_TOKEN
-            if (active := await self._tokens.find(secret, address)) and self._tokens.is_for_this_service(active):
-                key, caller = active.key, active.caller
+            if (found := await self._tokens.find(secret, address)) and self._tokens.is_for_this_service(found):
+                key, caller = found.key, found.caller
         elif is_bearer and (key := await self._credentials.find(secret)) is not None:
             caller = caller_of(key, SecretStr(secret), address)
         code = APIKeyVerificationCode.NOT_FOUND if key is None else code_from(key, address)

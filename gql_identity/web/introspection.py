@@ -19,7 +19,7 @@ from .oauth_clients import authenticate_client, names_client, sent_once
 from .oauth_errors import error_response
 
 if TYPE_CHECKING:
-    from ..tokens.exchange import ActiveToken, Tokens
+    from ..tokens.exchange import FoundToken, Tokens
 
 
 class IntrospectionEndpoint:
@@ -96,7 +96,7 @@ def _claims(key: APIKeyInfo) -> dict[str, str | int]:
     }
 
 
-def _token_claims(active: "ActiveToken") -> dict[str, str | int]:
+def _token_claims(active: "FoundToken") -> dict[str, str | int]:
     claims, scopes = active.claims, active.caller.scopes
     return {
         "iss": claims.issuer,

@@ -48,7 +48,6 @@ class RevocationEndpoint:
                 pass
             case _:
                 raise BadRequest("Send `token` once: the secret or the token to revoke.")
-        if self._tokens is not None and self._tokens.issuer.is_ours(text):
-            await self._tokens.revoke(text)
+        if self._tokens is not None and self._tokens.issuer.is_ours(text) and await self._tokens.revoke(text):
             return
         await self._leaks.report(ReportLeakedAPIKeyRequest(api_key=text), address_of(scope, self._settings))

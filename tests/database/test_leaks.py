@@ -169,6 +169,20 @@ async def test_a_forged_token_revokes_nothing(api: Api) -> None:
         assert (await service.send(VIEWER, by=token)).status_code == 200
 
 
+async def test_a_forged_token_counts_as_a_wrong_key_of_its_address(api: Api) -> None:
+    settings = api.settings.model_copy(update={"failed_credentials_per_minute": 2})
+    async with issuing(settings) as service:
+        key = await service.make("USER")
+        token = await token_of(service, key)
+        forged = token[:-8] + "AAAAAAAA"
+        assert [(await revoke(service, text)).status_code for text in (forged, token, forged, forged)] == [
+            200,
+            200,
+            200,
+            429,
+        ]
+
+
 @pytest.mark.parametrize("method", ["client_secret_basic", "client_secret_post"])
 async def test_authlibs_client_gets_a_token_asks_about_it_and_revokes_it(api: Api, method: str) -> None:
     async with issuing(api.settings) as service, listening(service.app) as address:

@@ -22,7 +22,7 @@ from gql_identity.tokens.sealing import open_sealed, seal
 from gql_identity.tokens.signing_keys import SigningKeys, read_file
 from tests.conftest import PEPPER, Api, mongo_client, running
 from tests.database.conftest import Run
-from tests.database.test_tokens import ISSUER, VIEWER, decoded, issuing, jwks, token_of, tokens_of
+from tests.database.test_tokens import EXCHANGE, ISSUER, OFF, VIEWER, decoded, issuing, jwks, token_of, tokens_of
 from tests.database.test_verification import introspect
 
 HOUR = timedelta(hours=1)
@@ -287,6 +287,36 @@ async def test_tokens_that_come_while_the_keys_are_first_read_are_valid(settings
         assert [answer.json()["active"] for answer in answers[3:6]] == [True] * 3
         assert (await starting.send(VIEWER, by=token)).status_code == 200
         assert (await starting.send(VIEWER, by=revoked)).status_code == 401
+
+
+async def test_a_key_that_is_disabled_while_the_keys_are_first_read_gets_no_token(settings: Settings) -> None:
+    async with issuing(settings) as service:
+        system, key = await service.make(), await service.make("USER")
+        keys, read_on = tokens_of(service).keys, asyncio.Event()
+        assert (await service.send(VIEWER, by=key)).status_code == 200
+        # As at the start, with a database that takes seconds.
+        published = list(keys.published)
+        keys._take([])
+        keys._reading = asyncio.create_task(read_on.wait())  # type: ignore[arg-type]
+        form = {"grant_type": "client_credentials", "client_id": key.key_id, "client_secret": key.secret}
+        asked = [
+            service.client.get("/authz", headers={"Authorization": f"Bearer {key.secret}"}),
+            service.client.post("/token", data=form),
+            service.send(EXCHANGE, {"i": {}}, key),
+            service.send(EXCHANGE, {"i": {"apiKey": key.secret}}, system),
+        ]
+        waiting = [asyncio.create_task(one) for one in asked]
+        await asyncio.sleep(0.3)
+        assert not any(one.done() for one in waiting)
+        await service.data(OFF, {"i": {"domainId": "d1", "apiKeyId": key.key_id}}, system)
+        await asyncio.sleep(1)
+        keys._take(published)
+        keys._reading = None
+        read_on.set()
+        answers = [await one for one in waiting]
+        assert [answer.status_code for answer in answers[:2]] == [401, 401]
+        assert answers[2].json()["errors"][0]["extensions"]["code"] == "UNAUTHENTICATED"
+        assert answers[3].json()["data"]["exchangeApiKey"]["code"] == "DISABLED"
 
 
 async def test_while_the_keys_cannot_be_read_nobody_knows_whether_a_token_is_valid(settings: Settings) -> None:

@@ -16,13 +16,14 @@ import httpx
 import pytest
 from joserfc import jwt
 from joserfc.jwk import ECKey, KeySet, RSAKey
+from structlog.testing import capture_logs
 
 from gql_identity.keys.revocations import Revocations
 from gql_identity.secret import make_secret
 from gql_identity.settings import Settings
 from gql_identity.storage.database import Database
 from gql_identity.tokens.exchange import Tokens
-from tests.conftest import Api, Person, running
+from tests.conftest import Api, Person, mongo_client, running
 from tests.database.test_forward_auth import ask, key_with
 from tests.database.test_usage import counts, written
 from tests.database.test_verification import introspect
@@ -378,6 +379,29 @@ async def test_introspections_of_tokens_are_counted_and_are_uses_of_their_keys(s
     query = "query($i: GetAPIKeyRequest!) { apiKey(input: $i) { lastAccessedAt } }"
     read = await service.data(query, {"i": {"apiKeyId": key.key_id, "domainId": "d1"}}, system)
     assert read["apiKey"]["lastAccessedAt"]
+
+
+@pytest.mark.parametrize("end", ["DISABLED", "EXPIRED", "ROTATED"])
+async def test_the_token_of_a_key_that_has_ended_is_told_counted_and_logged_by_its_key(service: Api, end: str) -> None:
+    gateway, key, system = await service.make("VERIFIER"), await service.make("USER"), await service.make()
+    token = await token_of(service, key)
+    named = {"domainId": "d1", "apiKeyId": key.key_id}
+    if end == "DISABLED":
+        await service.data(OFF, {"i": named}, system)
+    elif end == "ROTATED":
+        rotate = "mutation($i: RotateAPIKeyRequest!) { rotateApiKey(input: $i) { id } }"
+        await service.data(rotate, {"i": {**named, "overlapSeconds": 0}}, system)
+    else:
+        with mongo_client(service.settings) as client:
+            past = {"$set": {"expires_at": datetime.now(UTC) - timedelta(seconds=1)}}
+            client.get_default_database().api_keys.update_one({"_id": key.key_id}, past)
+    await asyncio.sleep(0.6)
+    assert (await introspect(service, gateway, token=token)).json() == {"active": False}
+    with capture_logs() as lines:
+        assert (await service.send(VIEWER, by=token)).status_code == 401
+    assert [line["api_key_id"] for line in lines if line.get("outcome") == end] == [key.key_id]
+    await written(service)
+    assert await counts(service, key, system) == {"VALID": 1, end: 2}
 
 
 async def test_authz_gives_a_token_to_pass_on_and_reuses_it(service: Api) -> None:
