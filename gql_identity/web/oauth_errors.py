@@ -11,13 +11,11 @@ from ..errors import (
     InvalidToken,
     PermissionDenied,
     ServiceError,
-    Unauthenticated,
 )
 from .envelope import note_errors
 from .oauth_clients import InvalidClient
 
 _CODES: dict[type[ServiceError], str] = {
-    Unauthenticated: "invalid_token",
     InvalidToken: "invalid_token",
     InvalidClient: "invalid_client",
     InsufficientScope: "insufficient_scope",

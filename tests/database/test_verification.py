@@ -41,7 +41,7 @@ async def test_introspection_takes_its_caller_as_an_oauth_client(api: Api) -> No
     assert await ask(client_secret=gateway.secret) == (401, "invalid_client", 'Basic realm="gql_identity"')
     assert await ask(basic, client_secret=gateway.secret) == (400, "invalid_request", "")
     assert await ask(basic, client_id=user.key_id) == (400, "invalid_request", "")
-    assert await ask(client_id=gateway.key_id) == (401, "invalid_token", 'Bearer realm="gql_identity"')
+    assert await ask(client_id=gateway.key_id) == (401, "unauthenticated", 'Bearer realm="gql_identity"')
     # A Bearer credential is the caller's, whatever else the form has.
     own = await introspect(api, gateway, token=user.secret, client_id="x", client_secret="y")
     assert own.json()["active"] is True
@@ -114,7 +114,7 @@ async def test_without_a_credential_nothing_is_verified(api: Api) -> None:
     refused = await introspect(api, None, token="x")
     assert refused.status_code == 401
     assert refused.headers["WWW-Authenticate"].startswith("Bearer")
-    assert refused.json()["error"] == "invalid_token"
+    assert refused.json()["error"] == "unauthenticated"
 
 
 async def test_an_active_introspection_has_the_claims(api: Api) -> None:
