@@ -39,7 +39,8 @@ async def reloading(
     try:
         yield
     finally:
-        signal.signal(signal.SIGHUP, before)
+        # The process stops: by default one more SIGHUP would end it within its last writes.
+        signal.signal(signal.SIGHUP, before if callable(before) else signal.SIG_IGN)
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task

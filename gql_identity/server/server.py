@@ -52,6 +52,10 @@ class Server(uvicorn.Server):
         super().handle_exit(sig, frame)
         self._ask_clients_to_close()
 
+    def skip_delay(self) -> None:
+        """Stop without the delay once a signal to stop comes: SIGINT came before it was handled here."""
+        self.was_interrupted, self._delay_seconds = True, 0.0
+
     def _ask_clients_to_close(self) -> None:
         # In place: requests in flight hold the list too.
         if _CLOSE not in self.server_state.default_headers:

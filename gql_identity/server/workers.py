@@ -22,6 +22,7 @@ from .server import Server
 logger = logging.getLogger(__name__)
 
 START_SECONDS = 120.0  # for a worker to respond for the first time; then it is killed
+MAX_PAUSE_SECONDS = 30.0  # before a worker is replaced whose start failed, as those before it
 
 # Tells a worker that the others stop too, so that no new connection needs to be accepted. Windows has no SIGUSR1.
 ALL_STOP = getattr(signal, "SIGUSR1", signal.SIGTERM)
@@ -36,8 +37,23 @@ class Worker(multiprocess.Process):
     end = "was stopped"  # how it ended, once the supervisor has found that it did
     has_served = False  # whether it has said that its server has started
     is_tried_again = False  # whether it is replaced where its start fails, as the service has served
+    failed_before = 0  # how many in its place, one after another, ended before they had served
     _asked = False  # whether it responds, for the first time
     _responds = False
+    _ended_at: float | None = None
+
+    def is_alive(self, timeout: float = 5) -> bool:
+        """Whether it is not to be replaced now: it responds, or the pause after starts that failed is not over.
+
+        The first one that fails is replaced at once, the next after 1 s, then 2, 4 and so on: imports take a core.
+        """
+        if self.process.is_alive():
+            return self.ping(timeout)
+        if self.has_served or not self.failed_before:
+            return False
+        if self._ended_at is None:
+            self._ended_at = time.monotonic()
+        return time.monotonic() < self._ended_at + min(MAX_PAUSE_SECONDS, 2.0 ** (self.failed_before - 1))
 
     def ping(self, timeout: float = 5) -> bool:
         """Whether the process responds. One that starts has START_SECONDS: imports take long on a busy machine."""
@@ -91,6 +107,7 @@ class Worker(multiprocess.Process):
 
     def target(self, sockets: list[socket.socket] | None = None) -> None:
         """Run the server, in the worker's own process."""
+        _ = self.server  # made before a signal asks for it
         if sys.platform != "win32":
             signal.signal(ALL_STOP, self._all_stop)
             signal.signal(AT_ONCE, self._stop_at_once)
@@ -102,7 +119,10 @@ class Worker(multiprocess.Process):
         server.all_workers_stop = True
 
     def _stop_at_once(self, number: int, frame: FrameType | None) -> None:
-        if not cast(Server, self.server).was_interrupted:
+        server = cast(Server, self.server)
+        if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # uvicorn does not handle it yet; SIGTERM follows
+            server.skip_delay()
+        elif not server.was_interrupted:
             signal.raise_signal(signal.SIGINT)
 
     @property
@@ -141,12 +161,31 @@ class Supervisor(Multiprocess):
             self._send(ALL_STOP)
             self._send(AT_ONCE)
 
+    def init_processes(self) -> None:
+        """Start the workers; one that cannot be started now is tried again."""
+        with _tried_again():
+            self._start_missing()
+
+    def _start_missing(self) -> None:
+        while len(self.processes) < self.processes_num:
+            worker = Worker(self.config, self.sockets)
+            worker.start()
+            self.processes.append(worker)
+
     def handle_hup(self) -> None:
-        """Read the settings again, here for workers to come, and in each worker. uvicorn would replace the workers."""
-        if (app := self._app_read_again()) is None:
+        """Read the settings again, here for workers to come, and in each worker. uvicorn would replace the workers.
+
+        Not while the service stops, also if the stop comes during the read.
+        """
+        if self._is_stopping or (app := self._app_read_again()) is None or self._is_stopping:
             return
         self.config.app = app
         self._send(signal.SIGHUP)
+
+    @property
+    def _is_stopping(self) -> bool:
+        # The workers get SIGTERM as soon as it comes, and the queue is read up to half a second later.
+        return self.should_exit.is_set() or bool({signal.SIGINT, signal.SIGTERM} & set(self.signal_queue))
 
     def terminate_all(self) -> None:
         """Stop the workers, and leave the listening socket to them: the last one closes it."""
@@ -168,8 +207,11 @@ class Supervisor(Multiprocess):
             cast(Worker, worker).is_tried_again = self._has_served
         with _tried_again():
             super().keep_subprocess_alive()
-        for worker, now in zip(before, self.processes, strict=True):
-            if now is not worker and isinstance(worker, Worker):
+            if not self.should_exit.is_set():
+                self._start_missing()
+        for worker, now in zip(before, self.processes, strict=False):
+            if now is not worker and isinstance(worker, Worker) and isinstance(now, Worker):
+                now.failed_before = 0 if worker.has_served else worker.failed_before + 1
                 WORKER_RESTARTS.add()
                 logger.warning("Worker process %s %s; process %s replaces it.", worker.pid, worker.end, now.pid)
 
