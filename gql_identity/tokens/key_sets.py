@@ -8,8 +8,7 @@ import ssl
 import time
 from base64 import urlsafe_b64decode
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from contextvars import Context
+from contextlib import asynccontextmanager, suppress
 from typing import Any, NamedTuple
 
 import structlog
@@ -18,6 +17,7 @@ from joserfc.jwk import ECKey, OKPKey, RSAKey
 from ..errors import Unavailable
 from ..issuers import OpenIDIssuer, check_url
 from ..metrics import ISSUER_READ_FAILURES
+from .shared_reads import SharedRead
 from .web_reads import WebReadError, read_json
 
 KEPT_SECONDS = 600.0
@@ -54,9 +54,7 @@ class KeySet:
         self._tls = tls
         self._keys: dict[str, list[VerifyingKey]] | None = None  # by their ids
         self._read_at = 0.0  # when the last read that succeeded began
-        self._tried_at = 0.0
-        self._failed = False
-        self._reading: asyncio.Task[None] | None = None
+        self.read = SharedRead(self._read_all)
 
     async def find(self, kid: str, algorithm: str) -> Key | None:
         """The key of this id, if it may be used with the algorithm; None where the issuer has no such key.
@@ -64,50 +62,35 @@ class KeySet:
         Raises Unavailable where the issuer's keys cannot be read, so that nobody knows.
         """
         if self._is_due(kid):
-            await asyncio.shield(self.read())
-        if (found := (self._keys or {}).get(kid)) is None and self._failed:
+            with suppress(Exception):  # the log says why
+                await self.read.wait()
+        if (found := (self._keys or {}).get(kid)) is None and self.read.failed:
             raise Unavailable("The keys of the issuer of this token cannot be read now. Try again.")
         return next((one.key for one in found or () if algorithm in one.algorithms), None)
 
     def _is_due(self, kid: str) -> bool:
         now = time.monotonic()
-        if self._reading is not None:
+        if self.read.is_under_way:
             # Whoever has its key does not wait for a read that began for another one.
             return self._keys is None or kid not in self._keys or now - self._read_at >= KEPT_SECONDS
         if self._keys is None:
-            return not self._failed or now - self._tried_at >= FIRST_AGAIN_SECONDS
-        if now - self._tried_at < AGAIN_SECONDS:
+            return now - self.read.tried_at >= FIRST_AGAIN_SECONDS
+        if now - self.read.tried_at < AGAIN_SECONDS:
             return False
         return kid not in self._keys or now - self._read_at >= KEPT_SECONDS
 
-    def read(self) -> asyncio.Task[None]:
-        """The read that is under way, or a new one; it never raises."""
-        if self._reading is None:
-            # In a context of its own: it belongs to no request, nor to its deadline.
-            self._reading = asyncio.create_task(self._read(), context=Context())
-        return self._reading
-
-    async def stop(self) -> None:
-        """Give up the read that is under way."""
-        if (reading := self._reading) is not None:
-            reading.cancel()
-            await asyncio.wait((reading,))
-
-    async def _read(self) -> None:
-        self._tried_at = began = time.monotonic()
+    async def _read_all(self) -> None:
+        began = time.monotonic()
         try:
             read = await read_json(await self._find_uri(), self._tls)
             # Many large keys take long to read, and the event loop must not wait.
             keys = await asyncio.to_thread(_keys_of, read)
-        except Exception as error:  # what a stranger sends may raise anything, and the next read must still come
+        except Exception as error:  # what a stranger sends may raise anything
             reason = str(error) if isinstance(error, WebReadError) else type(error).__name__
             log.warning("the keys of an OpenID issuer cannot be read", issuer=self._issuer.issuer, reason=reason)
             ISSUER_READ_FAILURES.add()
-            self._failed = True
-        else:
-            self._keys, self._read_at, self._failed = keys, began, False
-        finally:
-            self._reading = None
+            raise
+        self._keys, self._read_at = keys, began
 
     async def _find_uri(self) -> str:
         """Where the keys are: by the setting, or by the issuer's metadata (OpenID Connect Discovery, section 4)."""
@@ -130,12 +113,12 @@ class KeySet:
 async def reading(key_sets: list[KeySet]) -> AsyncIterator[None]:
     """A block at whose beginning the keys are first read: nobody waits for it, and the log tells of failures."""
     for one in key_sets:
-        one.read()
+        one.read.begin()
     try:
         yield
     finally:
         for one in key_sets:
-            await one.stop()
+            await one.read.stop()
 
 
 def _keys_of(read: dict[str, Any]) -> dict[str, list[VerifyingKey]]:

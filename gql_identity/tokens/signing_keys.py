@@ -2,9 +2,7 @@
 
 import asyncio
 import json
-import math
 import time
-from contextvars import Context
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -26,6 +24,7 @@ from ..storage.signing_keys import (
     reseal_signing_key,
 )
 from .sealing import open_sealed, seal
+from .shared_reads import SharedRead
 
 LONGEST_TOKEN = timedelta(hours=1)
 USED_FOR = timedelta(days=30)
@@ -70,9 +69,7 @@ class SigningKeys:
         self._from_file = settings.signing_key_file is not None
         self._keys: tuple[SigningKey, ...] = ()  # the oldest first
         self._by_id: dict[str, SigningKey] = {}
-        self._tried_at = -math.inf  # when the last read began
-        self._failed = True  # no read has succeeded, or the last one that ended did not
-        self._reading: asyncio.Task[None] | None = None
+        self._read = SharedRead(self._read_all)
         if settings.signing_key_file is not None:
             self._take(read_file(settings.signing_key_file))
 
@@ -103,9 +100,9 @@ class SigningKeys:
         """
         if kid in self._by_id or self._from_file:
             return self._by_id.get(kid)
-        if self._reading is not None or time.monotonic() - self._tried_at >= READ_AGAIN_SECONDS:
-            await self.read()
-        if (found := self._by_id.get(kid)) is None and self._failed:
+        if self._read.is_under_way or time.monotonic() - self._read.tried_at >= READ_AGAIN_SECONDS:
+            await self._read.wait()
+        if (found := self._by_id.get(kid)) is None and self._read.failed:
             raise Unavailable("The signing keys cannot be read now. Try again.")
         return found
 
@@ -114,9 +111,9 @@ class SigningKeys:
 
         Raises what `Database.run` does.
         """
-        if self._keys or self._reading is None:
+        if self._keys or not self._read.is_under_way:
             return False
-        await self.read()
+        await self._read.wait()
         return True
 
     async def keep_current(self) -> None:
@@ -131,33 +128,15 @@ class SigningKeys:
                     log.error("the signing keys cannot be read", reason=type(error).__name__)
                 await asyncio.sleep(READ_SECONDS if self._keys else READ_AGAIN_SECONDS)
         finally:
-            if (reading := self._reading) is not None:
-                reading.cancel()
-                await asyncio.wait((reading,))
+            await self._read.stop()
 
     async def read(self) -> None:
         """Read the keys, make the one that is due, and remove those that are over; a read under way is shared.
 
         Raises what `Database.run` does; then those that were read before stay.
         """
-        if self._from_file:
-            return
-        if self._reading is None:
-            # In a context of its own: it belongs to no request, nor to its deadline.
-            self._reading = asyncio.create_task(self._read(), context=Context())
-        await asyncio.shield(self._reading)
-
-    async def _read(self) -> None:
-        self._tried_at = time.monotonic()
-        try:
-            await self._read_all()
-        except Exception:
-            self._failed = True
-            raise
-        else:
-            self._failed = False
-        finally:
-            self._reading = None
+        if not self._from_file:
+            await self._read.wait()
 
     async def _read_all(self) -> None:
         while True:

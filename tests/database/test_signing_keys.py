@@ -17,6 +17,7 @@ from gql_identity.errors import ServiceError, StartError, Unavailable
 from gql_identity.settings import Settings
 from gql_identity.storage.database import Database
 from gql_identity.storage.embedded import EmbeddedDatabase
+from gql_identity.storage.signing_keys import read_signing_keys
 from gql_identity.tokens import signing_keys
 from gql_identity.tokens.sealing import open_sealed, seal
 from gql_identity.tokens.signing_keys import SigningKeys, read_file
@@ -289,15 +290,22 @@ async def test_tokens_that_come_while_the_keys_are_first_read_are_valid(settings
         assert (await starting.send(VIEWER, by=revoked)).status_code == 401
 
 
-async def test_a_key_that_is_disabled_while_the_keys_are_first_read_gets_no_token(settings: Settings) -> None:
+async def test_a_key_that_is_disabled_while_the_keys_are_first_read_gets_no_token(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with issuing(settings) as service:
         system, key = await service.make(), await service.make("USER")
         keys, read_on = tokens_of(service).keys, asyncio.Event()
         assert (await service.send(VIEWER, by=key)).status_code == 200
+
+        async def read_slowly(database: Database) -> Any:
+            await read_on.wait()
+            return await read_signing_keys(database)
+
         # As at the start, with a database that takes seconds.
-        published = list(keys.published)
+        monkeypatch.setattr(signing_keys, "read_signing_keys", read_slowly)
         keys._take([])
-        keys._reading = asyncio.create_task(read_on.wait())  # type: ignore[arg-type]
+        reading = asyncio.create_task(keys.read())
         form = {"grant_type": "client_credentials", "client_id": key.key_id, "client_secret": key.secret}
         asked = [
             service.client.get("/authz", headers={"Authorization": f"Bearer {key.secret}"}),
@@ -310,9 +318,8 @@ async def test_a_key_that_is_disabled_while_the_keys_are_first_read_gets_no_toke
         assert not any(one.done() for one in waiting)
         await service.data(OFF, {"i": {"domainId": "d1", "apiKeyId": key.key_id}}, system)
         await asyncio.sleep(1)
-        keys._take(published)
-        keys._reading = None
         read_on.set()
+        await reading
         answers = [await one for one in waiting]
         assert [answer.status_code for answer in answers[:2]] == [401, 401]
         assert answers[2].json()["errors"][0]["extensions"]["code"] == "UNAUTHENTICATED"
