@@ -18,6 +18,8 @@ pytestmark = pytest.mark.slow
 
 CREATE = "mutation($input: CreateAPIKeyRequest!) { createApiKey(input: $input) { apiKeyId apiKey } }"
 DISABLE = "mutation($input: APIKeyRequest!) { disableApiKey(input: $input) { state } }"
+ENABLE = DISABLE.replace("disableApiKey", "enableApiKey")
+STATE = "query($input: GetAPIKeyRequest!) { apiKey(input: $input) { state } }"
 DELETE = "mutation($input: APIKeyRequest!) { deleteApiKey(input: $input) { id } }"
 UPDATE = "mutation($input: UpdateAPIKeyRequest!) { updateApiKey(input: $input) { name } }"
 GET = "query($input: GetAPIKeyRequest!) { apiKey(input: $input) { scopes tags { name value } } }"
@@ -87,6 +89,41 @@ async def test_of_several_keys_those_that_fail_stay_selected_and_are_named(page:
     await page.get_by_text("1 selected").wait_for()
     assert await page.get_by_label("Select part 1").is_checked()
     await row(page, "part 1").get_by_text("Enabled", exact=True).wait_for()
+
+
+@pytest.mark.parametrize(("action", "first"), [("Disable", "Enabled"), ("Enable", "Disabled")])
+async def test_undo_changes_only_the_keys_that_the_action_changed(
+    page: Any, service: Service, action: str, first: str
+) -> None:
+    domain_id, other = f"undone {action}", {"Enabled": "Disabled", "Disabled": "Enabled"}[first]
+    names = {"changed": first, "as before": other, "changed by others": first}
+    keys = {name: made(service, domain_id, name=name) for name in names}
+    for name, state in names.items():
+        if state == "Disabled":
+            service.data(DISABLE, {"input": keys[name]})
+    await open_domain(page, service, domain_id)
+    await page.get_by_label("Select all keys of this page").check()
+    service.data(DISABLE if action == "Disable" else ENABLE, {"input": keys["changed by others"]})
+    await row(page, "changed by others").get_by_text(other, exact=True).wait_for()
+    await page.get_by_role("group", name="Selected keys").get_by_role("button", name=action).click()
+    message = page.get_by_role("status").filter(has_text=f"{action}d changed.")
+    await message.wait_for()
+    assert f"{action}d already: " in await message.inner_text()
+    await row(page, "changed").get_by_text(other, exact=True).wait_for()
+    await page.get_by_role("button", name="Undo", disabled=False).click()
+    await row(page, "changed").get_by_text(first, exact=True).wait_for()
+    await page.wait_for_timeout(300)
+    states = {name: service.data(STATE, {"input": key})["apiKey"]["state"] for name, key in keys.items()}
+    assert states == {"changed": first.upper(), "as before": other.upper(), "changed by others": other.upper()}
+
+
+async def test_of_keys_that_are_all_disabled_nothing_is_undone(page: Any, service: Service) -> None:
+    service.data(DISABLE, {"input": made(service, "nothing undone", name="long since")})
+    await open_domain(page, service, "nothing undone")
+    await page.get_by_label("Select long since").check()
+    await page.get_by_role("group", name="Selected keys").get_by_role("button", name="Disable").click()
+    await page.get_by_text("Disabled already: long since.").wait_for()
+    assert await page.get_by_role("button", name="Undo").count() == 0
 
 
 async def test_the_filter_and_the_counts_of_states_say_what_the_column_says(page: Any, service: Service) -> None:

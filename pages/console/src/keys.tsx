@@ -15,6 +15,7 @@ import {
   DisableDocument,
   EnableDocument,
   KeyDocument,
+  KeyRowFragmentDoc,
   KeysDocument,
   StatisticsDocument,
   type KeyRowFragment,
@@ -35,6 +36,7 @@ const MOST_NAMES = 3; // in a message
 const RETRY_MS = 5000; // after an error that may pass, or the end of the subscription
 const DO = { enable: EnableDocument, disable: DisableDocument, delete: DeleteDocument };
 const SHOWN = [KeysDocument, StatisticsDocument, KeyDocument]; // the last one if a key is open
+const AFTER = { enable: "ENABLED", disable: "DISABLED", delete: null }; // the state
 type Action = keyof typeof DO;
 
 export interface Viewer extends NonNullable<ViewerQuery["viewer"]> {}
@@ -112,9 +114,16 @@ export function Keys({ domainId, viewer, session }: Props) {
     void client.refetchQueries({ include: SHOWN });
   }
 
-  /** Do it with each key; report how many succeeded, which failed and why, and offer to undo it. */
+  /** The state of a key as far as it is known now: it may have been selected long ago. */
+  function stateNow(key: KeyRowFragment) {
+    const id = client.cache.identify({ ...key });
+    return (client.cache.readFragment({ id, fragment: KeyRowFragmentDoc, fragmentName: "KeyRow" }) ?? key).state;
+  }
+
+  /** Do it with each key; report how many it changed, which failed and why, and offer to undo it. */
   async function run(action: Action, targets: KeyRowFragment[]) {
     if (busy.has(targets)) return;
+    const same = targets.filter((key) => stateNow(key) === AFTER[action]); // nothing changes, so "undo" leaves them too
     const results = await busy.during(targets, () =>
       Promise.allSettled(
         targets.map(({ apiKeyId }) =>
@@ -123,15 +132,22 @@ export function Keys({ domainId, viewer, session }: Props) {
       ),
     );
     const done = targets.filter((_, index) => results[index]?.status === "fulfilled");
+    const changed = done.filter((key) => !same.includes(key));
+    const already = done.filter((key) => same.includes(key));
     const failed = targets.filter((key) => !done.includes(key));
     const refusal = results.find((result) => result.status === "rejected");
     const verb = { enable: "Enabled", disable: "Disabled", delete: "Deleted" }[action];
-    const what = done.length === 1 ? <bdi>{title(done[0]!)}</bdi> : `${done.length} keys`;
+    const what = changed.length === 1 ? <bdi>{title(changed[0]!)}</bdi> : `${changed.length} keys`;
     const text = (
       <>
-        {done.length > 0 && (
+        {changed.length > 0 && (
           <>
             {verb} {what}.{" "}
+          </>
+        )}
+        {already.length > 0 && (
+          <>
+            {verb} already: <Names keys={already} />.{" "}
           </>
         )}
         {refusal && (
@@ -142,7 +158,7 @@ export function Keys({ domainId, viewer, session }: Props) {
       </>
     );
     const opposite = { enable: "disable", disable: "enable", delete: null }[action] as "enable" | "disable" | null;
-    const undo = opposite && done.length ? { action: opposite, keys: done } : undefined;
+    const undo = opposite && changed.length ? { action: opposite, keys: changed } : undefined;
     setMessage({ text, undo, action, isError: Boolean(refusal) });
     // Those that failed stay selected.
     setSelected((before) => new Map([...before].filter(([id]) => !done.some((key) => key.id === id))));
