@@ -24,6 +24,13 @@ DELETE = "mutation($input: APIKeyRequest!) { deleteApiKey(input: $input) { id } 
 UPDATE = "mutation($input: UpdateAPIKeyRequest!) { updateApiKey(input: $input) { name } }"
 GET = "query($input: GetAPIKeyRequest!) { apiKey(input: $input) { scopes tags { name value } } }"
 
+# What a browser does when another tab is shown in place of this one, and back.
+HIDE = """Object.defineProperty(document, "hidden", { value: true, configurable: true });
+Object.defineProperty(document, "visibilityState", { value: "hidden", configurable: true });
+document.dispatchEvent(new Event("visibilitychange"));"""
+UNHIDE = """delete document.hidden; delete document.visibilityState;
+document.dispatchEvent(new Event("visibilitychange"));"""
+
 
 def made(service: Service, domain_id: str, **fields: Any) -> dict[str, str]:
     """Make a key; what names it in a request."""
@@ -162,6 +169,62 @@ async def test_a_key_that_ends_while_the_page_is_open_is_shown_as_expired(page: 
     await row(page, "ends soon").get_by_text("Expired", exact=True).wait_for()
     await page.clock.fast_forward("45:00")
     await row(page, "ends later").get_by_text("in 52 min.").wait_for()
+
+
+async def test_an_idle_page_reads_the_counts_again_only_after_an_end_and_while_it_is_visible(
+    page: Any, service: Service
+) -> None:
+    noon = datetime.now(UTC).replace(hour=12, minute=0) + timedelta(days=2)  # no day ends in this test
+    made(service, "idle", name="ends soon", expiresAt=(noon + timedelta(minutes=10)).isoformat())
+    made(service, "idle", name="ends later", expiresAt=(noon + timedelta(minutes=30)).isoformat())
+    made(service, "idle", name="never ends")
+    await page.clock.install(time=noon)
+    await open_domain(page, service, "idle")
+    counts = page.get_by_role("region", name="Counts").get_by_role("figure").filter(has_text="By state")
+    await counts.get_by_role("listitem").filter(has_text="Enabled").filter(has_text="3").wait_for()
+    await page.wait_for_timeout(1_500)  # the read after the subscription began
+    sent = operations(page, "Statistics")
+
+    async def pass_minutes(number: int) -> None:
+        for _ in range(number):
+            await page.clock.fast_forward("01:00")
+            await page.wait_for_timeout(50)
+
+    await pass_minutes(8)
+    assert sent == []
+    await pass_minutes(3)
+    await counts.get_by_role("listitem").filter(has_text="Expired").filter(has_text="1").wait_for()
+    assert set(sent) == {"Statistics"}
+    sent.clear()
+    await page.evaluate(HIDE)
+    await pass_minutes(21)
+    assert sent == []
+    await page.evaluate(UNHIDE)
+    await counts.get_by_role("listitem").filter(has_text="Expired").filter(has_text="2").wait_for()
+
+
+async def test_changes_that_come_steadily_do_not_stop_the_list(page: Any, service: Service) -> None:
+    key = made(service, "steady", name="changed steadily")
+    await open_domain(page, service, "steady")
+    await row(page, "changed steadily").wait_for()
+    await page.wait_for_timeout(1_500)  # the read after the subscription began
+    is_over = False
+
+    async def change() -> None:
+        number = 0
+        while not is_over:
+            number += 1
+            await asyncio.to_thread(service.data, UPDATE, {"input": {**key, "name": f"change {number}"}})
+            await asyncio.sleep(0.1)
+
+    changing = asyncio.create_task(change())
+    try:
+        await page.wait_for_timeout(1_000)
+        await asyncio.to_thread(made, service, "steady", name="made meanwhile")
+        await row(page, "made meanwhile").wait_for(timeout=5_000)
+    finally:
+        is_over = True
+        await changing
 
 
 async def test_no_list_of_scopes_is_not_the_empty_list(page: Any, service: Service) -> None:

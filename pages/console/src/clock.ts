@@ -1,5 +1,5 @@
 // The present minute, so that "in 2 minutes" and the end of a key are true also while nothing else changes.
-import { useSyncExternalStore } from "react";
+import { useEffect, useSyncExternalStore } from "react";
 
 const MINUTE_MS = 60_000;
 const listeners = new Set<() => void>();
@@ -9,6 +9,15 @@ let timer: ReturnType<typeof setInterval>;
 /** The instant of the last tick, of which there is one a minute. */
 export function useMinute(): number {
   return useSyncExternalStore(follow, () => now);
+}
+
+/** Call a function when an instant has passed: within a minute, but not before the page is visible. */
+export function useAfter(instant: number | null, then: () => void) {
+  const minute = useMinute();
+  const isDue = instant !== null && instant <= minute && !document.hidden;
+  useEffect(() => {
+    if (isDue) then();
+  }, [isDue, instant]);
 }
 
 function follow(listener: () => void) {

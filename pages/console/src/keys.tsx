@@ -4,7 +4,7 @@ import { useEffect, useMemo, useReducer, useRef, useState, type ReactNode } from
 
 import { keyState } from "../../shared/key.js";
 import { mayPass, reason, type Session } from "./client.ts";
-import { useMinute } from "./clock.ts";
+import { useAfter, useMinute } from "./clock.ts";
 import { Failure } from "./failure.tsx";
 import { NO_FILTERS, Filters, listVariables, type Chosen } from "./filters.tsx";
 import { KeyPanel } from "./key-panel.tsx";
@@ -21,7 +21,7 @@ import {
   type KeyRowFragment,
   type ViewerQuery,
 } from "./operations.generated.ts";
-import { Plots, statistics } from "./plots.tsx";
+import { nextCount, Plots, statistics } from "./plots.tsx";
 import { Question } from "./question.tsx";
 import { Table } from "./table.tsx";
 import { count, hasEnded, title } from "./text.ts";
@@ -30,9 +30,11 @@ import "./list.css";
 
 const PAGE = 25;
 const TOGETHER_MS = 400; // changes that come at once are one new read
+const LONGEST_MS = 2_000; // a read waits no longer, even while changes come steadily
 const SETTLED_MS = 1000; // the service does not say when a subscription has begun
 const DOUBLE_CLICK_MS = 500; // what systems take for one
 const MOST_NAMES = 3; // in a message
+const RECOUNT_MS = 60_000; // after counts that could not be read
 const RETRY_MS = 5000; // after an error that may pass, or the end of the subscription
 const DO = { enable: EnableDocument, disable: DisableDocument, delete: DeleteDocument };
 const SHOWN = [KeysDocument, StatisticsDocument, KeyDocument]; // the last one if a key is open
@@ -65,7 +67,7 @@ export function Keys({ domainId, viewer, session }: Props) {
   const [deleting, setDeleting] = useState<KeyRowFragment[]>([]);
   const heading = useRef<HTMLHeadingElement>(null);
   const busy = useBusy();
-  const minute = useMinute();
+  useMinute(); // instants are told as "in 2 minutes"
 
   // Other filters, also those that "back" returns to, begin with their first page.
   const filters = JSON.stringify(chosen);
@@ -78,10 +80,13 @@ export function Keys({ domainId, viewer, session }: Props) {
 
   const variables = { domainId, ...listVariables(chosen), first: PAGE, after: cursors.at(-1) ?? null };
   const list = useQuery(KeysDocument, { variables, fetchPolicy: "cache-and-network" });
-  // "no-cache": their variables change each minute, and the cache would keep all of them.
-  const counted = useMemo(() => statistics(domainId, minute), [domainId, minute]);
+  // "no-cache": their variables change with each end, and the cache would keep all of them.
+  const [countedAt, setCountedAt] = useState(Date.now);
+  const counted = useMemo(() => statistics(domainId, countedAt), [domainId, countedAt]);
   const stats = useQuery(StatisticsDocument, { variables: counted, fetchPolicy: "no-cache" });
   const counts = stats.data ?? stats.previousData;
+  const isCounted = stats.data && !stats.error;
+  useAfter(isCounted ? nextCount(stats.data!, countedAt) : countedAt + RECOUNT_MS, () => setCountedAt(Date.now()));
   const live = useLive(domainId, session);
   const page = (list.data ?? list.previousData)?.apiKeysConnection;
   const keys = page?.nodes ?? [];
@@ -99,8 +104,8 @@ export function Keys({ domainId, viewer, session }: Props) {
     if (isPageGone) setCursors(cursors.slice(0, -1));
   }, [isPageGone, cursors.length]);
 
-  // Filters may list other keys when one has ended.
-  const justEnded = keys.filter((key) => !key.expired && hasEnded(key)).length;
+  // Filters may list other keys when one has ended. Nobody reads a hidden page: it is read again when it is shown.
+  const justEnded = document.hidden ? 0 : keys.filter((key) => !key.expired && hasEnded(key)).length;
   useEffect(() => {
     if (justEnded) readAgain();
   }, [justEnded]);
@@ -329,10 +334,18 @@ function useLive(domainId: string, { socket, isConnected }: Session) {
   const [connected, setConnected] = useState(isConnected);
   const [isLost, setIsLost] = useState(false); // not before the first connection
   const timer = useRef<ReturnType<typeof setTimeout>>(undefined);
+  const latest = useRef<number>(undefined); // when to read at the latest; undefined if there is nothing to read
 
-  function readSoon(delay = TOGETHER_MS) {
+  function readSoon() {
+    latest.current ??= Date.now() + LONGEST_MS;
+    readIn(Math.min(TOGETHER_MS, latest.current - Date.now()));
+  }
+  function readIn(delay: number) {
     clearTimeout(timer.current);
-    timer.current = setTimeout(() => void client.refetchQueries({ include: SHOWN }), delay);
+    timer.current = setTimeout(() => {
+      latest.current = undefined;
+      void client.refetchQueries({ include: SHOWN });
+    }, delay);
   }
   useEffect(() => {
     const onOnline = () => readSoon();
@@ -349,7 +362,7 @@ function useLive(domainId: string, { socket, isConnected }: Session) {
     };
   }, [socket]);
   useEffect(() => {
-    if (connected) readSoon(SETTLED_MS); // what changed before the subscription began
+    if (connected) readIn(SETTLED_MS); // what changed before the subscription began
   }, [connected]);
   // The cache updates a key by its `id`; which keys are listed is read again.
   const { error, restart } = useSubscription(ChangedDocument, {
@@ -365,7 +378,7 @@ function useLive(domainId: string, { socket, isConnected }: Session) {
     const retry = setTimeout(() => {
       if (keyState().refusal) return; // it would be refused again; the next key has a session of its own
       restart();
-      readSoon(SETTLED_MS);
+      readIn(SETTLED_MS);
     }, RETRY_MS);
     return () => clearTimeout(retry);
   }, [error, restart]);

@@ -3,17 +3,19 @@ import { useState } from "react";
 
 import { Days, dayOf, lastDays } from "./days.tsx";
 import type { StatisticsQuery, StatisticsQueryVariables } from "./operations.generated.ts";
-import { capital, count } from "./text.ts";
+import { capital, count, DAY } from "./text.ts";
 
 const MOST_USERS = 6;
 
 type Row = Record<string, string | number | null>;
 
-/** Of a domain, and of the keys that have ended at an instant. */
+/** Of a domain, of the keys that have ended at an instant, and of the next one that ends. */
 export function statistics(domainId: string, at: number): StatisticsQueryVariables {
   const count = { operator: "COUNT", name: "count" } as const;
   const since = `${lastDays()[0]}T00:00:00Z`;
   return {
+    domainId,
+    at: new Date(at).toISOString(),
     states: { domainId, query: { aggregate: [{ group: { keys: [{ key: "state", name: "state" }], fields: [count] } }] } },
     expired: {
       domainId,
@@ -45,6 +47,13 @@ export function statistics(domainId: string, at: number): StatisticsQueryVariabl
       },
     },
   };
+}
+
+/** When the counts of an instant are no longer true although no key was changed: a key ends, or the UTC day does. */
+export function nextCount(data: StatisticsQuery, at: number): number {
+  const midnight = (Math.floor(at / DAY) + 1) * DAY;
+  const end = data.next?.nodes[0]?.expiresAt;
+  return end ? Math.min(midnight, Date.parse(end)) : midnight;
 }
 
 interface Props {
