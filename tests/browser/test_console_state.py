@@ -15,6 +15,9 @@ DISABLE = """mutation($input: APIKeyRequest!) { disableApiKey(input: $input) { s
 RENAME = """mutation($input: UpdateAPIKeyRequest!) { updateApiKey(input: $input) { name } }"""
 GET = """query($input: GetAPIKeyRequest!) { apiKey(input: $input) { name tags { name value } } }"""
 
+GET_ALL = """query($input: GetAPIKeyRequest!) { apiKey(input: $input) {
+  name scopes tags { name value } allowedAddresses expiresAt } }"""
+
 
 def field(page: Any, label: str) -> Any:
     return page.get_by_role("search").locator("label").filter(has_text=re.compile(f"^{label}")).locator("input, select")
@@ -88,6 +91,42 @@ async def test_a_form_outlasts_changes_by_others_and_says_when_it_is_saved(page:
     await page.get_by_role("status").filter(has_text="Saved.").wait_for()
     after = service.data(GET, {"input": named_key})["apiKey"]
     assert after == {"name": "renamed elsewhere", "tags": [{"name": "team", "value": "payments"}]}
+
+
+async def test_a_form_that_is_saved_twice_reverts_nothing_that_others_changed(page: Any, service: Service) -> None:
+    tags, end = [{"name": "team", "value": "payments"}], "2100-01-01T00:00:00Z"
+    fields = {"scopes": ["a", "b"], "tags": tags, "allowedAddresses": ["10.0.0.0/8"], "expiresAt": end}
+    key = service.create("ann", "default", name="saved twice")
+    named_key = {"domainId": "default", "apiKeyId": key["apiKeyId"]}
+    service.data(RENAME, {"input": {**named_key, **fields}})
+    await opened(page, service)
+    await (await named(page, "saved twice")).get_by_role("button", name="saved twice", exact=True).click()
+    await page.get_by_text("Change name, end").click()
+    form = page.get_by_role("dialog").locator("form")
+    await form.get_by_label("Name", exact=True).fill("saved once more")
+    others = {
+        "scopes": ["a"],
+        "tags": [{"name": "team", "value": "orders"}],
+        "allowedAddresses": ["10.1.0.0/16"],
+        "expiresAt": "2099-01-01T00:00:00.000Z",
+    }
+    service.data(RENAME, {"input": {**named_key, **others}})
+    saved = page.get_by_role("status").filter(has_text="Saved.")
+    await form.get_by_role("button", name="Save").click()
+    await saved.wait_for()
+    service.data(RENAME, {"input": {**named_key, "name": "named by others"}})
+    inputs: list[Any] = []
+    page.on(
+        "request", lambda one: inputs.append(one.post_data_json) if "updateApiKey" in (one.post_data or "") else None
+    )
+    await form.get_by_role("button", name="Save").click()
+    await page.wait_for_timeout(500)
+    assert [sorted(one["variables"]["input"]) for one in inputs] == [["apiKeyId", "domainId"]]
+    assert service.data(GET_ALL, {"input": named_key})["apiKey"] == {**others, "name": "named by others"}
+    await form.get_by_label("Scopes, separated").fill("a c")
+    await form.get_by_role("button", name="Save").click()
+    await page.get_by_role("dialog").get_by_role("definition").filter(has_text="a c").wait_for()
+    assert sorted(inputs[-1]["variables"]["input"]) == ["apiKeyId", "domainId", "scopes"]
 
 
 async def test_a_key_refused_meanwhile_takes_away_neither_a_form_nor_a_secret(page: Any, service: Service) -> None:

@@ -1,6 +1,6 @@
 // All about one key: its fields, its secrets and their rotation, and its audit log as a timeline.
 import { useApolloClient, useQuery } from "@apollo/client/react";
-import { Fragment, useContext, useState, type SubmitEvent } from "react";
+import { Fragment, useContext, useEffect, useRef, useState, type SubmitEvent } from "react";
 
 import { useAttempts } from "./attempts.ts";
 import { mayPass, reason } from "./client.ts";
@@ -222,7 +222,15 @@ function Edit({ info }: { info: KeyDetailsFragment }) {
   );
 }
 
-function textsOf(info: KeyDetailsFragment) {
+interface Texts {
+  name: string;
+  ends: string;
+  scopes: string | null;
+  tags: string;
+  addresses: string;
+}
+
+function textsOf(info: KeyDetailsFragment): Texts {
   return {
     name: info.name ?? "",
     ends: info.expiresAt ? localText(info.expiresAt) : "",
@@ -232,30 +240,41 @@ function textsOf(info: KeyDetailsFragment) {
   };
 }
 
+/** The texts of a form's fields, as a person sees them. */
+function textsIn(form: HTMLFormElement): Texts {
+  const data = new FormData(form);
+  const text = (name: string) => String(data.get(name)).replaceAll("\r", "").trim();
+  return { name: text("name"), ends: text("ends"), scopes: scopesOf(data), tags: text("tags"), addresses: text("addresses") };
+}
+
 function EditForm({ info }: { info: KeyDetailsFragment }) {
   const client = useApolloClient();
   const [result, setResult] = useState({ text: "", isError: false });
-  // As they were when the form was opened or last saved: whatever others change meanwhile, only what was typed is sent.
-  const [before, setBefore] = useState(() => textsOf(info));
+  const [first] = useState(() => textsOf(info));
+  const form = useRef<HTMLFormElement>(null);
+  // What the fields had when the form was opened or last saved, whatever others change: so only what was typed is sent.
+  const before = useRef(first);
+  useEffect(() => {
+    before.current = textsIn(form.current!);
+  }, []);
 
   async function submit(event: SubmitEvent<HTMLFormElement>) {
     event.preventDefault();
-    const form = new FormData(event.currentTarget);
-    const text = (name: string) => String(form.get(name)).replaceAll("\r", "").trim();
-    const scopes = scopesOf(form);
-    const changed = (name: keyof typeof before) => text(name) !== before[name];
+    const texts = textsIn(event.currentTarget);
+    const { name, ends, scopes, tags, addresses } = texts;
+    const changed = (field: keyof Texts) => texts[field] !== before.current[field];
     const input: UpdateAPIKeyRequest = {
       domainId: info.domainId,
       apiKeyId: info.apiKeyId,
-      ...(changed("name") && { name: text("name") || null }),
-      ...(changed("ends") && { expiresAt: text("ends") ? new Date(text("ends")).toISOString() : null }),
-      ...(scopes !== before.scopes && { scopes: scopes === null ? null : readScopes(scopes) }),
-      ...(changed("tags") && { tags: readTags(text("tags")) }),
-      ...(changed("addresses") && { allowedAddresses: text("addresses") ? readAddresses(text("addresses")) : null }),
+      ...(changed("name") && { name: name || null }),
+      ...(changed("ends") && { expiresAt: ends ? new Date(ends).toISOString() : null }),
+      ...(changed("scopes") && { scopes: scopes === null ? null : readScopes(scopes) }),
+      ...(changed("tags") && { tags: readTags(tags) }),
+      ...(changed("addresses") && { allowedAddresses: addresses ? readAddresses(addresses) : null }),
     };
     try {
-      const { data } = await client.mutate({ mutation: UpdateDocument, variables: { input } });
-      if (data?.updateApiKey) setBefore(textsOf(data.updateApiKey));
+      await client.mutate({ mutation: UpdateDocument, variables: { input } });
+      before.current = texts;
       setResult({ text: "Saved.", isError: false });
     } catch (error) {
       setResult({ text: reason(error), isError: true });
@@ -263,16 +282,16 @@ function EditForm({ info }: { info: KeyDetailsFragment }) {
   }
 
   return (
-    <form className="fields" onSubmit={(event) => void submit(event)}>
+    <form ref={form} className="fields" onSubmit={(event) => void submit(event)}>
       <label>
         Name
-        <input name="name" maxLength={255} defaultValue={before.name} />
+        <input name="name" maxLength={255} defaultValue={first.name} />
       </label>
       <label>
         Ends (empty: never)
-        <input name="ends" type="datetime-local" defaultValue={before.ends} />
+        <input name="ends" type="datetime-local" defaultValue={first.ends} />
       </label>
-      <FieldTexts scopes={before.scopes} tags={before.tags} addresses={before.addresses} />
+      <FieldTexts scopes={first.scopes} tags={first.tags} addresses={first.addresses} />
       <div className="buttons">
         <span role={result.isError ? "alert" : "status"}>{result.text}</span>
         <button className="main">Save</button>
