@@ -357,6 +357,30 @@ async def test_a_page_that_back_shows_again_knows_that_its_key_was_forgotten(
     assert await page.get_by_role("button", name=re.compile("Forget")).count() == 0
 
 
+async def test_a_page_that_back_shows_again_does_not_show_what_another_person_looked_for(
+    page: Any, service: Service
+) -> None:
+    """The key was forgotten in another page of this tab, and somebody else has signed in there since."""
+    of_bob = service.create("bob", "default", role="DOMAIN_OWNER", name="of bob")["apiKey"]
+    await opened(page, service)
+    await page.get_by_label("User", exact=True).fill("somebody")
+    await page.wait_for_url("**userId=somebody")
+    sent: list[Any] = []
+    page.on("request", lambda one: sent.append(one))
+    await page.evaluate(
+        "secret => { sessionStorage.clear(); sessionStorage.setItem('gql_identity:key', secret);"
+        "dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true })) }",
+        of_bob,
+    )
+    await page.get_by_text("bob of default").wait_for()
+    await row(page, "of bob").wait_for()
+    assert page.url == f"{service.url}/console"
+    assert await page.get_by_label("User", exact=True).input_value() == ""
+    by_bob = [one.post_data or "" for one in sent if one.headers.get("authorization") == f"Bearer {of_bob}"]
+    assert by_bob
+    assert not [one for one in by_bob if "somebody" in one]
+
+
 @pytest.mark.parametrize(("path", "script"), [("console", "app"), ("graphql", "page")])
 async def test_a_page_whose_script_cannot_be_loaded_says_so(
     browser: Any, service: Service, path: str, script: str

@@ -28,13 +28,24 @@ function mark(): string {
   return its;
 }
 
-function emptyOthers() {
+function emptyOthers(): boolean {
   const its = (history.state as { mark?: string } | null)?.mark;
-  if (its && its !== sessionStorage.getItem(VIEWS)) history.replaceState(null, "", location.pathname + location.search);
+  const isOthers = Boolean(its) && its !== sessionStorage.getItem(VIEWS);
+  if (isOthers) history.replaceState(null, "", location.pathname + location.search);
+  return isOthers;
 }
 
 emptyOthers();
 addEventListener("popstate", emptyOthers); // before those that read the view
+
+// "Back" may show the page as it was left, and another person may have signed in since, in another page of this tab. Then
+// nothing of it may stay: the address is emptied before anything is read with the other key, and the page begins anew.
+function beginAnew(event: PageTransitionEvent) {
+  if (!event.persisted || !emptyOthers()) return;
+  for (const listener of listeners) listener();
+  location.reload();
+}
+addEventListener("pageshow", beginAnew, { capture: true }); // before the one that takes the other key
 
 export function useView(): View {
   useEffect(() => {
