@@ -21,6 +21,7 @@ pytestmark = pytest.mark.slow
 SECRET = ".secret code"
 # What a browser does on the second "back" gesture of Android: it closes the dialog on top and asks nobody.
 CLOSE = "[...document.querySelectorAll('dialog')].at(-1).close()"
+ROTATE = "mutation($input: RotateAPIKeyRequest!) { rotateApiKey(input: $input) { id } }"
 WHO = "{ viewer { userId } }"
 
 
@@ -118,6 +119,108 @@ async def test_a_lost_response_to_a_rotation_loses_no_secret(page: Any, service:
     await page.get_by_role("button", name="End it").click()
     await rotate.click()
     assert await page.locator(SECRET).inner_text() != secret
+
+
+async def test_a_lost_response_to_a_rotation_outlasts_the_panel(page: Any, service: Service) -> None:
+    panel = await open_panel(page, service, "rotated, closed")
+    await lose_first_response(page, "rotateApiKey")
+    choice = panel.get_by_label("The old secret stays valid for")
+    await choice.select_option("one hour")
+    await panel.get_by_role("button", name="Rotate").click()
+    await panel.get_by_text("Rotate again within ten minutes with the same choice, “one hour”").wait_for()
+    await panel.get_by_role("button", name="End the older secret").wait_for()
+    await choice.select_option("one day")  # another attempt, which two secrets do not allow
+    assert await panel.get_by_role("button", name="Rotate").is_disabled()
+    await panel.get_by_role("button", name="Close", exact=True).click()
+    await panel.wait_for(state="detached")
+    await row(page, "rotated, closed").get_by_role("button", name="rotated, closed", exact=True).click()
+    await panel.get_by_text("The response to a rotation was lost.").wait_for()
+    async with held_back(page, "rotateApiKey") as inputs:
+        await panel.get_by_role("button", name="Rotate").click()
+    expect_of(service, await page.locator(SECRET).inner_text(), "ann")
+    assert inputs[0]["overlapSeconds"] == 3600
+    await page.get_by_role("button", name="I have kept it").click()
+    await panel.get_by_text("Rotated", exact=True).wait_for()
+    assert await panel.get_by_text("Rotated", exact=True).count() == 1
+    assert await panel.get_by_text("lost").count() == 0
+
+
+async def test_a_key_that_may_have_been_made_is_not_given_up_without_a_question(page: Any, service: Service) -> None:
+    await opened(page, service)
+    await lose_first_response(page, "createApiKey")
+    await page.get_by_role("button", name="New key").click()
+    dialog, name = page.get_by_role("dialog", name="New key"), page.get_by_label("Name", exact=True)
+    await name.fill("perhaps made")
+    await page.get_by_role("button", name="Create", exact=True).click()
+    await dialog.get_by_text("Create it again within ten minutes with the same fields").wait_for()
+    question = page.get_by_role("dialog", name="Give up the key that may have been made?")
+    await dialog.get_by_role("button", name="Cancel").click()
+    await question.get_by_role("button", name="Cancel").click()
+    await page.keyboard.press("Escape")
+    await page.keyboard.press("Escape")
+    await page.evaluate(CLOSE)
+    assert await dialog.is_visible()
+    await name.fill("another one")
+    await page.get_by_role("button", name="Create", exact=True).click()
+    await question.get_by_role("button", name="Cancel").click()
+    await name.fill("perhaps made")
+    await page.get_by_role("button", name="Create", exact=True).click()
+    expect_of(service, await page.locator(SECRET).inner_text(), "admin")
+    await page.get_by_role("button", name="I have kept it").click()
+    await named(page, "perhaps made")
+    await page.get_by_role("heading", name="Keys of default 1", exact=True).wait_for()
+    await page.get_by_label("Name contains").fill("another one")
+    await page.get_by_text("No key matches these filters.").wait_for()
+
+
+async def test_a_key_that_may_have_been_made_can_be_given_up(page: Any, service: Service) -> None:
+    await opened(page, service)
+    await lose_first_response(page, "createApiKey")
+    await page.get_by_role("button", name="New key").click()
+    await page.get_by_label("Name", exact=True).fill("given up")
+    await page.get_by_role("button", name="Create", exact=True).click()
+    await page.get_by_text("Create it again").wait_for()
+    await page.get_by_role("dialog", name="New key").get_by_role("button", name="Cancel").click()
+    await page.get_by_role("button", name="Give it up").click()
+    await page.get_by_role("dialog").wait_for(state="detached")
+    await row(page, "given up").wait_for()
+
+
+async def test_after_a_leak_a_key_with_two_secrets_is_rotated_without_an_overlap(page: Any, service: Service) -> None:
+    panel = await open_panel(page, service, "leaked")
+    await panel.get_by_role("button", name="Rotate").click()
+    leaked = await page.locator(SECRET).inner_text()
+    await page.get_by_role("button", name="I have kept it").click()
+    await panel.get_by_role("button", name="End the older secret").wait_for()
+    assert await panel.get_by_role("button", name="Rotate").is_disabled()
+    await panel.get_by_label("The old secret stays valid for").select_option("no time")
+    await panel.get_by_role("button", name="Rotate").click()
+    question = page.get_by_role("dialog", name="Rotate without an overlap?")
+    assert leaked[-4:] in await question.inner_text()
+    await question.get_by_role("button", name="Cancel").click()
+    expect_of(service, leaked, "ann")
+    await panel.get_by_role("button", name="Rotate").click()
+    await question.get_by_role("button", name="Rotate", exact=True).click()
+    expect_of(service, await page.locator(SECRET).inner_text(), "ann")
+    assert service.send(WHO, by=leaked).status_code == 401
+    await page.get_by_role("button", name="I have kept it").click()
+    await panel.get_by_role("button", name="End the older secret").wait_for(state="detached")
+
+
+async def test_a_key_whose_overlap_has_ended_can_be_rotated(page: Any, service: Service) -> None:
+    key = service.create("ann", "default", name="overlap of seconds")
+    rotation = {"domainId": "default", "apiKeyId": key["apiKeyId"], "overlapSeconds": 8}
+    await page.clock.install()
+    await opened(page, service)
+    await (await named(page, "overlap of seconds")).get_by_role("button", name="overlap of seconds", exact=True).click()
+    panel = page.get_by_role("dialog", name="overlap of seconds")
+    service.data(ROTATE, {"input": rotation})
+    await panel.get_by_role("button", name="End the older secret").wait_for()
+    assert await panel.get_by_role("button", name="Rotate").is_disabled()
+    await page.clock.fast_forward("00:10")
+    await page.clock.fast_forward("01:00")
+    await panel.get_by_role("button", name="End the older secret").wait_for(state="detached")
+    assert await panel.get_by_role("button", name="Rotate").is_enabled()
 
 
 async def test_a_dialog_that_stays_is_opened_again_when_the_browser_closes_it(page: Any, service: Service) -> None:

@@ -10,6 +10,7 @@ import { createSocket } from "../../shared/socket.js";
 
 const LONGEST_MS = 60_000; // of a request: the service gives up earlier
 const PASSING = new Set<unknown>(["RESOURCE_EXHAUSTED", "UNAVAILABLE", "DEADLINE_EXCEEDED"]);
+const UNKNOWN = new Set<unknown>(["UNAVAILABLE", "DEADLINE_EXCEEDED", "INTERNAL"]);
 
 export interface Session {
   client: ApolloClient;
@@ -57,6 +58,13 @@ function noticing(secret: string): typeof fetch {
 /** Whether the same request may succeed in a while: the service is busy, without its database, or not there. */
 export function mayPass(error: unknown): boolean {
   return !CombinedGraphQLErrors.is(error) || error.errors.some(({ extensions }) => PASSING.has(extensions?.code));
+}
+
+/** Whether a request may have been carried out although it failed: its response was lost, or the service does not know. */
+export function mayBeDone(error: unknown): boolean {
+  if (CombinedGraphQLErrors.is(error)) return error.errors.some(({ extensions }) => UNKNOWN.has(extensions?.code));
+  const status = (error as { statusCode?: number }).statusCode;
+  return status === undefined || status >= 500;
 }
 
 /** The message to show for an error: the service's own, if it responded. */

@@ -3,7 +3,8 @@ import { useApolloClient, useQuery } from "@apollo/client/react";
 import { Fragment, useContext, useEffect, useRef, useState, type SubmitEvent } from "react";
 
 import { useAttempts } from "./attempts.ts";
-import { mayPass, reason } from "./client.ts";
+import { mayBeDone, reason } from "./client.ts";
+import { useAfter } from "./clock.ts";
 import { Failure } from "./failure.tsx";
 import type { Viewer } from "./keys.tsx";
 import { FieldTexts, scopesOf } from "./new-key.tsx";
@@ -18,7 +19,7 @@ import {
 import { Dialog, Question } from "./question.tsx";
 import { ShowSecret } from "./secret.tsx";
 import { Instant } from "./table.tsx";
-import { date, ROLES, stateOf, title } from "./text.ts";
+import { date, hasEnded, ROLES, stateOf, title } from "./text.ts";
 import { readAddresses, readScopes, readTags, tagsText } from "./texts-of-fields.ts";
 import { Timeline } from "./timeline.tsx";
 import { Usage } from "./usage.tsx";
@@ -85,7 +86,7 @@ export function KeyPanel({ apiKeyId, domainId, viewer, onClose }: Props) {
             <Listed term="Addresses" texts={key.allowedAddresses} />
           </dl>
           <Usage counts={key.usage} />
-          <Secrets info={key} viewer={viewer} isRotating={isRotating} onRotating={setIsRotating} onRotated={readAgain} />
+          <Secrets info={key} viewer={viewer} isRotating={isRotating} onRotating={setIsRotating} onChanged={readAgain} />
           <Edit info={key} />
         </>
       )}
@@ -117,40 +118,49 @@ function Codes({ texts }: { texts: readonly string[] }) {
   ));
 }
 
+/** For how many seconds the old secret stays valid. */
+const OVERLAPS: Record<string, string> = { 0: "no time", 3600: "one hour", 86400: "one day", 604800: "one week" };
+
 interface SecretsProps {
   info: KeyDetailsFragment;
   viewer: Viewer;
   isRotating: boolean;
   onRotating: (is: boolean) => void;
-  onRotated: () => void;
+  onChanged: () => void;
 }
 
-function Secrets({ info, viewer, isRotating, onRotating, onRotated }: SecretsProps) {
+function Secrets({ info, viewer, isRotating, onRotating, onChanged }: SecretsProps) {
   const client = useApolloClient();
   const showSecret = useContext(ShowSecret);
   const attempts = useAttempts();
   const [failure, setFailure] = useState("");
-  const [isUnanswered, setIsUnanswered] = useState(false); // the same attempt may return a secret that was made already
-  const [isEnding, setIsEnding] = useState(false); // the question whether to is open
-  const [seconds, setSeconds] = useState("86400");
+  const [asked, setAsked] = useState<"" | "end" | "rotate">(""); // the question that is open
   const { domainId, apiKeyId } = info;
-  const older = info.secrets.find(({ expiresAt }) => expiresAt);
+  const inputOf = (choice: string) => ({ domainId, apiKeyId, overlapSeconds: Number(choice) });
+  const lost = Object.keys(OVERLAPS).find((choice) => attempts.isUnanswered(inputOf(choice)));
+  const [seconds, setSeconds] = useState(lost ?? "86400");
+  const isRetry = seconds === lost;
+  const live = info.secrets.filter((secret) => !hasEnded(secret));
+  const older = live.find(({ expiresAt }) => expiresAt);
+  const isOverlapping = live.length > 1;
+  const endsAll = seconds === "0";
+  const ends = info.secrets.flatMap(({ expiresAt }) => (expiresAt ? [Date.parse(expiresAt)] : []));
+  useAfter(ends.length ? Math.min(...ends) : null, onChanged);
 
   async function rotate() {
-    const input = attempts.identified({ domainId, apiKeyId, overlapSeconds: Number(seconds) }, viewer);
+    const input = attempts.identified(inputOf(seconds), viewer);
     setFailure("");
     onRotating(true); // a second rotation would end the secret that is about to be shown
     try {
       const { data } = await client.mutate({ mutation: RotateDocument, variables: { input }, fetchPolicy: "no-cache" });
-      attempts.end();
-      setIsUnanswered(false);
+      for (const choice in OVERLAPS) attempts.end(inputOf(choice)); // the secret of a lost one may have ended with this
       const secret = data?.rotateApiKey?.apiKey;
       if (secret) showSecret({ title: <>The new secret of <bdi>{title(info)}</bdi></>, secret });
-      onRotated();
+      onChanged();
     } catch (error) {
-      attempts.end(error);
-      setIsUnanswered("requestId" in input && mayPass(error));
-      setFailure(reason(error));
+      attempts.end(inputOf(seconds), error);
+      const isUnknown = mayBeDone(error) && !("requestId" in input);
+      setFailure(reason(error) + (isUnknown ? " The key may have been rotated: then only another rotation gives you a secret." : ""));
     } finally {
       onRotating(false);
     }
@@ -169,7 +179,7 @@ function Secrets({ info, viewer, isRotating, onRotating, onRotated }: SecretsPro
     <section>
       <h3>Secrets</h3>
       <ul className="names">
-        {info.secrets.map((secret) => (
+        {live.map((secret) => (
           <li key={secret.hint + secret.createdAt}>
             <code>{secret.hint}</code>, made <Instant at={secret.createdAt} />
             {secret.expiresAt && (
@@ -184,25 +194,41 @@ function Secrets({ info, viewer, isRotating, onRotating, onRotated }: SecretsPro
         <label>
           The old secret stays valid for
           <select value={seconds} onChange={(event) => setSeconds(event.target.value)}>
-            <option value="0">no time</option>
-            <option value="3600">one hour</option>
-            <option value="86400">one day</option>
-            <option value="604800">one week</option>
+            {Object.entries(OVERLAPS).map(([value, text]) => (
+              <option key={value} value={value}>
+                {text}
+              </option>
+            ))}
           </select>
         </label>
-        <button disabled={isRotating || (info.secrets.length > 1 && !isUnanswered)} onClick={() => void rotate()}>
+        <button
+          disabled={isRotating || (isOverlapping && !endsAll && !isRetry)}
+          onClick={() => (endsAll && !isRetry ? setAsked("rotate") : void rotate())}
+        >
           Rotate
         </button>
-        {info.secrets.length > 1 && <button onClick={() => setIsEnding(true)}>End the older secret</button>}
+        {isOverlapping && <button onClick={() => setAsked("end")}>End the older secret</button>}
       </div>
-      {info.secrets.length > 1 && !isUnanswered && <p className="soft">End the older secret to rotate the key again.</p>}
-      {failure && (
+      {isOverlapping && !endsAll && !isRetry && (
+        <p className="soft">End the older secret to rotate the key again, or choose “{OVERLAPS[0]}”, which ends both.</p>
+      )}
+      {!isRotating && (failure || lost) && (
         <p role="alert">
-          {failure} {isUnanswered && "Rotate again within ten minutes: if there is a new secret already, you get that one."}
+          {failure || "The response to a rotation was lost."}{" "}
+          {lost &&
+            `Rotate again within ten minutes with the same choice, “${OVERLAPS[lost]}”: if there is a new secret already, you get that one.`}
         </p>
       )}
-      {isEnding && (
-        <Question title="End the older secret?" yes="End it" onYes={() => void endOverlap()} onClose={() => setIsEnding(false)}>
+      {asked === "rotate" && (
+        <Question title="Rotate without an overlap?" yes="Rotate" onYes={() => void rotate()} onClose={() => setAsked("")}>
+          <p>
+            Programs that use {live.length ? <Codes texts={live.map(({ hint }) => hint)} /> : "it "}
+            stop working until they have the new secret. This cannot be undone.
+          </p>
+        </Question>
+      )}
+      {asked === "end" && (
+        <Question title="End the older secret?" yes="End it" onYes={() => void endOverlap()} onClose={() => setAsked("")}>
           <p>
             Programs that still use {older ? <code>{older.hint}</code> : "it"} stop working. This cannot be undone.
           </p>

@@ -3,10 +3,10 @@ import { useApolloClient } from "@apollo/client/react";
 import { useContext, useState, type SubmitEvent } from "react";
 
 import { useAttempts } from "./attempts.ts";
-import { reason } from "./client.ts";
+import { mayBeDone, reason } from "./client.ts";
 import type { Viewer } from "./keys.tsx";
 import { CreateDocument, type APIKeyRole, type CreateAPIKeyRequest } from "./operations.generated.ts";
-import { Dialog } from "./question.tsx";
+import { Dialog, Question } from "./question.tsx";
 import { ShowSecret } from "./secret.tsx";
 import { DAY, ROLES } from "./text.ts";
 import { readAddresses, readScopes, readTags } from "./texts-of-fields.ts";
@@ -26,44 +26,54 @@ export function NewKey({ domainId, viewer, onClose }: { domainId: string; viewer
   const showSecret = useContext(ShowSecret);
   const attempts = useAttempts();
   const [openedAt] = useState(Date.now);
+  const [sent, setSent] = useState<CreateAPIKeyRequest | null>(null); // the last input
+  const [givingUp, setGivingUp] = useState<(() => void) | null>(null); // what to do after the question whether to
+  const isLost = sent !== null && attempts.isUnanswered(sent);
   const ownUserAlone = viewer.role === "USER" || viewer.role === "VERIFIER";
 
-  async function submit(event: SubmitEvent<HTMLFormElement>) {
+  function submit(event: SubmitEvent<HTMLFormElement>) {
     event.preventDefault();
     const form = new FormData(event.currentTarget);
     const text = (name: string) => String(form.get(name) ?? "").trim();
+    const days = Number(text("days"));
+    const scopes = scopesOf(form);
+    const input: CreateAPIKeyRequest = {
+      domainId,
+      userId: ownUserAlone ? viewer.userId : text("userId"),
+      name: text("name") || null,
+      role: text("role") as APIKeyRole,
+      ...(days && { expiresAt: new Date(openedAt + days * DAY).toISOString() }),
+      ...(scopes !== null && { scopes: readScopes(scopes) }),
+      ...(text("tags") && { tags: readTags(text("tags")) }),
+      ...(text("addresses") && { allowedAddresses: readAddresses(text("addresses")) }),
+    };
+    if (isLost && JSON.stringify(input) !== JSON.stringify(sent)) setGivingUp(() => () => void send(input));
+    else void send(input);
+  }
+
+  async function send(input: CreateAPIKeyRequest) {
     setFailure("");
     setIsSending(true);
+    setSent(input);
+    const variables = { input: attempts.identified(input, viewer) };
     try {
-      const days = Number(text("days"));
-      const scopes = scopesOf(form);
-      const input: CreateAPIKeyRequest = {
-        domainId,
-        userId: ownUserAlone ? viewer.userId : text("userId"),
-        name: text("name") || null,
-        role: text("role") as APIKeyRole,
-        ...(days && { expiresAt: new Date(openedAt + days * DAY).toISOString() }),
-        ...(scopes !== null && { scopes: readScopes(scopes) }),
-        ...(text("tags") && { tags: readTags(text("tags")) }),
-        ...(text("addresses") && { allowedAddresses: readAddresses(text("addresses")) }),
-      };
-      const variables = { input: attempts.identified(input, viewer) };
       // "no-cache" keeps the secret out of the client's cache: only the dialog that shows it has it.
       const { data } = await client.mutate({ mutation: CreateDocument, variables, fetchPolicy: "no-cache" });
-      attempts.end();
+      attempts.end(input);
       if (data?.createApiKey?.apiKey) showSecret({ title: "The new key", secret: data.createApiKey.apiKey });
       onClose();
     } catch (error) {
-      attempts.end(error);
-      setFailure(reason(error));
+      attempts.end(input, error);
+      const isUnknown = mayBeDone(error) && !("requestId" in variables.input);
+      setFailure(reason(error) + (isUnknown ? " Look into the list: it may have been made. Then delete it, and make another one." : ""));
     } finally {
       setIsSending(false);
     }
   }
 
   return (
-    <Dialog title="New key" stays={isSending} onClose={onClose}>
-      <form className="fields" onSubmit={(event) => void submit(event)}>
+    <Dialog title="New key" stays={isSending || isLost} onClose={onClose}>
+      <form className="fields" onSubmit={submit}>
         <label>
           Name
           <input name="name" maxLength={255} placeholder="ci" />
@@ -98,9 +108,13 @@ export function NewKey({ domainId, viewer, onClose }: { domainId: string; viewer
           <summary>Scopes, tags and addresses</summary>
           <FieldTexts />
         </details>
-        {failure && <p role="alert">{failure}</p>}
+        {failure && (
+          <p role="alert">
+            {failure} {isLost && "Create it again within ten minutes with the same fields: if the key was made already, you get that one."}
+          </p>
+        )}
         <div className="buttons">
-          <button type="button" disabled={isSending} onClick={onClose}>
+          <button type="button" disabled={isSending} onClick={() => (isLost ? setGivingUp(() => onClose) : onClose())}>
             Cancel
           </button>
           <button className="main" disabled={isSending}>
@@ -108,6 +122,14 @@ export function NewKey({ domainId, viewer, onClose }: { domainId: string; viewer
           </button>
         </div>
       </form>
+      {givingUp && (
+        <Question title="Give up the key that may have been made?" yes="Give it up" onYes={givingUp} onClose={() => setGivingUp(null)}>
+          <p>
+            If the key was made, only the same fields, sent again within ten minutes, return its secret. Without it, look for the
+            key in the list and delete it.
+          </p>
+        </Question>
+      )}
     </Dialog>
   );
 }
