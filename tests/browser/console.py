@@ -1,5 +1,6 @@
-"""How tests open the console and find a key in it."""
+"""How tests open the console, find a key in it, and see what it sends."""
 
+import json
 import re
 from typing import Any
 
@@ -21,3 +22,16 @@ async def named(page: Any, name: str) -> Any:
     await page.get_by_label("Name contains").fill(name)
     await row(page, name).wait_for()
     return row(page, name)
+
+
+def operations(page: Any, *names: str) -> list[str]:
+    """The names of the operations of these that the page sends from now on."""
+    sent: list[str] = []
+
+    def note(request: Any) -> None:
+        name = json.loads(request.post_data or "{}").get("operationName") if request.method == "POST" else None
+        if name in names:
+            sent.append(name)
+
+    page.on("request", note)
+    return sent

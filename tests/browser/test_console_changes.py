@@ -1,7 +1,6 @@
 """The console's list: what it shows is what is, and a click does what it says once."""
 
 import asyncio
-import json
 import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,7 +10,7 @@ import pytest
 from tests.processes import Service
 
 from .chromium import new_page
-from .console import named, opened, row
+from .console import named, opened, operations, row
 from .test_console_state import field
 
 pytestmark = pytest.mark.slow
@@ -47,19 +46,6 @@ async def open_domain(page: Any, service: Service, domain_id: str) -> None:
     await page.get_by_label("Domain", exact=True).fill(domain_id)
     await page.get_by_role("button", name="Show domain").click()
     await page.get_by_role("heading", name=f"Keys of {domain_id}").wait_for()
-
-
-def operations(page: Any, *names: str) -> list[str]:
-    """The names of the operations of these that the page sends from now on."""
-    sent: list[str] = []
-
-    def note(request: Any) -> None:
-        name = json.loads(request.post_data or "{}").get("operationName") if request.method == "POST" else None
-        if name in names:
-            sent.append(name)
-
-    page.on("request", note)
-    return sent
 
 
 async def test_a_double_click_changes_a_key_once_and_so_does_one_on_undo(page: Any, service: Service) -> None:

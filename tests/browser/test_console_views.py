@@ -1,5 +1,6 @@
 """Each view of the console: for screen readers, in narrow windows, and by keyboard alone."""
 
+import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,13 @@ from tests.processes import Service, serving
 
 from .axe import faults
 from .chromium import new_page
-from .console import opened, row
+from .console import opened, operations, row
 
 pytestmark = pytest.mark.slow
 
 LONG = "a name without any place to break it " + "x" * 200
 DISABLE = """mutation($input: APIKeyRequest!) { disableApiKey(input: $input) { state } }"""
+ENABLE = DISABLE.replace("disableApiKey", "enableApiKey")
 DELETE = """mutation($input: APIKeyRequest!) { deleteApiKey(input: $input) { id } }"""
 
 
@@ -201,9 +203,44 @@ async def test_the_log_of_a_key_goes_back_to_its_beginning(page: Any, service: S
 
     service.data(DISABLE, named)
     await page.get_by_role("dialog").get_by_text("Disabled", exact=True).first.wait_for()
-    await log.get_by_role("listitem").filter(has_text="Disabled").nth(24).wait_for()  # the newest 50, read again
+    await log.get_by_role("listitem").nth(61).wait_for()  # the older entries stay
+    assert (await log.get_by_role("listitem").first.inner_text()).startswith("Disabled")
+    assert (await log.get_by_role("listitem").last.inner_text()).startswith("Created")
     service.data(DELETE, named)
     await page.get_by_text("This key was deleted.").wait_for()
+    await log.get_by_text("Deleted", exact=True).wait_for()
+    assert await log.get_by_role("listitem").count() == 63
+
+
+async def test_an_opened_key_reads_each_of_its_logs_once_and_again_when_it_changes(page: Any, service: Service) -> None:
+    names = ("never changed", "changed before")
+    keys = {
+        name: {"domainId": "logs", "apiKeyId": service.create("ann", "logs", name=name)["apiKeyId"]} for name in names
+    }
+    service.data(DISABLE, {"input": keys["changed before"]})
+    await opened(page, service)
+    await page.get_by_label("Domain", exact=True).fill("logs")
+    await page.get_by_role("button", name="Show domain").click()
+
+    async def delay(route: Any) -> None:
+        if "query Key(" in (route.request.post_data or ""):
+            await asyncio.sleep(0.5)  # the logs are there before the key
+        await route.continue_()
+
+    await page.route("**/graphql", delay)
+    sent = operations(page, "Audit")
+    for name, change, entry in (("never changed", DISABLE, "Disabled"), ("changed before", ENABLE, "Enabled")):
+        await page.get_by_role("button", name=name, exact=True).click()
+        log = page.get_by_role("region", name="What was done to it")
+        await log.get_by_text("Created", exact=True).wait_for()
+        await page.get_by_text("It was not used.").wait_for()
+        await page.wait_for_timeout(500)
+        assert sent == ["Audit", "Audit"]
+        service.data(change, {"input": keys[name]})
+        await log.get_by_text(entry, exact=True).wait_for()
+        await page.keyboard.press("Escape")
+        await log.wait_for(state="detached")
+        sent.clear()
 
 
 async def test_uses_and_refusals_of_a_key_are_counted(browser: Any, tmp_path: Path) -> None:

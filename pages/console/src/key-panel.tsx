@@ -90,7 +90,7 @@ export function KeyPanel({ apiKeyId, domainId, viewer, onClose }: Props) {
           <Edit info={key} />
         </>
       )}
-      <Timeline domainId={domainId} apiKeyId={apiKeyId} version={key?.updatedAt ?? ""} />
+      <Timeline domainId={domainId} apiKeyId={apiKeyId} version={key ? (key.updatedAt ?? "as made") : data ? "deleted" : ""} />
     </Dialog>
   );
 }

@@ -1,17 +1,17 @@
 // What was done to a key and what was done with it, the newest first.
 import { useQuery } from "@apollo/client/react";
-import { useEffect } from "react";
+import { useEffect, useRef } from "react";
 
 import { reason } from "./client.ts";
 import { Failure } from "./failure.tsx";
-import { AuditDocument, type AuditQueryVariables, type AuditRowFragment } from "./operations.generated.ts";
+import { AuditDocument, type AuditQuery, type AuditQueryVariables, type AuditRowFragment } from "./operations.generated.ts";
 import { Instant } from "./table.tsx";
 import { capital } from "./text.ts";
 
 interface Props {
   domainId: string;
   apiKeyId: string;
-  /** Changes when the key does: then the log is read again. */
+  /** Changes when the key does: then the log is read again. "" until it is known. */
   version: string;
 }
 
@@ -30,12 +30,24 @@ function Log({ title, of, version }: { title: string; of: AuditQueryVariables; v
     fetchPolicy: "network-only",
     notifyOnNetworkStatusChange: true,
   });
-  useEffect(() => {
-    if (version) void refetch().catch(() => undefined);
-  }, [version, refetch]);
   const page = data?.apiKeyAudit;
+  const known = useRef(version);
+  const last = useRef(readNewest); // what to try again after an error
+  useEffect(() => {
+    if (known.current && known.current !== version) readNewest();
+    known.current = version;
+  }, [version]);
+
+  function readNewest() {
+    last.current = readNewest;
+    const read = page
+      ? fetchMore({ updateQuery: (loaded, { fetchMoreResult: newest }) => ({ apiKeyAudit: joined(loaded.apiKeyAudit, newest.apiKeyAudit) }) })
+      : refetch();
+    void read.catch(() => undefined); // `error` says why
+  }
 
   function readOlder() {
+    last.current = readOlder;
     void fetchMore({
       variables: { before: page?.pageInfo.startCursor },
       updateQuery: (newer, { fetchMoreResult: { apiKeyAudit: older } }) =>
@@ -48,7 +60,7 @@ function Log({ title, of, version }: { title: string; of: AuditQueryVariables; v
   return (
     <section aria-label={title}>
       <h3>{title}</h3>
-      {error && <Failure text={reason(error)} again={page ? readOlder : () => void refetch().catch(() => undefined)} />}
+      {error && <Failure text={reason(error)} again={() => last.current()} />}
       {!page && !error && <p className="soft">Loading…</p>}
       {page && <Entries entries={page.nodes} of={of} />}
       {page?.pageInfo.hasPreviousPage && (
@@ -58,6 +70,16 @@ function Log({ title, of, version }: { title: string; of: AuditQueryVariables; v
       )}
     </section>
   );
+}
+
+type Page = AuditQuery["apiKeyAudit"];
+
+/** The entries that are loaded and the newest ones; the newest alone where entries between them are missing. */
+function joined(loaded: Page, newest: Page): Page {
+  if (!loaded || !newest) return newest;
+  const start = loaded.nodes.findIndex(({ id }) => id === newest.nodes[0]?.id);
+  if (start <= 0) return newest;
+  return { ...loaded, nodes: [...loaded.nodes.slice(0, start), ...newest.nodes] };
 }
 
 function Entries({ entries, of }: { entries: readonly AuditRowFragment[]; of: AuditQueryVariables }) {
