@@ -122,7 +122,7 @@ async def test_a_lost_response_to_a_rotation_loses_no_secret(page: Any, service:
 
 
 async def test_a_lost_response_to_a_rotation_outlasts_the_panel(page: Any, service: Service) -> None:
-    panel = await open_panel(page, service, "rotated, closed")
+    panel = await open_panel(page, service, "closed and opened")
     await lose_first_response(page, "rotateApiKey")
     choice = panel.get_by_label("The old secret stays valid for")
     await choice.select_option("one hour")
@@ -133,7 +133,7 @@ async def test_a_lost_response_to_a_rotation_outlasts_the_panel(page: Any, servi
     assert await panel.get_by_role("button", name="Rotate").is_disabled()
     await panel.get_by_role("button", name="Close", exact=True).click()
     await panel.wait_for(state="detached")
-    await row(page, "rotated, closed").get_by_role("button", name="rotated, closed", exact=True).click()
+    await row(page, "closed and opened").get_by_role("button", name="closed and opened", exact=True).click()
     await panel.get_by_text("The response to a rotation was lost.").wait_for()
     async with held_back(page, "rotateApiKey") as inputs:
         await panel.get_by_role("button", name="Rotate").click()
@@ -159,6 +159,7 @@ async def test_a_key_that_may_have_been_made_is_not_given_up_without_a_question(
     await page.keyboard.press("Escape")
     await page.keyboard.press("Escape")
     await page.evaluate(CLOSE)
+    await page.wait_for_timeout(100)
     assert await dialog.is_visible()
     await name.fill("another one")
     await page.get_by_role("button", name="Create", exact=True).click()

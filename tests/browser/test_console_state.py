@@ -71,10 +71,10 @@ async def test_a_rotated_key_shows_both_secrets(page: Any, service: Service) -> 
     service.create("ann", "default", name="two secrets")
     await opened(page, service)
     await (await named(page, "two secrets")).get_by_role("button", name="two secrets", exact=True).click()
-    await page.get_by_role("button", name="Rotate").click()
+    await page.get_by_role("button", name="Rotate", exact=True).click()
     await page.get_by_role("button", name="I have kept it").click()
     await page.get_by_role("button", name="End the older secret").wait_for()
-    assert await page.get_by_role("button", name="Rotate").is_disabled()
+    assert await page.get_by_role("button", name="Rotate", exact=True).is_disabled()
 
 
 async def test_a_form_outlasts_changes_by_others_and_says_when_it_is_saved(page: Any, service: Service) -> None:
