@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_network
 
-from ..addresses import Network, is_within
+from ..addresses import Network, Range, range_of, read_range
 from ..errors import InvalidArgument, PermissionDenied
 from ..secret import contains_secret
 
 MAX_NETWORKS = 100  # of one key
+MAX_NETWORK = 64  # characters; the service writes up to 43
 
 
 def check_addresses(networks: Sequence[str]) -> list[str]:
@@ -39,7 +40,8 @@ def check_within(given: Sequence[str] | None, own: Sequence[str] | None) -> None
     """Raise PermissionDenied unless a caller with its own list may give this one."""
     if own is None:
         return
-    if given is None or not all(any(_contains(network, text) for network in _networks(tuple(own))) for text in given):
+    ranges = _ranges(own)
+    if given is None or not all(any(one.includes(other) for one in ranges) for other in map(read_range, given)):
         raise PermissionDenied(
             "this key is restricted to addresses, so it can only allow addresses of its own. Give some of those.",
             at="allowed_addresses",
@@ -48,7 +50,21 @@ def check_within(given: Sequence[str] | None, own: Sequence[str] | None) -> None
 
 def is_allowed(networks: Sequence[str] | None, address: str | None) -> bool:
     """Whether a key with this list may be used from an address; from an unknown one only without a list."""
-    return networks is None or is_within(address or "", _networks(tuple(networks)))
+    if networks is None:
+        return True
+    place = range_of(address or "")
+    return place is not None and any(one.includes(place) for one in _ranges(networks))
+
+
+def are_networks(texts: Sequence[str]) -> bool:
+    """Whether each of these stored texts is a network."""
+    if max(map(len, texts), default=0) > MAX_NETWORK:
+        return False
+    try:
+        _ranges(texts)
+    except ValueError:
+        return False
+    return True
 
 
 def _network(text: str) -> Network:
@@ -60,13 +76,16 @@ def _network(text: str) -> Network:
     return network if mapped is None or network.prefixlen < 96 else IPv4Network((mapped, network.prefixlen - 96))
 
 
-@lru_cache(maxsize=1_000)
-def _networks(networks: tuple[str, ...]) -> tuple[Network, ...]:
-    return tuple(ip_network(network) for network in networks)
+def _ranges(networks: Sequence[str]) -> tuple[Range, ...]:
+    """The addresses of a key's networks. Raises ValueError."""
+    if len(networks) > MAX_NETWORKS:  # something else stored them: so many are not kept
+        return _read_ranges(networks)
+    return _known_ranges(tuple(networks))
 
 
-def _contains(network: Network, text: str) -> bool:
-    other = ip_network(text)
-    if isinstance(network, IPv4Network):
-        return isinstance(other, IPv4Network) and other.subnet_of(network)
-    return isinstance(other, IPv6Network) and other.subnet_of(network)
+def _read_ranges(networks: Sequence[str]) -> tuple[Range, ...]:
+    return tuple(map(read_range, networks))
+
+
+# Of keys that are in use: 25 MB at most.
+_known_ranges = lru_cache(maxsize=1_000)(_read_ranges)

@@ -7,18 +7,16 @@ field reads as never allows more than what was stored: an unknown state is DISAB
 import time
 from collections.abc import Callable, Collection, Iterable
 from datetime import UTC, datetime
-from functools import lru_cache
-from ipaddress import ip_network
 from typing import Any, NamedTuple, TypeVar
 
 import structlog
 
 from ..messages.values import APIKeyRole, APIKeyState, whole_number
+from .addresses import are_networks
 
 LOG_SECONDS = 600.0  # between two lines about the same key
 LOGGED_KEYS = 10_000  # so many keys are remembered
 MAX_SHAPES = 1_000
-MAX_NETWORK = 64  # characters; the service writes up to 43
 MAX_ID = 255  # characters of an id that is no text
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -41,8 +39,9 @@ class StoredField(NamedTuple):
     def is_readable(self, value: Any) -> bool:
         """Whether a value is of these types and passes the check; a missing field has None."""
         # The driver's own classes of text and bytes do not count; a 64-bit integer has its own too, and does.
-        type_ = type(value) if whole_number(value) is None else int
-        return type_ in self.types and (self.check is None or self.check(value))
+        if type(value) not in self.types and (int not in self.types or whole_number(value) is None):
+            return False
+        return self.check is None or self.check(value)
 
 
 def _are_texts(value: Any) -> bool:
@@ -57,21 +56,7 @@ def _are_tags(value: Any) -> bool:
 
 
 def _are_networks(value: Any) -> bool:
-    return _are_texts(value) and (value is None or all(map(_is_network, value)))
-
-
-def _is_network(text: str) -> bool:
-    return len(text) <= MAX_NETWORK and _is_known_network(text)
-
-
-# It takes up to 7 us, of up to a hundred networks of each key of a page.
-@lru_cache(maxsize=20_000)
-def _is_known_network(text: str) -> bool:
-    try:
-        ip_network(text)
-    except ValueError:
-        return False
-    return True
+    return _are_texts(value) and (value is None or are_networks(value))
 
 
 def _are_secrets(value: Any) -> bool:
