@@ -28,7 +28,7 @@ class Turns:
         self._loop = loop
         self._began: float | None = None  # when long work first ran in this turn; None if none did
         self._waiting: OrderedDict[Hashable, deque[asyncio.Future[None]]] = OrderedDict()
-        self._left: deque[asyncio.Future[None]] = deque()  # those who were woken, and found the slice used up
+        self._left: deque[asyncio.Future[None]] = deque()  # those who come before all owners
         self._woken = 1  # how many were woken last
 
     def is_over(self) -> bool:
@@ -48,6 +48,13 @@ class Turns:
             queue.append(woken)
             await woken
             queue = self._left if self.is_over() else None
+
+    async def wait_first(self) -> None:
+        """As `wait`, but before all owners: for what must end in time whatever others do, as checks of many keys do."""
+        while self.is_over():
+            woken = self._loop.create_future()
+            self._left.append(woken)
+            await woken
 
     def _end(self) -> None:
         """Begin another turn; after a long piece of work, only when others had as long."""

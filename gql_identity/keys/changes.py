@@ -18,6 +18,7 @@ from ..errors import (
     Unauthenticated,
     Unavailable,
 )
+from ..execution.turns import turns_of_this_loop
 from ..messages.keys import APIKeyChange, APIKeyChangeType, APIKeyInfo
 from ..messages.requests import USUAL_CHANGES, APIKeyChangedRequest
 from ..messages.values import APIKeyState
@@ -245,8 +246,11 @@ class Changes:
         documents = await self._point_reads.find(keys, VALIDITY_FIELDS) if keys else {}
         tokens = {caller.token_id for caller in callers if caller.token_id is not None}
         revoked = await self._revocations.revoked(tokens) if tokens else set[str]()
-        ends = dict[Caller, ServiceError]()
+        turns, ends = turns_of_this_loop(), dict[Caller, ServiceError]()
         for caller in callers:
+            # Its key may have many networks. The check has to end in time, or all changes wait.
+            if turns.is_over():
+                await turns.wait_first()
             if caller.is_person:
                 if has_ended(caller.secret.expires_at):
                     ends[caller] = InvalidToken(EXPIRED_TOKEN)

@@ -6,7 +6,6 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from contextlib import suppress
 from contextvars import Context
-from functools import partial
 from typing import NamedTuple
 
 from pydantic import SecretStr
@@ -21,13 +20,12 @@ from ..storage.database import Database, Document
 from ..storage.last_uses import LastUses
 from .access import COMMAND_LINE, Caller
 from .addresses import is_allowed
-from .digests import digests_of, peppers_of, stored_secret, with_digest
-from .documents import read_apart
+from .credential_reads import Parent, find_by_digests, find_parents
+from .digests import stored_secret, with_digest
 from .imported_jwts import ImportedJwts
 from .newest import keep_newest
-from .records import makers_of, read_key
+from .records import makers_of
 from .revocations import Revocations
-from .rotation import is_forgotten, note_secret_number, note_used_secret
 from .validity import VALIDITY_FIELDS, has_ended, is_valid, is_valid_document, used_secret
 
 # A key that was disabled, deleted or given an earlier end is refused everywhere within a second: this, and the time
@@ -40,12 +38,7 @@ CHANGED_KEYS = 10_000  # changes that are remembered one by one
 EXPIRED_TOKEN = "Your token has expired. Get a new one from its issuer."  # noqa: S105
 INVALID_KEY = "Invalid API key: it is wrong, disabled, expired or deleted."
 MAX_BATCH = 200  # secrets of one read
-SLICE_SECONDS = 0.004  # of a turn of the event loop, for the keys of one read
 ATTEMPTS = 20  # to read a caller's key while others change it
-
-# A digest, its pepper's fingerprint, its place among those of its document, and the key.
-_Found = tuple[bytes, str | None, int, Document, APIKeyInfo]
-Parent = tuple[str, str, int]  # what a token names: the domain and the id of its key, and the number of its secret
 
 
 class _Validity(NamedTuple):
@@ -123,8 +116,7 @@ class Credentials:
             with suppress(DeadlineExceeded):  # of the request that began it: this one may have more time
                 key = await asyncio.shield(read)
             # A read that another request began is held to the same rule as the cache: a valid key, and no older.
-            is_new = time.monotonic() - begun < CACHE_SECONDS
-            if key and is_new and is_valid(key) and self._is_unchanged(key.api_key_id, begun):
+            if key and is_valid(key) and self._is_fresh(key.api_key_id, begun, time.monotonic()):
                 CREDENTIAL_LOOKUPS.add("shared")
                 return key
         CREDENTIAL_LOOKUPS.add("database")
@@ -138,7 +130,7 @@ class Credentials:
         """
         asked, parent = time.monotonic(), (domain_id, key_id, number)
         entry = self._cache.get(parent)
-        if entry is not None and asked - entry[0] < CACHE_SECONDS and self._is_unchanged(key_id, entry[0]):
+        if entry is not None and self._is_fresh(key_id, entry[0], asked):
             return entry[1]
         return await self._parents.load(parent)
 
@@ -181,7 +173,7 @@ class Credentials:
         if (digest := self._digest_if_formed(text)) is None or (entry := self._cache.get(digest)) is None:
             return None
         at, key = entry
-        if asked - at >= CACHE_SECONDS or not self._is_unchanged(key.api_key_id, at):
+        if not self._is_fresh(key.api_key_id, at, asked):
             return None
         if asked - at >= AHEAD_SECONDS and digest not in self._ageing:
             self._read_ahead(digest)
@@ -215,7 +207,7 @@ class Credentials:
     async def _renew(self, digests: list[bytes]) -> None:
         try:
             asked = time.monotonic()
-            for digest, *_, key in await self._read_digests(digests):
+            for digest, *_, key in await find_by_digests(self._database, digests):
                 if is_valid(key):
                     self._cache_key(digest, key, asked)
         except ServiceError:
@@ -225,33 +217,18 @@ class Credentials:
 
     async def _read_parents(self, parents: list[Parent]) -> list[APIKeyInfo | None]:
         asked = time.monotonic()
-        domains, ids = ({parent[part] for parent in parents} for part in (0, 1))
-        where = {"domain_id": {"$in": list(domains)}, "_id": {"$in": list(ids)}}
-        documents = await self._database.to_list(lambda keys: keys.find(where, batch_size=len(ids) + 1))
-        # A domain that is a list, which something else stored, matches too: it is the domain of no key.
-        found = {
-            (document["domain_id"], document["_id"]): document
-            for document in documents
-            if isinstance(document["domain_id"], str)
-        }
-        return [self._parent(parent, found.get(parent[:2]), asked) for parent in parents]
-
-    def _parent(self, parent: Parent, document: Document | None, asked: float) -> APIKeyInfo | None:
-        def read(document: Document) -> APIKeyInfo | None:
-            key = read_key(document)
-            return key if note_secret_number(key, document, parent[2]) else None
-
-        key = None if document is None else read_apart(document, read)
-        if key is not None and is_valid(key):
-            self._cache_key(parent, key, asked)
-        return key
+        keys = await find_parents(self._database, parents)
+        for parent, key in zip(parents, keys, strict=True):
+            if key is not None and is_valid(key):
+                self._cache_key(parent, key, asked)
+        return keys
 
     async def _read_secrets(self, texts: list[str]) -> list[APIKeyInfo | None]:
         asked = time.monotonic()
         peppers = (self._pepper, *self._peppers_retired)
         digests = {secret.digest(text, pepper): text for text in texts for pepper in peppers}
         found: dict[str, APIKeyInfo] = {}
-        for digest, pepper, place, document, key in await self._read_digests(list(digests)):
+        for digest, pepper, place, document, key in await find_by_digests(self._database, list(digests)):
             text = digests[digest]
             found[text] = key
             current = self.stored(text)
@@ -260,23 +237,6 @@ class Credentials:
             if is_valid(key):
                 self._cache_key(current["digest"], key, asked)
         return [found.get(text) for text in texts]
-
-    async def _read_digests(self, digests: Sequence[bytes]) -> list[_Found]:
-        """The keys in any state that have these digests, without those whose secret is forgotten."""
-        if len(digests) == 1:
-            document = await self._database.run(lambda: self._collection.find_one({"digest": digests[0]}))
-            documents = [] if document is None else [document]
-        else:
-            where = {"digest": {"$in": digests}}
-            documents = await self._database.to_list(lambda keys: keys.find(where, batch_size=len(digests) + 1))
-        found: list[_Found] = []
-        asked_for, began = frozenset(digests), time.monotonic()
-        for document in documents:
-            if time.monotonic() - began > SLICE_SECONDS:  # such as those with many networks
-                await asyncio.sleep(0)
-                began = time.monotonic()
-            found += read_apart(document, partial(_found_by, asked_for)) or ()
-        return found
 
     def _cache_key(self, name: bytes | Parent, key: APIKeyInfo, asked: float) -> None:
         if not self._is_unchanged(key.api_key_id, asked):
@@ -306,8 +266,7 @@ class Credentials:
         for _ in range(ATTEMPTS):
             begun = time.monotonic()
             found = self._valid.get(sent)
-            is_new = found is not None and begun - found.at < CACHE_SECONDS
-            if found is not None and is_new and self._is_unchanged(caller.key_id, found.at) and found.covers(caller):
+            if found is not None and self._is_fresh(caller.key_id, found.at, begun) and found.covers(caller):
                 return
             where = {"domain_id": caller.domain_id, "_id": caller.key_id}
             wanted = dict.fromkeys(sorted(VALIDITY_FIELDS), 1)
@@ -334,22 +293,14 @@ class Credentials:
             if (forgotten := keep_newest(self._changed_at, key_id, now, CHANGED_KEYS)) is not None:
                 self._forgotten_at = forgotten
 
+    def _is_fresh(self, key_id: str, asked: float, now: float) -> bool:
+        """Whether a read that began then still counts: it is new enough, and read the key as it is now."""
+        # The condition of `_is_unchanged`, not a call of it: each cached request comes here.
+        return now - asked < CACHE_SECONDS and asked > self._changed_at.get(key_id, self._forgotten_at)
+
     def _is_unchanged(self, key_id: str, asked: float) -> bool:
         """Whether a read that began then read the key as it is now; no where that is not remembered."""
         return asked > self._changed_at.get(key_id, self._forgotten_at)
-
-
-def _found_by(digests: frozenset[bytes], document: Document) -> list[_Found]:
-    """A key with each of its secrets that has one of these digests, without those that are forgotten."""
-    found: list[_Found] = []
-    for place, (digest, pepper) in enumerate(zip(digests_of(document), peppers_of(document), strict=True)):
-        if digest is None or digest not in digests:
-            continue
-        key = read_key(document)
-        note_used_secret(key, document, digest)
-        if not is_forgotten(used_secret(key)):
-            found.append((digest, pepper, place, document, key))
-    return found
 
 
 def caller_of(key: APIKeyInfo, credential: SecretStr | None = None, address: str = "") -> Caller:

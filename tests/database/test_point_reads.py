@@ -7,6 +7,7 @@ from gql_identity.settings import Settings
 from gql_identity.storage.database import Database
 from gql_identity.storage.point_reads import MAX_BATCH_KEYS, PointReads, condition
 from tests.conftest import Api, Person, mongo_client
+from tests.database.conftest import READS
 
 KEY = "query($i: GetAPIKeyRequest!) { apiKey(input: $i) { apiKeyId userId domainId } }"
 
@@ -99,6 +100,18 @@ async def test_a_cluster_is_told_the_domains_whose_shards_to_ask() -> None:
     assert condition(["d1", "d2"], ids, is_sharded=True) == {"_id": {"$in": ids}, "domain_id": {"$in": ["d1", "d2"]}}
     assert condition(["d1", "d2"], ids, is_sharded=False) == {"_id": {"$in": ids}}
     assert condition(["d1"], ids, is_sharded=False) == {"domain_id": "d1", "_id": {"$in": ids}}
+
+
+async def test_the_keys_of_tokens_of_several_domains_are_found_by_their_ids_alone(api: Api, reads: list[str]) -> None:
+    one, other = await api.make("USER", "d1"), await api.make("USER", "d2")
+    credentials = api.app.state.api_keys.credentials
+    reads.clear()
+    READS.sent.clear()
+    places = [("d1", one.key_id, 0), ("d2", other.key_id, 0), ("d1", other.key_id, 0), ("d1", one.key_id, 7)]
+    found = await asyncio.gather(*(credentials.find_parent(*place) for place in places))
+    assert [key and key.api_key_id for key in found] == [one.key_id, other.key_id, None, None]
+    (sent,) = READS.sent
+    assert sent["filter"] == {"_id": {"$in": sorted([one.key_id, other.key_id])}}
 
 
 async def test_a_key_that_is_named_under_another_domain_is_not_found(api: Api) -> None:

@@ -10,9 +10,14 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from gql_identity.keys.changes import Changes
+from gql_identity.keys.credentials import caller_of
+from gql_identity.messages.requests import APIKeyChangedRequest
+from gql_identity.secret import digest, make_secret
 from gql_identity.settings import Settings
+from gql_identity.storage.database import Database
 
-from ..conftest import Api, Person, mongo_client, running
+from ..conftest import PEPPER, Api, Person, mongo_client, running
 
 LONGEST_TURN_SECONDS = 0.1
 
@@ -181,6 +186,104 @@ async def test_a_page_of_keys_with_many_networks_takes_no_long_turn(api: Api, re
         assert answer.text.count("/32") > 99_000
 
     await assert_turns_are_short(once)
+
+
+def insert_callers(settings: Settings, number: int) -> list[str]:
+    """Keys with a hundred networks of their own each, all with this machine's address; their secrets."""
+    secrets = [make_secret() for _ in range(number)]
+    documents = [
+        {
+            "_id": f"api-key-{n:032x}",
+            "domain_id": "d2",
+            "user_id": f"u{n}",
+            "state": "ENABLED",
+            "role": "USER",
+            "name": None,
+            "hint": "h",
+            "digest": digest(secret, PEPPER),
+            "created_at": datetime.now(UTC),
+            "makers": [],
+            "allowed_addresses": [*(f"2001:db8:{n:x}:{host:x}::/64" for host in range(99)), "127.0.0.1/32"],
+        }
+        for n, secret in enumerate(secrets)
+    ]
+    with mongo_client(settings) as client:
+        client.get_default_database().api_keys.insert_many(documents)
+    return secrets
+
+
+async def test_the_check_of_many_subscribers_with_many_networks_takes_no_long_turn(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secrets = insert_callers(api.settings, 400)
+    credentials = api.app.state.api_keys.credentials
+    keys = [await credentials.find_many(secrets[start : start + 100]) for start in range(0, 400, 100)]
+    callers = [caller_of(key, None, "127.0.0.1") for some in keys for key in some]
+    monkeypatch.setattr("gql_identity.keys.changes.CHECK_SECONDS", 0.05)
+    monkeypatch.setattr("gql_identity.keys.changes.CHECK_VALID_SECONDS", 30)  # on a busy machine a read takes long
+    async with Database(api.settings) as database:
+        await database.prepare()
+        changes = Changes(database, credentials.revocations)
+        following = [changes.subscribe(APIKeyChangedRequest(), caller) for caller in callers]
+        waiting = [asyncio.ensure_future(anext(one)) for one in following]
+        try:
+            await asyncio.sleep(0.5)
+
+            async def checked() -> None:
+                before = changes._checked
+                async with asyncio.timeout(30):
+                    while changes._checked == before:  # noqa: ASYNC110
+                        await asyncio.sleep(0.01)
+
+            await assert_turns_are_short(checked, within=0.03)
+            assert changes.subscribers == len(callers)
+        finally:
+            await changes.stop()
+            await asyncio.gather(*waiting, return_exceptions=True)
+
+
+async def test_a_read_of_many_tokens_keys_with_many_networks_takes_no_long_turn(api: Api) -> None:
+    insert_callers(api.settings, 1_200)
+    credentials = api.app.state.api_keys.credentials
+    groups = itertools.cycle([range(start, start + 200) for start in range(0, 1_200, 200)])
+
+    async def read() -> None:
+        numbers = next(groups)
+        found = await asyncio.gather(*(credentials.find_parent("d2", f"api-key-{n:032x}", 0) for n in numbers))
+        assert None not in found
+
+    await assert_turns_are_short(read, within=0.015)
+
+
+async def test_verifying_a_hundred_secrets_of_keys_with_many_networks_takes_no_long_turn(api: Api) -> None:
+    secrets, gateway = insert_callers(api.settings, 1_200), await api.make("VERIFIER")
+    verify = "mutation($i: [VerifyAPIKeyRequest!]!) { verifyApiKeys(input: $i) { code } }"
+    groups = itertools.cycle([secrets[start : start + 100] for start in range(0, 1_200, 100)])
+
+    async def once() -> None:
+        sent = [{"apiKey": secret, "clientAddress": "127.0.0.1"} for secret in next(groups)]
+        # In a task of its own, so that its last turn is measured too.
+        (answer,) = await asyncio.gather(api.data(verify, {"i": sent}, gateway))
+        assert {one["code"] for one in answer["verifyApiKeys"]} == {"VALID"}
+
+    await assert_turns_are_short(once, within=0.015)
+
+
+async def test_a_page_of_large_audit_entries_takes_no_long_turn(api: Api, reader: Person) -> None:
+    with mongo_client(api.settings) as client:
+        log = client.get_default_database()["audit"]
+        entry = log.find_one({"api_key_id": reader.key_id})
+        assert entry is not None
+        tags = [{"name": f"name {n}", "value": "\N{GRINNING FACE}" * 120} for n in range(32)]
+        changes = [{"field": "tags", "before": tags, "after": tags}]
+        log.insert_many({**entry, "_id": f"{n:032x}", "number": n + 1, "changes": changes} for n in range(1_000))
+
+    async def once() -> None:
+        page = "{ apiKeyAudit(first: 1000) { nodes { intact number } } }"
+        (answer,) = await asyncio.gather(api.data(page, by=reader))
+        assert len(answer["apiKeyAudit"]["nodes"]) == 1_000
+
+    await assert_turns_are_short(once, within=0.04)
 
 
 async def test_connections_of_many_users_take_no_long_turn(api: Api, reader: Person) -> None:

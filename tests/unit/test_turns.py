@@ -59,6 +59,29 @@ async def test_one_who_has_much_to_do_does_not_keep_another_waiting_for_all_of_i
     assert log.index("one") < 40  # of 201
 
 
+async def test_what_must_end_in_time_comes_before_all_owners_and_leaves_turns_to_others() -> None:
+    log: list[str] = []
+    others = [asyncio.create_task(long_work(f"owner {number}", 3, log)) for number in range(100)]
+    await asyncio.sleep(0)
+
+    async def urgent() -> None:
+        turns = turns_of_this_loop()
+        for _ in range(10):
+            if turns.is_over():
+                await turns.wait_first()
+            work(SLICE_SECONDS / 2)
+            log.append("urgent")
+
+    turns_between, task = 0, asyncio.create_task(urgent())
+    while not task.done():
+        await asyncio.sleep(0)
+        turns_between += 1
+    assert len(log) - 10 < 60  # of 300 of others; of them each turn may have begun one
+    assert turns_between >= 10 / 3
+    await asyncio.gather(*others)
+    assert len(log) == 310
+
+
 async def test_a_client_that_sends_many_new_documents_keeps_no_other_client_waiting() -> None:
     executor, parsed = make_executor(Settings()), list[str]()
 
