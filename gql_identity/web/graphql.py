@@ -27,7 +27,7 @@ from .clients import Clients, Place
 from .deadline import in_time
 from .events import event_stream, only_event
 from .graphql_operations import GraphQLOperations, check_size, end_operation, refused, unexpected
-from .large_json import answer_json
+from .large_json import LARGE_BYTES, answer_json, response_too_large
 from .pages import GRAPHIQL, PAGE_HEADERS
 from .proxies import is_forwarded
 from .websocket import Connection
@@ -158,8 +158,11 @@ class GraphQLEndpoint:
         Responses of others may have secrets, which are returned once.
         """
         type_, place = None, scope["place"]
+        most = self._settings.max_response_bytes
         try:
             check_time()
+            if bytes_before >= most:
+                raise response_too_large(most, in_batch=True)
             operation = await until_deadline(self._operations.find(request, caller, scope, place.client.name))
             type_ = operation.type
             if operation.is_subscription:
@@ -174,8 +177,12 @@ class GraphQLEndpoint:
     async def _run_one(
         self, operation: Operation, request: Request, caller: Caller | None, place: Place, bytes_before: int
     ) -> tuple[Answer, bytearray]:
+        if bytes_before > LARGE_BYTES:  # the batch is a large response by now, whatever this request adds
+            await place.hold_answer()
         answer = await self._operations.answer(operation, request, caller, place.hold_answer)
-        return await answer_json(answer, place.client.name, max(0, self._settings.max_response_bytes - bytes_before))
+        # A mutation has run: its response has the bound for itself, so that no secret is lost.
+        before = 0 if operation.is_mutation else bytes_before
+        return await answer_json(answer, place.client.name, self._settings.max_response_bytes, before)
 
 
 async def _read(scope: Scope, receive: Receive, headers: Headers) -> bytes | dict[str, Any]:

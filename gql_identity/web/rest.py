@@ -84,7 +84,7 @@ class _Endpoint:
         owner, settings = place.client.name, self._settings
         sent = await parse_in_turn(body, owner)
         content = await operation.run(self._api_keys, read_message(operation, sent, settings.max_values), caller)
-        return memoryview(await large_json(content, owner, settings.max_response_bytes, plain, _OPTION))
+        return memoryview(await large_json(content, owner, settings.max_response_bytes, default=plain, option=_OPTION))
 
     async def _document(self, scope: Scope) -> Response:
         settings = self._settings

@@ -26,6 +26,9 @@ WIDE = (
     "query($i: APIKeyQuery!) { apiKeys(input: $i) { results { " + " ".join(f"n{n}: name" for n in range(30)) + " } } }"
 )
 
+# 490 kB of the longest names, which are no large response by themselves.
+SMALL_PAGE = 'apiKeys(input: {domainId: "d1", query: {page: {limit: 160}}}) { results { name a: name b: name } }'
+
 
 @pytest.fixture
 async def one_at_once(settings: Settings) -> AsyncIterator[Api]:
@@ -174,6 +177,27 @@ async def test_a_page_of_the_audit_log_over_rest_is_a_large_response(api: Api, m
         reader = await page()
         assert b" 429 " in await reader.readline()
         assert b"not read yet" in await reader.read(10_000)
+
+
+async def test_a_batch_of_small_responses_that_becomes_large_is_one_of_these(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clients, "ANSWER_SECONDS", 0.5)
+    async with running(settings.model_copy(update={"max_batch": 5})) as api:
+        person = await api.make(role="USER")
+        _insert_keys_with_long_names(api.settings, 200)
+        wide = {"query": WIDE, "variables": {"i": {"domainId": "d1", "query": {"page": {"limit": 1000}}}}}
+        small = f"{{ {SMALL_PAGE} }}"
+        async with listening(api.app) as address, AsyncExitStack() as held:
+            for _ in range(clients.ANSWERS_AT_ONCE):
+                reader = await held.enter_async_context(_sent(address, json.dumps(wide).encode(), person))
+                assert b" 200 " in await reader.readline()
+            sent = await api.client.post(
+                "/graphql", json=[{"query": small}] * 4, headers={"Authorization": f"Bearer {person.secret}"}
+            )
+        *first, last = sent.json()
+        assert [len(one["data"]["apiKeys"]["results"]) for one in first] == [160] * 3
+        assert "not read yet" in last["errors"][0]["message"]
 
 
 def _insert_keys_with_long_names(settings: Settings, number: int) -> None:

@@ -96,6 +96,32 @@ async def test_the_responses_of_a_batch_have_the_bound_together(api: Api, reader
     assert third == {"data": {"__typename": "Query"}}
 
 
+async def test_small_responses_of_a_batch_have_the_bound_together_too(api: Api, reader: Person) -> None:
+    page = {"query": f"{{ {PAGE.replace('1000', '160') % 'name a: name b: name'} }}"}  # 490 kB
+    made = " ".join(f"n{n}: name" for n in range(20))
+    create = {
+        "query": f'mutation($n: String) {{ createApiKey(input: {{domainId: "d1", userId: "u1", name: $n}}) '
+        f"{{ apiKey {made} }} }}",
+        "variables": {"n": NAME},
+    }
+    async with running(api.settings.model_copy(update=SMALL | {"max_batch": 6})) as small:
+        headers = {"Authorization": f"Bearer {reader.secret}"}
+        batch = [page, page, page, create, create, page]
+        sent = await small.client.post("/graphql", json=batch, headers=headers)
+        *pages, late, made_one, not_made, refused = sent.json()
+        assert [len(one["data"]["apiKeys"]["results"]) for one in pages] == [160] * 2
+        assert late["data"] is None
+        assert made_one["data"]["createApiKey"]["apiKey"].startswith("gqlid_")  # more bytes than are left
+        for one in (late, not_made, refused):
+            (error,) = one["errors"]
+            assert error["extensions"]["code"] == CODE
+            assert "this batch have more than 1000000 bytes: the limit `max_response_bytes`" in error["message"]
+        assert "data" not in not_made
+        assert "data" not in refused
+        count = '{ apiKeys(input: {domainId: "d1"}) { totalCount } }'
+        assert (await small.data(count, by=reader))["apiKeys"]["totalCount"] == 1_001
+
+
 async def test_a_large_response_over_a_websocket_is_never_handled_whole(api: Api, reader: Person) -> None:
     query = f"{{ {PAGE % NAMES} }}"
     longest = 1.0

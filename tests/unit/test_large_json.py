@@ -38,5 +38,7 @@ async def test_a_value_is_written_up_to_its_bound_and_not_one_byte_past_it() -> 
 
 async def test_values_that_orjson_does_not_know_are_written_by_the_given_function() -> None:
     at = datetime(2026, 1, 1, tzinfo=UTC)
-    text = await large_json([{"at": at}] * 20, "one", 10_000, lambda value: value.year, orjson.OPT_PASSTHROUGH_DATETIME)
+    text = await large_json(
+        [{"at": at}] * 20, "one", 10_000, default=lambda value: value.year, option=orjson.OPT_PASSTHROUGH_DATETIME
+    )
     assert orjson.loads(text) == [{"at": 2026}] * 20
