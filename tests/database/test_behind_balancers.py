@@ -103,6 +103,7 @@ class TestTheDelayBeforeAStop:
             assert "event: complete" in events
             assert service.process.wait(20) == 0
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("first", [signal.SIGINT, signal.SIGTERM])
     def test_with_two_workers_sigint_to_the_parent_alone_stops_at_once(self, tmp_path: Path, first: int) -> None:
         delayed: dict[str, Any] = {"GQL_IDENTITY_SHUTDOWN_DELAY_SECONDS": "60"}

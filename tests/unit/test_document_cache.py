@@ -72,6 +72,7 @@ def many_variants() -> tuple[str, list[Request]]:
     return text, [Request(text, None, None, value) for value in values]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "requests"),
     [

@@ -139,6 +139,7 @@ def test_a_worker_whose_start_fails_stops_the_service_only_before_it_has_served(
     assert workers.start().wait(60) == 3
 
 
+@pytest.mark.slow
 def test_a_worker_whose_starts_fail_is_tried_again_ever_later(workers: Workers) -> None:
     service = workers.start()
     started = workers.wait_for("started", 2)
