@@ -174,7 +174,7 @@ class ApiKeys:
                 if record is None
                 else "send the same request again, which returns the same key."
             )
-            raise unknown_outcome(error, f"Whether the key was made is unknown: {advice}", key_id) from error
+            raise unknown_outcome(error, f"Whether the key was made is unknown: {advice}", apiKeyId=key_id) from error
         log_entry(new.entry)
         key = read_key(document)
         key.api_key = text

@@ -6,7 +6,7 @@ from functools import partial
 
 from strawberry import ID
 
-from ..errors import FailedPrecondition, InvalidArgument, NotFound
+from ..errors import DeadlineExceeded, FailedPrecondition, InvalidArgument, NotFound, Unavailable
 from ..messages.audit import APIKeyAuditAction
 from ..messages.keys import DisabledAPIKeys
 from ..messages.requests import APIKeyRequest, DisableAPIKeysRequest
@@ -24,8 +24,9 @@ from .matching import match_stages, share_of
 from .records import now
 from .scopes import WRITE
 from .system_keys import SystemKeys
-from .writes import Rule, UnreadableKey, Writes
+from .writes import Rule, UnreadableKey, Writes, unknown_outcome
 
+_UNKNOWN = "Whether all of the keys were disabled is unknown: send the request again, which disables the rest."
 MAX_DISABLED = 1_000  # keys of one request
 MAX_NAMED = 20  # keys that an error names
 MAX_BATCH_KEYS = 200  # of one write, so that the caller's own key is checked in between
@@ -102,6 +103,8 @@ class Disabling:
             disabled = partial(self._disabled, caller=caller, at=at)
             try:
                 done = await disable_keys(self._database, domain_id, batch, caller.role.rank, at, disabled)
+            except (Unavailable, DeadlineExceeded) as error:
+                raise unknown_outcome(error, _UNKNOWN) from error
             finally:
                 self._credentials.invalidate(*batch)  # also where the outcome is unknown
             count += len(done.entries)

@@ -5,7 +5,7 @@ import random
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 
-from ..errors import DeadlineExceeded, FailedPrecondition, NotFound, Unavailable
+from ..errors import DeadlineExceeded, FailedPrecondition, NotFound, ServiceError, Unavailable
 from ..messages.audit import APIKeyAuditAction
 from ..messages.requests import APIKeyReference
 from ..storage.conditional_writes import delete_key, set_if_unchanged
@@ -22,6 +22,8 @@ from .scopes import WRITE
 # Given the stored key and the time, the fields to set, None for a field to remove. Raises ServiceError to refuse.
 Rule = Callable[[Document, datetime], Document]
 
+_UNKNOWN = "Whether the key was changed is unknown: read it before you change it again."
+_UNKNOWN_DELETE = "Whether the key was deleted is unknown: look for it before you delete it again."
 _BUSY = "Other requests are changing this key. Try again."
 ATTEMPTS = 20  # of each, at least one of those that change the key at the same time succeeds
 WAIT_SECONDS = 0.01  # for each attempt that failed, at most
@@ -47,7 +49,7 @@ class Writes:
         rule: Rule,
         scope: str | None = WRITE,
         record: Document | None = None,
-        unknown: str | None = None,
+        unknown: str = _UNKNOWN,
         look: Callable[[Document], Awaitable[None]] | None = None,
     ) -> Document:
         """Change a key as the rule says, with the record of the request if it has one, and return its document.
@@ -90,7 +92,7 @@ class Writes:
         rule: Rule,
         entry_of: Callable[[Document, Document, datetime], Document],
         record: Document | None = None,
-        unknown: str | None = None,
+        unknown: str = _UNKNOWN,
     ) -> Document:
         for attempt in range(ATTEMPTS):
             if attempt > 1:  # many change this key: they come at different times from now on
@@ -106,9 +108,7 @@ class Writes:
             try:
                 is_written = await self._write(document, changes, entry, record)
             except (Unavailable, DeadlineExceeded) as error:
-                if unknown is None:
-                    raise
-                raise unknown_outcome(error, unknown, document["_id"]) from error
+                raise unknown_outcome(error, unknown, apiKeyId=document["_id"]) from error
             if is_written:
                 return document | changes
         raise Unavailable(_BUSY)
@@ -132,11 +132,14 @@ class Writes:
         # A key's user and role never change, so what was read of them holds for the write.
         document = await self.read(request, caller, scope)
         at = now()
-        entry = await delete_key(
-            self._database,
-            document,
-            lambda last: self._entries.make(APIKeyAuditAction.DELETED, readable(last, REQUIRED), {}, caller, at),
-        )
+
+        def entry_of(last: Document) -> Document:
+            return self._entries.make(APIKeyAuditAction.DELETED, readable(last, REQUIRED), {}, caller, at)
+
+        try:
+            entry = await delete_key(self._database, document, entry_of)
+        except (Unavailable, DeadlineExceeded) as error:
+            raise unknown_outcome(error, _UNKNOWN_DELETE, apiKeyId=document["_id"]) from error
         if entry is None:
             raise not_found()
         self._credentials.invalidate(document["_id"])
@@ -171,7 +174,7 @@ def not_found() -> NotFound:
     return NotFound("There is no such key.")
 
 
-def unknown_outcome(error: Unavailable | DeadlineExceeded, told: str, key_id: str) -> Unavailable | DeadlineExceeded:
-    """The error for a write of a key whose outcome is unknown."""
+def unknown_outcome(error: Unavailable | DeadlineExceeded, told: str, **extensions: str) -> ServiceError:
+    """The error for a write whose outcome is unknown."""
     # A new one: other requests of the same batch may hold this one. To try again may make a second key.
-    return type(error)(f"{error.message.removesuffix(' Try again.')} {told}", apiKeyId=key_id)
+    return type(error)(f"{error.message.removesuffix(' Try again.')} {told}", **extensions)

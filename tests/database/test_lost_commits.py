@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from pymongo.client_session import ClientSession
-from pymongo.errors import OperationFailure
+from pymongo.errors import AutoReconnect, OperationFailure
 
 from gql_identity.storage.database import Database
 from gql_identity.storage.inserts import NewKey, insert_new
@@ -139,3 +139,27 @@ async def test_keys_that_an_import_inserts_are_new(api: Api, commits: Commits) -
         assert await insert_new(database, keys) == []
         assert commits.lost == 1
         assert await insert_new(database, again) == ["api-key-0", "api-key-1"]
+
+
+@pytest.mark.parametrize(
+    ("mutation", "told"),
+    [
+        ('updateApiKey(input: {domainId: "d1", apiKeyId: "KEY", name: "n"}) { name }', "the key was changed"),
+        ('disableApiKey(input: {domainId: "d1", apiKeyId: "KEY"}) { state }', "the key was changed"),
+        ('deleteApiKey(input: {domainId: "d1", apiKeyId: "KEY"}) { apiKeyId }', "the key was deleted"),
+        ('disableApiKeys(input: {domainId: "d1", userId: "u1"}) { count }', "all of the keys were disabled"),
+    ],
+)
+async def test_a_write_whose_outcome_is_unknown_says_so(
+    api: Api, monkeypatch: pytest.MonkeyPatch, mutation: str, told: str
+) -> None:
+    def lose(_: ClientSession) -> None:
+        raise AutoReconnect("connection closed")
+
+    system, key = await api.make(), await api.make("USER", user_id="u1")
+    monkeypatch.setattr(ClientSession, "commit_transaction", lose)
+    (error,) = (await api.run(f"mutation {{ {mutation} }}".replace("KEY", key.key_id), by=system))["errors"]
+    assert error["extensions"]["code"] == "UNAVAILABLE"
+    assert f"Whether {told} is unknown" in error["message"]
+    assert "Try again" not in error["message"]
+    assert error["extensions"].get("apiKeyId") == (None if "Keys(" in mutation else key.key_id)

@@ -46,7 +46,11 @@ export function Dialog({ title, className, stays, onClose, children }: DialogPro
         event.preventDefault();
         if (!stays) onClose();
       }}
-      onKeyDown={(event) => stays && event.key === "Escape" && event.preventDefault()}
+      onKeyDown={(event) => {
+        // Not for a question within this one, which closes.
+        const isOwn = (event.target as Element).closest("dialog") === event.currentTarget;
+        if (stays && isOwn && event.key === "Escape") event.preventDefault();
+      }}
     >
       <h2 id={id}>{title}</h2>
       {children}
