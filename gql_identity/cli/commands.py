@@ -4,7 +4,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 from ..errors import ServiceError, StartError
 from ..server.standard_streams import open_standard_streams
@@ -15,6 +15,7 @@ from . import audit, cloudforet, keys, new_secrets, peppers, schemas, serving, t
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command. Exits with 0 on success, 1 on failure and 2 for wrong arguments."""
     open_standard_streams()
+    cast(Any, sys.stdout).reconfigure(errors="backslashreplace")  # what its encoding does not have is no failure
     try:
         code = _run(arguments)
     except BrokenPipeError:  # the reader of the output, such as `head`, has enough

@@ -21,18 +21,28 @@ class KeyUses:
         self.stale_secrets = StaleSecrets(database, entries)
         self._refusals = entries.refusals
 
-    def note(self, key: APIKeyInfo, code: APIKeyVerificationCode, address: str | None) -> None:
-        """Note that a secret of a key was used now, with which outcome, from an address if it is known."""
+    def note(
+        self, key: APIKeyInfo, code: APIKeyVerificationCode, address: str | None, *, by_token: bool = False
+    ) -> None:
+        """Note that a secret of a key, or a token, was used now, with which outcome, from an address if it is known."""
         self.counts.count(key.api_key_id, key.domain_id, code._name_)
         if code is APIKeyVerificationCode.VALID:
             self.last_uses.record(key.api_key_id, key.domain_id, used_secret(key).number)
-        elif code is APIKeyVerificationCode.ROTATED:
+        elif code is APIKeyVerificationCode.ROTATED and not by_token:  # such a token tells nobody's secret
             self.stale_secrets.note(key, address)
 
-    def refuse(self, key: APIKeyInfo | None, code: APIKeyVerificationCode, address: str, outcome: str) -> None:
+    def refuse(
+        self,
+        key: APIKeyInfo | None,
+        code: APIKeyVerificationCode,
+        address: str,
+        outcome: str,
+        *,
+        by_token: bool = False,
+    ) -> None:
         """As `note`, for a credential of a caller that is refused; it is logged with its outcome."""
         if key is not None:
-            self.note(key, code, address)
+            self.note(key, code, address, by_token=by_token)
         self._refusals.tell(
             network_of(address) if key is None else key.api_key_id,
             LINES_OF_AN_ADDRESS if key is None else LINES_OF_A_KEY,

@@ -69,6 +69,8 @@ class Server(uvicorn.Server):
         # Where the command has frozen what its imports made, this one searches only what the start made.
         gc.collect()
         gc.freeze()
+        if signal.SIGINT in self.stops:
+            self.skip_delay()
         if self.stops:
             self.should_exit = True
 

@@ -11,6 +11,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
+from functools import partial
 from importlib.util import find_spec
 from typing import Any, Self, TypeVar
 
@@ -193,8 +194,8 @@ class Database:
         )
 
     async def _run_in_thread(self, call: Callable[[], T]) -> T:
-        context = copy_context()  # it has the trace
-        return await self.run(lambda: run_in_thread(self._readers, lambda: context.run(call)))
+        # The context has the trace, and the driver's timeout, which `run` sets.
+        return await self.run(lambda: run_in_thread(self._readers, partial(copy_context().run, call)))
 
     async def aggregate(
         self, pipeline: list[Document], share: Share, *, collection: str = "api_keys", bounded: bool = False

@@ -124,8 +124,10 @@ class Tokens:
         Returns whether the text is a token of ours, and does nothing for any other. Raises what `SigningKeys.find` and
         `Database.run` do.
         """
-        if (claims := await self.issuer.check(text)) is None:
+        if (claims := await self.issuer.read(text)) is None:
             return False
+        if claims.is_over:
+            return True
         await self._revocations.revoke(claims.token_id, datetime.fromtimestamp(claims.expires_at, UTC))
         log.info("a token was revoked", api_key_id=claims.key_id, domain_id=claims.domain_id)
         return True
@@ -142,7 +144,7 @@ class Tokens:
             found = None
         code = APIKeyVerificationCode.NOT_FOUND if found is None else code_from(found.key, address)
         if found is not None:
-            self._uses.note(found.key, code, address)
+            self._uses.note(found.key, code, address, by_token=True)
         VERIFICATIONS.add(code.name, "introspect")
         return found if code is APIKeyVerificationCode.VALID else None
 

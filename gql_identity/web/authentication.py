@@ -75,7 +75,8 @@ class Authenticator:
         code = APIKeyVerificationCode.NOT_FOUND if key is None else code_from(key, address)
         if key is None or caller is None or code is not APIKeyVerificationCode.VALID:
             reason = code.name if is_bearer else "NOT_BEARER"
-            self._uses.refuse(key, code, address, reason)
+            by_token = caller is not None and caller.token_id is not None
+            self._uses.refuse(key, code, address, reason, by_token=by_token)
             await self._count_refusal(reason, scope)
             raise _refusal(code, invalid) if is_bearer else Unauthenticated()
         if (end := end_of(key)) is not None:

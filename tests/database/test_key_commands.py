@@ -174,6 +174,14 @@ class TestAFullDisk:
             assert into(service, "> /dev/null", *found[2].split(), *flags) == ""
 
 
+def test_a_secret_is_printed_where_the_output_does_not_have_the_users_name(service: Service) -> None:
+    create = [*COMMAND, "create-key", "--domain-id", "d", "--user-id", "用户", "--data-dir", str(service.data_dir)]
+    there = {**surroundings(), "PYTHONIOENCODING": "ascii"}
+    ran = subprocess.run(create, env=there, capture_output=True, text=True, timeout=60, check=True)
+    assert r"for user \u7528\u6237 of domain d" in ran.stdout
+    assert "gqlid_" in ran.stdout
+
+
 def into(service: Service, target: str, *command: str) -> str:
     """What a command beside the service says on standard error, with its output going to a target of the shell.
 

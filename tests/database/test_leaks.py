@@ -183,6 +183,14 @@ async def test_a_forged_token_counts_as_a_wrong_key_of_its_address(api: Api) -> 
         ]
 
 
+async def test_a_token_that_is_over_is_revoked_without_counting(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = api.settings.model_copy(update={"failed_credentials_per_minute": 2})
+    async with issuing(settings) as service:
+        token, real = await token_of(service, await service.make("USER")), time.time
+        monkeypatch.setattr(time, "time", lambda: real() + 400)
+        assert [(await revoke(service, token)).status_code for _ in range(5)] == [200] * 5
+
+
 @pytest.mark.parametrize("method", ["client_secret_basic", "client_secret_post"])
 async def test_authlibs_client_gets_a_token_asks_about_it_and_revokes_it(api: Api, method: str) -> None:
     async with issuing(api.settings) as service, listening(service.app) as address:

@@ -402,6 +402,11 @@ async def test_the_token_of_a_key_that_has_ended_is_told_counted_and_logged_by_i
     assert [line["api_key_id"] for line in lines if line.get("outcome") == end] == [key.key_id]
     await written(service)
     assert await counts(service, key, system) == {"VALID": 1, end: 2}
+    # A token is no secret: whoever sends the ended secret itself is still told of.
+    await service.app.state.api_keys.uses.stale_secrets.write()
+    with mongo_client(service.settings) as client:
+        entries = client.get_default_database().audit.find({"api_key_id": key.key_id}).to_list()
+    assert "STALE_SECRET_USED" not in [entry["action"] for entry in entries]
 
 
 async def test_authz_gives_a_token_to_pass_on_and_reuses_it(service: Api) -> None:
