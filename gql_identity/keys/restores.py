@@ -1,5 +1,6 @@
 """The keys and the audit log of a file of `export` are written into a database, which may be in use."""
 
+from collections import defaultdict
 from datetime import datetime
 from typing import BinaryIO, NamedTuple
 
@@ -8,7 +9,7 @@ from ..messages.values import APIKeyState
 from ..settings import Settings
 from ..storage.database import Database, Document
 from ..storage.jwt_issuers import store_jwt
-from ..storage.pages import deleted_key_ids, keys_by_ids
+from ..storage.pages import deleted_key_ids, entries_like, keys_by_ids
 from ..storage.restores import insert_missing, replace_if_unchanged
 from .digests import digests_of, peppers_of
 from .documents import DECISIVE, unreadable
@@ -73,7 +74,10 @@ async def import_keys(database: Database, settings: Settings, file: BinaryIO) ->
 async def _belonging(
     database: Database, entries: list[Document], exported_at: datetime, later: set[str]
 ) -> list[Document]:
-    """Those of these entries that tell of keys as they are here, and of keys that are gone."""
+    """Those of these entries that tell of keys as they are here, and of keys that are gone.
+
+    Where another entry here has the same number, it tells of a change that was made here, and stays alone.
+    """
     key_ids = sorted({entry["api_key_id"] for entry in entries})
     numbers = {key["_id"]: _number(key) for key in await keys_by_ids(database, key_ids)}
     later |= {
@@ -83,10 +87,17 @@ async def _belonging(
         and entry["at"] >= exported_at
         and entry["api_key_id"] not in numbers
     }
+    stored: dict[tuple[str, int], set[str]] = defaultdict(set)  # the ids of entries here
+    for entry in await entries_like(database, entries):
+        stored[entry["api_key_id"], entry["number"]].add(entry["_id"])
+        if entry["action"] == APIKeyAuditAction.DELETED.name:
+            numbers.setdefault(entry["api_key_id"], entry["number"])
     return [
         entry
         for entry in entries
-        if entry["api_key_id"] not in later and entry["number"] <= numbers.get(entry["api_key_id"], entry["number"])
+        if entry["api_key_id"] not in later
+        and entry["number"] <= numbers.get(entry["api_key_id"], entry["number"])
+        and entry["_id"] in stored.get((entry["api_key_id"], entry["number"]), {entry["_id"]})
     ]
 
 

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Sequence
 
 from ..messages.audit import APIKeyAuditAction
+from ..messages.values import whole_number
 from .database import Database, Document
 
 PAGE_DOCUMENTS = 2_000  # held in memory at once; on the embedded engine a page costs with all that match
@@ -46,3 +47,22 @@ async def deleted_key_ids(database: Database, keys: Sequence[Document]) -> set[s
     }
     entries = await database.to_list(lambda audit: audit.find(where, {"api_key_id": 1}), "audit")
     return {entry["api_key_id"] for entry in entries}
+
+
+async def entries_like(database: Database, entries: Sequence[Document]) -> list[Document]:
+    """The stored entries of the audit log with a key and a number of these, and those of deletions of their keys.
+
+    Each with its id, key, number and action. Raises what `Database.run` does.
+    """
+    where = {
+        "domain_id": {"$in": sorted({entry["domain_id"] for entry in entries})},
+        "api_key_id": {"$in": sorted({entry["api_key_id"] for entry in entries})},
+        "$or": [
+            {"number": {"$in": sorted({entry["number"] for entry in entries})}},
+            {"action": APIKeyAuditAction.DELETED.name},
+        ],
+    }
+    fields = {"api_key_id": 1, "number": 1, "action": 1}
+    found = await database.to_list(lambda audit: audit.find(where, fields), "audit")
+    # What something else stored may have a number of another type.
+    return [entry for entry in found if whole_number(entry.get("number")) is not None]

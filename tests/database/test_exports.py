@@ -371,6 +371,51 @@ class TestRepeated:
         assert f"{key_id}: not older than in the file, or disabled or deleted here." in imported.stderr
         assert key_id not in target.documents()
 
+    def test_a_key_that_both_sides_changed_has_one_entry_of_each_number(
+        self, source: Side, target: Side, file: Path
+    ) -> None:
+        kept, replaced = source.create()["api_key_id"], source.create()["api_key_id"]
+        moved(source, target, file)
+        for key_id in (kept, replaced):
+            target.run("rotate-key", key_id)
+        source.run("rotate-key", kept)
+        for action in ("disable", "enable"):
+            source.run("keys", action, replaced)
+        file.unlink()
+        source.run("export", str(file))
+        imported = target.run("import", str(file))
+        assert imported.stdout.splitlines() == [
+            "Created 0 keys, updated 1; 0 were there already.",
+            "Added 1 entries to the audit log.",
+        ]
+        verified = target.run("audit-verify", "--domain-id", "d")
+        assert verified.returncode == 0, verified.stdout
+
+    def test_entries_behind_the_deletion_of_a_key_here_are_left_out(
+        self, source: Side, target: Side, file: Path
+    ) -> None:
+        key_id = source.create()["api_key_id"]
+        moved(source, target, file)
+        target.run("keys", "delete", key_id, "--yes")
+        here = target.entries()
+        for action in ("disable", "enable"):
+            source.run("keys", action, key_id)
+        file.unlink()
+        source.run("export", str(file))
+        assert target.run("import", str(file)).stdout.endswith("Added 0 entries to the audit log.\n")
+        assert target.entries() == here
+
+    def test_entries_that_a_stopped_import_left_out_arrive_also_of_a_key_that_was_changed_since(
+        self, source: Side, target: Side, file: Path
+    ) -> None:
+        key_id = source.create()["api_key_id"]
+        moved(source, target, file)
+        target.keys.database.audit.delete_many({})  # as if the import had stopped behind the keys
+        target.run("rotate-key", key_id)
+        imported = target.run("import", str(file))
+        assert (imported.returncode, imported.stdout.splitlines()[-1]) == (1, "Added 1 entries to the audit log.")
+        assert target.run("audit-verify", "--domain-id", "d").returncode == 0
+
     def test_keys_that_are_not_in_the_file_are_told(self, source: Side, target: Side, file: Path) -> None:
         source.create()
         target.create()
