@@ -4,17 +4,20 @@ from collections import defaultdict
 from datetime import datetime
 from typing import BinaryIO, NamedTuple
 
+from ..errors import Unavailable
 from ..messages.audit import APIKeyAuditAction
 from ..messages.values import APIKeyState
 from ..settings import Settings
 from ..storage.database import Database, Document
 from ..storage.jwt_issuers import store_jwt
 from ..storage.pages import deleted_key_ids, entries_like, keys_by_ids
-from ..storage.restores import insert_missing, replace_if_unchanged
+from ..storage.restores import Uses, insert_missing, replace_if_unchanged, write_uses
 from .digests import digests_of, peppers_of
 from .documents import DECISIVE, unreadable
 from .export_file import batches, check_file
 from .rotation import secrets_of, with_jwt
+
+ATTEMPTS = 5  # where others change a key between its read and its write
 
 # A use, and a move to another pepper, is no change of a key.
 _NO_CHANGE = frozenset({"last_accessed_at", "secret_uses", "digest", "pepper"})
@@ -52,16 +55,19 @@ async def import_keys(database: Database, settings: Settings, file: BinaryIO) ->
         existing = await insert_missing(database, batch)
         created += len(batch) - len(existing)
         stored = {key["_id"]: key for key in await keys_by_ids(database, existing)} if existing else {}
+        uses: list[Uses] = []
         for key in batch:
             before = stored.get(key["_id"])
             if before is None:
                 continue
             if _is_same(before, key):
                 unchanged += 1
-            elif await _bring(database, before, key):
+                uses.append(Uses(before, _later_uses(before, key)))
+            elif await bring_key(database, before, key):
                 updated += 1
             else:
                 kept.append(key["_id"])
+        await write_uses(database, [use for use in uses if use.later])
     later: set[str] = set()  # keys that were made after the export had read all
     for batch in batches(file, "entry"):
         wanted = await _belonging(database, batch, header.exported_at, later)
@@ -69,6 +75,32 @@ async def import_keys(database: Database, settings: Settings, file: BinaryIO) ->
             entries += len(wanted) - len(await insert_missing(database, wanted, "audit"))
     others = max(0, await database.run(lambda: database.api_keys.count_documents({})) - keys)
     return Imported(created, updated, unchanged, kept, entries, others)
+
+
+async def bring_key(database: Database, stored: Document, key: Document) -> bool:
+    """Write what a key of a file tells of later, and return whether it is stored now.
+
+    False where the stored one stays, as it is not older. A key that changed since it was read is read again. Raises
+    what `Database.run` does, and Unavailable for a key that changes each time.
+    """
+    for _ in range(ATTEMPTS):
+        if _is_same(stored, key):
+            return True
+        # A first use does not count as a change, so whatever else differs is not known to be older.
+        if _but_for_first_use(stored) == _but_for_first_use(key) and (first_use := _first_use(stored, key)):
+            is_written = await store_jwt(database, stored, first_use)
+        elif _may_replace(stored, key):
+            replacement = key | _first_use(key, stored) | _latest_uses(stored, key)
+            is_written = await replace_if_unchanged(database, stored, replacement)
+        else:
+            return False
+        if is_written:
+            return True
+        found = await keys_by_ids(database, [key["_id"]])
+        if not found:
+            return False  # it was deleted meanwhile
+        stored = found[0]
+    raise Unavailable(f"The key {key['_id']} changed {ATTEMPTS} times while it was imported. Import again.")
 
 
 async def _belonging(
@@ -108,19 +140,6 @@ def _is_same(stored: Document, key: Document) -> bool:
     return _but_for_first_use(stored) == _but_for_first_use(key) and bool(_first_use(key, stored))
 
 
-async def _bring(database: Database, stored: Document, key: Document) -> bool:
-    """Write what a key of a file tells of later; return False where the stored one stays, as it is not older.
-
-    Raises what `Database.run` does.
-    """
-    # A first use does not count as a change, so whatever else differs is not known to be older.
-    if _but_for_first_use(stored) == _but_for_first_use(key) and (first_use := _first_use(stored, key)):
-        return await store_jwt(database, stored, first_use)
-    if not _may_replace(stored, key):
-        return False
-    return await replace_if_unchanged(database, stored, key | _first_use(key, stored))
-
-
 def _changeable(document: Document) -> Document:
     return {name: value for name, value in document.items() if name not in _NO_CHANGE}
 
@@ -138,6 +157,39 @@ def _may_replace(stored: Document, key: Document) -> bool:
     is_same_key = all(stored.get(name) == key.get(name) for name in ("domain_id", "user_id", "role"))
     revives = stored.get("state") != key["state"] == APIKeyState.ENABLED.name
     return is_same_key and not revives and _number(stored) < _number(key)
+
+
+def _latest_uses(stored: Document, key: Document) -> Document:
+    """The fields of a key's uses, as of the file, with the later instant of both sides for each."""
+    times = [one["last_accessed_at"] for one in (stored, key) if isinstance(one.get("last_accessed_at"), datetime)]
+    latest: Document = {"last_accessed_at": max(times)} if times else {}
+    if key.get("secrets") is None or any(unreadable(one, ("secrets", "secret_uses")) for one in (stored, key)):
+        return latest
+    uses, uses_here = _uses_of(key), _uses_of(stored)
+    # Two secrets may have one number, where both sides rotated the key.
+    made = {int(one["number"]): one.get("created_at") for one in secrets_of(key)}
+    for one in secrets_of(stored):
+        number, name = int(one["number"]), str(int(one["number"]))
+        if name in uses_here and number in made and made[number] == one.get("created_at"):
+            uses[name] = max(uses_here[name], uses.get(name, uses_here[name]))
+    return latest | {"secret_uses": uses}
+
+
+def _later_uses(stored: Document, key: Document) -> Document:
+    """The uses of the same key in a file that are later than the stored ones, each by its path."""
+    latest = _latest_uses(stored, key)
+    at, uses, uses_here = latest.get("last_accessed_at"), latest.get("secret_uses", {}), stored.get("secret_uses") or {}
+    later = {f"secret_uses.{name}": used for name, used in uses.items() if uses_here.get(name) != used}
+    return later if at is None or at == stored.get("last_accessed_at") else {"last_accessed_at": at, **later}
+
+
+def _uses_of(document: Document) -> dict[str, datetime]:
+    """When each secret of a key was last used, by its number as text."""
+    if document.get("secrets") is not None:
+        return dict(document.get("secret_uses") or {})
+    # The uses of a key that was never rotated are those of its only secret.
+    used = document.get("last_accessed_at")
+    return {"1": used} if isinstance(used, datetime) else {}
 
 
 def _first_use(document: Document, other: Document) -> Document:

@@ -1,5 +1,6 @@
 """`export` and `import`: all keys move to another database, while services run on both."""
 
+import asyncio
 import io
 import json
 import os
@@ -16,10 +17,12 @@ from typing import Any
 import httpx
 import pymongo
 import pytest
+from pydantic import SecretStr
 from pymongo.collection import Collection
 
 from gql_identity.keys.export_file import BATCH, MAX_LINE_BYTES
 from gql_identity.keys.exports import export_keys
+from gql_identity.keys.restores import bring_key
 from gql_identity.secret import pepper_fingerprint
 from gql_identity.settings import Settings
 from gql_identity.storage.database import Database
@@ -332,6 +335,17 @@ class Spool(io.BytesIO):
         return super().write(data)
 
 
+def is_brought(settings: Settings, read: dict[str, Any], key: dict[str, Any]) -> bool:
+    """Whether a key of a file is brought, though the stored one changed since it was read."""
+
+    async def bring() -> bool:
+        async with Database(settings.model_copy(update={"pepper": SecretStr(PEPPER)})) as database:
+            await database.prepare()
+            return await bring_key(database, read, key)
+
+    return asyncio.run(bring())
+
+
 class TestRepeated:
     def test_a_repeated_import_changes_nothing_and_brings_later_changes(
         self, source: Side, target: Side, file: Path
@@ -415,6 +429,82 @@ class TestRepeated:
         imported = target.run("import", str(file))
         assert (imported.returncode, imported.stdout.splitlines()[-1]) == (1, "Added 1 entries to the audit log.")
         assert target.run("audit-verify", "--domain-id", "d").returncode == 0
+
+    def test_uses_here_stay_where_a_key_is_replaced(self, source: Side, target: Side, file: Path) -> None:
+        key_id = source.create()["api_key_id"]
+        source.run("rotate-key", key_id)
+        early, late = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC)
+        there = {"last_accessed_at": early, "secret_uses": {"1": early}}
+        source.keys.update_one({"_id": key_id}, {"$set": there})
+        moved(source, target, file)
+        here = {"last_accessed_at": late, "secret_uses.2": late}
+        target.keys.update_one({"_id": key_id}, {"$set": here})
+        source.keys.update_one({"_id": key_id}, {"$set": {"name": "renamed"}, "$inc": {"audit_number": 1}})
+        assert moved(source, target, file) == "Created 0 keys, updated 1; 0 were there already."
+        key = target.documents()[key_id]
+        # The newer secret was used here: the older one is still superseded.
+        assert (key["name"], key["last_accessed_at"], key["secret_uses"]) == ("renamed", late, {"1": early, "2": late})
+
+    def test_uses_here_of_another_secret_with_the_same_number_do_not_count(
+        self, source: Side, target: Side, file: Path
+    ) -> None:
+        key_id = source.create()["api_key_id"]
+        moved(source, target, file)
+        used = datetime(2026, 1, 1, tzinfo=UTC)
+        target.keys.update_one({"_id": key_id}, {"$set": {"last_accessed_at": used}})
+        target.run("rotate-key", key_id)
+        target.keys.update_one({"_id": key_id}, {"$set": {"secret_uses.2": used}})
+        source.run("rotate-key", key_id)
+        source.keys.update_one({"_id": key_id}, {"$inc": {"audit_number": 1}})
+        assert moved(source, target, file) == "Created 0 keys, updated 1; 0 were there already."
+        assert target.documents()[key_id]["secret_uses"] == {"1": used}
+
+    def test_uses_in_the_file_arrive_also_for_a_key_that_was_not_changed(
+        self, source: Side, target: Side, file: Path
+    ) -> None:
+        key_id = source.create()["api_key_id"]
+        source.run("rotate-key", key_id)
+        moved(source, target, file)
+        early, late = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC)
+        target.keys.update_one({"_id": key_id}, {"$set": {"last_accessed_at": late, "secret_uses.1": late}})
+        there = {"last_accessed_at": early, "secret_uses": {"1": early, "2": early}}
+        source.keys.update_one({"_id": key_id}, {"$set": there})
+        assert moved(source, target, file) == "Created 0 keys, updated 0; 1 were there already."
+        key = target.documents()[key_id]
+        assert (key["last_accessed_at"], key["secret_uses"]) == (late, {"1": late, "2": early})
+
+    @pytest.mark.parametrize(
+        "meanwhile",
+        [
+            {"digest": b"under the new pepper", "pepper": "the new one"},
+            {"last_accessed_at": datetime(2026, 1, 1, tzinfo=UTC)},
+        ],
+    )
+    def test_a_digest_that_moves_or_a_use_between_read_and_write_keeps_no_later_state_out(
+        self, source: Side, settings: Settings, meanwhile: dict[str, Any]
+    ) -> None:
+        source.create()
+        (read,) = source.documents().values()
+        source.keys.update_one({"_id": read["_id"]}, {"$set": meanwhile})
+        later = read | {"name": "renamed", "audit_number": 2}
+        assert is_brought(settings, read, later)
+        (key,) = source.documents().values()
+        assert (key["name"], key["digest"]) == ("renamed", read["digest"])
+        assert key["last_accessed_at"] == meanwhile.get("last_accessed_at")
+
+    def test_a_key_that_is_disabled_or_deleted_between_read_and_write_stays_so(
+        self, source: Side, settings: Settings
+    ) -> None:
+        source.create()
+        (read,) = source.documents().values()
+        later = read | {"name": "renamed", "audit_number": 3}
+        source.run("keys", "disable", read["_id"])
+        here = source.documents()
+        assert not is_brought(settings, read, later)
+        assert source.documents() == here
+        source.run("keys", "delete", read["_id"], "--yes")
+        assert not is_brought(settings, read, later)
+        assert source.documents() == {}
 
     def test_keys_that_are_not_in_the_file_are_told(self, source: Side, target: Side, file: Path) -> None:
         source.create()
