@@ -4,7 +4,7 @@ import asyncio
 import signal
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 
 from .background import in_background
-from .deadlines import DEADLINE
+from .deadlines import DEADLINE, is_over
 from .environment import load_settings
 from .errors import ServiceError, StartError
 from .keys.api_keys import ApiKeys
@@ -47,6 +47,8 @@ if TYPE_CHECKING:
     from .tokens.people import People
 
 LAST_WRITE_SECONDS = 1.5  # for the last write of keys' uses when the service stops
+LAST_WRITE_ATTEMPTS = 5  # where another worker writes the same documents, or the database fails
+LAST_WRITE_PAUSE_SECONDS = 0.02  # between two attempts
 PREPARE_SECONDS = 1.0  # between attempts to prepare a database that does not respond
 
 
@@ -160,11 +162,29 @@ async def _life_span(
         api_keys.credentials.stop()
         # The deadline is short, so that a database that does not respond cannot delay the stop.
         DEADLINE.set(time.monotonic() + LAST_WRITE_SECONDS)
-        with suppress(ServiceError):
-            await api_keys.credentials.last_uses.write(everything=True)
-            await api_keys.uses.counts.write()
-            await api_keys.uses.stale_secrets.write()
-            await api_keys.system_keys.remove_marks()
+        await _write_last(
+            lambda: api_keys.credentials.last_uses.write(everything=True),
+            api_keys.uses.counts.write,
+            api_keys.uses.stale_secrets.write,
+            api_keys.system_keys.remove_marks,
+        )
+
+
+async def _write_last(*writes: Callable[[], Awaitable[bool | None]]) -> None:
+    """Do these writes, which return whether something is kept. One that keeps something or fails is repeated."""
+    waiting = list(writes)
+    for _ in range(LAST_WRITE_ATTEMPTS):
+        again = []
+        for write in waiting:
+            try:
+                if await write():
+                    again.append(write)
+            except ServiceError:  # the log says why the database failed
+                again.append(write)
+        if not again or is_over():
+            return
+        waiting = again
+        await asyncio.sleep(LAST_WRITE_PAUSE_SECONDS)
 
 
 def _tokens(database: Database, api_keys: ApiKeys, settings: Settings) -> "Tokens | None":

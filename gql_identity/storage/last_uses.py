@@ -66,8 +66,10 @@ class LastUses:
             before = {field: read.get(field) for field in ("domain_id", *moved)}
             self._moves[read["_id"]] = (before, moved)
 
-    async def write(self, *, everything: bool = False) -> None:
+    async def write(self, *, everything: bool = False) -> bool:
         """Write what is due: each key's use at most once a minute, unless `everything`.
+
+        Returns whether other workers' writes left something for the next write.
 
         Raises what `Database.run` does; nothing is lost then, and the next write includes it. A write that the
         database refuses, as of a key that something else changed, is left out until the key is used again.
@@ -86,7 +88,7 @@ class LastUses:
             for key_id, (read, moved) in moves.items()
         ]
         if not writes:
-            return
+            return False
         again = set[_Secret]()
         try:
             await self._database.run(lambda: self._database.api_keys.bulk_write(writes, ordered=False))
@@ -100,6 +102,7 @@ class LastUses:
             self._keep(due, moves)
             raise
         self._written.update(dict.fromkeys(due.keys() - again, now))
+        return bool(again or self._moves.keys() & moves.keys())
 
     def _keep(self, due: dict[_Secret, _Use], moves: dict[str, _Move]) -> None:
         """Keep these for the next write, unless there are newer ones."""

@@ -52,8 +52,9 @@ class UsageCounts:
         else:
             self._lost += 1
 
-    async def write(self) -> None:
-        """Add what was counted. Raises what `Database.run` does; what was not added is kept for the next write.
+    async def write(self) -> bool:
+        """Add what was counted, and return whether other workers' writes left some for the next one. Raises
+        what `Database.run` does; what was not added is kept for the next write.
 
         A write whose outcome is unknown is repeated, so that its counts may be added twice.
         """
@@ -66,6 +67,7 @@ class UsageCounts:
             domain_id, key_id, hour, _ = one
             of_documents[domain_id, key_id, _day(hour)].append(one)
         waiting = list(of_documents.items())
+        is_kept = False
         while waiting:
             batch, waiting = waiting[:MAX_BATCH], waiting[MAX_BATCH:]
             writes = [self._addition(place, {one: counts[one] for one in of_day}) for place, of_day in batch]
@@ -75,6 +77,7 @@ class UsageCounts:
                 errors = error.details["writeErrors"]
                 failed = [batch[one["index"]] for one in errors if one["code"] in _RACES]
                 self._keep(counts, failed)
+                is_kept = is_kept or bool(failed)
                 log.info("uses of keys were not added, kept for the next write", keys=len(failed))
                 if lost := sorted({one["code"] for one in errors} - _RACES):
                     # Such as those of a document that something else changed: they would be refused for ever.
@@ -82,6 +85,7 @@ class UsageCounts:
             except BaseException:
                 self._keep(counts, batch + waiting)
                 raise
+        return is_kept
 
     def _keep(self, counts: dict[_Count, int], documents: list[tuple[Any, list[_Count]]]) -> None:
         for _, of_day in documents:

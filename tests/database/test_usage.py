@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from motor.motor_asyncio import AsyncIOMotorCollection
+from pymongo.errors import BulkWriteError, ConnectionFailure
 
 from gql_identity.settings import Settings
 from gql_identity.storage import usage_counts
@@ -305,3 +307,25 @@ def test_a_real_service_of_two_workers_that_is_stopped_has_counted_every_use(tmp
         answer = service.data(f'{{ apiKey(input: {{apiKeyId: "{made["apiKeyId"]}"}}) {{ usage {{ code count }} }} }}')
     assert sum(one["count"] for one in answer["apiKey"]["usage"]) == 25
     assert {one["code"] for one in answer["apiKey"]["usage"]} == {"VALID"}
+
+
+async def test_a_stop_repeats_a_last_write_that_met_another_and_a_failed_one_stops_no_other(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    system, key = [await api.make() for _ in range(2)]
+    bulk_write, met = AsyncIOMotorCollection.bulk_write, []
+
+    async def fails(collection: Any, writes: list[Any], **options: Any) -> Any:
+        """As a database that cannot write last uses, and where another worker inserts the counts at this moment."""
+        if collection.name != "usage":
+            raise ConnectionFailure("away")
+        met.append(1)
+        if len(met) == 1:
+            raise BulkWriteError({"writeErrors": [{"index": 0, "code": 11000, "errmsg": "duplicate"}]})
+        return await bulk_write(collection, writes, **options)
+
+    with monkeypatch.context() as patched:
+        async with running(api.settings) as worker:
+            await worker.send("{ viewer { userId } }", by=key)
+            patched.setattr(AsyncIOMotorCollection, "bulk_write", fails)
+    assert await counts(api, key, system) == {"VALID": 1}
