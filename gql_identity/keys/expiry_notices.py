@@ -5,7 +5,7 @@ import random
 import structlog
 
 from ..background import repeat
-from ..errors import ServiceError
+from ..errors import InvalidArgument, ServiceError
 from ..storage.conditional_writes import set_if_unchanged
 from ..storage.database import Database, Document
 from .audit_entries import AuditEntries, counted, log_entry
@@ -39,9 +39,10 @@ class ExpiryNotices:
         for document in documents:
             try:
                 given += await self._give(document)
-            except ServiceError:
-                raise
             except Exception as error:
+                # InvalidArgument never passes. After other failures the next look begins with other keys, at random.
+                if isinstance(error, ServiceError) and not isinstance(error, InvalidArgument):
+                    raise
                 # Not its text, which may have values of the document.
                 told = "the notice of a key that ends soon cannot be given"
                 log.error(told, api_key_id=document["_id"], error=type(error).__name__)

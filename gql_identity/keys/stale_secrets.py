@@ -8,7 +8,7 @@ from typing import NamedTuple
 import structlog
 
 from ..background import repeat
-from ..errors import ServiceError
+from ..errors import InvalidArgument, ServiceError
 from ..messages.keys import APIKeyInfo
 from ..storage.conditional_writes import set_if_unchanged
 from ..storage.database import Database, Document
@@ -61,9 +61,12 @@ class StaleSecrets:
             key_id, use = next(iter(self._waiting.items()))
             try:
                 await self._write(key_id, use)
-            except ServiceError:
-                raise
             except Exception as error:
+                # InvalidArgument never passes, as of a document that is too large.
+                if isinstance(error, ServiceError) and not isinstance(error, InvalidArgument):
+                    # The next write begins with the others, which this key may not hold up.
+                    self._waiting[key_id] = self._waiting.pop(key_id)
+                    raise
                 # Not its text, which may have values of the document.
                 told = "the use of an ended secret cannot be recorded"
                 log.error(told, api_key_id=key_id, error=type(error).__name__)

@@ -2,13 +2,17 @@
 
 import asyncio
 import time
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from bson import Int64
+from motor.motor_asyncio import AsyncIOMotorCollection
+from pymongo.errors import ConnectionFailure, OperationFailure, PyMongoError
 from structlog.testing import capture_logs
 
+from gql_identity.errors import ServiceError
 from gql_identity.keys.audit_check import check_audit
 from gql_identity.keys.audit_entries import AuditEntries
 from gql_identity.keys.expiry import next_notice
@@ -266,4 +270,28 @@ async def test_a_service_that_stops_records_the_uses_of_ended_secrets(api: Api) 
     async with running(api.settings) as worker:
         person, _ = await rotated(worker, system)
         await worker.send("{ viewer { userId } }", by=person)
+    assert await told(api, system, apiKeyId=person.key_id, actions=["STALE_SECRET_USED"]) == ["STALE_SECRET_USED"]
+
+
+@pytest.mark.parametrize("failure", [ConnectionFailure("away"), OperationFailure("too large", 17419)])
+async def test_a_key_that_always_fails_holds_up_no_other_use_of_an_ended_secret(
+    api: Api, monkeypatch: pytest.MonkeyPatch, failure: PyMongoError
+) -> None:
+    system = await api.make()
+    (odd, _), (person, _) = await rotated(api, system), await rotated(api, system)
+    find_one = AsyncIOMotorCollection.find_one
+
+    async def fails(collection: Any, where: Any, *rest: Any, **options: Any) -> Any:
+        """As a database that fails for one key."""
+        if where == {"domain_id": "d1", "_id": odd.key_id}:
+            raise failure
+        return await find_one(collection, where, *rest, **options)
+
+    for one in (odd, person):
+        await api.send("{ viewer { userId } }", by=one)
+    with monkeypatch.context() as patched:
+        patched.setattr(AsyncIOMotorCollection, "find_one", fails)
+        for _ in range(2):
+            with suppress(ServiceError):
+                await api.app.state.api_keys.uses.stale_secrets.write()
     assert await told(api, system, apiKeyId=person.key_id, actions=["STALE_SECRET_USED"]) == ["STALE_SECRET_USED"]
