@@ -1,10 +1,11 @@
 """`main`, and the parser of the commands; each group of commands is a file."""
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any
 
 from ..errors import ServiceError, StartError
 from ..server.standard_streams import open_standard_streams
@@ -15,7 +16,8 @@ from . import audit, cloudforet, keys, new_secrets, peppers, schemas, serving, t
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command. Exits with 0 on success, 1 on failure and 2 for wrong arguments."""
     open_standard_streams()
-    cast(Any, sys.stdout).reconfigure(errors="backslashreplace")  # what its encoding does not have is no failure
+    if isinstance(sys.stdout, io.TextIOWrapper):  # what its encoding does not have is no failure
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         code = _run(arguments)
     except BrokenPipeError:  # the reader of the output, such as `head`, has enough
