@@ -119,6 +119,7 @@ class TestTheDelayBeforeAStop:
             service.assert_nothing_is_left()
             assert "Traceback" not in service.err
 
+    @pytest.mark.slow
     def test_with_two_workers_each_of_them_says_so_and_ctrl_c_ends_the_delay(self, tmp_path: Path) -> None:
         delayed: dict[str, Any] = {"GQL_IDENTITY_SHUTDOWN_DELAY_SECONDS": "60"}
         with serving(tmp_path / "data", "--workers", "2", **delayed) as service:

@@ -159,6 +159,7 @@ class TestAFullDisk:
     def test_it_is_told_in_one_line(self, service: Service, command: list[str]) -> None:
         assert into(service, "> /dev/full", *command) == "gql-identity: No space left on device.\n"
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("flags", [[], ["--json"]])
     def test_the_key_is_named_whose_new_secret_is_lost(self, service: Service, flags: list[str]) -> None:
         for target, reason in (("> /dev/full", "No space left on device"), ("| exec true", "Broken pipe")):
