@@ -23,8 +23,6 @@ GRACE_SECONDS = 5  # for requests in flight when the service stops
 LEAVE_SECONDS = 0.25  # for clients to finish sending, and to be told to close their connection
 # How long a thread waits for Python's global lock, which a call of the database takes several times, while others run.
 SWITCH_SECONDS = 0.0005
-# New objects before the garbage collector looks at them, which takes 3 ms. With Python's 700 it took 7% of a look-up.
-NEW_OBJECTS = 10_000
 TICK_SECONDS = 0.1  # how often the server looks whether the delay before its stop is over
 
 _CLOSE = (b"connection", b"close")
@@ -64,14 +62,13 @@ class Server(uvicorn.Server):
             self.server_state.default_headers.append(_CLOSE)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start; then the event loop yields more often to the driver's threads, and garbage is sought less often."""
+        """Start; then the event loop yields more often to the driver's threads, and the garbage collector is frozen."""
         await super().startup(sockets)
         sys.setswitchinterval(SWITCH_SECONDS)
         # Each full collection would search the modules, the schema and its types again: a pause of 50 ms for everyone.
         # Where the command has frozen what its imports made, this one searches only what the start made.
         gc.collect()
         gc.freeze()
-        gc.set_threshold(NEW_OBJECTS)
         if signal.SIGINT in self.stops:
             self.skip_delay()
         if self.stops:
