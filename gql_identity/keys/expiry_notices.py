@@ -5,9 +5,9 @@ import random
 import structlog
 
 from ..background import repeat
-from ..errors import InvalidArgument, ServiceError
 from ..storage.conditional_writes import set_if_unchanged
 from ..storage.database import Database, Document
+from ..storage.failures import may_pass
 from .audit_entries import AuditEntries, counted, log_entry
 from .documents import CHANGEABLE, REQUIRED, readable, unreadable
 from .expiry import next_notice
@@ -40,9 +40,8 @@ class ExpiryNotices:
             try:
                 given += await self._give(document)
             except Exception as error:
-                # InvalidArgument never passes. After other failures the next look begins with other keys, at random.
-                if isinstance(error, ServiceError) and not isinstance(error, InvalidArgument):
-                    raise
+                if may_pass(error):
+                    raise  # the next look begins with other keys, at random
                 # Not its text, which may have values of the document.
                 told = "the notice of a key that ends soon cannot be given"
                 log.error(told, api_key_id=document["_id"], error=type(error).__name__)

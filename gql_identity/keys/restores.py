@@ -15,7 +15,7 @@ from ..storage.restores import Uses, insert_missing, replace_if_unchanged, write
 from .digests import digests_of, peppers_of
 from .documents import DECISIVE, unreadable
 from .export_file import batches, check_file
-from .rotation import secrets_of, with_jwt
+from .rotation import secrets_of, uses_of, with_jwt
 
 ATTEMPTS = 5  # where others change a key between its read and its write
 
@@ -165,7 +165,7 @@ def _latest_uses(stored: Document, key: Document) -> Document:
     latest: Document = {"last_accessed_at": max(times)} if times else {}
     if key.get("secrets") is None or any(unreadable(one, ("secrets", "secret_uses")) for one in (stored, key)):
         return latest
-    uses, uses_here = _uses_of(key), _uses_of(stored)
+    uses, uses_here = dict(uses_of(key)), uses_of(stored)
     # Two secrets may have one number, where both sides rotated the key.
     made = {int(one["number"]): one.get("created_at") for one in secrets_of(key)}
     for one in secrets_of(stored):
@@ -181,15 +181,6 @@ def _later_uses(stored: Document, key: Document) -> Document:
     at, uses, uses_here = latest.get("last_accessed_at"), latest.get("secret_uses", {}), stored.get("secret_uses") or {}
     later = {f"secret_uses.{name}": used for name, used in uses.items() if uses_here.get(name) != used}
     return later if at is None or at == stored.get("last_accessed_at") else {"last_accessed_at": at, **later}
-
-
-def _uses_of(document: Document) -> dict[str, datetime]:
-    """When each secret of a key was last used, by its number as text."""
-    if document.get("secrets") is not None:
-        return dict(document.get("secret_uses") or {})
-    # The uses of a key that was never rotated are those of its only secret.
-    used = document.get("last_accessed_at")
-    return {"1": used} if isinstance(used, datetime) else {}
 
 
 def _first_use(document: Document, other: Document) -> Document:

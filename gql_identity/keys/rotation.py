@@ -31,6 +31,15 @@ def secrets_of(document: Document) -> list[Document]:
     return [{"number": 1, "hint": document.get("hint"), "created_at": document.get("created_at")}]
 
 
+def uses_of(document: Document) -> dict[str, datetime]:
+    """When each secret of a key was last used, by its number as text; of a key that was never rotated, its only one."""
+    stored: dict[str, datetime] | None = document.get("secret_uses")
+    if stored is not None:
+        return stored
+    used = document.get("last_accessed_at")
+    return {"1": used} if isinstance(used, datetime) else {}
+
+
 def live_secrets(document: Document) -> list[APIKeySecretInfo]:
     """The secrets that are accepted now, the newest first."""
     end, uses = document.get("expires_at"), document.get("secret_uses") or {"1": document.get("last_accessed_at")}
@@ -194,13 +203,10 @@ def _kept(
         for one, digest, pepper in zip(secrets, digests, peppers, strict=True)
         if one.get("expires_at") is None or one["expires_at"] > since
     ]
-    uses = document.get("secret_uses")
-    if uses is None:
-        uses = {} if document.get("last_accessed_at") is None else {"1": document["last_accessed_at"]}
     numbers = {str(int(one["number"])) for one, _, _ in kept}
     return {
         "secrets": [one for one, _, _ in kept],
         "digest": [digest for _, digest, _ in kept],
         "pepper": [pepper for _, _, pepper in kept],
-        "secret_uses": {number: used for number, used in uses.items() if number in numbers},
+        "secret_uses": {number: used for number, used in uses_of(document).items() if number in numbers},
     }

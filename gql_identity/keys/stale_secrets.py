@@ -8,10 +8,10 @@ from typing import NamedTuple
 import structlog
 
 from ..background import repeat
-from ..errors import InvalidArgument, ServiceError
 from ..messages.keys import APIKeyInfo
 from ..storage.conditional_writes import set_if_unchanged
 from ..storage.database import Database, Document
+from ..storage.failures import may_pass
 from .audit_entries import AuditEntries, counted, log_entry
 from .documents import CHANGEABLE, REQUIRED, readable, unreadable
 from .records import now
@@ -62,8 +62,7 @@ class StaleSecrets:
             try:
                 await self._write(key_id, use)
             except Exception as error:
-                # InvalidArgument never passes, as of a document that is too large.
-                if isinstance(error, ServiceError) and not isinstance(error, InvalidArgument):
+                if may_pass(error):
                     # The next write begins with the others, which this key may not hold up.
                     self._waiting[key_id] = self._waiting.pop(key_id)
                     raise

@@ -11,7 +11,7 @@ from itertools import chain
 import pymongo.errors as driver
 import structlog
 
-from ..errors import DeadlineExceeded, InvalidArgument, StartError, Unavailable
+from ..errors import DeadlineExceeded, InvalidArgument, ServiceError, StartError, Unavailable
 from ..logs import redact
 
 TELL_SECONDS = 5.0  # between two warnings, however often the reason changes
@@ -83,6 +83,14 @@ def reason_of(error: Exception) -> str:
     if is_silence and (silent := _SILENT.findall(str(error))):
         return f"no response from {', '.join(f'{host}:{port}' for host, port in silent)}"
     return redact(_VARYING.sub("", _said(error)).strip() or type(error).__name__)
+
+
+def may_pass(error: Exception) -> bool:
+    """Whether what a write raised may not be raised again: a failure of the database, and no document it never takes.
+
+    `InvalidArgument` is of one that is too large, for example.
+    """
+    return isinstance(error, ServiceError) and not isinstance(error, InvalidArgument)
 
 
 def hide_documents(error: driver.PyMongoError) -> None:

@@ -6,6 +6,8 @@ from typing import Any
 
 from tests.processes import Service
 
+from .chromium import lose_first_response
+
 
 async def opened(page: Any, service: Service, secret: str | None = None) -> None:
     await page.goto(f"{service.url}/console#key={secret or service.admin_key}")
@@ -22,6 +24,15 @@ async def named(page: Any, name: str) -> Any:
     await page.get_by_label("Name contains").fill(name)
     await row(page, name).wait_for()
     return row(page, name)
+
+
+async def lose_create(page: Any, service: Service, name: str) -> None:
+    """Open the console and create a key of this name, whose response is lost."""
+    await opened(page, service)
+    await lose_first_response(page, "createApiKey")
+    await page.get_by_role("button", name="New key").click()
+    await page.get_by_label("Name", exact=True).fill(name)
+    await page.get_by_role("button", name="Create", exact=True).click()
 
 
 def operations(page: Any, *names: str) -> list[str]:

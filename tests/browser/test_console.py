@@ -11,8 +11,8 @@ import pytest
 from tests.conftest import missing_tool
 from tests.processes import Service, serving
 
-from .chromium import lose_first_response, new_page
-from .console import named, opened, row
+from .chromium import new_page
+from .console import lose_create, named, opened, row
 from .test_graphiql import sign_in_code
 
 pytestmark = pytest.mark.slow
@@ -85,11 +85,7 @@ async def test_disabling_is_undone_and_deleting_asks_with_the_name(page: Any, se
 
 
 async def test_a_lost_response_makes_no_second_key(page: Any, service: Service) -> None:
-    await opened(page, service)
-    await lose_first_response(page, "createApiKey")
-    await page.get_by_role("button", name="New key").click()
-    await page.get_by_label("Name", exact=True).fill("made once")
-    await page.get_by_role("button", name="Create", exact=True).click()
+    await lose_create(page, service, "made once")
     await page.get_by_role("dialog").get_by_text("The service cannot be reached.").wait_for()
     await page.get_by_role("button", name="Create", exact=True).click()
     await page.get_by_role("button", name="I have kept it").click()

@@ -14,7 +14,7 @@ import pytest
 from tests.processes import HTTP, START_SECONDS, Service, serving, wait_until
 
 from .chromium import lose_first_response, new_page
-from .console import named, opened, row
+from .console import lose_create, named, opened, row
 
 pytestmark = pytest.mark.slow
 
@@ -146,12 +146,8 @@ async def test_a_lost_response_to_a_rotation_outlasts_the_panel(page: Any, servi
 
 
 async def test_a_key_that_may_have_been_made_is_not_given_up_without_a_question(page: Any, service: Service) -> None:
-    await opened(page, service)
-    await lose_first_response(page, "createApiKey")
-    await page.get_by_role("button", name="New key").click()
+    await lose_create(page, service, "perhaps made")
     dialog, name = page.get_by_role("dialog", name="New key"), page.get_by_label("Name", exact=True)
-    await name.fill("perhaps made")
-    await page.get_by_role("button", name="Create", exact=True).click()
     await dialog.get_by_text("Create it again within ten minutes with the same fields").wait_for()
     question = page.get_by_role("dialog", name="Give up the key that may have been made?")
     await dialog.get_by_role("button", name="Cancel").click()
@@ -176,11 +172,7 @@ async def test_a_key_that_may_have_been_made_is_not_given_up_without_a_question(
 
 
 async def test_a_key_that_may_have_been_made_can_be_given_up(page: Any, service: Service) -> None:
-    await opened(page, service)
-    await lose_first_response(page, "createApiKey")
-    await page.get_by_role("button", name="New key").click()
-    await page.get_by_label("Name", exact=True).fill("given up")
-    await page.get_by_role("button", name="Create", exact=True).click()
+    await lose_create(page, service, "given up")
     await page.get_by_text("Create it again").wait_for()
     await page.get_by_role("dialog", name="New key").get_by_role("button", name="Cancel").click()
     await page.get_by_role("button", name="Give it up").click()

@@ -175,13 +175,18 @@ async def test_a_refused_create_keeps_the_fields(page: Any, served: Any) -> None
     assert await page.get_by_label("Name", exact=True).input_value() == "of another user"
 
 
-async def test_a_lost_response_makes_no_second_key(page: Any, served: Any) -> None:
+async def lose_create(page: Any, served: Any, name: str) -> None:
+    """Sign in and create a key of this name, whose response is lost."""
     await sign_in(page, served.admin_key)
     await lose_first_response(page, "createApiKey")
     await page.get_by_label("User", exact=True).fill("ann")
-    await page.get_by_label("Name", exact=True).fill("made once")
+    await page.get_by_label("Name", exact=True).fill(name)
     await page.get_by_role("button", name="Create").click()
     await page.get_by_role("alert").filter(has_text="cannot be reached").wait_for()
+
+
+async def test_a_lost_response_makes_no_second_key(page: Any, served: Any) -> None:
+    await lose_create(page, served, "made once")
     await page.get_by_role("button", name="Create").click()
     await page.get_by_role("button", name="I have kept it").click()
     await row(page, "made once").wait_for()
@@ -192,12 +197,7 @@ async def test_a_lost_response_makes_no_second_key(page: Any, served: Any) -> No
 
 
 async def test_a_key_that_was_deleted_after_its_response_was_lost_is_made_anew(page: Any, served: Any) -> None:
-    await sign_in(page, served.admin_key)
-    await lose_first_response(page, "createApiKey")
-    await page.get_by_label("User", exact=True).fill("ann")
-    await page.get_by_label("Name", exact=True).fill("deleted meanwhile")
-    await page.get_by_role("button", name="Create").click()
-    await page.get_by_role("alert").filter(has_text="cannot be reached").wait_for()
+    await lose_create(page, served, "deleted meanwhile")
     find = """{ apiKeys(input: {query: {filter: [{key: "name", value: "deleted meanwhile", operator: EQ}]}}) {
         results { apiKeyId } } }"""
     [made] = served.send(find).json()["data"]["apiKeys"]["results"]

@@ -10,7 +10,9 @@ from typing import Any
 import pymongo
 import pytest
 from pymongo import monitoring
+from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
+from pymongo.errors import AutoReconnect
 
 from gql_identity.cli import main
 from tests.database.plain_reading import KEYS
@@ -97,6 +99,15 @@ def reads(settings: Any) -> Iterator[list[str]]:
     READS.most_at_once = 0
     yield READS.commands
     READS.database = None
+
+
+def lose_commits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the connection be lost at each commit of a transaction, so that its outcome is unknown."""
+
+    def lose(_: ClientSession) -> None:
+        raise AutoReconnect("connection closed")
+
+    monkeypatch.setattr(ClientSession, "commit_transaction", lose)
 
 
 class Meanwhile(monitoring.CommandListener):

@@ -313,13 +313,20 @@ async def test_entries_that_were_kept_long_enough_are_not_missed(
     assert expire(settings, 36_500) == 0
 
 
-async def test_an_entry_that_ended_before_an_earlier_one_leaves_no_fault(settings: Settings) -> None:
-    shorter = settings.model_copy(update={"audit_days": 30})
+async def made_before(settings: Settings, shorter: Settings) -> tuple[Person, str]:
+    """A caller, and a key that was made with these settings and disabled with the shorter ones."""
     async with running(settings) as api:
         system = await api.make()
         key = await make(api, system)
     async with running(shorter) as api:
         await do(api, system, "disableApiKey", key)
+    return system, key
+
+
+async def test_an_entry_that_ended_before_an_earlier_one_leaves_no_fault(settings: Settings) -> None:
+    shorter = settings.model_copy(update={"audit_days": 30})
+    system, key = await made_before(settings, shorter)
+    async with running(shorter) as api:
         await do(api, system, "enableApiKey", key)
     with mongo_client(settings) as client:
         log = client.get_default_database()["audit"]
@@ -330,12 +337,7 @@ async def test_an_entry_that_ended_before_an_earlier_one_leaves_no_fault(setting
 
 
 async def test_an_entry_of_a_month_with_a_shorter_setting_leaves_no_fault(settings: Settings) -> None:
-    shorter = settings.model_copy(update={"audit_days": 30})
-    async with running(settings) as api:
-        system = await api.make()
-        key = await make(api, system)
-    async with running(shorter) as api:
-        await do(api, system, "disableApiKey", key)
+    system, key = await made_before(settings, settings.model_copy(update={"audit_days": 30}))
     async with running(settings) as api:
         await do(api, system, "enableApiKey", key)
         assert all(entry["intact"] for entry in (await audit(api, system, apiKeyId=key))["nodes"])

@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 from pymongo.client_session import ClientSession
-from pymongo.errors import AutoReconnect, OperationFailure
+from pymongo.errors import OperationFailure
 
 from gql_identity.storage.database import Database
 from gql_identity.storage.inserts import NewKey, insert_new
 from tests.conftest import Api, Person, mongo_client
+
+from .conftest import lose_commits
 
 ROTATE = "mutation($i: RotateAPIKeyRequest!) { r: rotateApiKey(input: $i) { apiKey secrets { expiresAt } } }"
 DISABLE_ALL = "mutation($i: DisableAPIKeysRequest!) { r: disableApiKeys(input: $i) { count more } }"
@@ -153,11 +155,8 @@ async def test_keys_that_an_import_inserts_are_new(api: Api, commits: Commits) -
 async def test_a_write_whose_outcome_is_unknown_says_so(
     api: Api, monkeypatch: pytest.MonkeyPatch, mutation: str, told: str
 ) -> None:
-    def lose(_: ClientSession) -> None:
-        raise AutoReconnect("connection closed")
-
     system, key = await api.make(), await api.make("USER", user_id="u1")
-    monkeypatch.setattr(ClientSession, "commit_transaction", lose)
+    lose_commits(monkeypatch)
     (error,) = (await api.run(f"mutation {{ {mutation} }}".replace("KEY", key.key_id), by=system))["errors"]
     assert error["extensions"]["code"] == "UNAVAILABLE"
     assert f"Whether {told} is unknown" in error["message"]

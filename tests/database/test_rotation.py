@@ -8,14 +8,12 @@ from typing import Any
 import httpx
 import pytest
 from pydantic import SecretStr
-from pymongo.client_session import ClientSession
-from pymongo.errors import AutoReconnect
 from websockets.exceptions import ConnectionClosed
 
 from gql_identity.keys import rotation, validity, writes
 from tests.conftest import PEPPER, Api, Person, listening, mongo_client, running
 
-from .conftest import Before
+from .conftest import Before, lose_commits
 from .test_expiry import Clock, ahead
 from .test_scopes import create
 from .test_subscriptions import change, connected, subscribe, told
@@ -405,11 +403,7 @@ async def test_the_outcome_is_unknown_where_the_write_failed_alone(
 ) -> None:
     system, user = await api.make(), await api.make("USER")
     if is_written:
-
-        def lose(_: ClientSession) -> None:
-            raise AutoReconnect("connection closed")
-
-        monkeypatch.setattr(ClientSession, "commit_transaction", lose)
+        lose_commits(monkeypatch)
     else:
         monkeypatch.setattr(writes, "ATTEMPTS", 1)
         rename = (
