@@ -19,7 +19,7 @@ _WIDE = 12
 
 # Each character of a pattern is in a token, so that nothing is skipped unread.
 _TOKEN = re.compile(
-    r"(?P<set>\[\^?(?:\]|(?!\]))(?:\\[dwsnrtf]|\\x[0-9a-fA-F]{2}|\\[^a-zA-Z0-9]|[^\]\\\[])*\])"
+    r"(?P<set>\[\^?+(?:\]|(?!\]))(?:\\[dwsnrtf]|\\x[0-9a-fA-F]{2}|\\[^a-zA-Z0-9]|[^\]\\\[])*\])"
     r"|(?P<anchor>\^|\$|\\[bBA])"
     r"|(?P<class>\\[dDwWsS])"
     r"|(?P<literal>\\[nrtf]|\\x[0-9a-fA-F]{2}|\\[^a-zA-Z0-9]|[^\\^$.|?*+()\[{])"

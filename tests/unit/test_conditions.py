@@ -180,6 +180,7 @@ def test_a_time_is_told_from_now(expression: str, expected: str) -> None:
         ("name", "regex", "a\0", ".value: "),
         ("name", "regex", "[[:alpha:]]", ".value: "),
         ("name", "regex", r"(a)\1", r'.value: "\\1" is not allowed in a pattern'),
+        ("name", "regex", "[^]", '.value: "[" is not allowed in a pattern'),
         ("name", "regex", "(?=(a+)+$)b", '.value: "(?=" is not allowed in a pattern'),
         ("name", "regex", "a++", ".value: "),
         ("name", "regex", "(?>a)", ".value: "),
