@@ -71,6 +71,7 @@ def test_the_way_of_each_request_is_the_one_that_is_traced(traces: dict[str, lis
             assert rest, f"{operation}: {file} {function} is not called at its place in the way"
 
 
+@pytest.mark.slow
 def test_the_files_that_only_the_first_runs_need_are_told(traces: dict[str, list[list[Call]]]) -> None:
     told = {file for file, _ in STEP.findall(section("Only in the first runs"))}
     for operation in DOCUMENTS:

@@ -100,6 +100,7 @@ def test_workers_grow(tmp_path: Path) -> None:
     assert all(row["requests_per_second"] > 0 for row in results["rows"])
 
 
+@pytest.mark.slow
 def test_a_time_counts_from_the_plan() -> None:
     """A server that stands still for a second: all that would have come meanwhile notice it."""
     answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"

@@ -85,6 +85,7 @@ async def test_a_name_that_dns_does_not_have_may_come_as_that_of_another_host() 
     assert done.returncode == 1
 
 
+@pytest.mark.slow
 def test_a_host_that_says_nothing_is_named(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"127.0.0.1:{silent.getsockname()[1]}"
@@ -95,6 +96,7 @@ def test_a_host_that_says_nothing_is_named(tmp_path: Path) -> None:
     assert "Topology" not in done.stderr
 
 
+@pytest.mark.slow
 def test_another_protocol_is_told_without_numbers_that_change() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         address = f"127.0.0.1:{listener.getsockname()[1]}"

@@ -112,13 +112,13 @@ async def test_ids_that_do_not_exist_evict_nobody_from_the_cache(api: Api, serve
     assert await credentials.find(victim.secret)
     for query in (DISABLE, DELETE):
         assert await api.code(query, missing, attacker) == "NOT_FOUND"
-    assert credentials._cached(victim.secret, time.monotonic()) is not None  # within half a second of its read
+    assert credentials.recently_valid(victim.secret) is not None
     disabled = await api.make("USER", user_id="a")
     assert await credentials.find(disabled.secret)
     await api.data(DISABLE, of(disabled), attacker)
-    assert credentials._cached(victim.secret, time.monotonic()) is not None
+    assert credentials.recently_valid(victim.secret) is not None
     assert await credentials.find(disabled.secret) is not None
-    assert credentials._cached(disabled.secret, time.monotonic()) is None
+    assert credentials.recently_valid(disabled.secret) is None
 
 
 async def test_all_that_a_stolen_key_made_is_found_in_one_step(api: Api, server: Server) -> None:
@@ -202,7 +202,7 @@ async def test_a_change_costs_the_same_after_many_others(api: Api) -> None:
     for number in range(1_000):
         credentials.invalidate(f"api-key-other-{number}")
     assert time.thread_time() - began < 0.1
-    assert credentials._cached(victim.secret, time.monotonic()) is not None
+    assert credentials.recently_valid(victim.secret) is not None
     assert len(credentials._changed_at) <= CHANGED_KEYS
 
 
@@ -216,8 +216,8 @@ async def test_a_read_that_began_before_forgotten_changes_is_not_cached(
     reading = asyncio.ensure_future(credentials.find(other.secret))
     credentials.invalidate(victim.key_id)
     credentials.invalidate("a", "b", "c")  # the first change is not remembered by its key any more
-    assert credentials._cached(victim.secret, time.monotonic()) is None
+    assert credentials.recently_valid(victim.secret) is None
     await reading
-    assert credentials._cached(victim.secret, time.monotonic()) is None
+    assert credentials.recently_valid(victim.secret) is None
     assert await credentials.find(victim.secret)
-    assert credentials._cached(victim.secret, time.monotonic()) is not None
+    assert credentials.recently_valid(victim.secret) is not None

@@ -176,6 +176,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         yield service
 
 
+@pytest.mark.slow
 def test_an_operation_that_is_completed_while_its_response_is_sent_leaves_the_connection_whole(
     service: Service,
 ) -> None:

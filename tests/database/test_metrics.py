@@ -271,6 +271,7 @@ def kill_a_worker(service: Service) -> None:
     min(service.workers, key=lambda one: one.pid).signal(signal.SIGKILL)
 
 
+@pytest.mark.slow
 def test_the_sum_over_workers_is_right_and_stays_so_when_one_is_killed(service: Service) -> None:
     before = sent(service)
     for _ in range(20):  # each from another connection, so that both workers get some

@@ -223,13 +223,9 @@ class TestTheStop:
         assert process.returncode == 0, err
         assert b"Traceback" not in err
 
-    @pytest.mark.parametrize(
-        ("workers", "is_ready"),
-        [
-            ("2", True),
-            *(pytest.param(*other, marks=pytest.mark.slow) for other in (("1", True), ("1", False), ("2", False))),
-        ],
-    )
+    @pytest.mark.slow
+    @pytest.mark.parametrize("workers", ["1", "2"])
+    @pytest.mark.parametrize("is_ready", [True, False])
     def test_two_ctrl_c_print_no_traceback(self, tmp_path: Path, workers: str, is_ready: bool) -> None:
         with serving(tmp_path / "data", "--workers", workers, ready=is_ready) as service:
             service.family()

@@ -90,6 +90,7 @@ def test_a_reader_that_has_gone_stops_nothing(tmp_path: Path, free_port: int, wo
         assert process.wait(STOP_SECONDS) == 0
 
 
+@pytest.mark.slow
 def test_a_reader_that_waits_gets_all_lines_and_stops_nothing(tmp_path: Path, free_port: int) -> None:
     reader, writer = os.pipe()
     fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, PIPE_BYTES)

@@ -107,6 +107,7 @@ async def test_a_database_that_hangs_ends_every_subscription_alike_and_new_ones_
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks at processes as Linux shows them")
+@pytest.mark.slow
 async def test_a_database_that_pauses_for_a_moment_ends_no_subscription(tmp_path: Path) -> None:
     with serving(tmp_path / "data") as service:
         address = service.url.removeprefix("http://")

@@ -277,6 +277,7 @@ async def test_without_the_setting_no_span_is_made_and_the_trace_is_still_logged
     assert [line["trace_id"] for line in lines if line["event"] == "request"] == [TRACE]
 
 
+@pytest.mark.slow
 def test_a_collector_that_is_away_delays_neither_requests_nor_the_stop(data_dir: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -320,6 +321,7 @@ async def test_a_header_for_the_collector_that_cannot_be_read_is_not_shown(
     assert "hunter2" not in said
 
 
+@pytest.mark.slow
 def test_a_collector_that_is_no_url_is_a_clear_error(data_dir: Path) -> None:
     for wrong in (
         "localhost:4318",

@@ -131,6 +131,7 @@ async def test_large_operations_at_one_time_share_the_turns(api: Api, reader: Pe
     await assert_turns_are_short(together)
 
 
+@pytest.mark.slow
 async def test_many_new_documents_at_once_are_parsed_in_several_turns(api: Api, reader: Person) -> None:
     filters, number = ",".join(["{}"] * 690), itertools.count()
 
@@ -144,6 +145,7 @@ async def test_many_new_documents_at_once_are_parsed_in_several_turns(api: Api, 
     await assert_turns_are_short(together)
 
 
+@pytest.mark.slow
 async def test_the_usage_of_many_keys_takes_no_long_turn(api: Api, reader: Person) -> None:
     with mongo_client(api.settings) as client:
         database = client.get_default_database()
@@ -286,6 +288,7 @@ async def test_a_page_of_large_audit_entries_takes_no_long_turn(api: Api, reader
     await assert_turns_are_short(once, within=0.04)
 
 
+@pytest.mark.slow
 async def test_connections_of_many_users_take_no_long_turn(api: Api, reader: Person) -> None:
     owner = await api.make("DOMAIN_OWNER", "d1", "admin")
     with mongo_client(api.settings) as client:

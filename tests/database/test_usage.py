@@ -295,6 +295,7 @@ async def test_what_something_else_stored_hides_no_other_count(api: Api) -> None
     assert [count for *_, count in await usage(api, key, system, interval="HOUR")] == [1]
 
 
+@pytest.mark.slow
 def test_a_real_service_of_two_workers_that_is_stopped_has_counted_every_use(tmp_path: Path) -> None:
     with serving(tmp_path / "data", "--workers", "2") as service:
         made = service.create("ann", "default")

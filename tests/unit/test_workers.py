@@ -124,6 +124,7 @@ def workers(tmp_path: Path) -> Iterator[Workers]:
                 os.kill(process, signal.SIGKILL)
 
 
+@pytest.mark.slow
 def test_a_worker_whose_start_fails_stops_the_service_only_before_it_has_served(workers: Workers) -> None:
     service = workers.start()
     started = workers.wait_for("started", 2)
@@ -175,6 +176,7 @@ def test_a_worker_that_cannot_be_started_at_first_is_tried_again(workers: Worker
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGHUP")
+@pytest.mark.slow
 def test_a_service_that_stops_while_it_reads_its_settings_again_does_not_hang_its_workers_up(workers: Workers) -> None:
     (workers.folder / "ends-slowly").touch()
     service = workers.start()
