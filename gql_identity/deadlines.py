@@ -99,10 +99,12 @@ def ends_in_time(resolver: Resolver) -> Resolver:
     # The request's own timer ends it: one for each field would take more than a microsecond.
     @wraps(resolver)
     async def ending(*arguments: Any, **named: Any) -> Any:
-        check_time()
         timer, deadline = TIMER.get(), DEADLINE.get()
         if timer is None or deadline is None:
+            check_time()
             return await resolver(*arguments, **named)
+        if time.monotonic() >= deadline:
+            check_time()
         writes = timer.writes
         timer.move(deadline + FIELD_SECONDS)
         try:

@@ -33,8 +33,10 @@ class Timeout:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._timeouts.remove(self)
+        # The task may hold this by its context, and a cycle of both would be left to the garbage collector.
+        task, self._task = self._task, None
         # As in `asyncio.Timeout`: somebody else may have cancelled the task too, and that counts.
-        if self._is_expired and self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
+        if self._is_expired and task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
             raise TimeoutError from error
 
     def expire(self) -> None:
@@ -45,8 +47,9 @@ class Timeout:
 
     def move(self, deadline: float) -> None:
         """End it at another time, by the clock of the event loop."""
-        self.deadline = deadline
-        self._timeouts.move(self)
+        is_earlier, self.deadline = deadline < self.deadline, deadline
+        if is_earlier:
+            self._timeouts.bring_forward(self)
 
     def stop(self) -> None:
         """End nothing any more."""
@@ -77,7 +80,7 @@ class _Timeouts:
         if self._timer is None or timeout.deadline < self._timer_at:
             self._start(timeout.deadline)
 
-    def move(self, timeout: Timeout) -> None:
+    def bring_forward(self, timeout: Timeout) -> None:
         if (self._timer is None or timeout.deadline < self._timer_at) and timeout in self._running:
             self._start(timeout.deadline)
 

@@ -181,7 +181,7 @@ class ExecutionPlan:
         """The root fields to run; None if graphql-core must run the whole operation."""
         values: Any = run.core.variable_values.coerced if run.values is None else run.values
         key = tuple([values.get(name) for name in self._conditions])
-        if not all(isinstance(part, bool) for part in key):
+        if key and not all(isinstance(part, bool) for part in key):
             return None
         if key not in self._variants:
             if len(self._variants) >= MAX_VARIANTS:

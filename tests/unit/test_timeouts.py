@@ -1,9 +1,15 @@
 """Timeouts that share a timer end as those of asyncio do."""
 
 import asyncio
+import gc
+import time
+import weakref
+from contextlib import suppress
 
 import pytest
 
+from gql_identity.deadlines import DEADLINE, until_deadline
+from gql_identity.errors import DeadlineExceeded
 from gql_identity.timeouts import Timeout
 
 LONG = 60.0
@@ -79,3 +85,22 @@ async def test_a_timeout_may_be_ended_early() -> None:
 
     with pytest.raises(TimeoutError):
         await wait_until_it_is_ended()
+
+
+@pytest.mark.parametrize("seconds", [LONG, 0.01])
+async def test_a_request_that_has_ended_leaves_nothing_to_the_garbage_collector(seconds: float) -> None:
+    async def request() -> None:
+        DEADLINE.set(time.monotonic() + seconds)
+        with suppress(DeadlineExceeded):
+            await until_deadline(asyncio.sleep(0.02))
+
+    task = asyncio.create_task(request())
+    left = weakref.ref(task)
+    gc.disable()
+    try:
+        await task
+        del task
+        await asyncio.sleep(0)
+        assert left() is None
+    finally:
+        gc.enable()
