@@ -4,6 +4,7 @@ A timer of its own is started and cancelled for nearly every request, and two of
 """
 
 import asyncio
+from math import inf
 from types import TracebackType
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -47,8 +48,8 @@ class Timeout:
 
     def move(self, deadline: float) -> None:
         """End it at another time, by the clock of the event loop."""
-        is_earlier, self.deadline = deadline < self.deadline, deadline
-        if is_earlier:
+        self.deadline = deadline
+        if deadline < self._timeouts.next_at:
             self._timeouts.bring_forward(self)
 
     def stop(self) -> None:
@@ -73,15 +74,15 @@ class _Timeouts:
         self._loop = loop
         self._running: dict[Timeout, None] = {}
         self._timer: asyncio.TimerHandle | None = None
-        self._timer_at = 0.0
+        self.next_at = inf  # when the timer ends
 
     def add(self, timeout: Timeout) -> None:
         self._running[timeout] = None
-        if self._timer is None or timeout.deadline < self._timer_at:
+        if timeout.deadline < self.next_at:
             self._start(timeout.deadline)
 
     def bring_forward(self, timeout: Timeout) -> None:
-        if (self._timer is None or timeout.deadline < self._timer_at) and timeout in self._running:
+        if timeout in self._running:
             self._start(timeout.deadline)
 
     def remove(self, timeout: Timeout) -> None:
@@ -90,12 +91,12 @@ class _Timeouts:
     def _start(self, at: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._timer_at = at
+        self.next_at = at
         self._timer = self._loop.call_at(at, self._expire)
 
     def _expire(self) -> None:
         """End those whose time is over; the timer goes on until the first of the others."""
-        self._timer = None
+        self._timer, self.next_at = None, inf
         now = self._loop.time()
         left = []
         for timeout in self._running:
