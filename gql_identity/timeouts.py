@@ -4,10 +4,10 @@ A timer of its own is started and cancelled for nearly every request, and two of
 """
 
 import asyncio
+import threading
 from math import inf
 from types import TracebackType
 from typing import Any
-from weakref import WeakKeyDictionary
 
 
 class Timeout:
@@ -17,8 +17,9 @@ class Timeout:
 
     def __init__(self, seconds: float) -> None:
         loop = asyncio.get_running_loop()
-        if (timeouts := _TIMEOUTS.get(loop)) is None:
-            timeouts = _TIMEOUTS[loop] = _Timeouts(loop)
+        timeouts = _THREAD.timeouts
+        if timeouts is None or timeouts.loop is not loop:
+            timeouts = _THREAD.timeouts = _Timeouts(loop)
         self._loop, self._timeouts = loop, timeouts
         self._is_expired = False
         self.deadline = loop.time() + seconds
@@ -71,7 +72,7 @@ class _Timeouts:
     """The timeouts of one event loop that are running, and the timer for those that end first."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
+        self.loop = loop
         self._running: dict[Timeout, None] = {}
         self._timer: asyncio.TimerHandle | None = None
         self.next_at = inf  # when the timer ends
@@ -92,12 +93,12 @@ class _Timeouts:
         if self._timer is not None:
             self._timer.cancel()
         self.next_at = at
-        self._timer = self._loop.call_at(at, self._expire)
+        self._timer = self.loop.call_at(at, self._expire)
 
     def _expire(self) -> None:
         """End those whose time is over; the timer goes on until the first of the others."""
         self._timer, self.next_at = None, inf
-        now = self._loop.time()
+        now = self.loop.time()
         left = []
         for timeout in self._running:
             if timeout.deadline <= now:
@@ -108,4 +109,10 @@ class _Timeouts:
             self._start(min(left))
 
 
-_TIMEOUTS: WeakKeyDictionary[asyncio.AbstractEventLoop, _Timeouts] = WeakKeyDictionary()
+class _Thread(threading.local):
+    """What a thread keeps of the event loop that it runs, or ran last."""
+
+    timeouts: _Timeouts | None = None
+
+
+_THREAD = _Thread()

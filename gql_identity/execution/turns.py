@@ -10,10 +10,10 @@ used up waits for a later turn; those who wait are woken one after another, each
 """
 
 import asyncio
+import threading
 from collections import OrderedDict, deque
 from collections.abc import Hashable
 from time import perf_counter
-from weakref import WeakKeyDictionary
 
 SLICE_SECONDS = 0.004  # of a turn: a request needs three or four turns, each may hold one slice
 LONG_SECONDS = 0.01  # work in one piece that took longer is followed by as long a rest
@@ -25,7 +25,7 @@ class Turns:
     """The slices of one event loop."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
+        self.loop = loop
         self._began: float | None = None  # when long work first ran in this turn; None if none did
         self._waiting: OrderedDict[Hashable, deque[asyncio.Future[None]]] = OrderedDict()
         self._left: deque[asyncio.Future[None]] = deque()  # those who come before all owners
@@ -36,7 +36,7 @@ class Turns:
         now = perf_counter()
         if self._began is None:
             self._began = now
-            self._loop.call_soon(self._end)
+            self.loop.call_soon(self._end)
             return False
         return now - self._began >= SLICE_SECONDS
 
@@ -44,7 +44,7 @@ class Turns:
         """Wait for a turn whose slice is not used up. Owners take turns, however much each of them has to do."""
         queue = self._waiting.setdefault(owner, deque()) if self.is_over() else None
         while queue is not None:
-            woken = self._loop.create_future()
+            woken = self.loop.create_future()
             queue.append(woken)
             await woken
             queue = self._left if self.is_over() else None
@@ -52,7 +52,7 @@ class Turns:
     async def wait_first(self) -> None:
         """As `wait`, but before all owners: for what must end in time whatever others do, as checks of many keys do."""
         while self.is_over():
-            woken = self._loop.create_future()
+            woken = self.loop.create_future()
             self._left.append(woken)
             await woken
 
@@ -60,7 +60,7 @@ class Turns:
         """Begin another turn; after a long piece of work, only when others had as long."""
         took = perf_counter() - (self._began or 0)
         if took > LONG_SECONDS:
-            self._loop.call_later(min(took, LONGEST_REST_SECONDS), self._begin)
+            self.loop.call_later(min(took, LONGEST_REST_SECONDS), self._begin)
         else:
             self._begin()
 
@@ -80,7 +80,7 @@ class Turns:
                 return
             if not woken.done():  # not cancelled meanwhile
                 woken.set_result(None)
-        self._loop.call_soon(self._begin_unless_begun)
+        self.loop.call_soon(self._begin_unless_begun)
 
     def _begin_unless_begun(self) -> None:
         if self._began is None:  # nobody who was woken wants a turn any more
@@ -89,10 +89,16 @@ class Turns:
 
 def turns_of_this_loop() -> Turns:
     """The slices of the running event loop."""
-    loop = asyncio.get_running_loop()
-    if (turns := _TURNS.get(loop)) is None:
-        turns = _TURNS[loop] = Turns(loop)
+    loop, turns = asyncio.get_running_loop(), _THREAD.turns
+    if turns is None or turns.loop is not loop:
+        turns = _THREAD.turns = Turns(loop)
     return turns
 
 
-_TURNS: WeakKeyDictionary[asyncio.AbstractEventLoop, Turns] = WeakKeyDictionary()
+class _Thread(threading.local):
+    """What a thread keeps of the event loop that it runs, or ran last."""
+
+    turns: Turns | None = None
+
+
+_THREAD = _Thread()

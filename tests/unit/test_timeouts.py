@@ -10,6 +10,7 @@ import pytest
 
 from gql_identity.deadlines import DEADLINE, until_deadline
 from gql_identity.errors import DeadlineExceeded
+from gql_identity.execution.turns import turns_of_this_loop
 from gql_identity.timeouts import Timeout
 
 LONG = 60.0
@@ -104,3 +105,16 @@ async def test_a_request_that_has_ended_leaves_nothing_to_the_garbage_collector(
         assert left() is None
     finally:
         gc.enable()
+
+
+def test_no_event_loop_but_the_last_of_a_thread_is_kept() -> None:
+    async def use() -> "weakref.ref[asyncio.AbstractEventLoop]":
+        turns_of_this_loop()
+        with Timeout(LONG):
+            await asyncio.sleep(0)
+        return weakref.ref(asyncio.get_running_loop())
+
+    first = asyncio.run(use())
+    asyncio.run(use())
+    gc.collect()
+    assert first() is None
