@@ -98,6 +98,31 @@ async def test_it_creates_a_key_and_shows_its_secret_once(page: Any, served: Any
     assert await page.get_by_label("User", exact=True).input_value() == ""  # the form is ready for the next one
 
 
+async def test_a_key_gets_an_end_which_is_shown(page: Any, served: Any) -> None:
+    await sign_in(page, served.admin_key)
+    await page.get_by_label("Ends", exact=True).fill("2099-12-24")
+    secret = await create(page, "until then")
+    await row(page, "until then").get_by_role("cell", name=re.compile("24.*2099|2099.*24")).wait_for()
+    viewer = served.send("{ viewer { apiKeyInfo { expiresAt } } }", by=secret).json()["data"]["viewer"]
+    assert viewer["apiKeyInfo"]["expiresAt"].startswith(("2099-12-24", "2099-12-25"))
+
+
+async def test_a_rotated_key_shows_its_new_secret_once_and_both_work(page: Any, served: Any) -> None:
+    await sign_in(page, served.admin_key)
+    older = await create(page, "to rotate")
+    await page.get_by_role("button", name="I have kept it").click()
+    await page.get_by_role("button", name="Rotate to rotate").click()
+    shown = page.get_by_role("region", name="The new secret of to rotate")
+    await shown.wait_for()
+    newer = str(await shown.locator("code").inner_text())
+    for secret in (older, newer):
+        assert served.send("{ __typename }", by=secret).status_code == 200
+    await page.get_by_role("button", name="I have kept it").click()
+    assert newer not in await page.content()
+    await page.get_by_role("button", name="Rotate to rotate").click()
+    await row(page, "to rotate").get_by_role("alert").wait_for()  # two secrets are open: the service says what to do
+
+
 async def test_it_disables_enables_and_deletes_a_key(page: Any, served: Any) -> None:
     await sign_in(page, served.admin_key)
     secret = await create(page, "to and fro")
