@@ -78,7 +78,7 @@ class APIKeyAuditChange:
 class APIKeyAuditEntry:
     """One change of a key."""
 
-    id: ID = strawberry.field(description="The entry's id; ids sort by time.")
+    id: ID = strawberry.field(description="The entry's id; ids sort by the time of the change.")
     at: DateTime = strawberry.field(description="The time of the change.")
     action: APIKeyAuditAction = strawberry.field(description="The kind of change.")
     api_key_id: ID = strawberry.field(description="The public id of the key.")

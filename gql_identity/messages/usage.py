@@ -17,7 +17,9 @@ class APIKeyVerificationCode(Enum):
     )
     DISABLED = strawberry.enum_value("DISABLED", description="The key is disabled.")
     ROTATED = strawberry.enum_value(
-        "ROTATED", description="The secret was replaced and its overlap has ended: a client still uses the old one."
+        "ROTATED",
+        description="The secret was replaced and its overlap has ended: a client still uses the old one. "
+        "It is told for 30 days, of the last ten such secrets of a key.",
     )
     EXPIRED = strawberry.enum_value("EXPIRED", description="The key has expired.")
     ADDRESS_NOT_ALLOWED = strawberry.enum_value(

@@ -123,7 +123,8 @@ class Query:
 
     @strawberry.field(
         description="The audit log of the keys that the caller may see, including deleted ones; the oldest "
-        "entry first.",
+        "entry first. An entry appears when its change is stored, which may be after entries of later changes: to "
+        "follow the log, read the last five minutes again, and drop the entries whose `id` you have.",
         directives=[CONNECTION_SIZE],
     )
     @with_arguments(APIKeyAuditQuery)

@@ -112,7 +112,11 @@ async def _end_overlap(api_keys: ApiKeys, request: APIKeyRequest, caller: Caller
 
 
 async def _audit(api_keys: ApiKeys, request: APIKeyAuditQuery, caller: Caller) -> Any:
-    """Read the audit log of a domain's keys, including deleted ones; the oldest entry first."""
+    """Read the audit log of a domain's keys, including deleted ones; the oldest entry first.
+
+    An entry appears when its change is stored, which may be after entries of later changes: to follow the log, read the
+    last five minutes again, and drop the entries whose `id` you have.
+    """
     page = await api_keys.audit.page(request, caller)
     for entry in page.nodes:
         for change in entry.changes:
