@@ -30,6 +30,7 @@ from motor.frameworks import asyncio as asyncio_framework
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorCollection
 from pymongo import ReadPreference, WriteConcern
 from pymongo.collection import Collection
+from pymongo.command_cursor import CommandCursor
 from pymongo.cursor import Cursor
 from pymongo.read_concern import ReadConcern
 
@@ -169,7 +170,7 @@ class Database:
 
     async def to_list(
         self,
-        find: Callable[[Collection[Document]], Cursor[Document]],
+        find: Callable[[Collection[Document]], Cursor[Document] | CommandCursor[Document]],
         collection: str = "api_keys",
     ) -> list[Document]:
         """All documents of a cursor on a collection; raises what `run` does.

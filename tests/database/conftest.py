@@ -54,7 +54,7 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, log
 
 
 class Reads(monitoring.CommandListener):
-    """The commands that read keys from one database, as the driver sends them.
+    """The commands that read keys, or another collection, from one database, as the driver sends them.
 
     Not look-ups of a caller's own key: each is cached for half a second, so that their number depends on the time. Nor
     the look for keys whose end is near, which a service begins as it starts.
@@ -64,6 +64,7 @@ class Reads(monitoring.CommandListener):
         self.commands: list[str] = []
         self.sent: list[dict[str, Any]] = []
         self.database: str | None = None
+        self.collection = "api_keys"
         self.under_way: set[int] = set()
         self.most_at_once = 0
 
@@ -73,7 +74,8 @@ class Reads(monitoring.CommandListener):
         digest = condition.get("digest")
         of_a_caller = digest is not None and not (isinstance(digest, dict) and len(digest.get("$in", [])) > 1)
         is_asked_for = not of_a_caller and "notice_at" not in condition
-        if reads and is_asked_for and event.database_name == self.database and "api_keys" in event.command.values():
+        is_there = event.database_name == self.database and self.collection in event.command.values()
+        if reads and is_asked_for and is_there:
             self.commands.append(event.command_name)
             self.sent.append(dict(event.command))
             self.under_way.add(event.request_id)
@@ -99,6 +101,14 @@ def reads(settings: Any) -> Iterator[list[str]]:
     READS.most_at_once = 0
     yield READS.commands
     READS.database = None
+
+
+@pytest.fixture
+def audit_reads(reads: list[str]) -> Iterator[list[dict[str, Any]]]:
+    """The commands that read the audit log of the test's database from now on, as the service sends them."""
+    READS.collection = "audit"
+    yield READS.sent
+    READS.collection = "api_keys"
 
 
 def lose_commits(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,12 +4,18 @@ Against a MongoDB of GQL_IDENTITY_TEST_MONGO_URI the whole plan is held to it. T
 a pipeline's first stage alone, so that stage is explained by itself.
 """
 
+import io
 import os
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from gql_identity.keys.exports import export_keys
+from gql_identity.keys.restores import import_keys
+from gql_identity.settings import Settings
+from gql_identity.storage.database import Database
+from gql_identity.storage.pages import READS_AT_ONCE
 from tests.conftest import Api, Person, mongo_client
 from tests.database.conftest import READS
 
@@ -34,6 +40,12 @@ PAGE = """query($order: APIKeyOrder!, $first: Int, $after: String, $last: Int, $
   apiKeysConnection(
     domainId: "d1", orderBy: $order, first: $first, after: $after, last: $last, before: $before
   ) { edges { cursor } } }"""
+
+AUDIT = """query($apiKeyId: ID, $since: DateTime, $first: Int, $after: String, $last: Int, $before: String) {
+  apiKeyAudit(
+    domainId: "d1", apiKeyId: $apiKeyId, since: $since, first: $first, after: $after, last: $last, before: $before
+  ) { edges { cursor } } }"""
+SINCE = {"since": "2020-01-01T00:00:00Z"}
 
 
 @pytest.fixture
@@ -82,6 +94,46 @@ async def test_keys_of_several_domains_are_found_by_an_index(api: Api, sent: lis
     check_walk(api, sent, in_order=False, kind="find")
 
 
+@pytest.mark.parametrize("of_a_key", [False, True])
+@pytest.mark.parametrize("since", [{}, SINCE])
+@pytest.mark.parametrize(("count", "cursor"), [("first", "after"), ("last", "before"), ("first", None)])
+async def test_a_page_of_the_audit_log_walks_an_index(
+    api: Api, audit_reads: list[dict[str, Any]], of_a_key: bool, since: dict[str, str], count: str, cursor: str | None
+) -> None:
+    caller = await known(api)
+    selected = since | ({"apiKeyId": caller.key_id} if of_a_key else {})
+    first = await api.data(AUDIT, selected, caller)
+    (edge,) = first["apiKeyAudit"]["edges"]
+    audit_reads.clear()
+    page = {count: 20} | ({cursor: edge["cursor"]} if cursor else {})
+    await api.data(AUDIT, selected | page, caller)
+    check_walk(api, audit_reads, in_order=True)
+
+
+async def test_an_import_finds_by_an_index_what_the_audit_log_tells_of_its_keys(
+    api: Api, settings: Settings, audit_reads: list[dict[str, Any]]
+) -> None:
+    domains = [f"d{number}" for number in range(READS_AT_ONCE + 1)]
+    kept, gone = [[await api.make(domain_id=domain) for domain in domains] for _ in range(2)]
+    file = io.BytesIO()
+    async with Database(settings) as database:
+        await database.prepare()
+        await export_keys(database, settings, io.BytesIO(), file)
+        file.seek(0)
+        for key in gone:
+            named = {"domainId": key.domain_id, "apiKeyId": key.key_id}
+            mutation = "mutation($input: APIKeyRequest!) { deleteApiKey(input: $input) { apiKeyId } }"
+            await api.data(mutation, {"input": named}, kept[0])
+        audit_reads.clear()
+        imported = await import_keys(database, settings, file)
+    assert (imported.created, imported.unchanged) == (0, len(kept))
+    assert sorted(imported.kept) == sorted(key.key_id for key in gone)
+    assert len(audit_reads) == 2 * len(domains)  # of the deleted keys, and of the entries
+    assert READS.most_at_once <= READS_AT_ONCE
+    for command in audit_reads:
+        check_plan(api, command, in_order=False)
+
+
 async def known(api: Api, role: str = "SYSTEM") -> Person:
     """A caller whose key is cached: its next request reads nothing but what it asks for."""
     person = await api.make(role)
@@ -90,18 +142,22 @@ async def known(api: Api, role: str = "SYSTEM") -> Person:
 
 
 def check_walk(api: Api, sent: list[dict[str, Any]], *, in_order: bool, kind: str = "aggregate") -> None:
-    """Fail where the database reads its whole collection for the one command sent, which is of this kind.
+    """Check the plan of the one command sent, which is of this kind."""
+    (command,) = [one for one in sent if "getMore" not in one]
+    assert kind in command, command
+    check_plan(api, command, in_order=in_order)
+
+
+def check_plan(api: Api, command: dict[str, Any], *, in_order: bool) -> None:
+    """Fail where the database reads its whole collection for a command.
 
     With `in_order`, also where it sorts what an index has in order.
     """
-    (command,) = [one for one in sent if "getMore" not in one]
-    assert kind in command, command
-    explainable = {kind: command[kind]}
-    if kind == "find":
-        explainable["filter"] = command["filter"]
+    if "find" in command:
+        explainable = {"find": command["find"], "filter": command["filter"]}
     else:
         pipeline = command["pipeline"] if ON_MONGODB else command["pipeline"][:1]
-        explainable |= {"pipeline": pipeline, "cursor": {}}
+        explainable = {"aggregate": command["aggregate"], "pipeline": pipeline, "cursor": {}}
     with mongo_client(api.settings) as client:
         explained = client.get_default_database().command("explain", explainable, verbosity="queryPlanner")
     names = set(stages(explained.get("queryPlanner", explained)))
