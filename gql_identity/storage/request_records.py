@@ -20,15 +20,15 @@ class RequestExistsError(Exception):
 
 async def find_record(database: Database, ids: Sequence[bytes], at: datetime) -> Document | None:
     """The record of a request, by one of these ids, unless it has ended. Raises what `Database.run` does."""
-    where = {"_id": {"$in": list(ids)}, "expires_at": {"$gt": at}}
-    found: Document | None = await database.run(lambda: database.requests.find_one(where))
-    return found
+    return next(iter(await find_records(database, ids, at)), None)
 
 
 async def find_records(database: Database, ids: Sequence[bytes], at: datetime) -> list[Document]:
     """As `find_record`, all those that there are."""
-    where = {"_id": {"$in": list(ids)}, "expires_at": {"$gt": at}}
-    return await database.to_list(lambda requests: requests.find(where, batch_size=len(ids) + 1), "requests")
+    # By the ids alone: with a condition on the end, too, the embedded engine would read all records.
+    where = {"_id": {"$in": list(ids)}}
+    found = await database.to_list(lambda requests: requests.find(where, batch_size=len(ids) + 1), "requests")
+    return [record for record in found if not _has_ended(record, at)]
 
 
 async def store_record(database: Database, record: Document) -> None:
@@ -41,8 +41,16 @@ async def store_record(database: Database, record: Document) -> None:
 def insert_record(database: Database, record: Document, session: ClientSession) -> None:
     """Insert a record in a transaction, in place of one that has ended. Raises RequestExistsError."""
     requests = database.requests.delegate
-    requests.delete_one({"_id": record["_id"], "expires_at": {"$lte": record["made_at"]}}, session=session)
+    where = {"_id": record["_id"]}
+    stored = requests.find_one(where, {"expires_at": 1}, session=session)
+    if stored is not None and _has_ended(stored, record["made_at"]):
+        requests.delete_one(where, session=session)
     try:
         requests.insert_one(record, session=session)
     except DuplicateKeyError:
         raise RequestExistsError from None
+
+
+def _has_ended(record: Document, at: datetime) -> bool:
+    end = record.get("expires_at")
+    return not (isinstance(end, datetime) and end > at)

@@ -104,10 +104,16 @@ def reads(settings: Any) -> Iterator[list[str]]:
 
 
 @pytest.fixture
-def audit_reads(reads: list[str]) -> Iterator[list[dict[str, Any]]]:
-    """The commands that read the audit log of the test's database from now on, as the service sends them."""
-    READS.collection = "audit"
-    yield READS.sent
+def reads_of(reads: list[str]) -> Iterator[Callable[[str], list[dict[str, Any]]]]:
+    """The commands that read a collection of the test's database, named now, as the service sends them from now on."""
+
+    def begin(collection: str) -> list[dict[str, Any]]:
+        READS.collection = collection
+        READS.sent.clear()
+        READS.most_at_once = 0
+        return READS.sent
+
+    yield begin
     READS.collection = "api_keys"
 
 

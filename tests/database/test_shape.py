@@ -6,7 +6,7 @@ a pipeline's first stage alone, so that stage is explained by itself.
 
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -45,6 +45,7 @@ AUDIT = """query($apiKeyId: ID, $since: DateTime, $first: Int, $after: String, $
   apiKeyAudit(
     domainId: "d1", apiKeyId: $apiKeyId, since: $since, first: $first, after: $after, last: $last, before: $before
   ) { edges { cursor } } }"""
+ReadsOf = Callable[[str], list[dict[str, Any]]]
 SINCE = {"since": "2020-01-01T00:00:00Z"}
 
 
@@ -98,20 +99,20 @@ async def test_keys_of_several_domains_are_found_by_an_index(api: Api, sent: lis
 @pytest.mark.parametrize("since", [{}, SINCE])
 @pytest.mark.parametrize(("count", "cursor"), [("first", "after"), ("last", "before"), ("first", None)])
 async def test_a_page_of_the_audit_log_walks_an_index(
-    api: Api, audit_reads: list[dict[str, Any]], of_a_key: bool, since: dict[str, str], count: str, cursor: str | None
+    api: Api, reads_of: ReadsOf, of_a_key: bool, since: dict[str, str], count: str, cursor: str | None
 ) -> None:
     caller = await known(api)
     selected = since | ({"apiKeyId": caller.key_id} if of_a_key else {})
     first = await api.data(AUDIT, selected, caller)
     (edge,) = first["apiKeyAudit"]["edges"]
-    audit_reads.clear()
+    sent = reads_of("audit")
     page = {count: 20} | ({cursor: edge["cursor"]} if cursor else {})
     await api.data(AUDIT, selected | page, caller)
-    check_walk(api, audit_reads, in_order=True)
+    check_walk(api, sent, in_order=True)
 
 
 async def test_an_import_finds_by_an_index_what_the_audit_log_tells_of_its_keys(
-    api: Api, settings: Settings, audit_reads: list[dict[str, Any]]
+    api: Api, settings: Settings, reads_of: ReadsOf
 ) -> None:
     domains = [f"d{number}" for number in range(READS_AT_ONCE + 1)]
     kept, gone = [[await api.make(domain_id=domain) for domain in domains] for _ in range(2)]
@@ -124,13 +125,23 @@ async def test_an_import_finds_by_an_index_what_the_audit_log_tells_of_its_keys(
             named = {"domainId": key.domain_id, "apiKeyId": key.key_id}
             mutation = "mutation($input: APIKeyRequest!) { deleteApiKey(input: $input) { apiKeyId } }"
             await api.data(mutation, {"input": named}, kept[0])
-        audit_reads.clear()
+        sent = reads_of("audit")
         imported = await import_keys(database, settings, file)
     assert (imported.created, imported.unchanged) == (0, len(kept))
     assert sorted(imported.kept) == sorted(key.key_id for key in gone)
-    assert len(audit_reads) == 2 * len(domains)  # of the deleted keys, and of the entries
+    assert len(sent) == 2 * len(domains)  # of the deleted keys, and of the entries
     assert READS.most_at_once <= READS_AT_ONCE
-    for command in audit_reads:
+    for command in sent:
+        check_plan(api, command, in_order=False)
+
+
+async def test_what_earlier_requests_did_is_found_by_an_index(api: Api, reads_of: ReadsOf) -> None:
+    caller = await known(api)
+    sent = reads_of("requests")
+    create = "mutation($input: CreateAPIKeyRequest!) { createApiKey(input: $input) { apiKeyId } }"
+    await api.data(create, {"input": {"domainId": "d1", "userId": "u1", "requestId": "0123456789abcdef"}}, caller)
+    assert sent
+    for command in sent:
         check_plan(api, command, in_order=False)
 
 
