@@ -8,6 +8,7 @@ from strawberry import ID
 
 from ..errors import DeadlineExceeded, FailedPrecondition, InvalidArgument, NotFound, Unavailable
 from ..messages.audit import APIKeyAuditAction
+from ..messages.connections import APIKeyFilter
 from ..messages.keys import DisabledAPIKeys
 from ..messages.requests import APIKeyRequest, DisableAPIKeysRequest
 from ..messages.values import APIKeyRole, APIKeyState
@@ -58,12 +59,15 @@ class Disabling:
         The caller's own key stays, so that it can ask again. Not atomic: after an error some keys may be disabled;
         the same request continues. Raises FailedPrecondition that names the keys that stay enabled, as what is stored
         of them cannot be read: all others are disabled then. Raises InvalidArgument, also for a request without any
-        condition, InsufficientScope, and PermissionDenied for a domain that is not the caller's.
+        condition or with an empty text for names, InsufficientScope, and PermissionDenied for a domain that is not the
+        caller's.
         """
         check_text("domain_id", domain_id := domain_of(request, caller))
         if request.user_id is not None:
             check_text("user_id", request.user_id)
         conditions = filter_conditions(request.filter, self._settings, now())
+        if request.filter is not None:
+            _check_no_empty_text(request.filter, "filter")
         if request.user_id is None and not conditions:
             raise InvalidArgument(
                 "give a condition, or `userId`. For all keys of the domain give "
@@ -146,6 +150,21 @@ class Disabling:
                 kept = readable(key, REQUIRED)
                 entries.append(self._entries.make(APIKeyAuditAction.DISABLED, kept, changes, caller, at))
         return Disabled(entries, left)
+
+
+def _check_no_empty_text(part: APIKeyFilter, path: str) -> None:
+    """Raise InvalidArgument where a filter asks for names with an empty text, which each name contains.
+
+    An empty text of the other conditions matches no key. The filter is not too deep: its conditions were read before.
+    """
+    if part.name_contains == "":
+        raise InvalidArgument(
+            "it is empty, so it matches every key that has a name. Give a text, or leave it out.",
+            at=f"{path}.nameContains",
+        )
+    for name, below in (("and", part.and_ or []), ("or", part.or_ or [])):
+        for at, one in enumerate(below):
+            _check_no_empty_text(one, f"{path}.{name}[{at}]")
 
 
 def _left_enabled(key_ids: list[str], count: int, *, more: bool) -> FailedPrecondition:

@@ -164,7 +164,9 @@ class DisableAPIKeysRequest:
     )
     user_id: ID | None = strawberry.field(default=None, description="Only keys of this user.")
     filter: APIKeyFilter | None = strawberry.field(
-        default=None, description='Only keys that match. All keys that a stolen key created: `{madeBy: "api-key-..."}`.'
+        default=None,
+        description="Only keys that match; `nameContains` must not be empty. All keys that a stolen key created: "
+        '`{madeBy: "api-key-..."}`.',
     )
 
 

@@ -112,15 +112,47 @@ async def test_a_thousand_are_disabled_and_more_is_told(api: Api) -> None:
         ({"filter": {"and": [{}, {"and": [{}]}]}}, "filter: give a condition, or `userId`"),
         ({"filter": {"or": [{}, {"role": "USER"}]}}, "filter: give a condition, or `userId`"),
         ({"userId": ""}, "userId: "),
+        ({"filter": {"nameContains": ""}}, "filter.nameContains: it is empty"),
+        ({"userId": "ann", "filter": {"role": "USER", "nameContains": ""}}, "filter.nameContains: it is empty"),
+        (
+            {"filter": {"and": [{"or": [{"role": "VERIFIER"}, {"nameContains": ""}]}]}},
+            "filter.and[0].or[1].nameContains: it is empty",
+        ),
+        ({"filter": {"nameContains": None}}, "filter: give a condition, or `userId`"),
         ({"filter": {"nameContains": "x" * 10_000}}, "filter.nameContains: "),
         ({"domainId": " ", "userId": "ann"}, "domainId: "),
     ],
 )
 async def test_bad_input_disables_nothing(api: Api, input: dict[str, Any], told: str) -> None:
-    system, _ = await api.make(), await api.make("USER", user_id="ann")
+    system = await api.make()
+    named = 'mutation { createApiKey(input: {domainId: "d1", userId: "ann", name: "ci"}) { apiKeyId } }'
+    await api.data(named, by=system)
     (error,) = (await api.run(DISABLE, {"i": {"domainId": "d1", **input}}, system))["errors"]
     assert error["extensions"]["code"] == "INVALID_ARGUMENT"
     assert told in error["message"]
+    assert disabled(api) == set()
+
+
+@pytest.mark.parametrize(
+    "filter",
+    [
+        {"hasScope": ""},
+        {"hasTag": {"name": "", "value": ""}},
+        {"madeBy": ""},
+        {"createdBy": ""},
+        {"createdByUserId": ""},
+    ],
+    ids=lambda filter: next(iter(filter)),
+)
+async def test_an_empty_text_of_another_condition_matches_no_key(api: Api, filter: dict[str, Any]) -> None:
+    system = await api.make()
+    create = """mutation($s: [String!], $t: [APIKeyTagInput!]) {
+        createApiKey(input: {domainId: "d1", userId: "ann", name: "ci", scopes: $s, tags: $t}) { apiKeyId } }"""
+    tags = [{"name": "team", "value": "x"}]
+    each: list[dict[str, Any]] = [{}, {"s": []}, {"s": ["identity:read"], "t": tags}]
+    for fields in each:
+        await api.data(create, fields, system)
+    assert await disable(api, system, filter=filter) == (0, False)
     assert disabled(api) == set()
 
 
