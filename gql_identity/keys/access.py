@@ -18,7 +18,7 @@ from strawberry import ID
 from ..errors import InsufficientScope, PermissionDenied
 from ..messages.requests import APIKeyReference, APIKeyRequest, CreateAPIKeyRequest, InOneDomain
 from ..messages.values import APIKeyRole
-from .addresses import check_within
+from .addresses import is_within
 from .documents import role_of
 from .scopes import IMPLIED, OURS, READ, ROTATE, WRITE
 from .validity import ONLY_SECRET, UsedSecret
@@ -182,7 +182,7 @@ def scopes_of_created(given: list[str] | None, caller: Caller) -> list[str] | No
                 f"this {caller.noun} has scopes, so it can only create keys with scopes. Give a list.", at="scopes"
             )
         return None
-    _check_gained(frozenset(given), caller, "scopes")
+    _check_gained(frozenset(given), caller)
     return given
 
 
@@ -198,7 +198,7 @@ def new_scopes(given: list[str] | None, old: list[str] | None, caller: Caller) -
                 at="scopes",
             )
         return None
-    _check_gained(frozenset(given) - (IMPLIED if old is None else frozenset(old)), caller, "scopes")
+    _check_gained(frozenset(given) - (IMPLIED if old is None else frozenset(old)), caller)
     return given
 
 
@@ -206,11 +206,21 @@ def check_may_hold(document: dict[str, Any], caller: Caller) -> None:
     """Raise PermissionDenied where the secret of a stored key would let the caller do more, or longer, than its own."""
     scopes, ends = document.get("scopes"), document.get("expires_at")
     if caller.role in OF_ONE_USER and caller.expires_at is not None and (ends is None or ends > caller.expires_at):
-        raise PermissionDenied("This key may not get the secret of a key that ends later than itself.")
+        raise _may_not_hold(caller, "that ends later than itself", "that ends no earlier")
     if scopes is None and caller.scopes is not None:
-        raise PermissionDenied(f"This {caller.noun} has scopes, so it may not get the secret of a key without scopes.")
-    check_within(document.get("allowed_addresses"), caller.allowed_addresses)
-    _check_gained(frozenset(scopes or ()), caller)
+        raise _may_not_hold(caller, "without scopes, as it has scopes itself", "without scopes")
+    if not is_within(document.get("allowed_addresses"), caller.allowed_addresses):
+        others = "that may be used from other addresses than itself"
+        raise _may_not_hold(caller, others, "that may be used from all of its addresses")
+    if beyond := _beyond(frozenset(scopes or ()), caller):
+        raise _may_not_hold(caller, f"with {', '.join(sorted(beyond))}, which it does not have", "that has them")
+
+
+def _may_not_hold(caller: Caller, refused: str, able: str) -> PermissionDenied:
+    return PermissionDenied(
+        f"This {caller.noun} may not get the secret of a key {refused}. Rotate that key with its own secret, or with a "
+        f"key {able}."
+    )
 
 
 def check_not_narrowed(document: dict[str, Any], caller: Caller) -> None:
@@ -228,18 +238,22 @@ def check_newest(caller: Caller) -> None:
         raise PermissionDenied("This secret was replaced, and the newer one is in use. Send that one.")
 
 
-def _check_gained(gained: frozenset[str], caller: Caller, at: str = "") -> None:
-    if caller.scopes is not None:
-        beyond = gained - caller.scopes
-    elif caller.role in OF_ONE_USER:
-        # With `identity:rotate` a key moves its own end. So a maker that ends must have that scope itself.
-        beyond = gained - (OURS if caller.expires_at is None else IMPLIED)
-    else:
-        return
-    if beyond:
+def _check_gained(gained: frozenset[str], caller: Caller) -> None:
+    if beyond := _beyond(gained, caller):
         raise PermissionDenied(
-            f"this {caller.noun} may not give {', '.join(sorted(beyond))}, which it does not have.", at=at
+            f"this {caller.noun} may not give {', '.join(sorted(beyond))}, which it does not have. Leave that out.",
+            at="scopes",
         )
+
+
+def _beyond(gained: frozenset[str], caller: Caller) -> frozenset[str]:
+    """Which of these scopes the caller may not give."""
+    if caller.scopes is not None:
+        return gained - caller.scopes
+    if caller.role in OF_ONE_USER:
+        # With `identity:rotate` a key moves its own end. So a maker that ends must have that scope itself.
+        return gained - (OURS if caller.expires_at is None else IMPLIED)
+    return frozenset()
 
 
 def scope_to_end(request: APIKeyRequest, caller: Caller) -> str | None:

@@ -38,14 +38,19 @@ def check_addresses(networks: Sequence[str]) -> list[str]:
 
 def check_within(given: Sequence[str] | None, own: Sequence[str] | None) -> None:
     """Raise PermissionDenied unless a caller with its own list may give this one."""
-    if own is None:
-        return
-    ranges = _ranges(own)
-    if given is None or not all(any(one.includes(other) for one in ranges) for other in map(read_range, given)):
+    if not is_within(given, own):
         raise PermissionDenied(
             "this key is restricted to addresses, so it can only allow addresses of its own. Give some of those.",
             at="allowed_addresses",
         )
+
+
+def is_within(one: Sequence[str] | None, other: Sequence[str] | None) -> bool:
+    """Whether a key with one list may be used from no address from which a key with the other list may not."""
+    if other is None:
+        return True
+    ranges = _ranges(other)
+    return one is not None and all(any(own.includes(given) for own in ranges) for given in map(read_range, one))
 
 
 def is_allowed(networks: Sequence[str] | None, address: str | None) -> bool:

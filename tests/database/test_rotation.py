@@ -240,6 +240,56 @@ async def test_a_key_does_not_end_the_secret_that_it_sent_with_an_overlap(api: A
     assert await opens(api, user.secret, newer) == [False, True]
 
 
+OTHER_ADDRESSES = "that may be used from other addresses than itself"
+ALL_ADDRESSES = "that may be used from all of its addresses"
+
+
+@pytest.mark.parametrize(
+    ("caller", "other", "refused", "able"),
+    [
+        ({"allowedAddresses": ["127.0.0.0/8"]}, {}, OTHER_ADDRESSES, ALL_ADDRESSES),
+        (
+            {"allowedAddresses": ["127.0.0.0/8"]},
+            {"allowedAddresses": ["127.0.0.1", "10.0.0.0/8"]},
+            OTHER_ADDRESSES,
+            ALL_ADDRESSES,
+        ),
+        ({"expiresAt": "2090-01-01T00:00:00Z"}, {}, "that ends later than itself", "that ends no earlier"),
+        (
+            {"scopes": ["identity:read", "identity:write"]},
+            {},
+            "without scopes, as it has scopes itself",
+            "without scopes",
+        ),
+        (
+            {"scopes": ["identity:write"]},
+            {"scopes": ["identity:write", "b:x", "a:x"]},
+            "with a:x, b:x, which it does not have",
+            "that has them",
+        ),
+    ],
+)
+async def test_a_key_that_may_do_more_is_not_rotated_and_the_error_says_what_to_do(
+    api: Api, caller: dict[str, Any], other: dict[str, Any], refused: str, able: str
+) -> None:
+    told = (
+        f"This key may not get the secret of a key {refused}. "
+        f"Rotate that key with its own secret, or with a key {able}."
+    )
+    system = await api.make()
+    _, by = await create(api, system, **caller)
+    _, target = await create(api, system, **other)
+    (error,) = (await rotate(api, by, target))["errors"]
+    assert error["message"] == told
+    assert error["extensions"] == {"code": "PERMISSION_DENIED"}
+    # What the error says to do works.
+    assert (await rotated(api, target, target))["apiKey"]
+    headers = {"Authorization": f"Bearer {by.secret}"}
+    body = {"domain_id": "d1", "api_key_id": target.key_id, "if_overlapping": "END_OLDER"}
+    answer = await api.client.post("/identity/v1/api-key/rotate", json=body, headers=headers)
+    assert answer.json() == {"error": {"code": "PERMISSION_DENIED", "message": told}}
+
+
 async def test_a_rotation_does_not_move_the_end_and_no_overlap_passes_it(api: Api) -> None:
     system = await api.make()
     end = ahead(hours=1)
