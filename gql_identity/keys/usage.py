@@ -82,9 +82,12 @@ def _may_see(key: APIKeyInfo, caller: Caller) -> bool:
 
 
 def _period(since: datetime | None, until: datetime | None, interval: APIKeyUsageInterval) -> tuple[datetime, datetime]:
-    """The begin of the first interval and the end of the last; an interval that has begun counts as a whole."""
+    """The begin of the first interval and the end of the last; an interval that has begun counts as a whole.
+
+    There are no uses after now, so a later end counts as now: otherwise the usual period could begin after it.
+    """
     at = now()
-    end = at if until is None else until
+    end = at if until is None else min(until, at)
     if since is not None and since > at:
         raise InvalidArgument("it is in the future. Give an earlier instant.", at="since")
     if since is not None and since > end:
@@ -100,7 +103,7 @@ def _period(since: datetime | None, until: datetime | None, interval: APIKeyUsag
     # The client's own now is a moment before ours, and the first interval begins before `since`: one or two more count.
     if since is not None and (end - since) // length > MAX_INTERVALS:
         raise InvalidArgument(
-            f"give an instant at most {MAX_INTERVALS} intervals before `until`, which is now if it is not given.",
+            f"give an instant at most {MAX_INTERVALS} intervals before `until`, which is now at the latest.",
             at="since",
         )
     return begin, end

@@ -181,10 +181,13 @@ class APIKeyInfo(Node):
         since: Annotated[
             DateTime | None,
             strawberry.argument(
-                description="From the hour or day of this instant on. Default: 24 hours or 30 days ago."
+                description="From the hour or day of this instant on. Default: 24 hours or 30 days before `until`."
             ),
         ] = None,
-        until: Annotated[DateTime | None, strawberry.argument(description="Before this instant. Default: now.")] = None,
+        until: Annotated[
+            DateTime | None,
+            strawberry.argument(description="Before this instant. Default: now, as which a later one counts."),
+        ] = None,
         interval: Annotated[
             APIKeyUsageInterval, strawberry.argument(description="The length of the intervals.")
         ] = APIKeyUsageInterval.DAY,

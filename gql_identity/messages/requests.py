@@ -236,9 +236,12 @@ class APIKeyUsageQuery:
         default=None, description="The domain of the key. Default: the caller's domain."
     )
     since: DateTime | None = strawberry.field(
-        default=None, description="From the hour or day of this instant on. Default: 24 hours or 30 days ago."
+        default=None,
+        description="From the hour or day of this instant on. Default: 24 hours or 30 days before `until`.",
     )
-    until: DateTime | None = strawberry.field(default=None, description="Before this instant. Default: now.")
+    until: DateTime | None = strawberry.field(
+        default=None, description="Before this instant. Default: now, as which a later one counts."
+    )
     interval: APIKeyUsageInterval = strawberry.field(
         default=APIKeyUsageInterval.DAY, description="The length of the intervals. Default: days."
     )

@@ -88,7 +88,7 @@ def cost_rules(settings: Settings) -> CostRules:
             "Domain.apiKeyStats": lambda arguments: values(arguments.get("query")),
             "APIKeyInfo.usage": partial(values_of_usage, kept_days=settings.usage_days),
         },
-        timed=frozenset({"APIKeyInfo.usage"}),  # without `until`, its period ends now
+        timed=frozenset({"APIKeyInfo.usage"}),  # its period ends now at the latest
         kilobytes=KILOBYTES,
         advice="Ask for smaller pages (`page.limit`, `first`), fewer fields, or fewer connections and statistics.",
     )
@@ -106,7 +106,8 @@ def values_of_usage(arguments: dict[str, Any], kept_days: int) -> int:
         if since is None:
             period = timedelta(days=1 if is_hourly else 30)
         else:
-            period = (datetime.now(UTC) if until is None else read_rfc_3339(until)) - read_rfc_3339(since)
+            at = datetime.now(UTC)
+            period = (at if until is None else min(read_rfc_3339(until), at)) - read_rfc_3339(since)
         hours = min(hours, period / timedelta(hours=1))
     except (OverflowError, TypeError, ValueError):
         pass

@@ -198,6 +198,28 @@ async def test_a_period_that_begins_in_the_future_is_refused(api: Api) -> None:
     assert await usage(api, system, system, since=begun, until=until) == []
 
 
+@pytest.mark.parametrize(("interval", "usual"), [("HOUR", timedelta(hours=24)), ("DAY", timedelta(days=30))])
+async def test_an_end_in_the_future_is_as_now(
+    api: Api, at: Callable[[datetime], None], interval: str, usual: timedelta
+) -> None:
+    system, key = await api.make(), await api.make("USER")
+    present = datetime.now(UTC)
+    for begun in (present, present - usual + timedelta(minutes=30), present - usual - timedelta(days=1)):
+        at(begun)
+        await api.send("{ viewer { userId } }", by=key)
+    await written(api)
+    expected = await usage(api, key, system, interval=interval)
+    assert sum(count for *_, count in expected) == 2
+    since = (present - usual).isoformat()
+    headers = {"Authorization": f"Bearer {system.secret}"}
+    for until in ((present + usual + timedelta(hours=1)).isoformat(), "9999-12-31T23:59:59.999Z"):
+        assert await usage(api, key, system, until=until, interval=interval) == expected
+        assert await usage(api, key, system, until=until, since=since, interval=interval) == expected
+        message = {"api_key_id": key.key_id, "until": until, "interval": interval}
+        answer = await api.client.post("/identity/v1/api-key/usage", json=message, headers=headers)
+        assert [(one["start"], one["code"], one["count"]) for one in answer.json()["results"]] == expected
+
+
 async def test_rest_says_the_same(api: Api) -> None:
     system, key = await api.make(), await api.make("USER")
     await api.send("{ viewer { userId } }", by=key)

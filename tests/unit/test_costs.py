@@ -10,7 +10,7 @@ from graphql import GraphQLError, OperationDefinitionNode, parse, validate
 
 from gql_identity.execution.cost import Cost
 from gql_identity.execution.executor import LARGE_COST, LARGE_KILOBYTES
-from gql_identity.schema.costs import KILOBYTES, WEIGHTS, cost_rules
+from gql_identity.schema.costs import KILOBYTES, WEIGHTS, cost_rules, values_of_usage
 from gql_identity.schema.federation import schema
 from gql_identity.settings import Settings
 
@@ -169,6 +169,14 @@ def test_the_usage_of_a_key_costs_what_its_period_may_have(arguments: str, count
     assert isinstance(operation, OperationDefinitionNode)
     found, _ = Cost(schema._schema, document, operation, RULES, SETTINGS.max_cost).of({})
     assert found == 10 + 1 + 100 + counts * 4
+
+
+@pytest.mark.parametrize("until", ["9999-12-31T23:59:59.999Z", None])
+def test_a_period_of_usage_that_ends_in_the_future_costs_what_has_begun(until: str | None) -> None:
+    since = (datetime.now(UTC) - timedelta(hours=9, minutes=30)).isoformat()
+    hours = {"since": since, "until": until, "interval": "HOUR"}
+    assert values_of_usage(hours, kept_days=90) == 11 * 6
+    assert values_of_usage(hours | {"since": None}, kept_days=90) == 25 * 6
 
 
 def test_a_variable_period_of_usage_counts() -> None:
