@@ -3,12 +3,15 @@
 import argparse
 import asyncio
 import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 
 from strawberry import ID, UNSET
 
 from ..command import own_command
-from ..errors import FailedPrecondition, StartError
+from ..errors import FailedPrecondition, InvalidArgument, StartError
 from ..keys.access import COMMAND_LINE
 from ..keys.api_keys import ApiKeys
 from ..keys.every_domain import get_key
@@ -138,7 +141,7 @@ def _create_key(options: argparse.Namespace) -> int:
         async with prepared_database(settings) as database:
             return await ApiKeys(database, settings).create(request, None)
 
-    with resolved_database(settings_of(options), join=True) as resolved:
+    with resolved_database(settings_of(options), join=True) as resolved, _names_as_flags():
         key = asyncio.run(create(resolved))
     described = f"{key.api_key_id}, role {key.role.name}, for user {key.user_id} of domain {key.domain_id}."
     _print_secret(key, options, [described, "Its secret, shown only once:"])
@@ -158,18 +161,40 @@ def _rotate_key(options: argparse.Namespace) -> int:
             )
             return await ApiKeys(database, settings).rotate(request, COMMAND_LINE)
 
-    with resolved_database(settings_of(options), join=True) as resolved:
-        try:
-            key = asyncio.run(rotate(resolved))
-        except FailedPrecondition as error:
-            told = error.message.replace("`expiresAt`", "--expires-in").replace("`ifOverlapping`", "--if-overlapping")
-            raise FailedPrecondition(told) from None
+    with resolved_database(settings_of(options), join=True) as resolved, _names_as_flags():
+        key = asyncio.run(rotate(resolved))
     lines = [f"{key.api_key_id}, role {key.role.name}, of user {key.user_id} of domain {key.domain_id}."]
     for older in key.secrets[1:]:
         end = older.expires_at and instant_text(older.expires_at)
         lines.append(f"The secret {older.hint} is accepted until {end}.")
     _print_secret(key, options, [*lines, "Its new secret, shown only once:"])
     return 0
+
+
+_FLAGS = {
+    "allowed_addresses": "--allowed-address",
+    "domain_id": "--domain-id",
+    "expires_at": "--expires-in",
+    "if_overlapping": "--if-overlapping",
+    "name": "--name",
+    "scopes": "--scope",
+    "tags": "--tag",
+    "user_id": "--user-id",
+    **{choice.name: _flag(choice) for choice in APIKeyOverlapChoice},
+}
+
+
+@contextmanager
+def _names_as_flags() -> Iterator[None]:
+    """Have errors name the flags of these commands: they name the fields of requests, as REST spells them."""
+    try:
+        yield
+    except (InvalidArgument, FailedPrecondition) as error:
+        # A name stands between backticks, or is the invalid part, with which the message begins.
+        told = re.sub(
+            r"`(\w+)`|^(\w+)(?=[^:\s]*:)", lambda name: _FLAGS.get(name[1] or name[2], name[0]), error.message
+        )
+        raise type(error)(told) from None
 
 
 def _print_secret(key: APIKeyInfo, options: argparse.Namespace, lines: list[str]) -> None:

@@ -112,7 +112,7 @@ def rotated(
     would end the secret that was sent.
     """
     if has_ended(end):
-        raise FailedPrecondition("This key has expired. Give another end with the rotation, as `expiresAt`.")
+        raise FailedPrecondition("This key has expired. Give another end with the rotation, as `expires_at`.")
     secrets = [dict(one) for one in secrets_of(document)]
     live = [one for one in secrets if not has_ended(one.get("expires_at"))]
     lasting = _lasting(live, _usable(document, live, accepts_jwts), request)
@@ -120,7 +120,7 @@ def rotated(
         other = "REPLACE_NEWER" if _is_among(sent, live[1:]) else "END_OLDER"
         raise FailedPrecondition(
             "This would end the secret that you sent, so that you could not send the request again if its response "
-            f"is lost. Give `{other}` as `ifOverlapping`, or send the other secret."
+            f"is lost. Give `{other}` as `if_overlapping`, or send the other secret."
         )
     overlap_end = at + timedelta(seconds=request.overlap_seconds)
     for one in live:
@@ -182,8 +182,8 @@ def _lasting(live: list[Document], usable: list[Document], request: RotateAPIKey
         return usable or live[:1]
     if request.if_overlapping is APIKeyOverlapChoice.REFUSE:
         raise FailedPrecondition(
-            "Two secrets of this key are accepted already. End the older one with `endApiKeyOverlap`, or choose "
-            "with `ifOverlapping` which one ends."
+            "Two secrets of this key are accepted already. Give `END_OLDER` or `REPLACE_NEWER` as `if_overlapping`: "
+            "which one ends."
         )
     return usable[:1] if request.if_overlapping is APIKeyOverlapChoice.END_OLDER else usable[1:]
 

@@ -185,8 +185,8 @@ def json_schemas(models: Iterable[type[BaseModel]], prefix: str) -> dict[str, di
 _OPERATORS: tuple[type[Enum], ...] = (APIKeyOperator, APIKeyGroupOperator, APIKeyProjectOperator)
 _SPELLINGS: dict[str, str] = {
     **{operator.name: operator.value for operators in _OPERATORS for operator in operators},
-    **{name: to_snake_case(name) for name in ("countOnly", "filterOr", "totalCount")},
-    "createApiKey": "create",
+    **{name: to_snake_case(name) for name in ("countOnly", "expiresAt", "filterOr", "totalCount")},
+    **{f"{operation}ApiKey": operation for operation in ("create", "rotate", "update")},
 }
 
 

@@ -378,7 +378,10 @@ class TestRotateKey:
 
         again = commands.run("rotate-key", made["apiKeyId"])
         assert (again.returncode, again.stdout) == (1, "")
-        assert "--if-overlapping" in again.stderr
+        assert again.stderr.endswith(
+            "Two secrets of this key are accepted already. Give end-older or replace-newer as --if-overlapping: which "
+            "one ends.\n"
+        )
         key = json.loads(commands.done("rotate-key", made["apiKeyId"], "--if-overlapping", "end-older", "--json")[0])
         assert is_accepted(service, key["api_key"])
         wait_until_refused(service, made["apiKey"])
@@ -417,6 +420,21 @@ class TestRotateKey:
         refused = commands.run(*command.split(), f"--expires-in={time}")
         assert refused.returncode == 2
         assert refused.stderr.endswith("argument --expires-in: give more than 0, as in 90d, 12h or 30m\n")
+
+    @pytest.mark.parametrize(
+        ("flags", "told"),
+        [
+            (["--scope", "a", "--scope", "b c"], "--scope[1]: give 1 to 128 printable"),
+            (["--allowed-address", "localhost"], "--allowed-address[0]: give an address or a network"),
+            (["--name", "x" * 256], "--name: "),
+            (["--tag", "=x"], "--tag[0].name: "),
+        ],
+        ids=lambda given: given[0] if isinstance(given, list) else "",
+    )
+    def test_what_is_invalid_is_told_by_its_flag(self, commands: Commands, flags: list[str], told: str) -> None:
+        refused = commands.run("create-key", "--domain-id", "d", "--user-id", "u", *flags)
+        assert (refused.returncode, refused.stdout) == (1, "")
+        assert refused.stderr.splitlines()[-1].startswith(f"gql-identity: {told}")
 
     def test_a_key_that_is_missing_is_told(self, commands: Commands) -> None:
         refused = commands.run("rotate-key", "api-key-0")

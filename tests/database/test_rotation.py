@@ -290,6 +290,31 @@ async def test_a_key_that_may_do_more_is_not_rotated_and_the_error_says_what_to_
     assert answer.json() == {"error": {"code": "PERMISSION_DENIED", "message": told}}
 
 
+async def test_errors_name_fields_as_each_api_spells_them(api: Api) -> None:
+    system = await api.make()
+    _, user = await create(api, system)
+    await rotated(api, system, user)
+    _, short = await create(api, system, expiresAt=ahead(seconds=0.2))
+    await asyncio.sleep(0.3)
+    two = "Two secrets of this key are accepted already. Give `END_OLDER` or `REPLACE_NEWER` as `{}`: which one ends."
+    sent = (
+        "This would end the secret that you sent, so that you could not send the request again if its response is "
+        "lost. Give `REPLACE_NEWER` as `{}`, or send the other secret."
+    )
+    expired = "This key has expired. Give another end with the rotation, as `{}`."
+    for by, target, choice, text, in_rest, in_graphql in (
+        (system, user, "REFUSE", two, "if_overlapping", "ifOverlapping"),
+        (user, user, "END_OLDER", sent, "if_overlapping", "ifOverlapping"),
+        (system, short, "REFUSE", expired, "expires_at", "expiresAt"),
+    ):
+        body = {"domain_id": "d1", "api_key_id": target.key_id, "if_overlapping": choice}
+        headers = {"Authorization": f"Bearer {by.secret}"}
+        answer = (await api.client.post("/identity/v1/api-key/rotate", json=body, headers=headers)).json()
+        assert answer == {"error": {"code": "FAILED_PRECONDITION", "message": text.format(in_rest)}}
+        (error,) = (await rotate(api, by, target, ifOverlapping=choice))["errors"]
+        assert error["message"] == text.format(in_graphql)
+
+
 async def test_a_rotation_does_not_move_the_end_and_no_overlap_passes_it(api: Api) -> None:
     system = await api.make()
     end = ahead(hours=1)

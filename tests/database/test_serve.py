@@ -520,7 +520,7 @@ class TestCreateKey:
     def test_what_cannot_be_is_told_and_nothing_made(self, service: Service) -> None:
         refusal = service.command("create-key", "--domain-id", " d", "--user-id", "bea")
         assert refusal.returncode == 1
-        told = "gql-identity: domain_id: white space at either end is not allowed; remove it."
+        told = "gql-identity: --domain-id: white space at either end is not allowed; remove it."
         assert refusal.stderr.splitlines()[-1] == told
         assert refusal.stdout == ""
 
