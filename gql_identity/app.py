@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
+from math import inf
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,7 @@ from .schema.executor import make_executor
 from .settings import Settings
 from .storage.database import Database
 from .telemetry import begin_traces, sampling, tracing
+from .timeouts import end_all_by
 from .web.authentication import Authenticator
 from .web.clients import Clients
 from .web.cors import cors_middleware
@@ -158,6 +160,7 @@ async def _life_span(
                 in_background(api_keys.system_keys.keep_removing_marks()),
             ):
                 yield
+        end_all_by(inf)  # no request is left, and the last writes have a deadline of their own
         await changes.stop()
         api_keys.credentials.stop()
         # The deadline is short, so that a database that does not respond cannot delay the stop.

@@ -19,7 +19,7 @@ class Timeout:
         loop = asyncio.get_running_loop()
         timeouts = _THREAD.timeouts
         if timeouts is None or timeouts.loop is not loop:
-            timeouts = _THREAD.timeouts = _Timeouts(loop)
+            timeouts = _THREAD.begin(loop)
         self._loop, self._timeouts = loop, timeouts
         self._is_expired = False
         self.deadline = loop.time() + seconds
@@ -53,6 +53,9 @@ class Timeout:
         if deadline < self._timeouts.next_at:
             self._timeouts.bring_forward(self)
 
+    def end_all_by(self, at: float) -> None:
+        """End it so early that its request has its response by this time; this one goes on as it is."""
+
     def stop(self) -> None:
         """End nothing any more."""
         self._timeouts.remove(self)
@@ -68,6 +71,24 @@ class Timeout:
         return True
 
 
+def end_all_by(at: float) -> None:
+    """Have all requests of this event loop answered by this time, also those that begin later; `inf` ends that.
+
+    For the stop of the service. By the clock of the event loop.
+    """
+    loop = asyncio.get_running_loop()
+    timeouts = _THREAD.timeouts
+    if timeouts is None or timeouts.loop is not loop:
+        timeouts = _THREAD.begin(loop)
+    timeouts.end_all_by(at)
+
+
+def all_end_by() -> float:
+    """When all requests of this event loop have to be answered; `inf` unless the service stops."""
+    timeouts = _THREAD.timeouts
+    return inf if timeouts is None else timeouts.all_end_by
+
+
 class _Timeouts:
     """The timeouts of one event loop that are running, and the timer for those that end first."""
 
@@ -76,8 +97,16 @@ class _Timeouts:
         self._running: dict[Timeout, None] = {}
         self._timer: asyncio.TimerHandle | None = None
         self.next_at = inf  # when the timer ends
+        self.all_end_by = inf  # when all requests have to be answered
+
+    def end_all_by(self, at: float) -> None:
+        self.all_end_by = at
+        for timeout in list(self._running):
+            timeout.end_all_by(at)
 
     def add(self, timeout: Timeout) -> None:
+        if self.all_end_by < inf:
+            timeout.end_all_by(self.all_end_by)
         self._running[timeout] = None
         if timeout.deadline < self.next_at:
             self._start(timeout.deadline)
@@ -113,6 +142,10 @@ class _Thread(threading.local):
     """What a thread keeps of the event loop that it runs, or ran last."""
 
     timeouts: _Timeouts | None = None
+
+    def begin(self, loop: asyncio.AbstractEventLoop) -> _Timeouts:
+        self.timeouts = _Timeouts(loop)
+        return self.timeouts
 
 
 _THREAD = _Thread()

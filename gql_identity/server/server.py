@@ -19,7 +19,10 @@ from typing import Any, cast
 
 import uvicorn
 
+from ..timeouts import end_all_by
+
 GRACE_SECONDS = 5  # for requests in flight when the service stops
+FORCED_SECONDS = 1.0  # for them when it is told to stop at once, to tell what they may have written
 LEAVE_SECONDS = 0.25  # for clients to finish sending, and to be told to close their connection
 # How long a thread waits for Python's global lock, which a call of the database takes several times, while others run.
 SWITCH_SECONDS = 0.0005
@@ -78,6 +81,8 @@ class Server(uvicorn.Server):
         """After the delay: ask clients to close, stop listening, serve those that had connected, let uvicorn finish."""
         await self._serve_for_the_delay()
         self._ask_clients_to_close()
+        # Before uvicorn cancels what still runs: a task that is cancelled cannot tell what it has written.
+        end_all_by(time.monotonic() + GRACE_SECONDS)
         await self._wait()
         for listener in sockets or []:
             waiting = listener.dup()
@@ -95,11 +100,13 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
         cut.cancel()
         if self.force_exit:  # a second Ctrl-C: nothing is waited for, but the application still ends in its own way
-            tasks = list(self.server_state.tasks)
-            for task in tasks:
-                task.cancel()
-            if tasks:
-                await asyncio.wait(tasks, timeout=LEAVE_SECONDS)
+            end_all_by(time.monotonic() + FORCED_SECONDS)
+            if tasks := list(self.server_state.tasks):
+                _, running = await asyncio.wait(tasks, timeout=FORCED_SECONDS)
+                for task in running:
+                    task.cancel()
+                if running:
+                    await asyncio.wait(running, timeout=LEAVE_SECONDS)
             await self.lifespan.shutdown()
 
     def _cut_unread_responses(self) -> None:

@@ -35,11 +35,10 @@ from pymongo.cursor import Cursor
 from pymongo.read_concern import ReadConcern
 
 from ..command import own_command
-from ..deadlines import DEADLINE, LATE_SECONDS, note_write
+from ..deadlines import DEADLINE, LATE_SECONDS, CallTimeout, note_write
 from ..errors import DeadlineExceeded, InvalidArgument, ServiceError, StartError, Unavailable
 from ..metrics import DATABASE_FAILURES
 from ..settings import Settings
-from ..timeouts import Timeout
 from ..version import version
 from .commands import listeners
 from .connection_string import reading
@@ -231,12 +230,12 @@ class Database:
         try:
             if seconds < self._timeout_seconds:
                 # The driver's own error, which comes first, says why.
-                with pymongo.timeout(seconds), Timeout(seconds + LATE_SECONDS):
+                with pymongo.timeout(seconds), CallTimeout(seconds + LATE_SECONDS):
                     result = await call()
             else:
                 # The driver has its own timeout, the client's. It counts neither the wait for a thread nor the
                 # repetitions of a transaction.
-                with Timeout(self._until_deadline(seconds + MORE_SECONDS)):
+                with CallTimeout(self._until_deadline(seconds + MORE_SECONDS)):
                     result = await call()
         except TimeoutError:
             raise self._failed(DeadlineExceeded(NO_ANSWER), "no response in time") from None

@@ -19,6 +19,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .. import traces
+from ..deadlines import STOPPING, STOPPING_UNKNOWN, TIMER
 from ..errors import Internal, ServiceError, Unavailable
 from ..logs import RequestLog
 from ..metrics import HTTP_DURATION
@@ -130,7 +131,8 @@ class Envelope:
         except asyncio.CancelledError:
             # The service is stopping, and the grace period of running requests is over.
             if not status:
-                stopping = Unavailable("The service is stopping. Try again.")
+                timer = TIMER.get()
+                stopping = Unavailable(STOPPING_UNKNOWN if timer is not None and timer.writes else STOPPING)
                 stopping.headers = {"Connection": "close"}
                 await _refuse(stopping, scope, receive, respond)
         finally:

@@ -6,8 +6,9 @@ import os
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,13 @@ from pydantic import SecretStr
 from pymongo import monitoring
 from websockets.asyncio.client import connect
 
-from gql_identity.deadlines import DEADLINE, ends_in_time, note_write
-from gql_identity.errors import DeadlineExceeded
+from gql_identity.deadlines import DEADLINE, LAST_SECONDS, ends_in_time, note_write
+from gql_identity.errors import DeadlineExceeded, Unavailable
 from gql_identity.keys import credentials
 from gql_identity.schema.operations import Mutation
 from gql_identity.settings import Settings
 from gql_identity.storage.embedded import EmbeddedDatabase
+from gql_identity.timeouts import end_all_by
 from gql_identity.web.deadline import in_time
 from gql_identity.web.websocket import PROTOCOL
 from tests.conftest import PEPPER, Api, Person, listening, running
@@ -427,6 +429,128 @@ async def test_a_read_that_another_request_began_ends_only_that_one(hurried: Api
     answer = await second
     assert answer.status_code == 200
     assert "errors" not in answer.json()
+
+
+STOP_SECONDS = 0.3  # from the stop on, for requests; less than SECONDS
+
+
+@pytest.fixture
+async def stop() -> AsyncIterator[Callable[[], None]]:
+    """Begins the stop, as far as requests know of it."""
+    yield lambda: end_all_by(time.monotonic() + STOP_SECONDS + LAST_SECONDS)
+    end_all_by(inf)
+
+
+class TestTheStop:
+    """Requests end before the server would cancel them."""
+
+    async def test_a_mutation_keeps_what_its_earlier_fields_made(
+        self, hurried: Api, engine: EmbeddedDatabase, stop: Callable[[], None]
+    ) -> None:
+        system = await hurried.make()
+        await known(hurried, system)
+        with frozen(engine):
+            answer = asyncio.create_task(hurried.send(f"mutation {{ {THREE} }}", by=system))
+            await self._until_frozen()
+            stop()
+            data = await self._in_time(answer)
+        assert is_whole(data["data"]["a"])
+        second, third = data["errors"]
+        assert second["extensions"]["apiKeyId"].startswith("api-key-")
+        assert "Try again" not in second["message"]
+        assert third["extensions"]["code"] == "UNAVAILABLE"
+        assert "nothing was done" in third["message"]
+
+    async def test_a_batch_keeps_the_answers_of_its_earlier_requests(
+        self, hurried: Api, engine: EmbeddedDatabase, stop: Callable[[], None]
+    ) -> None:
+        system = await hurried.make()
+        await known(hurried, system)
+        with frozen(engine):
+            headers = {"Authorization": f"Bearer {system.secret}"}
+            batch = [{"query": CREATE}] * 3
+            answer = asyncio.create_task(hurried.client.post("/graphql", json=batch, headers=headers))
+            await self._until_frozen()
+            stop()
+            first, second, third = await self._in_time(answer)
+        assert is_whole(first["data"]["a"])
+        assert second["errors"][0]["extensions"]["apiKeyId"].startswith("api-key-")
+        assert third["errors"][0]["extensions"]["code"] == "UNAVAILABLE"
+        assert "nothing was done" in third["errors"][0]["message"]
+
+    async def test_a_write_that_begins_after_it_is_named(
+        self, hurried: Api, engine: EmbeddedDatabase, stop: Callable[[], None]
+    ) -> None:
+        system = await hurried.make()
+        await known(hurried, system)
+        with frozen(engine, None):
+            stop()
+            data = await self._in_time(asyncio.create_task(hurried.send(CREATE, by=system)))
+        assert data["errors"][0]["extensions"]["apiKeyId"].startswith("api-key-")
+
+    async def test_creates_that_wait_for_the_same_batch_of_inserts_are_all_named(
+        self, hurried: Api, engine: EmbeddedDatabase, stop: Callable[[], None]
+    ) -> None:
+        system = await hurried.make()
+        await known(hurried, system)
+        with frozen(engine, None):
+            first = asyncio.create_task(hurried.send(CREATE, by=system))
+            await asyncio.sleep(0.05)
+            others = [asyncio.create_task(hurried.send(CREATE, by=system)) for _ in range(5)]
+            await asyncio.sleep(0.01)
+            stop()
+            for data in [await self._in_time(answer) for answer in (first, *others)]:
+                assert data["errors"][0]["extensions"]["apiKeyId"].startswith("api-key-")
+
+    async def test_a_read_may_be_sent_again(
+        self, hurried: Api, engine: EmbeddedDatabase, stop: Callable[[], None]
+    ) -> None:
+        system = await hurried.make()
+        await known(hurried, system)
+        with frozen(engine, None):
+            read = asyncio.create_task(hurried.send('{ apiKeys(input: {domainId: "d1"}) { totalCount } }', by=system))
+            await asyncio.sleep(0.1)
+            stop()
+            (error,) = (await self._in_time(read))["errors"]
+        assert read.result().status_code == 503
+        assert error["extensions"]["code"] == "UNAVAILABLE"
+        assert error["message"] == "The service is stopping, and nothing was changed. Try again."
+
+    async def test_what_hangs_after_a_write_says_that_the_outcome_is_unknown(self, stop: Callable[[], None]) -> None:
+        @ends_in_time
+        async def field() -> None:
+            note_write()
+            await asyncio.sleep(60)
+
+        stop()
+        with pytest.raises(Unavailable, match="stopping, and whether a write took place is unknown"):
+            await in_time(field(), 60)
+
+    async def test_a_request_that_is_cancelled_after_a_write_is_not_told_to_try_again(
+        self, hurried: Api, engine: EmbeddedDatabase
+    ) -> None:
+        system = await hurried.make()
+        await known(hurried, system)
+        with frozen(engine):
+            headers = {"Authorization": f"Bearer {system.secret}"}
+            batch = [{"query": query} for query in (CREATE, '{ apiKeys(input: {domainId: "d1"}) { totalCount } }')]
+            answer = asyncio.create_task(hurried.client.post("/graphql", json=batch, headers=headers))
+            await self._until_frozen()
+            answer.cancel()
+            (error,) = (await answer).json()["errors"]
+        assert "whether a write took place is unknown" in error["message"]
+        assert "Try again" not in error["message"]
+
+    async def _until_frozen(self) -> None:
+        while FREEZING.pid is not None:  # noqa: ASYNC110 - the driver's thread freezes it
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.1)
+
+    async def _in_time(self, answer: asyncio.Task[httpx.Response]) -> Any:
+        began = time.monotonic()
+        data = (await answer).json()
+        assert time.monotonic() - began < STOP_SECONDS + LAST_SECONDS
+        return data
 
 
 class TestRest:

@@ -28,7 +28,7 @@ from gql_identity.cli.arguments import agrees
 from gql_identity.secret import PREFIX, is_well_formed, pepper_fingerprint
 from gql_identity.settings import Settings
 
-from ..processes import COMMAND, ROOT, WHO, Service, refused, run, serving, surroundings, wait_until
+from ..processes import COMMAND, CREATE, ROOT, WHO, Service, refused, run, serving, surroundings, wait_until
 from .conftest import Run
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks at processes as Linux shows them")
@@ -203,6 +203,34 @@ class TestTheStop:
             # Who waits is told before the end.
             (error,) = answer.result(10).json()["errors"]
             assert error["extensions"]["code"] in ("DEADLINE_EXCEEDED", "UNAVAILABLE")
+
+    @pytest.mark.slow
+    @pytest.mark.parametrize("workers", ["1", "2"])
+    def test_a_create_that_it_cuts_off_names_the_key_that_it_may_have_made(self, tmp_path: Path, workers: str) -> None:
+        with serving(tmp_path / "data", "--workers", workers) as service, ThreadPoolExecutor() as threads:
+            self._freeze_with_known_keys(service)
+            answer = threads.submit(service.send, CREATE, {"domainId": "d", "userId": "late"})
+            time.sleep(0.3)
+            assert service.stop(seconds=20) == 0
+            check_named(answer.result(10))
+
+    def test_a_second_ctrl_c_has_it_named_at_once(self, tmp_path: Path) -> None:
+        with serving(tmp_path / "data") as service, ThreadPoolExecutor() as threads:
+            self._freeze_with_known_keys(service)
+            answer = threads.submit(service.send, CREATE, {"domainId": "d", "userId": "late"})
+            time.sleep(0.3)
+            service.process.send_signal(signal.SIGINT)
+            time.sleep(1)
+            service.process.send_signal(signal.SIGINT)
+            began = time.monotonic()
+            check_named(answer.result(10))
+            assert time.monotonic() - began < 2
+
+    def _freeze_with_known_keys(self, service: Service) -> None:
+        database = service.database
+        for _ in range(6):  # each worker knows the caller then, for half a second
+            service.data("{ __typename }")
+        database.signal(signal.SIGSTOP)
 
     @pytest.mark.parametrize("workers", ["1", pytest.param("2", marks=pytest.mark.slow)])
     def test_a_signal_right_after_the_announcement_is_not_lost(self, tmp_path: Path, workers: str) -> None:
@@ -781,6 +809,15 @@ def on_a_terminal(data_dir: Path) -> str:
         os.close(ours)
     assert b"Traceback" not in said
     return said.decode()
+
+
+def check_named(answer: httpx.Response) -> None:
+    """The response to a create whose outcome is unknown."""
+    (error,) = answer.json()["errors"]
+    assert error["extensions"]["code"] in ("DEADLINE_EXCEEDED", "UNAVAILABLE")
+    assert error["extensions"]["apiKeyId"].startswith("api-key-")
+    assert "unknown" in error["message"]
+    assert "Try again" not in error["message"]
 
 
 def answers(service: Service, by: str) -> bool:
