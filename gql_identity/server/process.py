@@ -61,6 +61,8 @@ def serve(
         proxy_headers=False,
         timeout_keep_alive=keep_alive_seconds,
         timeout_graceful_shutdown=GRACE_SECONDS,
+        # A pipelined request would begin with the deadline and the ids of the one before it.
+        reset_contextvars=True,
     )
     stops: list[int] = []
     # uvicorn takes the signals over when it begins. One that comes before must not be lost; and uvicorn raises its own

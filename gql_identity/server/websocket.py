@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from contextvars import Context
 from typing import Any
 
 # A handshake may have what every head may have: on its own, `websockets` reads lines of 8,192 bytes and 128 of them.
@@ -12,6 +13,7 @@ from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.exceptions import InvalidState
 from websockets.frames import CloseCode, Frame
+from websockets.http11 import Request
 
 from ..metrics import LIMITS
 from .connections import Connections
@@ -116,6 +118,10 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             self._fail(CloseCode.TRY_AGAIN_LATER, "Too many long messages arrive at once")
         self._unparsed.clear()
         self.conn.reader.buffer.clear()
+
+    def handle_connect(self, event: Request) -> None:
+        """Begin with an empty context: that of a request on the same connection has a deadline."""
+        Context().run(super().handle_connect, event)
 
     def handle_text(self, event: Frame) -> None:
         """Take a message, or the first fragment of one."""

@@ -2,6 +2,7 @@
 
 import json
 import re
+import signal
 import socket
 import sys
 import time
@@ -14,7 +15,7 @@ import pytest
 from websockets.sync.client import connect as connect_websocket
 from websockets.typing import Subprotocol
 
-from ..processes import Service, serving, wait_until
+from ..processes import WHO, Service, serving, wait_until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks at processes as Linux shows them")
 
@@ -313,6 +314,22 @@ def test_a_chunk_without_a_size_is_400_and_the_last_of_its_connection(service: S
     said = talk(service, post(length=False) + b"5\r\nhello\r\nworse\r\n", SMUGGLED)
     assert said.startswith(b"HTTP/1.1 400"), said
     assert said.count(b"HTTP/1.1 ") == 1
+
+
+def test_a_pipelined_request_has_not_the_deadline_of_the_one_before(tmp_path: Path) -> None:
+    with serving(tmp_path / "data", GQL_IDENTITY_OPERATION_TIMEOUT_SECONDS="1") as service:
+        body = json.dumps({"query": WHO}).encode()
+        head = f"POST /graphql HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {service.admin_key}\r\n"
+        head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        ready = b"GET /readyz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+        database = service.database
+        with connect(service) as connection:
+            database.signal(signal.SIGSTOP)
+            connection.sendall(head.encode() + body + ready)
+            time.sleep(1.5)  # the first one has used its time up, and the second one waits for the database
+            database.signal(signal.SIGCONT)
+            wire = b"".join(iter(lambda: connection.recv(65536), b""))
+        assert re.findall(rb"HTTP/1.1 (\d+)", wire) == [b"504", b"200"]
 
 
 @pytest.mark.slow
