@@ -27,6 +27,8 @@ COUNTED_BYTES = 10_000  # of a message that has come in part: smaller ones are n
 # The application gives a longer text to the client as bytes of UTF-8, beyond what ASGI has. It is sent in fragments of
 # so many, each when the client has taken the others.
 LONG_TEXT_BYTES = 64_000
+MUTATIONS = "mutations"  # in a connection's scope: how many run, if the service stops it is closed after these
+LOOK_SECONDS = 0.05  # between two looks whether they have ended
 MAX_REASON_BYTES = 123  # of a close: a control frame has 125, and the code takes 2 (RFC 6455, 5.5)
 _BAD_HANDSHAKE = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
@@ -95,6 +97,16 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         """Close the connection at once."""
         self._unparsed.clear()
         self.transport.abort()
+
+    def shutdown(self) -> None:
+        """Close the connection as the service stops: soon, if the application does not count mutations in its scope.
+
+        These have a deadline of their own. With the connection their responses would be lost, and the secrets in them.
+        """
+        if self.handshake_initiated and not self.close_sent and self.scope.get(MUTATIONS):
+            self.loop.call_later(LOOK_SECONDS, self.shutdown)
+        elif self.close_sent or not self.transport.is_closing():
+            super().shutdown()
 
     def _pause_reading(self) -> None:
         if not self.read_paused:

@@ -19,7 +19,7 @@ from ..execution.request import Request, read_request
 from ..keys.access import Caller
 from ..logs import RequestLog
 from ..metrics import LIMITS
-from ..server.websocket import LONG_TEXT_BYTES
+from ..server.websocket import LONG_TEXT_BYTES, MUTATIONS
 from ..settings import Settings
 from .authentication import Authenticator
 from .bodies import LONG_BODY_BYTES, parse_in_turn
@@ -244,6 +244,10 @@ class Connection:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
+    def _count_mutations(self, more: int) -> None:
+        scope = self._websocket.scope
+        scope[MUTATIONS] = scope.get(MUTATIONS, 0) + more
+
     def _ended(self) -> None:
         self._wait_until = time.monotonic() + IDLE_SECONDS
 
@@ -286,6 +290,8 @@ class Connection:
             if running is not None and running.task is asyncio.current_task():  # else another has the id by now
                 del self._running[operation_id]
                 self._ended()
+            if line.get("operation_type") == "mutation":
+                self._count_mutations(-1)
             count_operation(line.get("operation_type"), answer)
             if traced is not None:
                 traced.end(line["status"])
@@ -305,6 +311,8 @@ class Connection:
             )
             waiting.end()
             line |= {"status": 200, "operation_type": operation.type}
+            if operation.is_mutation:
+                self._count_mutations(1)
             if operation.name is not None:
                 line["operation"] = operation.name
             # An answer is held until the client has taken those before it: so few are computed at one time.

@@ -22,11 +22,15 @@ from urllib.parse import urlsplit
 import httpx
 import pymongo
 import pytest
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect as connect_websocket
+from websockets.typing import Subprotocol
 
 from gql_identity.cli import main
 from gql_identity.cli.arguments import agrees
 from gql_identity.secret import PREFIX, is_well_formed, pepper_fingerprint
 from gql_identity.settings import Settings
+from gql_identity.web.websocket import PROTOCOL
 
 from ..processes import COMMAND, CREATE, ROOT, WHO, Service, refused, run, serving, surroundings, wait_until
 from .conftest import Run
@@ -225,6 +229,30 @@ class TestTheStop:
             began = time.monotonic()
             check_named(answer.result(10))
             assert time.monotonic() - began < 2
+
+    def test_a_mutation_over_websocket_has_its_response(self, tmp_path: Path) -> None:
+        with serving(tmp_path / "data") as service:
+            address = service.url.replace("http", "ws") + "/graphql"
+            with connect_websocket(address, subprotocols=[Subprotocol(PROTOCOL)]) as websocket:
+                credential = {"Authorization": f"Bearer {service.admin_key}"}
+                websocket.send(json.dumps({"type": "connection_init", "payload": credential}))
+                assert json.loads(websocket.recv(10)) == {"type": "connection_ack"}
+                database = service.database
+                database.signal(signal.SIGSTOP)
+                payload = {"query": CREATE, "variables": {"domainId": "d", "userId": "late"}}
+                websocket.send(json.dumps({"type": "subscribe", "id": "1", "payload": payload}))
+                time.sleep(0.3)
+                service.process.terminate()
+                time.sleep(1.5)
+                database.signal(signal.SIGCONT)
+                answer, end = (json.loads(websocket.recv(10)) for _ in range(2))
+                with pytest.raises(ConnectionClosed):
+                    websocket.recv(10)
+                assert websocket.close_code == 1012
+            assert is_well_formed(answer["payload"]["data"]["createApiKey"]["apiKey"])
+            assert end == {"type": "complete", "id": "1"}
+            assert service.process.wait(10) == 0
+            assert "Traceback" not in service.err
 
     def _freeze_with_known_keys(self, service: Service) -> None:
         database = service.database
