@@ -232,12 +232,6 @@ def check_not_narrowed(document: dict[str, Any], caller: Caller) -> None:
         )
 
 
-def check_newest(caller: Caller) -> None:
-    """Raise PermissionDenied for a secret whose successor is in use: a thief must not lock the owner out."""
-    if caller.secret.is_superseded:
-        raise PermissionDenied("This secret was replaced, and the newer one is in use. Send that one.")
-
-
 def _check_gained(gained: frozenset[str], caller: Caller) -> None:
     if beyond := _beyond(gained, caller):
         raise PermissionDenied(

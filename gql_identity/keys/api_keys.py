@@ -32,7 +32,6 @@ from .access import (
     access_to,
     check_create,
     check_may_hold,
-    check_newest,
     check_not_narrowed,
     domain_of,
     is_own,
@@ -122,7 +121,7 @@ class ApiKeys:
         tags = check_tags(request.tags or ())
         networks = None if request.allowed_addresses is None else check_addresses(request.allowed_addresses)
         if caller is not None:
-            check_newest(caller)
+            self.credentials.check_newest(caller)
             check_create(caller, request)
             # Before what depends on the time and the settings: a key that was made then is made.
             if (made := await self._made_before(request, caller)) is not None:
@@ -138,7 +137,7 @@ class ApiKeys:
                 networks = list(caller.allowed_addresses)
             check_within(networks, caller.allowed_addresses)
             await self.rates.create(caller)
-            await self.credentials.check_caller(caller)
+            await self.credentials.check_manager(caller)
         key_id = f"api-key-{uuid_utils.uuid7().hex}"
         text, record = self._retries.new_secret(request, caller, key_id)
         document: Document = {
@@ -229,7 +228,7 @@ class ApiKeys:
         scope = scope_to_renew(request, caller)
         check_text("api_key_id", request.api_key_id)
         check_text("domain_id", domain_id := domain_of(request, caller))
-        check_newest(caller)
+        self.credentials.check_newest(caller)
         access_to(caller, domain_id, scope)
         if (made := await self._made_before(request, caller)) is not None:
             return made
@@ -276,7 +275,7 @@ class ApiKeys:
     ) -> APIKeyInfo | None:
         """What the same request made before, as `Retries.made_before`, for a caller whose key is still valid."""
         if request.request_id is not None and caller is not None:
-            await self.credentials.check_caller(caller)
+            await self.credentials.check_manager(caller)
         return await self._retries.made_before(request, caller)
 
     async def _made(self, request: CreateAPIKeyRequest | RotateAPIKeyRequest, caller: Caller | None) -> APIKeyInfo:

@@ -26,6 +26,7 @@ from .imported_jwts import ImportedJwts
 from .newest import keep_newest
 from .records import makers_of
 from .revocations import Revocations
+from .rotation import is_superseded_in
 from .validity import VALIDITY_FIELDS, has_ended, is_valid, is_valid_document, used_secret
 
 # A key that was disabled, deleted or given an earlier end is refused everywhere within a second: this, and the time
@@ -37,6 +38,7 @@ GATHER_SECONDS = 0.02  # for keys of that age to be read in one batch
 CHANGED_KEYS = 10_000  # changes that are remembered one by one
 EXPIRED_TOKEN = "Your token has expired. Get a new one from its issuer."  # noqa: S105
 INVALID_KEY = "Invalid API key: it is wrong, disabled, expired or deleted."
+REPLACED_SECRET = "This secret was replaced, and the newer one is in use. Send that one."  # noqa: S105
 MAX_BATCH = 200  # secrets of one read
 ATTEMPTS = 20  # to read a caller's key while others change it
 
@@ -47,6 +49,7 @@ class _Validity(NamedTuple):
     at: float
     scopes: list[str] | None
     networks: list[str] | None
+    is_superseded: bool  # whether a newer secret than this one was used
 
     def covers(self, caller: Caller) -> bool:
         """Whether the key still has the caller's scopes, and may be used from its address."""
@@ -59,7 +62,7 @@ class Credentials:
     """The secrets of a database's keys, by their digests under the peppers."""
 
     def __init__(self, database: Database, settings: Settings) -> None:
-        self.last_uses = LastUses(database)
+        self.last_uses = LastUses(database, self.invalidate)
         self.revocations = Revocations(database, CACHE_SECONDS)
         self._database = database
         self._collection = database.api_keys
@@ -242,7 +245,9 @@ class Credentials:
         if not self._is_unchanged(key.api_key_id, asked):
             return  # the read began before the key was changed or deleted
         keep_newest(self._cache, name, (asked, key), CACHE_KEYS)
-        self._note_valid((key.api_key_id, used_secret(key).number), _Validity(asked, key.scopes, key.allowed_addresses))
+        sent = used_secret(key)
+        found = _Validity(asked, key.scopes, key.allowed_addresses, sent.is_superseded)
+        self._note_valid((key.api_key_id, sent.number), found)
 
     def _note_valid(self, secret_: tuple[str, int], found: "_Validity") -> None:
         keep_newest(self._valid, secret_, found, CACHE_KEYS)
@@ -269,13 +274,18 @@ class Credentials:
             if found is not None and self._is_fresh(caller.key_id, found.at, begun) and found.covers(caller):
                 return
             where = {"domain_id": caller.domain_id, "_id": caller.key_id}
-            wanted = dict.fromkeys(sorted(VALIDITY_FIELDS), 1)
+            wanted = dict.fromkeys(sorted(VALIDITY_FIELDS | {"secret_uses"}), 1)
             document = await self._database.run(lambda: self._collection.find_one(where, wanted))  # noqa: B023
             if document is None or not is_valid_document(document, caller.secret, caller.address):
                 raise InvalidToken(INVALID_KEY)
             if not self._is_unchanged(caller.key_id, begun):
                 continue  # changed meanwhile, perhaps by itself
-            found = _Validity(begun, document.get("scopes"), document.get("allowed_addresses"))
+            found = _Validity(
+                begun,
+                document.get("scopes"),
+                document.get("allowed_addresses"),
+                is_superseded_in(document, caller.secret.number),
+            )
             if not found.covers(caller):
                 raise PermissionDenied("This key has just lost scopes. Send the request again.")
             self._note_valid(sent, found)
@@ -285,6 +295,23 @@ class Credentials:
             if slow > 1:
                 break
         raise Unavailable("The database is too slow to tell whether this key is still valid. Try again.")
+
+    async def check_manager(self, caller: Caller) -> None:
+        """As `check_caller`, for each write of keys: also raises what `check_newest` does, by the same read."""
+        await self.check_caller(caller)
+        self.check_newest(caller)
+        found = self._valid.get((caller.key_id, caller.secret.number))
+        if found is not None and found.is_superseded:
+            raise PermissionDenied(REPLACED_SECRET)
+
+    def check_newest(self, caller: Caller) -> None:
+        """Raise PermissionDenied for a secret whose successor is in use: a thief must not lock the owner out."""
+        if self.is_superseded(caller):
+            raise PermissionDenied(REPLACED_SECRET)
+
+    def is_superseded(self, caller: Caller) -> bool:
+        """Whether a newer secret of the caller's key was in use when it was read, or has been used here since."""
+        return caller.secret.is_superseded or self.last_uses.newest_used(caller.key_id) > caller.secret.number
 
     def invalidate(self, *key_ids: str) -> None:
         """Forget what was read of keys that were just changed or deleted, also by reads that are under way now."""

@@ -16,7 +16,7 @@ from ..queries.connections import filter_conditions
 from ..settings import Settings
 from ..storage.conditional_writes import Disabled, disable_keys
 from ..storage.database import Database, Document
-from .access import Caller, access_to, check_newest, domain_of, may_see
+from .access import Caller, access_to, domain_of, may_see
 from .audit_entries import AuditEntries, log_entry, logs_refusals
 from .checks import check_text
 from .credentials import Credentials
@@ -74,7 +74,7 @@ class Disabling:
                 '`{createdAfter: "1970-01-01T00:00:00Z"}`.',
                 at="filter",
             )
-        check_newest(caller)
+        self._credentials.check_newest(caller)
         access_to(caller, domain_id, WRITE)
         if not may_see(caller, domain_id, request.user_id):
             return DisabledAPIKeys(count=0, more=False)
@@ -102,7 +102,7 @@ class Disabling:
         count, left = 0, list[str]()
         for start in range(0, len(others), MAX_BATCH_KEYS):
             batch = others[start : start + MAX_BATCH_KEYS]
-            await self._credentials.check_caller(caller)
+            await self._credentials.check_manager(caller)
             at = now()
             disabled = partial(self._disabled, caller=caller, at=at)
             try:

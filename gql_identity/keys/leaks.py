@@ -1,5 +1,8 @@
 """Reports of leaked secrets: whoever holds a secret may have its key disabled."""
 
+from contextlib import nullcontext
+from datetime import datetime
+
 import structlog
 from strawberry import ID
 
@@ -8,11 +11,12 @@ from ..errors import FailedPrecondition, InvalidArgument, NotFound, PermissionDe
 from ..messages.keys import APIKeyInfo, APIKeyLeakReport
 from ..messages.requests import APIKeyRequest, ReportLeakedAPIKeyRequest
 from ..messages.usage import APIKeyVerificationCode
+from ..storage.database import Document
 from .access import Caller
 from .credentials import Credentials, caller_of
 from .disabling import disable_rule
 from .rates import Rates
-from .rotation import overlap_ended
+from .rotation import is_live, is_superseded_in, overlap_ended
 from .system_keys import SystemKeys
 from .uses import KeyUses
 from .validity import code_of
@@ -60,12 +64,19 @@ class Leaks:
 
     async def _end(self, key: APIKeyInfo, holder: Caller, url: str | None) -> None:
         named = APIKeyRequest(api_key_id=ID(holder.key_id), domain_id=ID(holder.domain_id))
+
+        def rule(document: Document, at: datetime) -> Document:
+            # Since the key was read by this secret, it may have been ended, or the newer one used, also elsewhere.
+            if not is_live(document, holder.secret.number):
+                return {}
+            if self._credentials.is_superseded(holder) or is_superseded_in(document, holder.secret.number):
+                return overlap_ended(document, at)
+            return disable_rule(holder)(document, at)
+
+        is_known = self._credentials.is_superseded(holder)
         try:
-            if holder.secret.is_superseded:
-                await self._writes.change_by_holder(named, holder, overlap_ended, url)
-                return
-            async with self._system_keys.ending(named, holder):
-                await self._writes.change_by_holder(named, holder, disable_rule(holder), url)
+            async with nullcontext() if is_known else self._system_keys.ending(named, holder):
+                await self._writes.change_by_holder(named, holder, rule, url)
         except NotFound:
             pass  # deleted meanwhile
         except (PermissionDenied, FailedPrecondition) as error:

@@ -81,11 +81,30 @@ def note_used_secret(key: APIKeyInfo, document: Document, digest: bytes) -> None
 
 
 def _note(key: APIKeyInfo, document: Document, one: Document) -> None:
-    secrets, uses = document["secrets"], document.get("secret_uses") or {}
-    # Where the uses cannot be read, the newer one may have been used.
-    was_used = not isinstance(uses, dict) or str(int(secrets[0]["number"])) in uses
-    is_superseded = one is not secrets[0] and was_used
-    key.__dict__["used_secret"] = UsedSecret(int(one["number"]), one.get("expires_at"), is_superseded)
+    newest, *older = document["secrets"]
+    was_used, is_newest = _was_newest_used(document), one is newest
+    overlaps = is_newest and not was_used and not all(has_ended(other.get("expires_at")) for other in older)
+    secret = UsedSecret(int(one["number"]), one.get("expires_at"), was_used and not is_newest, overlaps)
+    key.__dict__["used_secret"] = secret
+
+
+def is_live(document: Document, number: int) -> bool:
+    """Whether the secret of this number is one of a stored key's, and has not ended."""
+    return any(one["number"] == (number or 1) and not has_ended(one.get("expires_at")) for one in secrets_of(document))
+
+
+def is_superseded_in(document: Document, number: int) -> bool:
+    """Whether the secret of this number may manage no keys any more: a newer one of its key was used."""
+    secrets = document.get("secrets")
+    if secrets is None or secrets[0]["number"] == (number or 1):
+        return False
+    return _was_newest_used(document)
+
+
+def _was_newest_used(document: Document) -> bool:
+    uses = document.get("secret_uses") or {}
+    # Where the uses cannot be read, it may have been used.
+    return not isinstance(uses, dict) or str(int(document["secrets"][0]["number"])) in uses
 
 
 def is_forgotten(secret: UsedSecret) -> bool:

@@ -27,7 +27,10 @@ class KeyUses:
         """Note that a secret of a key, or a token, was used now, with which outcome, from an address if it is known."""
         self.counts.count(key.api_key_id, key.domain_id, code._name_)
         if code is APIKeyVerificationCode.VALID:
-            self.last_uses.record(key.api_key_id, key.domain_id, used_secret(key).number)
+            secret = used_secret(key)
+            self.last_uses.record(key.api_key_id, key.domain_id, secret.number)
+            if secret.supersedes:
+                self.last_uses.hasten(key.api_key_id, secret.number)
         elif code is APIKeyVerificationCode.ROTATED and not by_token:  # such a token tells nobody's secret
             self.stale_secrets.note(key, address)
 

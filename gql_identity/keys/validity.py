@@ -19,6 +19,7 @@ class UsedSecret(NamedTuple):
     number: int  # the first has 1; 0 is the only one of a key that was never rotated
     expires_at: datetime | None = None  # None: it ends with its key
     is_superseded: bool = False  # whether a newer one was used
+    supersedes: bool = False  # whether it is the newest of those that overlap, and no use of it is stored
 
 
 ONLY_SECRET = UsedSecret(0)

@@ -10,7 +10,7 @@ from ..messages.audit import APIKeyAuditAction
 from ..messages.requests import APIKeyReference
 from ..storage.conditional_writes import delete_key, set_if_unchanged
 from ..storage.database import Database, Document
-from .access import Caller, access_to, check_newest, domain_of
+from .access import Caller, access_to, domain_of
 from .audit_entries import AuditEntries, counted, log_entry
 from .checks import check_text
 from .credentials import Credentials
@@ -60,10 +60,10 @@ class Writes:
         Where the outcome of the write is unknown, its error ends with the text `unknown`, and names the key in
         `extensions.apiKeyId`.
         """
-        check_newest(caller)
+        self._credentials.check_newest(caller)
 
         async def read() -> Document:
-            await self._credentials.check_caller(caller)
+            await self._credentials.check_manager(caller)
             document = await self.read(request, caller, scope)
             if look is not None:
                 await look(document)
@@ -127,8 +127,7 @@ class Writes:
 
     async def delete(self, request: APIKeyReference, caller: Caller, scope: str | None = WRITE) -> None:
         """Remove a key; raises NotFound as `change` does."""
-        check_newest(caller)
-        await self._credentials.check_caller(caller)
+        await self._credentials.check_manager(caller)
         # A key's user and role never change, so what was read of them holds for the write.
         document = await self.read(request, caller, scope)
         at = now()

@@ -2,6 +2,8 @@
 
 import asyncio
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TypeVar
 
@@ -16,6 +18,8 @@ from .failures import WRITE_CONFLICT
 
 FLUSH_SECONDS = 2.0  # between two writes
 MIN_INTERVAL_SECONDS = 60.0  # between two writes of one key's last use by one worker
+AGAIN_SECONDS = 0.1  # until the next write, where another worker's write came in between
+MAX_HASTENED = 10_000  # first uses that are remembered until they are written
 LOG_SECONDS = 600.0  # between two lines about writes that the database refuses
 
 log = structlog.get_logger()
@@ -43,10 +47,17 @@ def _recent(times: dict[T, float], now: float) -> dict[T, float]:
 
 
 class LastUses:
-    """Last uses that are not written yet, and new digests, with their fingerprints, of keys that were used."""
+    """Last uses that are not written yet, and new digests, with their fingerprints, of keys that were used.
 
-    def __init__(self, database: Database) -> None:
+    `superseded` is called with a key's id when the first use of its newest secret has been written.
+    """
+
+    def __init__(self, database: Database, superseded: Callable[[str], None]) -> None:
         self._database = database
+        self._superseded = superseded
+        # By key id, the newest secret whose first use is not written yet: it takes rights from an older one.
+        self._hastened: dict[str, int] = {}
+        self._is_due = asyncio.Event()  # whether there is one to write
         self._uses: dict[_Secret, _Use] = {}
         self._written: dict[_Secret, float] = {}  # when its last use was written, by time.monotonic()
         self._moves: dict[str, _Move] = {}  # by key id
@@ -59,6 +70,19 @@ class LastUses:
     def record(self, key_id: str, domain_id: str, secret_number: int) -> None:
         """Record that a secret of a key was used now."""
         self._uses[(key_id, secret_number)] = (domain_id, datetime.now(UTC))
+
+    def hasten(self, key_id: str, secret_number: int) -> None:
+        """Have the use of a secret that was just recorded written at once; `newest_used` tells of it until it is."""
+        if self.newest_used(key_id) >= secret_number:
+            return
+        self._hastened[key_id] = secret_number
+        if len(self._hastened) > MAX_HASTENED:
+            del self._hastened[next(iter(self._hastened))]
+        self._is_due.set()
+
+    def newest_used(self, key_id: str) -> int:
+        """The number of a key's newest secret if it was used and that is not written yet; else 0."""
+        return self._hastened.get(key_id, 0)
 
     def move_digest(self, read: Document, moved: Document) -> None:
         """Record the `digest` and `pepper` of a key that was read, to be set unless they change meanwhile."""
@@ -89,7 +113,7 @@ class LastUses:
         ]
         if not writes:
             return False
-        again = set[_Secret]()
+        again, refused = set[_Secret](), dict[int, int]()
         try:
             await self._database.run(lambda: self._database.api_keys.bulk_write(writes, ordered=False))
         except BulkWriteError as error:
@@ -102,7 +126,16 @@ class LastUses:
             self._keep(due, moves)
             raise
         self._written.update(dict.fromkeys(due.keys() - again, now))
+        if self._hastened:
+            self._note_written({secret for place, secret in enumerate(due) if place not in refused})
         return bool(again or self._moves.keys() & moves.keys())
+
+    def _note_written(self, secrets: set[_Secret]) -> None:
+        """Tell of first uses that are stored now. One that the database refuses is remembered further."""
+        for secret in secrets.intersection(self._hastened.items()):
+            key_id, _ = secret
+            self._superseded(key_id)
+            del self._hastened[key_id]
 
     def _keep(self, due: dict[_Secret, _Use], moves: dict[str, _Move]) -> None:
         """Keep these for the next write, unless there are newer ones."""
@@ -134,12 +167,17 @@ class LastUses:
         return again
 
     async def keep_writing(self) -> None:
-        """Write every two seconds until cancelled."""
-        told = None
+        """Write every two seconds, and what is hastened at once, until cancelled."""
+        told, pause = None, FLUSH_SECONDS
         while True:
-            await asyncio.sleep(FLUSH_SECONDS)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._is_due.wait()
+            self._is_due.clear()
+            pause = FLUSH_SECONDS
             try:
-                await self.write()
+                if await self.write():
+                    pause = AGAIN_SECONDS
                 told = None
             except ServiceError as error:
                 if error.message != told:

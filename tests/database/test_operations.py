@@ -255,7 +255,7 @@ async def test_a_refused_last_use_is_left_out_and_the_others_are_written_once(
         keys.update_one({"domain_id": "d1", "_id": odd.key_id}, {"$set": {"secret_uses": 7}})
     async with Database(api.settings) as database:
         await database.prepare()
-        uses = last_uses.LastUses(database)
+        uses = last_uses.LastUses(database, lambda _: None)
         uses.record(odd.key_id, "d1", 1)
         for other in others:
             uses.record(other.key_id, "d1", 0)
@@ -284,7 +284,7 @@ async def test_a_first_use_that_met_another_write_is_written_by_the_next_one(
 
     async with Database(api.settings) as database:
         await database.prepare()
-        uses = last_uses.LastUses(database)
+        uses = last_uses.LastUses(database, lambda _: None)
         for one in (user, other):
             uses.record(one.key_id, "d1", 0)
         with monkeypatch.context() as patched:
