@@ -36,12 +36,15 @@ def check_new_end(
     """Check another end of a stored key; an earlier one is always allowed.
 
     Raises what `check_future` and `end_of_created` do, also for a caller of role USER or VERIFIER that moves its own
-    end further ahead without the scope `identity:rotate`, or further than the lifetime that it was made with.
+    end further ahead without the scope `identity:rotate`, or further than the lifetime that it was made with. The end
+    that the key has is no change, also where it is past.
     """
     old, own = document.get("expires_at"), document["_id"] == caller.key_id
+    if new == old:
+        return
     if new is not None:
         check_future(new, at, ", or disable the key")
-    if caller is COMMAND_LINE or old is None or (new is not None and new <= old):
+    if caller is COMMAND_LINE or old is None or (new is not None and new < old):
         return
     _check_policy(new, settings, at)
     if caller.role in OF_ONE_USER:
@@ -68,8 +71,28 @@ def _check_renewal(new: datetime | None, document: dict[str, Any], caller: Calle
             f"{ROTATE}, and if it was made with an end. Send a key of a higher role.",
             at="expires_at",
         )
-    if new is None or (new - at).total_seconds() > lifetime:
-        raise PermissionDenied(f"this key may set its own end at most {lifetime} seconds ahead.", at="expires_at")
+    if new is None or _minutes((new - at).total_seconds()) > _minutes(lifetime):
+        raise PermissionDenied(
+            f"this key may set its own end at most {_lifetime_text(lifetime)} ahead of now: the lifetime that it was "
+            "made with.",
+            at="expires_at",
+        )
+
+
+def _minutes(seconds: float) -> float:
+    """A lifetime in whole minutes, the nearest, as lifetimes are compared.
+
+    A client computes an end some time before the service reads it, and their clocks differ. Half a minute more can be
+    had once: keys that make and renew one another do not add it up.
+    """
+    return (seconds + 30) // 60
+
+
+def _lifetime_text(seconds: float) -> str:
+    minutes = int(_minutes(seconds))
+    parts = ((minutes // 1_440, "day"), (minutes // 60 % 24, "hour"), (minutes % 60, "minute"))
+    told = [f"{count} {name}{'' if count == 1 else 's'}" for count, name in parts if count]
+    return " ".join(told) or f"{int(seconds)} seconds"
 
 
 def check_future(end: datetime, at: datetime, otherwise: str = "") -> None:
@@ -80,7 +103,7 @@ def check_future(end: datetime, at: datetime, otherwise: str = "") -> None:
 
 def _check_policy(end: datetime | None, settings: Settings, at: datetime) -> None:
     days = settings.max_lifetime_days
-    if days and (end is None or end > at + timedelta(days=days)):
+    if days and (end is None or _minutes((end - at).total_seconds()) > days * 1_440):
         LIMITS.add("max_lifetime_days")
         raise InvalidArgument(
             f"give an instant at most {days} days ahead: the limit `max_lifetime_days`.", at="expires_at"

@@ -145,6 +145,50 @@ async def test_an_end_is_in_the_future_and_within_the_policy(settings: Settings)
         assert (await create(api, system))[0]["expiresAt"] is not None
 
 
+async def test_the_policy_allows_for_the_way_of_a_request_and_a_clock_that_is_some_seconds_ahead(
+    settings: Settings,
+) -> None:
+    async with running(settings.model_copy(update={"max_lifetime_days": 90})) as api:
+        system = await api.make()
+        _, user = await create(api, system, scopes=["identity:rotate"])
+        for end in (ahead(days=90), ahead(days=90, seconds=20)):
+            assert (await create(api, system, expiresAt=end))[0]["expiresAt"] == end
+            for caller in (user, system):
+                assert codes(await update(api, caller, user, expiresAt=end)) == []
+        later = {"i": {"domainId": "d1", "userId": "u1", "expiresAt": ahead(days=90, seconds=40)}}
+        assert await api.code(CREATE, later, system) == "INVALID_ARGUMENT"
+
+
+async def test_an_expired_key_is_saved_with_its_own_end(api: Api) -> None:
+    system = await api.make()
+    made, user = await create(api, system, expiresAt=ahead(seconds=0.3))
+    await asyncio.sleep(0.4)
+    end = made["expiresAt"]
+    saved = await update(api, system, user, name="renamed", expiresAt=end)
+    assert {name: saved["data"]["updateApiKey"][name] for name in ("name", "expiresAt", "expired")} == {
+        "name": "renamed",
+        "expiresAt": end,
+        "expired": True,
+    }
+    rest = {"domain_id": "d1", "api_key_id": user.key_id, "name": "again", "expires_at": f"{end[:-1]}999Z"}
+    headers = {"Authorization": f"Bearer {system.secret}"}
+    answer = await api.client.post("/identity/v1/api-key/update", json=rest, headers=headers)
+    assert (answer.status_code, answer.json()["name"], answer.json()["expires_at"]) == (200, "again", end)
+    # It does not come back by that, and any other instant of the past is an error as before.
+    assert (await api.send("{ __typename }", by=user)).status_code == 401
+    other = instant_text(datetime.fromisoformat(end) - timedelta(milliseconds=1))
+    assert codes(await update(api, system, user, expiresAt=other)) == ["INVALID_ARGUMENT"]
+    rotate = "mutation($i: RotateAPIKeyRequest!) { rotateApiKey(input: $i) { apiKey } }"
+    same = {"i": {"domainId": "d1", "apiKeyId": user.key_id, "expiresAt": end}}
+    assert await api.code(rotate, same, system) == "FAILED_PRECONDITION"
+    # To whoever may not see the key, it does not exist.
+    for stranger in (await api.make("USER", user_id="u2"), await api.make("DOMAIN_OWNER", "d2")):
+        assert codes(await update(api, stranger, user, expiresAt=end))[0] in ("NOT_FOUND", "PERMISSION_DENIED")
+        assert codes(await update(api, stranger, user, expiresAt=end)) == codes(
+            await update(api, stranger, user, expiresAt=ahead(days=1))
+        )
+
+
 async def test_a_policy_changes_no_answer_of_a_key_that_exists(settings: Settings) -> None:
     """Invariant 13."""
     fields = "apiKeyId state expiresAt expired updatedAt scopes secrets { hint expiresAt }"

@@ -385,6 +385,52 @@ async def test_the_scope_rotate_moves_its_own_end_by_the_lifetime_it_was_made_wi
     assert code(await rotate(api, user, await api.make("USER"))) == "PERMISSION_DENIED"
 
 
+async def test_a_key_renews_itself_for_the_lifetime_that_a_client_computed(api: Api) -> None:
+    """A request takes a while, and clocks differ by some seconds."""
+    system = await api.make()
+    # As clients compute it: some time before, and with clocks that are behind or ahead.
+    for made_with, renewed_for in (
+        (90 * 86_400, 90 * 86_400),
+        (7_775_998, 7_776_000),
+        (7_776_002, 7_776_003),
+        (100, 100),
+    ):
+        _, user = await create(api, system, scopes=["identity:rotate"], expiresAt=ahead(seconds=made_with))
+        own = {"domainId": "d1", "apiKeyId": user.key_id, "expiresAt": (end := ahead(seconds=renewed_for))}
+        assert await api.data(UPDATE, {"i": own}, user) == {"updateApiKey": {"expiresAt": end}}, made_with
+        end = ahead(seconds=renewed_for)
+        assert (await rotated(api, user, user, expiresAt=end, overlapSeconds=60))["expiresAt"] == end
+
+
+async def test_a_key_that_was_stored_with_a_second_less_renews_itself_and_a_minute_more_is_refused(api: Api) -> None:
+    system = await api.make()
+    _, user = await create(api, system, scopes=["identity:rotate"], expiresAt=ahead(days=90))
+    own = {"domainId": "d1", "apiKeyId": user.key_id}
+    with mongo_client(api.settings) as client:
+        keys = client.get_default_database().api_keys
+        keys.update_one({"domain_id": "d1", "_id": user.key_id}, {"$set": {"lifetime_seconds": 7_775_999}})
+    end = ahead(days=90)
+    assert await api.data(UPDATE, {"i": {**own, "expiresAt": end}}, user) == {"updateApiKey": {"expiresAt": end}}
+    for later in (ahead(days=90, seconds=40), ahead(days=91), None):
+        (error,) = (await api.run(UPDATE, {"i": {**own, "expiresAt": later}}, user))["errors"]
+        assert error["extensions"]["code"] == "PERMISSION_DENIED"
+        assert error["message"] == (
+            "expiresAt: this key may set its own end at most 90 days ahead of now: the lifetime that it was made with."
+        )
+
+
+async def test_renewals_of_keys_that_made_one_another_add_no_time(api: Api) -> None:
+    maker, made_with = await api.make(), {"days": 1}
+    for _ in range(3):
+        scopes = ["identity:rotate", "identity:write"]
+        _, key = await create(api, maker, scopes=scopes, expiresAt=ahead(**made_with))
+        own = {"domainId": "d1", "apiKeyId": key.key_id}
+        for seconds, is_allowed in ((28, True), (40, False)):
+            answer = await api.run(UPDATE, {"i": {**own, "expiresAt": ahead(days=1, seconds=seconds)}}, key)
+            assert code(answer) == (None if is_allowed else "PERMISSION_DENIED")
+        maker, made_with = key, {"days": 1, "seconds": 26}
+
+
 async def test_nobody_rotates_a_key_that_may_do_more_than_their_own(api: Api) -> None:
     system = await api.make()
     _, plain = await create(api, system)
