@@ -5,18 +5,19 @@ import random
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 
-from ..errors import DeadlineExceeded, FailedPrecondition, NotFound, ServiceError, Unavailable
+from ..errors import DeadlineExceeded, FailedPrecondition, NotFound, PermissionDenied, ServiceError, Unavailable
 from ..messages.audit import APIKeyAuditAction
 from ..messages.requests import APIKeyReference
 from ..storage.conditional_writes import delete_key, set_if_unchanged
 from ..storage.database import Database, Document
-from .access import Caller, access_to, domain_of
+from .access import Caller, access_to, domain_of, is_own
 from .audit_entries import AuditEntries, counted, log_entry
 from .checks import check_text
-from .credentials import Credentials
+from .credentials import REPLACED_SECRET, Credentials
 from .documents import CHANGEABLE, REQUIRED, readable, tell_unreadable, unreadable
 from .expiry import next_notice
 from .records import now
+from .rotation import is_superseded_in
 from .scopes import WRITE
 
 # Given the stored key and the time, the fields to set, None for a field to remove. Raises ServiceError to refuse.
@@ -63,8 +64,7 @@ class Writes:
         self._credentials.check_newest(caller)
 
         async def read() -> Document:
-            await self._credentials.check_manager(caller)
-            document = await self.read(request, caller, scope)
+            document = await self._read_to_change(request, caller, scope)
             if look is not None:
                 await look(document)
             return document
@@ -127,9 +127,8 @@ class Writes:
 
     async def delete(self, request: APIKeyReference, caller: Caller, scope: str | None = WRITE) -> None:
         """Remove a key; raises NotFound as `change` does."""
-        await self._credentials.check_manager(caller)
         # A key's user and role never change, so what was read of them holds for the write.
-        document = await self.read(request, caller, scope)
+        document = await self._read_to_change(request, caller, scope)
         at = now()
 
         def entry_of(last: Document) -> Document:
@@ -143,6 +142,16 @@ class Writes:
             raise not_found()
         self._credentials.invalidate(document["_id"])
         log_entry(entry)
+
+    async def _read_to_change(self, request: APIKeyReference, caller: Caller, scope: str | None) -> Document:
+        """As `read`, for a caller that passes `Credentials.check_manager`."""
+        await self._credentials.check_manager(caller)
+        document = await self.read(request, caller, scope)
+        # Of the caller's own key this read is a newer one.
+        has_secrets = is_own(request, caller) and not unreadable(document, ("secrets",))
+        if has_secrets and is_superseded_in(document, caller.secret.number):
+            raise PermissionDenied(REPLACED_SECRET)
+        return document
 
     async def read(self, request: APIKeyReference, caller: Caller, scope: str | None) -> Document:
         """The stored key, for a caller with this scope.

@@ -172,6 +172,24 @@ async def test_another_worker_ends_the_older_secret_alone_as_soon_as_the_use_is_
         assert await opens(other, key.secret, newer) == [False, True]
 
 
+async def test_another_worker_lets_the_older_secret_not_change_its_own_key_as_soon_as_the_use_is_written(
+    api: Api,
+) -> None:
+    async with running(api.settings) as other:
+        for document in (ROTATE, UPDATE, END, DISABLE, DELETE):
+            key, newer = await overlapping(api, "DOMAIN_OWNER")
+            assert await opens(other, key.secret) == [True]
+            await api.data(VIEWER, by=newer)
+            await _until_written(api, key)
+            one = {"domainId": "d1", "apiKeyId": key.key_id}
+            if document is ROTATE:
+                one["ifOverlapping"] = "REPLACE_NEWER"
+            if document is UPDATE:
+                one["name"] = "thief"
+            assert await other.code(document, {"i": one}, key) == "PERMISSION_DENIED", document
+            assert await opens(api, newer) == [True]
+
+
 async def test_an_ended_secret_that_another_worker_still_knows_disables_nothing(api: Api) -> None:
     system, key = await api.make(), await api.make("USER")
     async with running(api.settings) as other:
