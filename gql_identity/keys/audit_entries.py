@@ -50,9 +50,9 @@ class AuditEntries:
 
     def use_peppers(self, peppers: tuple[str, ...]) -> None:
         """Make entries with the first of these peppers, and read those of all."""
-        self._pepper = peppers[0]
-        self._fingerprint = pepper_fingerprint(self._pepper)
         self._peppers = {pepper_fingerprint(pepper): pepper for pepper in peppers}
+        # One attribute: threads make entries meanwhile, and each must name the pepper of its MAC.
+        self._current = pepper_fingerprint(peppers[0]), peppers[0]
 
     def new_key(self, key: Document, caller: Caller | None, at: datetime) -> NewKey:
         """A key to insert, with its entry."""
@@ -98,6 +98,7 @@ class AuditEntries:
         told: Sequence[Document] = (),
     ) -> Document:
         previous_ends_at = key.get("audit_ends_at")
+        fingerprint, pepper = self._current
         entry = {
             "_id": uuid_utils.uuid7().hex,
             "domain_id": key["domain_id"],
@@ -114,9 +115,9 @@ class AuditEntries:
             "expires_at": at + self.kept_for,
             # So that `audit-verify` knows for how long the entry before it is missed, whatever the setting was then.
             "previous_ends_at": previous_ends_at if isinstance(previous_ends_at, datetime) else None,
-            "pepper": self._fingerprint,
+            "pepper": fingerprint,
         }
-        return {**entry, "mac": audit_mac(_canonical(entry), self._pepper)}
+        return {**entry, "mac": audit_mac(_canonical(entry), pepper)}
 
     def read_any(self, entry: Document) -> APIKeyAuditEntry:
         """A stored entry; one that cannot be read was changed by somebody else, and is told as far as it can be."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import threading
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -534,3 +535,26 @@ async def test_a_flood_of_refused_writes_floods_no_log(
         await api.run(f"mutation {{ {fields} }}", by=user)
     lines = [line for line in capsys.readouterr().err.splitlines() if '"event":"audit"' in line]
     assert len(lines) == LINES_OF_A_KEY
+
+
+def test_an_entry_that_a_thread_makes_while_the_peppers_change_is_intact(settings: Settings) -> None:
+    entries = AuditEntries(settings)
+    key = {"_id": "k1", "domain_id": "d1", "user_id": "u1", "role": "USER"}
+    made: list[dict[str, Any]] = []
+    threads: list[threading.Thread] = []
+
+    class Newer(str):
+        """A pepper for whose first use a thread makes an entry."""
+
+        __slots__ = ()
+
+        def encode(self, *arguments: Any, **named: Any) -> bytes:
+            if not threads:
+                thread = threading.Thread(target=lambda: made.append(entries.expiring(key, datetime.now(UTC))))
+                threads.append(thread)
+                thread.start()
+                thread.join()
+            return super().encode(*arguments, **named)
+
+    entries.use_peppers((Newer("a newer pepper that is long enough for the service"), PEPPER))
+    assert [entries.is_intact(entry) for entry in made] == [True]
