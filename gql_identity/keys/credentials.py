@@ -4,7 +4,6 @@ import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
-from contextlib import suppress
 from contextvars import Context
 from typing import NamedTuple
 
@@ -109,22 +108,26 @@ class Credentials:
             if CREDENTIAL_LOOKUPS.is_on:
                 CREDENTIAL_LOOKUPS.add("cache")
             return key
-        is_jwt = secret.is_jwt(text)
-        if not is_jwt and not secret.is_well_formed(text):
+        if not secret.is_jwt(text) and not secret.is_well_formed(text):
             return None
         digest = self.digest(text)
-        if (reading := self._reading.get(digest)) is not None:
+        # A read that has just ended may still be there: one that failed would be awaited without end.
+        while (reading := self._reading.get(digest)) is not None and not reading[1].done():
             begun, read = reading
-            key = None
-            with suppress(DeadlineExceeded):  # of the request that began it: this one may have more time
+            try:
                 key = await asyncio.shield(read)
-            # A read that another request began is held to the same rule as the cache: a valid key, and no older.
-            if key and is_valid(key) and self._is_fresh(key.api_key_id, begun, time.monotonic()):
+            except DeadlineExceeded:
+                continue  # of the request that began it: this one may have more time
+            # A read that began before this look-up is held to the same rule as the cache: a valid key, and no older.
+            if begun > asked or (key and is_valid(key) and self._is_fresh(key.api_key_id, begun, time.monotonic())):
                 CREDENTIAL_LOOKUPS.add("shared")
-                return key
+                return await self._or_first_use(key, text)
         CREDENTIAL_LOOKUPS.add("database")
-        key = await asyncio.shield(self._begin_read(text, digest))
-        return await self._jwts.first_use(text) if key is None and is_jwt else key
+        return await self._or_first_use(await asyncio.shield(self._begin_read(text, digest)), text)
+
+    async def _or_first_use(self, key: APIKeyInfo | None, text: str) -> APIKeyInfo | None:
+        """This key; where there is none, that of a JWT which is used for the first time."""
+        return await self._jwts.first_use(text) if key is None and secret.is_jwt(text) else key
 
     async def find_parent(self, domain_id: str, key_id: str, number: int) -> APIKeyInfo | None:
         """The key that a token names, by the secret of this number, in any state; None where there is none.

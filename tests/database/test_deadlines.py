@@ -73,6 +73,25 @@ class Freezing(monitoring.CommandListener):
         pass
 
 
+class LookUps(monitoring.CommandListener):
+    """Counts the reads of keys by their secrets, of all databases."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def started(self, event: monitoring.CommandStartedEvent) -> None:
+        if "digest" in event.command.get("filter", {}):
+            self.count += 1
+
+    def succeeded(self, event: monitoring.CommandSucceededEvent) -> None:
+        pass
+
+    def failed(self, event: monitoring.CommandFailedEvent) -> None:
+        pass
+
+
+LOOK_UPS = LookUps()
+monitoring.register(LOOK_UPS)
 FREEZING = Freezing()
 monitoring.register(FREEZING)  # for the clients of this process that are made from now on; it does nothing unasked
 
@@ -551,6 +570,42 @@ class TestTheStop:
         data = (await answer).json()
         assert time.monotonic() - began < STOP_SECONDS + LAST_SECONDS
         return data
+
+
+async def test_those_that_shared_a_read_which_ended_share_the_next_one(hurried: Api, engine: EmbeddedDatabase) -> None:
+    system = await hurried.make()
+    found = hurried.app.state.api_keys.credentials.find
+
+    async def find_within(seconds: float) -> Any:
+        DEADLINE.set(time.monotonic() + seconds)
+        return await found(system.secret)
+
+    before = LOOK_UPS.count
+    with frozen(engine, None):
+        first = asyncio.create_task(find_within(0.2))
+        await asyncio.sleep(0.1)
+        second = asyncio.create_task(find_within(0.3))
+        others = [asyncio.create_task(find_within(4)) for _ in range(3 * credentials.MAX_BATCH)]
+        for one in (first, second):
+            with pytest.raises(DeadlineExceeded):
+                await one
+        await asyncio.sleep(0.1)
+    assert {key.api_key_id for key in await asyncio.gather(*others)} == {system.key_id}
+    assert LOOK_UPS.count - before == 3
+
+
+async def test_those_that_shared_a_read_from_before_them_share_the_next_one(api: Api) -> None:
+    system = await api.make()
+    found = api.app.state.api_keys.credentials.find
+    disable = 'mutation($id: ID!) { disableApiKey(input: {domainId: "d1", apiKeyId: $id}) { state } }'
+    key = await api.make("USER", user_id="u")
+    await api.data(disable, {"id": key.key_id}, by=system)
+    before = LOOK_UPS.count
+    first = asyncio.create_task(found(key.secret))
+    await asyncio.sleep(0)
+    states = await asyncio.gather(first, *(found(key.secret) for _ in range(3 * credentials.MAX_BATCH)))
+    assert {key.state.name for key in states} == {"DISABLED"}
+    assert LOOK_UPS.count - before == 2  # what the first read found may be older than the others
 
 
 class TestRest:
