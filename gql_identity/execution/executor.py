@@ -19,7 +19,7 @@ from graphql import (
 )
 from strawberry.schema.schema import Schema
 
-from ..errors import BadRequest, Internal, ServiceError, Unauthenticated
+from ..errors import BadRequest, Internal, Unauthenticated
 from ..metrics import COST, DOCUMENTS_COMPILED, LIMITS
 from .answer import Answer, RequestError, format_error, refusal
 from .bounds import Bounds, check_document, parse_document
@@ -172,8 +172,6 @@ class Executor:
             async with aclosing(source):  # the subscriber leaves with its client, not with the garbage collector
                 async for result in source:
                     yield _answer(result, is_large=is_large)
-        except ServiceError as error:
-            yield refusal(GraphQLError(error.message, extensions=error.extensions))
         except GraphQLError as error:
             yield refusal(error)
         except Exception as error:

@@ -175,10 +175,10 @@ def status_of(answer: Answer) -> int:
 
 
 def refused(error: RequestError | ServiceError) -> Answer:
-    """The response to a request that failed before it ran."""
+    """The response to a request that failed before it ran, or that was ended."""
     if isinstance(error, RequestError):
         return refusal(*error.errors)
-    return refusal(GraphQLError(error.message, extensions=error.extensions))
+    return refusal(GraphQLError(error.message, original_error=error))  # which is spelled as in the schema
 
 
 def unexpected(error: Exception) -> Answer:

@@ -26,6 +26,7 @@ from gql_identity.settings import Settings
 from gql_identity.storage.embedded import EmbeddedDatabase
 from gql_identity.timeouts import end_all_by
 from gql_identity.web.deadline import in_time
+from gql_identity.web.graphql_operations import refused
 from gql_identity.web.websocket import PROTOCOL
 from tests.conftest import PEPPER, Api, Person, listening, running
 
@@ -315,9 +316,13 @@ class TestAMutation:
             await asyncio.sleep(60)
 
         began = time.monotonic()
-        with pytest.raises(DeadlineExceeded, match="is unknown"):
+        with pytest.raises(DeadlineExceeded, match="is unknown") as caught:
             await in_time(mutation(), 0.1)
         assert 1.0 < time.monotonic() - began < 5
+        assert "`request_id`" in caught.value.message  # as REST spells it
+        (error,) = refused(caught.value).errors
+        assert "`requestId`" in error["message"]
+        assert error["extensions"] == {"code": "DEADLINE_EXCEEDED"}
 
     async def test_that_has_not_begun_ends_at_its_deadline(self) -> None:
         began = time.monotonic()
