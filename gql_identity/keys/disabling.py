@@ -99,34 +99,46 @@ class Disabling:
         # The last valid SYSTEM key stays: these are ended one by one.
         system = [document["_id"] for document in documents if document.get("role") == APIKeyRole.SYSTEM.name]
         others = [document["_id"] for document in documents if document.get("role") != APIKeyRole.SYSTEM.name]
-        count, left = 0, list[str]()
-        for start in range(0, len(others), MAX_BATCH_KEYS):
-            batch = others[start : start + MAX_BATCH_KEYS]
-            await self._credentials.check_manager(caller)
-            at = now()
-            disabled = partial(self._disabled, caller=caller, at=at)
-            try:
-                done = await disable_keys(self._database, domain_id, batch, caller.role.rank, at, disabled)
-            except (Unavailable, DeadlineExceeded) as error:
-                raise unknown_outcome(error, _UNKNOWN) from error
-            finally:
-                self._credentials.invalidate(*batch)  # also where the outcome is unknown
-            count += len(done.entries)
-            left += done.left
-            for entry in done.entries:
-                log_entry(entry)
-        for key_id in system:
-            key = APIKeyRequest(api_key_id=ID(key_id), domain_id=ID(domain_id))
-            try:
-                async with self._system_keys.ending(key, caller):
-                    await self._writes.change(APIKeyAuditAction.DISABLED, key, caller, disable_rule(caller))
-                count += 1
-            except NotFound:
-                pass  # deleted meanwhile
-            except UnreadableKey:
-                if not await self._is_disabled(key, caller):
-                    left.append(key_id)
+        count, left, has_begun = 0, list[str](), False
+        try:
+            for start in range(0, len(others), MAX_BATCH_KEYS):
+                batch = others[start : start + MAX_BATCH_KEYS]
+                await self._credentials.check_manager(caller)
+                has_begun = True
+                done = await self._disable_batch(domain_id, batch, caller)
+                count += len(done.entries)
+                left += done.left
+            for key_id in system:
+                key = APIKeyRequest(api_key_id=ID(key_id), domain_id=ID(domain_id))
+                try:
+                    async with self._system_keys.ending(key, caller):
+                        has_begun = True
+                        await self._writes.change(
+                            APIKeyAuditAction.DISABLED, key, caller, disable_rule(caller), unknown=_UNKNOWN
+                        )
+                    count += 1
+                except NotFound:
+                    pass  # deleted meanwhile
+                except UnreadableKey:
+                    if not await self._is_disabled(key, caller):
+                        left.append(key_id)
+        except (Unavailable, DeadlineExceeded) as error:
+            # Before the first write nothing was changed, and the failure of a SYSTEM key's write says this already.
+            if not has_begun or error.message.endswith(_UNKNOWN):
+                raise
+            raise unknown_outcome(error, _UNKNOWN) from error
         return count, left
+
+    async def _disable_batch(self, domain_id: str, batch: list[str], caller: Caller) -> Disabled:
+        at = now()
+        disabled = partial(self._disabled, caller=caller, at=at)
+        try:
+            done = await disable_keys(self._database, domain_id, batch, caller.role.rank, at, disabled)
+        finally:
+            self._credentials.invalidate(*batch)  # also where the outcome is unknown
+        for entry in done.entries:
+            log_entry(entry)
+        return done
 
     async def _is_disabled(self, key: APIKeyRequest, caller: Caller) -> bool:
         """Whether a key is disabled already, or gone."""

@@ -259,6 +259,21 @@ class TestAMutation:
         assert error["extensions"]["apiKeyId"] == user.key_id
         assert "rotatedAt" in error["message"]
 
+    @pytest.mark.parametrize("behind", [AFTER_A_WRITE, "meta", "api_keys"])
+    async def test_tells_that_the_same_request_disables_the_rest(
+        self, hurried: Api, engine: EmbeddedDatabase, behind: str
+    ) -> None:
+        system = await hurried.make()
+        for role in ("USER", "SYSTEM"):
+            await hurried.make(role, user_id="ann")
+        query = 'mutation { disableApiKeys(input: {domainId: "d1", userId: "ann"}) { count } }'
+        await known(hurried, system)
+        with frozen(engine, behind):
+            (error,) = (await hurried.run(query, by=system))["errors"]
+        assert error["extensions"]["code"] in UNKNOWN
+        assert error["message"].endswith("is unknown: send the request again, which disables the rest.")
+        assert error["message"].count("is unknown") == 1
+
     @pytest.mark.parametrize("name", [field.name for field in Mutation.__strawberry_definition__.fields])  # type: ignore[attr-defined]
     async def test_begins_no_field_after_its_time(self, name: str) -> None:
         (field,) = [one for one in Mutation.__strawberry_definition__.fields if one.name == name]  # type: ignore[attr-defined]

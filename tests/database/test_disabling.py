@@ -5,8 +5,11 @@ from typing import Any
 
 import pytest
 
+from gql_identity.keys import credentials
+from gql_identity.keys.disabling import MAX_BATCH_KEYS
 from tests.conftest import Api, Person, listening, mongo_client
 
+from .conftest import Before
 from .test_access import ALL, TARGETS
 from .test_subscriptions import connected, subscribe, told
 
@@ -154,6 +157,33 @@ async def test_an_empty_text_of_another_condition_matches_no_key(api: Api, filte
         await api.data(create, fields, system)
     assert await disable(api, system, filter=filter) == (0, False)
     assert disabled(api) == set()
+
+
+async def test_a_failure_between_two_batches_tells_that_the_same_request_disables_the_rest(
+    api: Api, before: Before, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner, user = await api.make("DOMAIN_OWNER"), await api.make("USER", user_id="ann")
+    with mongo_client(api.settings) as client:
+        keys = client.get_default_database().api_keys
+        like = keys.find_one({"_id": user.key_id})
+        assert like is not None
+        keys.insert_many(
+            {**like, "_id": f"api-key-{at:032}", "digest": at.to_bytes(32)} for at in range(MAX_BATCH_KEYS)
+        )
+
+    async def nothing_is_read_in_time() -> None:
+        monkeypatch.setattr(credentials, "CACHE_SECONDS", 0.0)
+
+    before(lambda name, _: name == "commitTransaction", nothing_is_read_in_time)
+    (error,) = (await api.run(DISABLE, {"i": {"domainId": "d1", "userId": "ann"}}, owner))["errors"]
+    assert error["extensions"]["code"] == "UNAVAILABLE"
+    assert error["message"].endswith("is unknown: send the request again, which disables the rest.")
+    assert len(disabled(api)) == MAX_BATCH_KEYS
+    # The same failure before the first write says nothing of an outcome.
+    (error,) = (await api.run(DISABLE, {"i": {"domainId": "d1", "userId": "ann"}}, owner))["errors"]
+    assert error["message"].endswith("is still valid. Try again.")
+    monkeypatch.undo()
+    assert await disable(api, owner, userId="ann") == (1, False)
 
 
 async def test_without_a_credential_or_the_scope_to_write_nothing_is_disabled(api: Api) -> None:
