@@ -7,7 +7,7 @@ import structlog
 from strawberry import ID
 
 from .. import secret
-from ..errors import FailedPrecondition, InvalidArgument, NotFound, PermissionDenied
+from ..errors import DeadlineExceeded, FailedPrecondition, InvalidArgument, NotFound, PermissionDenied, Unavailable
 from ..messages.keys import APIKeyInfo, APIKeyLeakReport
 from ..messages.requests import APIKeyRequest, ReportLeakedAPIKeyRequest
 from ..messages.usage import APIKeyVerificationCode
@@ -23,6 +23,7 @@ from .validity import code_of
 from .writes import Writes
 
 MAX_URL = 2_000  # characters
+_FAILED = "Whether the report was taken is unknown. Send it again."
 
 log = structlog.get_logger()
 
@@ -50,9 +51,17 @@ class Leaks:
         The response is the same for a text that is no secret. Of an older secret whose successor is in use, this alone
         is ended: whoever stole it must not throw the owner out. The last valid SYSTEM key that may change keys stays,
         and the log says so. Raises InvalidArgument for a `url` that is too long or has a secret, ResourceExhausted for
-        an address that sends many texts that are no secrets.
+        an address that sends many texts that are no secrets, and Unavailable or DeadlineExceeded without the key's id.
         """
         _check_url(request.url)
+        try:
+            await self._take(request, address)
+        except (Unavailable, DeadlineExceeded) as error:
+            # Another one: it may name the key, and tell to read it, which whoever reports it may not be able to.
+            raise type(error)(_FAILED) from error
+        return APIKeyLeakReport(received=True)
+
+    async def _take(self, request: ReportLeakedAPIKeyRequest, address: str) -> None:
         key = await self._credentials.find(request.api_key)
         if key is None:
             await self._rates.failed_credential(address)
@@ -60,7 +69,6 @@ class Leaks:
             self._uses.note(key, code, address)
         else:
             await self._end(key, caller_of(key, address=address), request.url)
-        return APIKeyLeakReport(received=True)
 
     async def _end(self, key: APIKeyInfo, holder: Caller, url: str | None) -> None:
         named = APIKeyRequest(api_key_id=ID(holder.key_id), domain_id=ID(holder.domain_id))

@@ -6,6 +6,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from ..deadlines import ends_in_time
 from ..errors import BadRequest, ServiceError
 from ..keys.leaks import Leaks
 from ..messages.requests import ReportLeakedAPIKeyRequest
@@ -42,6 +43,7 @@ class RevocationEndpoint:
             response = error_response(error, scope)
         await response(scope, receive, send)
 
+    @ends_in_time
     async def _revoke(self, form: dict[str, list[str]], scope: Scope) -> None:
         match form.get("token"):
             case [text]:

@@ -628,6 +628,17 @@ async def test_those_that_shared_a_read_from_before_them_share_the_next_one(api:
     assert LOOK_UPS.count - before == 2  # what the first read found may be older than the others
 
 
+@pytest.mark.parametrize("behind", [None, "api_keys"])
+async def test_a_report_of_a_leak_that_takes_too_long_may_be_sent_again(
+    hurried: Api, engine: EmbeddedDatabase, behind: str | None
+) -> None:
+    key = await hurried.make("USER")
+    with frozen(engine, behind):
+        answer = await hurried.client.post("/revoke", data={"token": key.secret})
+    assert answer.status_code == 503
+    assert answer.json()["error_description"] == "Whether the report was taken is unknown. Send it again."
+
+
 class TestRest:
     @pytest.mark.parametrize("name", ["get", "list"])
     async def test_a_read_ends_at_its_deadline(self, hurried: Api, engine: EmbeddedDatabase, name: str) -> None:

@@ -10,6 +10,7 @@ from authlib.integrations.requests_client import OAuth2Session
 
 from gql_identity.secret import make_secret
 from tests.conftest import Api, Person, listening, mongo_client, running
+from tests.database.conftest import lose_commits
 from tests.database.test_forward_auth import ask, key_with
 from tests.database.test_tokens import FORGED, VIEWER, decoded, issuing, jwks, token_of, tokens_of
 
@@ -81,6 +82,23 @@ async def test_the_response_does_not_tell_whether_it_was_a_secret(api: Api) -> N
     assert {(answer.status_code, answer.content) for answer in answers} == {(200, b"")}
     told = [await api.send(REPORT, {"i": {"apiKey": text}}, system) for text in texts]
     assert {answer.content for answer in told} == {b'{"data":{"reportLeakedApiKey":{"received":true}}}'}
+
+
+async def test_a_report_that_fails_names_no_key_and_may_be_sent_again(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scanner, key = await api.make(), await api.make("USER", "d1", "u2")
+    await api.data(VIEWER, by=scanner)
+    with monkeypatch.context() as patch:
+        lose_commits(patch)
+        answer = await revoke(api, key.secret)
+        (error,) = (await api.run(REPORT, {"i": {"apiKey": key.secret}}, scanner))["errors"]
+    assert answer.status_code == 503
+    assert answer.json() == {"error": "temporarily_unavailable", "error_description": error["message"]}
+    assert error["message"] == "Whether the report was taken is unknown. Send it again."
+    assert error["extensions"] == {"code": "UNAVAILABLE"}
+    assert (await revoke(api, key.secret)).status_code == 200
+    assert (await api.send(VIEWER, by=key)).status_code == 401
 
 
 async def test_a_key_that_was_disabled_by_a_higher_role_stays_so(api: Api) -> None:
