@@ -22,7 +22,9 @@ from .writes import Writes
 _MARKS = {"_id": "ending-system-keys"}  # a document of the collection `meta`
 _MARKS_LAST = timedelta(minutes=11)  # longer than a request can: 300 s to begin its write and 300 s for the write
 _MARKS_KEPT = timedelta(hours=1)  # those that count no more, so that clocks may differ
-UNKNOWN_SECONDS = 10.0  # after its deadline, that a write whose outcome is unknown may still take place
+# After its deadline, that a write whose outcome is unknown may still take place. The driver sends no commit later than
+# a second after it; the rest is for a server that hangs.
+UNKNOWN_SECONDS = 10.0
 REMOVE_SECONDS = 1.0  # between two attempts to remove marks
 MAX_ENDED = 1_000  # marks to remove that are remembered; others count until _MARKS_LAST
 

@@ -2,12 +2,16 @@
 
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any, TypeVar
 
+import pymongo
 import pymongo.errors as driver
 from pymongo import MongoClient, WriteConcern
 from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
+
+COMMIT_SECONDS = 1.0  # after the end of a transaction's time, for its commit; its caller waits for so long
 
 Document = dict[str, Any]
 T = TypeVar("T")
@@ -22,18 +26,25 @@ def run_transaction(
 ) -> T:
     """The result of a transaction: all of its writes happen, or none.
 
-    It runs again where another write was in the way, and begins none after `end`, by `time.monotonic()`. Raises
-    PyMongoError.
+    It runs again where another write was in the way, and begins none after `end`, by `time.monotonic()`. It commits
+    until COMMIT_SECONDS later at most. Raises PyMongoError.
     """
+    committing = ExitStack()
 
     def write_in_time(session: ClientSession) -> tuple[T, Document | None]:
+        committing.close()
         if time.monotonic() > end:  # the driver repeats for two minutes
             # A first command ends what an attempt before left open, which would keep its keys locked.
             audit.find_one({"_id": ""}, {"_id": 1}, session=session)
             raise driver.ExecutionTimeout("no time is left for another attempt")
-        return write(session)
+        written = write(session)
+        # Each command has the driver's timeout, and the driver repeats a commit for two minutes.
+        if (left := end + COMMIT_SECONDS - time.monotonic()) <= 0:
+            raise driver.ExecutionTimeout("no time is left for the commit")
+        committing.enter_context(pymongo.timeout(left))
+        return written
 
-    with client.start_session() as session:
+    with client.start_session() as session, committing:
         result, entry = session.with_transaction(write_in_time, write_concern=WriteConcern("majority"))
     if entry is not None and is_embedded:
         _check_stored(audit, entry)

@@ -4,18 +4,21 @@ The connection is lost after the commit, the driver sends the commit again, and 
 restarted does not know the transaction: then the driver runs all of it again.
 """
 
+import asyncio
+import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from pymongo.client_session import ClientSession
-from pymongo.errors import OperationFailure
+from pymongo.errors import AutoReconnect, OperationFailure
 
+from gql_identity.settings import Settings
 from gql_identity.storage.database import Database
 from gql_identity.storage.inserts import NewKey, insert_new
-from tests.conftest import Api, Person, mongo_client
+from tests.conftest import Api, Person, mongo_client, running
 
-from .conftest import lose_commits
+from .conftest import Before, lose_commits
 
 ROTATE = "mutation($i: RotateAPIKeyRequest!) { r: rotateApiKey(input: $i) { apiKey secrets { expiresAt } } }"
 DISABLE_ALL = "mutation($i: DisableAPIKeysRequest!) { r: disableApiKeys(input: $i) { count more } }"
@@ -162,3 +165,42 @@ async def test_a_write_whose_outcome_is_unknown_says_so(
     assert f"Whether {told} is unknown" in error["message"]
     assert "Try again" not in error["message"]
     assert error["extensions"].get("apiKeyId") == (None if "Keys(" in mutation else key.key_id)
+
+
+async def test_a_commit_is_not_repeated_long_after_its_caller_was_told(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commits: list[float] = []
+
+    def lose(_: ClientSession) -> None:
+        commits.append(time.monotonic())
+        time.sleep(0.02)
+        raise AutoReconnect("connection closed", {"errorLabels": ["UnknownTransactionCommitResult"]})
+
+    async with running(settings.model_copy(update={"database_timeout_seconds": 1.0})) as api:
+        system, key = await api.make(), await api.make("USER")
+        monkeypatch.setattr(ClientSession, "commit_transaction", lose)
+        mutation = f'mutation {{ deleteApiKey(input: {{domainId: "d1", apiKeyId: "{key.key_id}"}}) {{ apiKeyId }} }}'
+        (error,) = (await api.run(mutation, by=system))["errors"]
+        told = time.monotonic()
+        assert "is unknown" in error["message"]
+        await asyncio.sleep(1)
+    assert len(commits) > 1
+    assert commits[-1] - told < 0.5
+
+
+async def test_what_takes_too_long_before_its_commit_is_not_committed(settings: Settings, before: Before) -> None:
+    async with running(settings.model_copy(update={"database_timeout_seconds": 1.0})) as api:
+        system, key = await api.make(), await api.make("USER")
+
+        async def takes_long() -> None:
+            await asyncio.sleep(2.5)
+
+        before(lambda name, command: name == "insert" and command["insert"] == "audit", takes_long)
+        mutation = f'mutation {{ deleteApiKey(input: {{domainId: "d1", apiKeyId: "{key.key_id}"}}) {{ apiKeyId }} }}'
+        (error,) = (await api.run(mutation, by=system))["errors"]
+        assert "is unknown" in error["message"]
+        await asyncio.sleep(1.5)
+        assert stored(api, key)[1] == ["CREATED"]
+        # Nothing of it is left open, which would keep the key locked.
+        assert (await api.data(mutation, by=system))["deleteApiKey"]["apiKeyId"] == key.key_id
