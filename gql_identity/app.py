@@ -160,7 +160,7 @@ async def _life_span(
                 in_background(api_keys.system_keys.keep_removing_marks()),
             ):
                 yield
-        end_all_by(inf)  # no request is left, and the last writes have a deadline of their own
+        end_all_by(inf)  # the last writes have a deadline of their own
         await changes.stop()
         api_keys.credentials.stop()
         # The deadline is short, so that a database that does not respond cannot delay the stop.

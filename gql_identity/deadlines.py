@@ -29,13 +29,11 @@ TOO_LONG = (
     "The request took too long, and nothing was changed. If the database is busy or down, try again; "
     "if only this request fails, select less."
 )
-_UNKNOWN = (
-    "whether a write took place is unknown: read the keys before you send it again. A create or a rotation that has a "
-    "`request_id` can be sent again as it is."
-)
-UNKNOWN = f"It took too long, and {_UNKNOWN}"
+_UNKNOWN = "whether a write took place is unknown: read the keys before you send it again."
+_SEND_AGAIN = " A create or a rotation that has a `request_id` can be sent again as it is."
+UNKNOWN = f"It took too long, and {_UNKNOWN}{_SEND_AGAIN}"
 STOPPING = "The service is stopping, and nothing was changed. Try again."
-STOPPING_UNKNOWN = f"The service is stopping, and {_UNKNOWN}"
+STOPPED_UNKNOWN = f"The service is stopping, and {_UNKNOWN}"
 
 T = TypeVar("T")
 Resolver = Callable[..., Coroutine[Any, Any, Any]]
@@ -45,20 +43,20 @@ class Timer(Timeout):
     """The timer of a request, or of one request of a batch: it ends it at the deadline, or soon after a write."""
 
     writes = 0  # how many have begun, those of earlier requests of the batch included
-    ends_at: float  # the deadline of the request
+    ends_at: float  # the deadline of the request; `deadline` is when this timer ends it, which is later after a write
     is_of_stop = False  # whether the deadline is there because the service stops
 
-    def end_all_by(self, at: float) -> None:
+    def end_for_stop(self, at: float) -> None:
         """Bring the deadline forward: the service stops."""
         ends_at = at - LAST_SECONDS
         if ends_at < self.ends_at:
-            self.move(self.deadline - self.ends_at + ends_at)
+            self.move(self.deadline - (self.ends_at - ends_at))  # by as much as the deadline
             self.ends_at, self.is_of_stop = ends_at, True
 
     def error(self, writes_before: int = 0) -> ServiceError:
         """The error for what this timer has ended, which began after so many writes."""
         if self.is_of_stop:
-            return Unavailable(STOPPING_UNKNOWN if self.writes > writes_before else STOPPING)
+            return Unavailable(STOPPED_UNKNOWN + _SEND_AGAIN if self.writes > writes_before else STOPPING)
         return DeadlineExceeded(UNKNOWN if self.writes > writes_before else TOO_LONG)
 
 
@@ -67,7 +65,7 @@ class CallTimeout(Timeout):
 
     __slots__ = ()
 
-    def end_all_by(self, at: float) -> None:
+    def end_for_stop(self, at: float) -> None:
         """End it at the deadline of the stop, if it does not end before."""
         late = at - LAST_SECONDS + LATE_SECONDS
         if late < self.deadline:
@@ -77,13 +75,13 @@ class CallTimeout(Timeout):
 def is_over() -> bool:
     """Whether the time of this request is over."""
     deadline = DEADLINE.get()
-    return deadline is not None and time.monotonic() >= min(deadline, _stop())
+    return deadline is not None and time.monotonic() >= min(deadline, stop_deadline())
 
 
 def check_time() -> None:
     """Raise DeadlineExceeded, or Unavailable if the service stops, for what would begin after the deadline."""
     if is_over():
-        if time.monotonic() >= _stop():
+        if time.monotonic() >= stop_deadline():
             raise Unavailable("The service is stopping: this had not begun, so nothing was done. Try again.")
         raise DeadlineExceeded(
             "The time of this request was over before this began, so nothing was done: the limit "
@@ -92,7 +90,7 @@ def check_time() -> None:
         )
 
 
-def _stop() -> float:
+def stop_deadline() -> float:
     """The deadline of all requests; `inf` unless the service stops."""
     return all_end_by() - LAST_SECONDS
 

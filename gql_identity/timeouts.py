@@ -53,7 +53,7 @@ class Timeout:
         if deadline < self._timeouts.next_at:
             self._timeouts.bring_forward(self)
 
-    def end_all_by(self, at: float) -> None:
+    def end_for_stop(self, at: float) -> None:
         """End it so early that its request has its response by this time; this one goes on as it is."""
 
     def stop(self) -> None:
@@ -102,11 +102,11 @@ class _Timeouts:
     def end_all_by(self, at: float) -> None:
         self.all_end_by = at
         for timeout in list(self._running):
-            timeout.end_all_by(at)
+            timeout.end_for_stop(at)
 
     def add(self, timeout: Timeout) -> None:
         if self.all_end_by < inf:
-            timeout.end_all_by(self.all_end_by)
+            timeout.end_for_stop(self.all_end_by)
         self._running[timeout] = None
         if timeout.deadline < self.next_at:
             self._start(timeout.deadline)

@@ -66,6 +66,7 @@ class Credentials:
         self._database = database
         self._collection = database.api_keys
         self._jwts = ImportedJwts(database, settings)
+        self._database_seconds = settings.database_timeout_seconds
         self._pepper, *self._peppers_retired = settings.peppers
         # By a digest, or what a token names.
         self._cache: OrderedDict[bytes | Parent, tuple[float, APIKeyInfo]] = OrderedDict()
@@ -117,6 +118,8 @@ class Credentials:
             try:
                 key = await asyncio.shield(read)
             except DeadlineExceeded:
+                if time.monotonic() - begun >= self._database_seconds:
+                    raise  # of the database: others that each begin another read would wait one after the other
                 continue  # of the request that began it: this one may have more time
             # A read that began before this look-up is held to the same rule as the cache: a valid key, and no older.
             if begun > asked or (key and is_valid(key) and self._is_fresh(key.api_key_id, begun, time.monotonic())):

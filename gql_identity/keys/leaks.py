@@ -15,6 +15,7 @@ from ..storage.database import Document
 from .access import Caller
 from .credentials import Credentials, caller_of
 from .disabling import disable_rule
+from .documents import unreadable
 from .rates import Rates
 from .rotation import is_live, is_superseded_in, overlap_ended
 from .system_keys import SystemKeys
@@ -23,7 +24,7 @@ from .validity import code_of
 from .writes import Writes
 
 MAX_URL = 2_000  # characters
-_FAILED = "Whether the report was taken is unknown. Send it again."
+REPORT_FAILED = "Whether the report was taken is unknown. Send it again."
 
 log = structlog.get_logger()
 
@@ -58,7 +59,7 @@ class Leaks:
             await self._take(request, address)
         except (Unavailable, DeadlineExceeded) as error:
             # Another one: it may name the key, and tell to read it, which whoever reports it may not be able to.
-            raise type(error)(_FAILED) from error
+            raise type(error)(REPORT_FAILED) from error
         return APIKeyLeakReport(received=True)
 
     async def _take(self, request: ReportLeakedAPIKeyRequest, address: str) -> None:
@@ -81,14 +82,19 @@ class Leaks:
                 return overlap_ended(document, at)
             return disable_rule(holder)(document, at)
 
-        is_known = self._credentials.is_superseded(holder)
         try:
-            async with nullcontext() if is_known else self._system_keys.ending(named, holder):
+            ends_alone = self._credentials.is_superseded(holder) or await self._is_superseded(named, holder)
+            async with nullcontext() if ends_alone else self._system_keys.ending(named, holder):
                 await self._writes.change_by_holder(named, holder, rule, url)
         except NotFound:
             pass  # deleted meanwhile
         except (PermissionDenied, FailedPrecondition) as error:
             log.error("a leaked key stays valid", api_key_id=key.api_key_id, reason=error.message)
+
+    async def _is_superseded(self, named: APIKeyRequest, holder: Caller) -> bool:
+        """Whether a newer secret of the key was used, as it is stored now: another worker may have seen the use."""
+        document = await self._writes.read(named, holder, None)
+        return not unreadable(document, ("secrets",)) and is_superseded_in(document, holder.secret.number)
 
 
 def _check_url(url: str | None) -> None:

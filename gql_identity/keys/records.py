@@ -4,8 +4,6 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Hashable
 from datetime import UTC, datetime
 from functools import lru_cache
-from itertools import repeat
-from operator import contains
 from typing import Any
 
 from strawberry import ID
@@ -116,7 +114,7 @@ async def read_rows_in_turns(
     """As `read_rows`; a long list is read in slices of several turns of the event loop, and owners take turns."""
     if len(documents) <= SLICE_WITH_NETWORKS:
         return read_rows(documents, fields)
-    with_networks = any(map(contains, documents, repeat("allowed_addresses")))
+    with_networks = any("allowed_addresses" in document for document in documents)
     size = SLICE_WITH_NETWORKS if with_networks else SLICE
     keys = read_rows(documents[:size], fields)
     turns = turns_of_this_loop()

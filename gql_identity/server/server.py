@@ -21,7 +21,7 @@ import uvicorn
 
 from ..timeouts import end_all_by
 
-GRACE_SECONDS = 5  # for requests in flight when the service stops
+GRACE_SECONDS = 5  # for requests in flight when the service stops, the last second for their responses
 FORCED_SECONDS = 1.0  # for them when it is told to stop at once, to tell what they may have written
 LEAVE_SECONDS = 0.25  # for clients to finish sending, and to be told to close their connection
 # How long a thread waits for Python's global lock, which a call of the database takes several times, while others run.

@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from functools import partial
 from importlib.util import find_spec
+from math import inf
 from typing import Any, Self, TypeVar
 
 # Motor's pool is 5 threads a CPU, and a change stream holds one: with few CPUs reads would wait for a thread.
@@ -35,10 +36,11 @@ from pymongo.cursor import Cursor
 from pymongo.read_concern import ReadConcern
 
 from ..command import own_command
-from ..deadlines import DEADLINE, LATE_SECONDS, CallTimeout, note_write
+from ..deadlines import DEADLINE, LATE_SECONDS, TIMER, CallTimeout, note_write, stop_deadline
 from ..errors import DeadlineExceeded, InvalidArgument, ServiceError, StartError, Unavailable
 from ..metrics import DATABASE_FAILURES
 from ..settings import Settings
+from ..timeouts import Timeout
 from ..version import version
 from .commands import listeners
 from .connection_string import reading
@@ -215,6 +217,8 @@ class Database:
     def _seconds_left(self) -> float:
         """How long a call may take: less than the database's timeout where the request's deadline comes first."""
         deadline = DEADLINE.get()
+        if TIMER.get() is not None:  # also for several requests, which have no deadline together
+            deadline = min(deadline or inf, stop_deadline())
         if deadline is None:
             return self._timeout_seconds
         return max(0.001, min(self._timeout_seconds, deadline - time.monotonic()))
@@ -227,15 +231,16 @@ class Database:
 
     async def _run(self, call: Callable[[], Awaitable[T]]) -> T:
         seconds = self._seconds_left()
+        ending = Timeout if TIMER.get() is None else CallTimeout  # the stop ends the calls of requests
         try:
             if seconds < self._timeout_seconds:
                 # The driver's own error, which comes first, says why.
-                with pymongo.timeout(seconds), CallTimeout(seconds + LATE_SECONDS):
+                with pymongo.timeout(seconds), ending(seconds + LATE_SECONDS):
                     result = await call()
             else:
                 # The driver has its own timeout, the client's. It counts neither the wait for a thread nor the
                 # repetitions of a transaction.
-                with CallTimeout(self._until_deadline(seconds + MORE_SECONDS)):
+                with ending(self._until_deadline(seconds + MORE_SECONDS)):
                     result = await call()
         except TimeoutError:
             raise self._failed(DeadlineExceeded(NO_ANSWER), "no response in time") from None

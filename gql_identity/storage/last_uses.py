@@ -90,8 +90,8 @@ class LastUses:
             before = {field: read.get(field) for field in ("domain_id", *moved)}
             self._moves[read["_id"]] = (before, moved)
 
-    async def write(self, *, everything: bool = False) -> bool:
-        """Write what is due: each key's use at most once a minute, unless `everything`.
+    async def write(self, *, everything: bool = False, hastened: bool = False) -> bool:
+        """Write what is due: each key's use at most once a minute, unless `everything`, or only what is `hastened`.
 
         Returns whether other workers' writes left something for the next write.
 
@@ -100,8 +100,12 @@ class LastUses:
         """
         now = time.monotonic()
         self._written, self._refused = _recent(self._written, now), _recent(self._refused, now)
-        due = {secret: use for secret, use in self._uses.items() if everything or secret not in self._written}
-        moves, self._moves = self._moves, {}
+        if hastened:
+            due = {secret: self._uses[secret] for secret in self._hastened.items() if secret in self._uses}
+            moves: dict[str, _Move] = {}
+        else:
+            due = {secret: use for secret, use in self._uses.items() if everything or secret not in self._written}
+            moves, self._moves = self._moves, {}
         for secret in due:
             del self._uses[secret]
         writes = [
@@ -168,16 +172,18 @@ class LastUses:
 
     async def keep_writing(self) -> None:
         """Write every two seconds, and what is hastened at once, until cancelled."""
-        told, pause = None, FLUSH_SECONDS
+        told, next_at = None, time.monotonic() + FLUSH_SECONDS
         while True:
             with suppress(TimeoutError):
-                async with asyncio.timeout(pause):
+                async with asyncio.timeout(next_at - time.monotonic()):
                     await self._is_due.wait()
             self._is_due.clear()
-            pause = FLUSH_SECONDS
+            is_time = time.monotonic() >= next_at
+            if is_time:
+                next_at = time.monotonic() + FLUSH_SECONDS
             try:
-                if await self.write():
-                    pause = AGAIN_SECONDS
+                if await self.write(hastened=not is_time):
+                    next_at = time.monotonic() + AGAIN_SECONDS
                 told = None
             except ServiceError as error:
                 if error.message != told:

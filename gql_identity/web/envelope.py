@@ -19,7 +19,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .. import traces
-from ..deadlines import STOPPING, STOPPING_UNKNOWN, TIMER
+from ..deadlines import STOPPED_UNKNOWN, STOPPING, TIMER
 from ..errors import Internal, ServiceError, Unavailable
 from ..logs import RequestLog
 from ..metrics import HTTP_DURATION
@@ -132,7 +132,7 @@ class Envelope:
             # The service is stopping, and the grace period of running requests is over.
             if not status:
                 timer = TIMER.get()
-                stopping = Unavailable(STOPPING_UNKNOWN if timer is not None and timer.writes else STOPPING)
+                stopping = Unavailable(STOPPED_UNKNOWN if timer is not None and timer.writes else STOPPING)
                 stopping.headers = {"Connection": "close"}
                 await _refuse(stopping, scope, receive, respond)
         finally:

@@ -7,8 +7,8 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from ..deadlines import ends_in_time
-from ..errors import BadRequest, ServiceError
-from ..keys.leaks import Leaks
+from ..errors import BadRequest, DeadlineExceeded, ServiceError, Unavailable
+from ..keys.leaks import REPORT_FAILED, Leaks
 from ..messages.requests import ReportLeakedAPIKeyRequest
 from ..settings import Settings
 from .authentication import Authenticator
@@ -39,6 +39,8 @@ class RevocationEndpoint:
             await in_time(self._revoke(form, scope), self._settings.operation_timeout_seconds)
         except ClientDisconnect:
             return
+        except (Unavailable, DeadlineExceeded) as error:
+            response = error_response(type(error)(REPORT_FAILED), scope)
         except ServiceError as error:
             response = error_response(error, scope)
         await response(scope, receive, send)

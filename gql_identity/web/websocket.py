@@ -198,7 +198,8 @@ class Connection:
                 raise _Closed(4400, "Authorization in connection_init is a string: Bearer SECRET")
             self._authorization = sent[0]
         try:
-            self._client = self._counted(await self._caller())
+            caller = await in_time(self._caller(), self._settings.operation_timeout_seconds)
+            self._client = self._counted(caller)
         except Unauthenticated:
             raise _Closed(4403, "Forbidden") from None
         except ServiceError as error:

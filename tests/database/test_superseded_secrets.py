@@ -293,7 +293,7 @@ async def test_a_use_that_the_database_refuses_is_not_tried_with_each_use(
 async def _until_written(api: Api, key: Person) -> None:
     with mongo_client(api.settings) as client:
         keys = client.get_default_database().api_keys
-        for _ in range(100):
+        for _ in range(500):
             stored = await asyncio.to_thread(keys.find_one, {"domain_id": "d1", "_id": key.key_id})
             if stored is not None and "2" in stored["secret_uses"]:
                 return
