@@ -451,7 +451,7 @@ export type APIKeyVerificationCode =
   | 'MALFORMED'
   /** There is no such key, or none that the caller may verify. */
   | 'NOT_FOUND'
-  /** The secret was replaced and its overlap has ended: a client still uses the old one. */
+  /** The secret was replaced and its overlap has ended: a client still uses the old one. It is told for 30 days, of the last ten such secrets of a key. */
   | 'ROTATED'
   /** The secret is valid. */
   | 'VALID';
