@@ -132,7 +132,7 @@ async def test_a_lost_response_to_a_rotation_outlasts_the_panel(page: Any, servi
     await choice.select_option("one day")  # another attempt, which two secrets do not allow
     assert await panel.get_by_role("button", name="Rotate").is_disabled()
     await panel.get_by_role("button", name="Close", exact=True).click()
-    await panel.wait_for(state="detached")
+    await page.wait_for_url(lambda url: "open=" not in url)
     await row(page, "closed and opened").get_by_role("button", name="closed and opened", exact=True).click()
     await panel.get_by_text("The response to a rotation was lost.").wait_for()
     async with held_back(page, "rotateApiKey") as inputs:
