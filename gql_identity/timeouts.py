@@ -17,10 +17,7 @@ class Timeout:
 
     def __init__(self, seconds: float) -> None:
         loop = asyncio.get_running_loop()
-        timeouts = _THREAD.timeouts
-        if timeouts is None or timeouts.loop is not loop:
-            timeouts = _THREAD.begin(loop)
-        self._loop, self._timeouts = loop, timeouts
+        self._loop, self._timeouts = loop, _timeouts_of(loop)
         self._is_expired = False
         self.deadline = loop.time() + seconds
 
@@ -76,11 +73,7 @@ def end_all_by(at: float) -> None:
 
     For the stop of the service. By the clock of the event loop.
     """
-    loop = asyncio.get_running_loop()
-    timeouts = _THREAD.timeouts
-    if timeouts is None or timeouts.loop is not loop:
-        timeouts = _THREAD.begin(loop)
-    timeouts.end_all_by(at)
+    _timeouts_of(asyncio.get_running_loop()).end_all_by(at)
 
 
 def all_end_by() -> float:
@@ -143,9 +136,12 @@ class _Thread(threading.local):
 
     timeouts: _Timeouts | None = None
 
-    def begin(self, loop: asyncio.AbstractEventLoop) -> _Timeouts:
-        self.timeouts = _Timeouts(loop)
-        return self.timeouts
-
 
 _THREAD = _Thread()
+
+
+def _timeouts_of(loop: asyncio.AbstractEventLoop) -> _Timeouts:
+    timeouts = _THREAD.timeouts
+    if timeouts is None or timeouts.loop is not loop:
+        timeouts = _THREAD.timeouts = _Timeouts(loop)
+    return timeouts

@@ -15,7 +15,6 @@ from ..storage.database import Document
 from .access import Caller
 from .credentials import Credentials, caller_of
 from .disabling import disable_rule
-from .documents import unreadable
 from .rates import Rates
 from .rotation import is_live, is_superseded_in, overlap_ended
 from .system_keys import SystemKeys
@@ -74,27 +73,24 @@ class Leaks:
     async def _end(self, key: APIKeyInfo, holder: Caller, url: str | None) -> None:
         named = APIKeyRequest(api_key_id=ID(holder.key_id), domain_id=ID(holder.domain_id))
 
+        def ends_alone(document: Document) -> bool:
+            return self._credentials.is_superseded(holder) or is_superseded_in(document, holder.secret.number)
+
         def rule(document: Document, at: datetime) -> Document:
             # Since the key was read by this secret, it may have been ended, or the newer one used, also elsewhere.
             if not is_live(document, holder.secret.number):
                 return {}
-            if self._credentials.is_superseded(holder) or is_superseded_in(document, holder.secret.number):
-                return overlap_ended(document, at)
-            return disable_rule(holder)(document, at)
+            return (overlap_ended if ends_alone(document) else disable_rule(holder))(document, at)
 
         try:
-            ends_alone = self._credentials.is_superseded(holder) or await self._is_superseded(named, holder)
-            async with nullcontext() if ends_alone else self._system_keys.ending(named, holder):
+            # As it is stored now: another worker may have seen the use of the newer one.
+            document = await self._writes.read(named, holder, None)
+            async with nullcontext() if ends_alone(document) else self._system_keys.ending(named, holder):
                 await self._writes.change_by_holder(named, holder, rule, url)
         except NotFound:
             pass  # deleted meanwhile
         except (PermissionDenied, FailedPrecondition) as error:
             log.error("a leaked key stays valid", api_key_id=key.api_key_id, reason=error.message)
-
-    async def _is_superseded(self, named: APIKeyRequest, holder: Caller) -> bool:
-        """Whether a newer secret of the key was used, as it is stored now: another worker may have seen the use."""
-        document = await self._writes.read(named, holder, None)
-        return not unreadable(document, ("secrets",)) and is_superseded_in(document, holder.secret.number)
 
 
 def _check_url(url: str | None) -> None:

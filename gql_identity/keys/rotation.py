@@ -13,6 +13,7 @@ from ..messages.keys import APIKeyInfo, APIKeySecretInfo
 from ..messages.requests import APIKeyOverlapChoice, RotateAPIKeyRequest
 from ..messages.values import DateTime
 from .digests import digests_of, peppers_of, with_digest
+from .documents import unreadable
 from .validity import UsedSecret, has_ended
 
 KEPT_FOR = timedelta(days=30)  # how long an ended secret answers ROTATED
@@ -94,9 +95,12 @@ def is_live(document: Document, number: int) -> bool:
 
 
 def is_superseded_in(document: Document, number: int) -> bool:
-    """Whether the secret of this number may manage no keys any more: a newer one of its key was used."""
+    """Whether the secret of this number may manage no keys any more: a newer one of its key was used.
+
+    No where the secrets cannot be read: such a key is not valid, and can only be deleted.
+    """
     secrets = document.get("secrets")
-    if secrets is None or secrets[0]["number"] == (number or 1):
+    if secrets is None or unreadable(document, ("secrets",)) or secrets[0]["number"] == (number or 1):
         return False
     return _was_newest_used(document)
 
