@@ -53,7 +53,20 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, log
     return run
 
 
-class Reads(monitoring.CommandListener):
+class Listener(monitoring.CommandListener):
+    """Hears of no command: a listener says which events it takes."""
+
+    def started(self, event: monitoring.CommandStartedEvent) -> None:
+        pass
+
+    def succeeded(self, event: monitoring.CommandSucceededEvent) -> None:
+        pass
+
+    def failed(self, event: monitoring.CommandFailedEvent) -> None:
+        pass
+
+
+class Reads(Listener):
     """The commands that read keys, or another collection, from one database, as the driver sends them.
 
     Not look-ups of a caller's own key: each is cached for half a second, so that their number depends on the time. Nor
@@ -126,7 +139,7 @@ def lose_commits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ClientSession, "commit_transaction", lose)
 
 
-class Meanwhile(monitoring.CommandListener):
+class Meanwhile(Listener):
     """Has something happen just before a command is sent to the database, as another request may come in between."""
 
     def __init__(self) -> None:
@@ -141,12 +154,6 @@ class Meanwhile(monitoring.CommandListener):
         assert self.happen is not None
         assert self.loop is not None
         asyncio.run_coroutine_threadsafe(self.happen(), self.loop).result(10)
-
-    def succeeded(self, event: monitoring.CommandSucceededEvent) -> None:
-        pass
-
-    def failed(self, event: monitoring.CommandFailedEvent) -> None:
-        pass
 
 
 MEANWHILE = Meanwhile()

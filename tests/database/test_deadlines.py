@@ -30,6 +30,8 @@ from gql_identity.web.graphql_operations import refused
 from gql_identity.web.websocket import PROTOCOL
 from tests.conftest import PEPPER, Api, Person, listening, running
 
+from .conftest import Listener
+
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks at processes as Linux shows them")
 
 SECONDS = 1.5  # for a request; less than the five for a call of the database
@@ -52,7 +54,7 @@ def _state(thread: Path) -> str:
     return (thread / "stat").read_text().rpartition(")")[2].split()[0]
 
 
-class Freezing(monitoring.CommandListener):
+class Freezing(Listener):
     """Freezes the embedded engine, once, behind a read of one collection."""
 
     def __init__(self) -> None:
@@ -70,11 +72,8 @@ class Freezing(monitoring.CommandListener):
             freeze(self.pid)
             self.pid = None
 
-    def failed(self, event: monitoring.CommandFailedEvent) -> None:
-        pass
 
-
-class LookUps(monitoring.CommandListener):
+class LookUps(Listener):
     """Counts the reads of keys by their secrets, of all databases."""
 
     def __init__(self) -> None:
@@ -83,12 +82,6 @@ class LookUps(monitoring.CommandListener):
     def started(self, event: monitoring.CommandStartedEvent) -> None:
         if "digest" in event.command.get("filter", {}):
             self.count += 1
-
-    def succeeded(self, event: monitoring.CommandSucceededEvent) -> None:
-        pass
-
-    def failed(self, event: monitoring.CommandFailedEvent) -> None:
-        pass
 
 
 LOOK_UPS = LookUps()
@@ -137,6 +130,19 @@ async def known(api: Api, by: Person) -> None:
     assert await api.data("{ __typename }", by=by)
 
 
+@pytest.fixture
+async def system(hurried: Api) -> Person:
+    """A caller that is known."""
+    caller = await hurried.make()
+    await known(hurried, caller)
+    return caller
+
+
+async def send_batch(api: Api, queries: list[str], by: Person) -> httpx.Response:
+    headers = {"Authorization": f"Bearer {by.secret}"}
+    return await api.client.post("/graphql", json=[{"query": query} for query in queries], headers=headers)
+
+
 async def stored(api: Api, key_id: str, by: Person) -> Any:
     query = "query($i: GetAPIKeyRequest!) { apiKey(input: $i) { userId } }"
     return (await api.data(query, {"i": {"domainId": "d1", "apiKeyId": key_id}}, by))["apiKey"]
@@ -183,13 +189,11 @@ def check_three(answer: Any) -> None:
 class TestAMutation:
     @pytest.mark.parametrize("runs_before", [0, 2], ids=["by graphql-core", "compiled"])
     async def test_keeps_what_its_earlier_fields_made(
-        self, hurried: Api, engine: EmbeddedDatabase, runs_before: int
+        self, hurried: Api, system: Person, engine: EmbeddedDatabase, runs_before: int
     ) -> None:
-        system = await hurried.make()
         query = f"mutation OfHttp{runs_before} {{ {THREE} }}"
         for _ in range(runs_before):
             assert await hurried.data(query, by=system)
-        await known(hurried, system)
         with frozen(engine):
             began = time.monotonic()
             answer = await hurried.send(query, by=system)
@@ -201,8 +205,9 @@ class TestAMutation:
         assert await hurried.data("{ __typename }", by=made["apiKey"])
 
     @pytest.mark.parametrize("runs_before", [0, 2], ids=["by graphql-core", "compiled"])
-    async def test_keeps_it_over_websocket(self, hurried: Api, engine: EmbeddedDatabase, runs_before: int) -> None:
-        system = await hurried.make()
+    async def test_keeps_it_over_websocket(
+        self, hurried: Api, system: Person, engine: EmbeddedDatabase, runs_before: int
+    ) -> None:
         query = f"mutation OfWebSocket{runs_before} {{ {THREE} }}"
         async with (
             listening(hurried.app) as address,
@@ -216,16 +221,13 @@ class TestAMutation:
             for _ in range(runs_before):
                 await websocket.send(subscribe)
                 assert [json.loads(await websocket.recv())["type"] for _ in range(2)] == ["next", "complete"]
-            await known(hurried, system)
             with frozen(engine):
                 await websocket.send(subscribe)
                 answer = json.loads(await asyncio.wait_for(websocket.recv(), 10))
         assert answer["type"] == "next"
         check_three(answer["payload"])
 
-    async def test_keeps_it_as_an_event_stream(self, hurried: Api, engine: EmbeddedDatabase) -> None:
-        system = await hurried.make()
-        await known(hurried, system)
+    async def test_keeps_it_as_an_event_stream(self, hurried: Api, system: Person, engine: EmbeddedDatabase) -> None:
         with frozen(engine):
             answer = await hurried.send(f"mutation {{ {THREE} }}", by=system, Accept="text/event-stream")
         (line,) = [line for line in answer.text.splitlines() if line.startswith("data: {")]
@@ -233,11 +235,9 @@ class TestAMutation:
 
     @pytest.mark.parametrize("request_id", [None, "0123456789abcdef"])
     async def test_names_the_one_key_that_it_may_have_made(
-        self, hurried: Api, engine: EmbeddedDatabase, request_id: str | None
+        self, hurried: Api, system: Person, engine: EmbeddedDatabase, request_id: str | None
     ) -> None:
-        system = await hurried.make()
         query = "mutation($i: CreateAPIKeyRequest!) { createApiKey(input: $i) { apiKeyId } }"
-        await known(hurried, system)
         with frozen(engine, "requests" if request_id else None):
             input = {"domainId": "d1", "userId": "u", "requestId": request_id}
             answer = await hurried.send(query, {"i": input}, by=system)
@@ -261,13 +261,11 @@ class TestAMutation:
 
     @pytest.mark.parametrize("behind", [AFTER_A_WRITE, "meta", "api_keys"])
     async def test_tells_that_the_same_request_disables_the_rest(
-        self, hurried: Api, engine: EmbeddedDatabase, behind: str
+        self, hurried: Api, system: Person, engine: EmbeddedDatabase, behind: str
     ) -> None:
-        system = await hurried.make()
         for role in ("USER", "SYSTEM"):
             await hurried.make(role, user_id="ann")
         query = 'mutation { disableApiKeys(input: {domainId: "d1", userId: "ann"}) { count } }'
-        await known(hurried, system)
         with frozen(engine, behind):
             (error,) = (await hurried.run(query, by=system))["errors"]
         assert error["extensions"]["code"] in UNKNOWN
@@ -370,9 +368,9 @@ class TestAMutation:
         assert "write" not in first["message"]
         assert "nothing was done: the limit `operation_timeout_seconds`" in second["message"]
 
-    async def test_does_not_advise_to_make_a_second_key(self, hurried: Api, engine: EmbeddedDatabase) -> None:
-        system = await hurried.make()
-        await known(hurried, system)
+    async def test_does_not_advise_to_make_a_second_key(
+        self, hurried: Api, system: Person, engine: EmbeddedDatabase
+    ) -> None:
         with frozen(engine, None):
             (error,) = (await hurried.run(CREATE, by=system))["errors"]
         assert error["extensions"]["apiKeyId"].startswith("api-key-")
@@ -383,18 +381,14 @@ class TestAMutation:
 class TestABatch:
     @pytest.mark.parametrize("runs_before", [0, 2], ids=["by graphql-core", "compiled"])
     async def test_keeps_the_answers_of_its_earlier_requests(
-        self, hurried: Api, engine: EmbeddedDatabase, runs_before: int
+        self, hurried: Api, system: Person, engine: EmbeddedDatabase, runs_before: int
     ) -> None:
-        system = await hurried.make()
         create = CREATE.replace("mutation", f"mutation OfBatch{runs_before}")
         keys = '{ apiKeys(input: {domainId: "d1"}) { totalCount } }'
-        batch = [{"query": query} for query in (create, create, keys)]
-        headers = {"Authorization": f"Bearer {system.secret}"}
         for _ in range(runs_before):
             assert await hurried.data(create, by=system)
-        await known(hurried, system)
         with frozen(engine):
-            answer = await hurried.client.post("/graphql", json=batch, headers=headers)
+            answer = await send_batch(hurried, [create, create, keys], system)
         assert answer.status_code == 200
         first, second, third = answer.json()
         assert is_whole(first["data"]["a"])
@@ -402,16 +396,13 @@ class TestABatch:
         assert second["errors"][0]["extensions"]["apiKeyId"].startswith("api-key-")
         assert [error["extensions"]["code"] for error in third["errors"]] == ["DEADLINE_EXCEEDED"]
 
-    async def test_tells_of_a_read_that_is_too_late_in_its_place(self, hurried: Api, engine: EmbeddedDatabase) -> None:
-        system = await hurried.make()
+    async def test_tells_of_a_read_that_is_too_late_in_its_place(
+        self, hurried: Api, system: Person, engine: EmbeddedDatabase
+    ) -> None:
         keys = '{ apiKeys(input: {domainId: "d1"}) { totalCount } }'
-        headers = {"Authorization": f"Bearer {system.secret}"}
-        await known(hurried, system)
         with frozen(engine):
             began = time.monotonic()
-            answer = await hurried.client.post(
-                "/graphql", json=[{"query": query} for query in (CREATE, keys, CREATE)], headers=headers
-            )
+            answer = await send_batch(hurried, [CREATE, keys, CREATE], system)
             assert time.monotonic() - began < SECONDS + 1
         first, *others = answer.json()
         assert is_whole(first["data"]["a"])
@@ -420,41 +411,31 @@ class TestABatch:
     async def test_keeps_them_where_a_later_request_is_refused(self, hurried: Api) -> None:
         system = await hurried.make()
         follow = 'subscription { apiKeyChanged(input: {domainId: "d1"}) { type } }'
-        answer = await hurried.client.post(
-            "/graphql",
-            json=[{"query": query} for query in (CREATE, follow)],
-            headers={"Authorization": f"Bearer {system.secret}"},
-        )
+        answer = await send_batch(hurried, [CREATE, follow], system)
         assert answer.status_code == 200
         first, second = answer.json()
         assert is_whole(first["data"]["a"])
         assert second["errors"][0]["extensions"]["code"] == "BAD_REQUEST"
         assert "data" not in second
 
-    async def test_answers_all_that_is_too_late_in_a_few_turns(self, hurried: Api, engine: EmbeddedDatabase) -> None:
-        system = await hurried.make()
-        await known(hurried, system)
+    async def test_answers_all_that_is_too_late_in_a_few_turns(
+        self, hurried: Api, system: Person, engine: EmbeddedDatabase
+    ) -> None:
         with frozen(engine):
             async with busy_from(SECONDS - 0.1):
-                answer = await self._send(hurried, [CREATE] * 150, system)
+                answer = await send_batch(hurried, [CREATE] * 150, system)
         first, *others = answer.json()
         assert is_whole(first["data"]["a"])
         assert len(others) == 149
         assert "nothing was done" in others[-1]["errors"][0]["message"]
 
     async def test_tells_of_what_waited_for_its_documents_that_nothing_was_done(
-        self, hurried: Api, engine: EmbeddedDatabase
+        self, hurried: Api, system: Person, engine: EmbeddedDatabase
     ) -> None:
-        system = await hurried.make()
         keys = '{ apiKeys(input: {domainId: "d1", query: {page: {limit: 1000}}}) { results { name userId } } }'
-        await known(hurried, system)
         with frozen(engine, None):
-            (answer,) = (await self._send(hurried, [keys], system)).json()
+            (answer,) = (await send_batch(hurried, [keys], system)).json()
         assert "a write" not in answer["errors"][0]["message"]
-
-    async def _send(self, api: Api, queries: list[str], by: Person) -> httpx.Response:
-        headers = {"Authorization": f"Bearer {by.secret}"}
-        return await api.client.post("/graphql", json=[{"query": query} for query in queries], headers=headers)
 
 
 async def test_a_read_that_another_request_began_ends_only_that_one(hurried: Api, engine: EmbeddedDatabase) -> None:
@@ -484,10 +465,8 @@ class TestTheStop:
     """Requests end before the server would cancel them."""
 
     async def test_a_mutation_keeps_what_its_earlier_fields_made(
-        self, hurried: Api, engine: EmbeddedDatabase, stop: Callable[[], None]
+        self, hurried: Api, system: Person, engine: EmbeddedDatabase, stop: Callable[[], None]
     ) -> None:
-        system = await hurried.make()
-        await known(hurried, system)
         with frozen(engine):
             answer = asyncio.create_task(hurried.send(f"mutation {{ {THREE} }}", by=system))
             await self._until_frozen()
@@ -501,14 +480,10 @@ class TestTheStop:
         assert "nothing was done" in third["message"]
 
     async def test_a_batch_keeps_the_answers_of_its_earlier_requests(
-        self, hurried: Api, engine: EmbeddedDatabase, stop: Callable[[], None]
+        self, hurried: Api, system: Person, engine: EmbeddedDatabase, stop: Callable[[], None]
     ) -> None:
-        system = await hurried.make()
-        await known(hurried, system)
         with frozen(engine):
-            headers = {"Authorization": f"Bearer {system.secret}"}
-            batch = [{"query": CREATE}] * 3
-            answer = asyncio.create_task(hurried.client.post("/graphql", json=batch, headers=headers))
+            answer = asyncio.create_task(send_batch(hurried, [CREATE] * 3, system))
             await self._until_frozen()
             stop()
             first, second, third = await self._in_time(answer)
@@ -518,20 +493,16 @@ class TestTheStop:
         assert "nothing was done" in third["errors"][0]["message"]
 
     async def test_a_write_that_begins_after_it_is_named(
-        self, hurried: Api, engine: EmbeddedDatabase, stop: Callable[[], None]
+        self, hurried: Api, system: Person, engine: EmbeddedDatabase, stop: Callable[[], None]
     ) -> None:
-        system = await hurried.make()
-        await known(hurried, system)
         with frozen(engine, None):
             stop()
             data = await self._in_time(asyncio.create_task(hurried.send(CREATE, by=system)))
         assert data["errors"][0]["extensions"]["apiKeyId"].startswith("api-key-")
 
     async def test_creates_that_wait_for_the_same_batch_of_inserts_are_all_named(
-        self, hurried: Api, engine: EmbeddedDatabase, stop: Callable[[], None]
+        self, hurried: Api, system: Person, engine: EmbeddedDatabase, stop: Callable[[], None]
     ) -> None:
-        system = await hurried.make()
-        await known(hurried, system)
         with frozen(engine, None):
             first = asyncio.create_task(hurried.send(CREATE, by=system))
             await asyncio.sleep(0.05)
@@ -542,10 +513,8 @@ class TestTheStop:
                 assert data["errors"][0]["extensions"]["apiKeyId"].startswith("api-key-")
 
     async def test_a_read_may_be_sent_again(
-        self, hurried: Api, engine: EmbeddedDatabase, stop: Callable[[], None]
+        self, hurried: Api, system: Person, engine: EmbeddedDatabase, stop: Callable[[], None]
     ) -> None:
-        system = await hurried.make()
-        await known(hurried, system)
         with frozen(engine, None):
             read = asyncio.create_task(hurried.send('{ apiKeys(input: {domainId: "d1"}) { totalCount } }', by=system))
             await asyncio.sleep(0.1)
@@ -566,14 +535,11 @@ class TestTheStop:
             await in_time(field(), 60)
 
     async def test_a_request_that_is_cancelled_after_a_write_is_not_told_to_try_again(
-        self, hurried: Api, engine: EmbeddedDatabase
+        self, hurried: Api, system: Person, engine: EmbeddedDatabase
     ) -> None:
-        system = await hurried.make()
-        await known(hurried, system)
         with frozen(engine):
-            headers = {"Authorization": f"Bearer {system.secret}"}
-            batch = [{"query": query} for query in (CREATE, '{ apiKeys(input: {domainId: "d1"}) { totalCount } }')]
-            answer = asyncio.create_task(hurried.client.post("/graphql", json=batch, headers=headers))
+            keys = '{ apiKeys(input: {domainId: "d1"}) { totalCount } }'
+            answer = asyncio.create_task(send_batch(hurried, [CREATE, keys], system))
             await self._until_frozen()
             answer.cancel()
             (error,) = (await answer).json()["errors"]
