@@ -12,6 +12,9 @@ from tests.processes import ROOT, Service, serving
 
 from .chromium import launched, new_context, new_tab
 
+KEYS = """{ apiKeysConnection(domainId: "default", first: 100) { nodes { apiKeyId name } } }"""
+DELETE = """mutation($input: APIKeyRequest!) { deleteApiKey(input: $input) { id } }"""
+
 # Playwright's objects belong to the event loop in which they were made.
 ONE_LOOP = pytest.mark.asyncio(loop_scope="session")
 
@@ -46,7 +49,13 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def page(service: Service, context: Any) -> AsyncIterator[Any]:
-    """A page in which nothing may go wrong: no error of a script, no violation of the policy, no request elsewhere."""
+    """A page in which nothing may go wrong: no error of a script, no violation of the policy, no request elsewhere.
+
+    At first the domain "default" has the first key alone: the console shows 25 keys, whatever other tests made.
+    """
+    for key in service.data(KEYS)["apiKeysConnection"]["nodes"]:
+        if key["name"] != "first key":
+            service.data(DELETE, {"input": {"domainId": "default", "apiKeyId": key["apiKeyId"]}})
     async with new_tab(context) as page:
         errors: list[str] = []
         page.on("pageerror", lambda error: errors.append(str(error)))

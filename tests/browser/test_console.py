@@ -107,7 +107,7 @@ async def test_a_double_click_rotates_once(page: Any, service: Service) -> None:
     await opened(page, service)
     await (await named(page, "double")).get_by_role("button", name="double", exact=True).click()
     await page.get_by_label("The old secret stays valid for").select_option("0")
-    await page.get_by_role("button", name="Rotate").click()
+    await page.get_by_role("button", name="Rotate", exact=True).click()
     await page.get_by_role("dialog", name="Rotate without an overlap?").get_by_role("button", name="Rotate").dblclick()
     secret = await page.locator(".secret code").inner_text()
     await page.get_by_role("button", name="I have kept it").click()
@@ -154,7 +154,7 @@ async def test_a_key_is_rotated_changed_and_followed(page: Any, service: Service
     old = service.create("ann", "default", name="turning")["apiKey"]
     await opened(page, service)
     await (await named(page, "turning")).get_by_role("button", name="turning", exact=True).click()
-    await page.get_by_role("button", name="Rotate").click()
+    await page.get_by_role("button", name="Rotate", exact=True).click()
     new = await page.locator(".secret code").inner_text()
     for secret in (old, new):
         assert service.send("{ viewer { userId } }", by=secret).json()["data"]["viewer"]["userId"] == "ann"

@@ -176,7 +176,7 @@ async def test_the_whole_flow_by_keyboard(page: Any, service: Service, width: in
     assert (await page.evaluate(FOCUSED))[0] == "Cancel"
     await tab_to(page, "Delete")
     await press("Enter")
-    await row(page, "typed").wait_for(state="detached")
+    await page.get_by_text("Deleted typed.").wait_for()
     assert (await page.evaluate(FOCUSED))[0].startswith("Keys of")  # its row is gone: the list's heading has the focus
     await tab_to(page, "Forget the key")
     await press("Enter")

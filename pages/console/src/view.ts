@@ -18,6 +18,7 @@ const CHOICES: Partial<Record<keyof View, object>> = { state: STATES, role: ROLE
 const NAMES = Object.keys(NOTHING) as (keyof View)[];
 const listeners = new Set<() => void>();
 let current = { hash: "", view: NOTHING };
+let isGoingBack = false; // browsers go back later than they are told to: what is changed until then would be lost
 
 // Each entry of the history bears the mark of the sign-in that made it, and is emptied when it is met after that sign-in has
 // ended: else "back" would show what another person looked for. An address without a mark is a link that somebody followed.
@@ -76,6 +77,7 @@ function read(): View {
 
 /** Show something else. "Back" returns to what is shown now, but not to each text on the way while somebody types. */
 export function show(change: Partial<View>) {
+  if (isGoingBack) return addEventListener("popstate", () => show(change), { once: true });
   const before = read();
   const after = { ...before, ...change };
   const changed = NAMES.filter((name) => before[name] !== after[name]);
@@ -91,8 +93,11 @@ export function show(change: Partial<View>) {
 
 /** Close the open key: go back to before it was opened, if that is the page before this one. */
 export function closeKey() {
-  if ((history.state as { opened?: boolean } | null)?.opened) history.back();
-  else show({ open: "" });
+  if (isGoingBack) return; // closed twice: back once
+  if (!(history.state as { opened?: boolean } | null)?.opened) return show({ open: "" });
+  isGoingBack = true;
+  addEventListener("popstate", () => (isGoingBack = false), { once: true });
+  history.back();
 }
 
 /** Forget what is shown, with the key that may see it. */
