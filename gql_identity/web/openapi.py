@@ -65,7 +65,20 @@ def _error_response(kinds: list[type[ServiceError]]) -> dict[str, Any]:
         "message": {"type": "string", "description": "For the person who sent the request."},
         "id": {"type": "string", "description": "With `INTERNAL`: what names the fault in the service's log."},
         "retry_after_seconds": {"type": "integer", "description": "With `RESOURCE_EXHAUSTED`: when to try again."},
-        "api_key_id": {"type": "string", "description": "Of a `create` whose outcome is unknown: the key's id."},
+        "path": {
+            "type": "array",
+            "items": {"anyOf": [{"type": "string"}, {"type": "integer"}]},
+            "description": "The invalid part of the body: names, and positions in arrays.",
+        },
+        "missing_scopes": {
+            "type": "array",
+            "items": {"type": "string"},
+            "description": "The scopes that the key lacks for this.",
+        },
+        "api_key_id": {
+            "type": "string",
+            "description": "The key that may have been made, changed or deleted: the outcome is unknown.",
+        },
     }
     error = {"type": "object", "required": ["code", "message"], "properties": members}
     schema = {"type": "object", "required": ["error"], "properties": {"error": error}}

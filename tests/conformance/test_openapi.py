@@ -21,6 +21,16 @@ from gql_identity.web.openapi import openapi
 from gql_identity.web.rest_operations import OPERATIONS
 from tests.conftest import Api, Person, running
 
+
+@schemathesis.check
+def errors_are_described(ctx: schemathesis.CheckContext, response: schemathesis.Response, case: Case[Any]) -> None:
+    """The document names each member of an error."""
+    error = response.json().get("error", {})
+    if error:
+        described = openapi()["components"]["responses"][str(response.status_code)]["content"]["application/json"]
+        assert error.keys() <= described["schema"]["properties"]["error"]["properties"].keys()
+
+
 DOCUMENT = schemathesis.openapi.from_dict(openapi())  # registers the checks too
 DOCUMENT.config.generation.with_security_parameters = False  # the tests choose who asks
 CONFORMS: list[Any] = CHECKS.get_by_names(
@@ -30,6 +40,7 @@ CONFORMS: list[Any] = CHECKS.get_by_names(
         "content_type_conformance",
         "response_headers_conformance",
         "response_schema_conformance",
+        "errors_are_described",
         "negative_data_rejection",
     ]
 )
@@ -113,7 +124,7 @@ def test_refusals_keep_to_the_document(service: Service) -> None:
             response = service.send(path, body, by)
             assert response.status_code == status
             case = DOCUMENT[path]["POST"].Case(body=body, media_type="application/json")
-            case.validate_response(response, checks=CONFORMS[:5])
+            case.validate_response(response, checks=CONFORMS[:6])
 
 
 def requests(operation: str) -> Any:
