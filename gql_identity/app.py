@@ -254,7 +254,9 @@ async def _no_route(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)  # noqa: S101 - Starlette's types say less than it does
     message, code = ("There is nothing at this path.", "NOT_FOUND")
     if error.status_code != 404:
-        message, code = (f"{error.detail}.", "BAD_REQUEST")
+        allowed = (error.headers or {}).get("Allow")
+        message = f"Send this request by {allowed.replace(', ', ' or ')}." if allowed else f"{error.detail}."
+        code = "BAD_REQUEST"
     note_errors(request.scope, code)
     return JSONResponse(
         {"errors": [{"message": message, "extensions": {"code": code}}]}, error.status_code, error.headers

@@ -141,7 +141,9 @@ async def test_a_malformed_introspection_is_refused(api: Api) -> None:
         answer = await api.client.post("/introspect", **request | {"headers": headers | request.get("headers", {})})
         assert answer.status_code == status, request
         assert answer.json()["error"] == "invalid_request"
-    assert (await api.client.get("/introspect", headers=headers)).status_code == 405
+    answer = await api.client.get("/introspect", headers=headers)
+    assert (answer.status_code, answer.headers["Allow"]) == (405, "POST")
+    assert answer.json()["errors"][0]["message"] == "Send this request by POST."
 
 
 async def test_verifying_counts_as_a_use(api: Api) -> None:
