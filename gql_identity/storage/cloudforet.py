@@ -12,10 +12,11 @@ import pymongo.errors as driver
 
 from ..errors import StartError
 from .connection_string import reading
-from .database import CODEC, DEFAULT_NAME, Document
+from .database import CLOSE_SECONDS, CODEC, DEFAULT_NAME, Document
 from .failures import reason_of
 
 BATCH = 500  # documents
+READ_SECONDS = 60  # for each of them
 
 _KEYS, _BINDINGS, _ROLES, _SECRETS = "a_p_i_key", "role_binding", "role", "domain_secret"
 
@@ -32,7 +33,11 @@ class CloudforetDatabase:
         try:
             with reading(uri):
                 self._client: pymongo.MongoClient[Document] = pymongo.MongoClient(
-                    uri, serverSelectionTimeoutMS=2000, retryWrites=False, appname="gql-identity-import"
+                    uri,
+                    timeoutMS=READ_SECONDS * 1000,
+                    serverSelectionTimeoutMS=2000,
+                    retryWrites=False,
+                    appname="gql-identity-import",
                 )
                 self._database = self._client.get_default_database(DEFAULT_NAME)
         except StartError as error:
@@ -42,7 +47,8 @@ class CloudforetDatabase:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._client.close()
+        with pymongo.timeout(CLOSE_SECONDS):
+            self._client.close()
 
     def keys(self) -> Iterator[list[Document]]:
         """The documents of the keys in batches, in the order in which they were made."""

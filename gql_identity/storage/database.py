@@ -62,6 +62,7 @@ PRINTED_CODEC = CODEC.with_options(tz_aware=False)
 PRINTED_KEYS = "printed_api_keys"  # the collection of keys, read with that codec
 _COMPARED = frozenset({"expires_at", "secrets", "secret_uses"})  # hold instants that are compared with others
 CHECK_SCHEMA_SECONDS = 20.0
+CLOSE_SECONDS = 0.5  # the driver ends its sessions, and would wait for a server that does not answer
 CONNECT_SECONDS = 5.0  # the driver seeks a server as long as a call may take: some commands allow hours
 EMBEDDED_SET = "secantus"  # the name of the replica set that the embedded engine says it is
 OLDEST_WIRE_VERSION = 17  # of MongoDB 6.0, the first with images in change streams and spilling to disk by default
@@ -145,8 +146,9 @@ class Database:
     async def __aexit__(self, *_: object) -> None:
         self._readers.shutdown(wait=False, cancel_futures=True)
         self._scans.close()
-        self._client.close()
-        self._scan_client.close()
+        with pymongo.timeout(CLOSE_SECONDS):
+            self._client.close()
+            self._scan_client.close()
 
     def note_point_read(self, seconds: float) -> None:
         """Note how long a read of keys that are named one by one took: lists and statistics give way to these."""

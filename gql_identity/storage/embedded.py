@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import pymongo
 from pymongo import MongoClient
 from pymongo.errors import OperationFailure, PyMongoError
 
@@ -27,7 +28,7 @@ _USER = "identity"
 _READY_SECONDS = 30.0
 _CLEAR_SECONDS = 5.0
 _STOP_SECONDS = 1.5  # before a kill, which loses no acknowledged write; a stop may take 10 in all
-_ANSWER_MS = 10_000
+_ANSWER_SECONDS = 10.0
 _STEADY_SECONDS = 1.0  # a child that ran this long counts as started: the next restart does not wait longer
 _MESSAGE_BYTES = 1_000_000  # read at once from the child's log
 _CHECK_SECONDS = 0.5  # between two checks of the child's log
@@ -143,7 +144,7 @@ class EmbeddedDatabase:
         port = record["port"] = self._launch("--auth")
         uri = data_directory.database_uri(record)
         try:
-            with MongoClient[dict[str, Any]](uri, timeoutMS=_ANSWER_MS) as client:
+            with pymongo.timeout(_ANSWER_SECONDS), MongoClient[dict[str, Any]](uri) as client:
                 made_by_others = set(client.list_database_names()) - {"admin", "config", "local"}
         except OperationFailure as error:
             if error.code != _NOT_AUTHENTICATED:
@@ -170,7 +171,10 @@ class EmbeddedDatabase:
         """Create the only user. Until then the engine accepts connections without a password."""
         port = self._launch()
         try:
-            with MongoClient[dict[str, Any]](HOST, port, directConnection=True, timeoutMS=_ANSWER_MS) as client:
+            with (
+                pymongo.timeout(_ANSWER_SECONDS),
+                MongoClient[dict[str, Any]](HOST, port, directConnection=True) as client,
+            ):
                 client.admin.command("createUser", _USER, pwd=password, roles=["root"], mechanisms=["SCRAM-SHA-256"])
         except PyMongoError as error:
             raise StartError(f"The embedded database could not be given a password: {error}") from error

@@ -13,11 +13,14 @@ from typing import Any
 
 import httpx
 import pytest
+from pydantic import SecretStr
 
 from gql_identity.settings import Settings
+from gql_identity.storage.cloudforet import CloudforetDatabase
+from gql_identity.storage.database import Database
 from gql_identity.storage.embedded import EmbeddedDatabase
 
-from ..conftest import running
+from ..conftest import PEPPER, running
 from ..processes import Process, Service, run, serving, wait_until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks at processes as Linux shows them")
@@ -152,6 +155,24 @@ def test_a_wrong_pepper_found_out_late_is_in_the_log_and_never_serves(tmp_path: 
             wait_until(lambda: "GQL_IDENTITY_PEPPERS_RETIRED" in service.err, 20)
             assert service.status("/readyz") == 503
             assert service.stop() == 0
+
+
+async def test_a_connection_to_a_frozen_database_is_closed_at_once(tmp_path: Path) -> None:
+    """The driver tells the server that sessions end, and would wait for its response."""
+    with EmbeddedDatabase(tmp_path / "data") as embedded:
+        settings = Settings(mongo_uri=SecretStr(embedded.uri), pepper=SecretStr(PEPPER))
+        with CloudforetDatabase(embedded.uri) as theirs:
+            assert theirs.role_types() == {}
+            async with Database(settings) as database:
+                await database.prepare()
+                assert embedded.pid is not None
+                frozen = Process.of(embedded.pid)
+                frozen.signal(signal.SIGSTOP)
+                thaw = threading.Timer(10, frozen.signal, (signal.SIGCONT,))
+                thaw.start()
+                began = time.monotonic()
+    assert time.monotonic() - began < 5
+    thaw.cancel()
 
 
 @contextmanager
