@@ -9,10 +9,10 @@ from typing import Any
 
 import httpx
 from load import run_load, write_script
-from measure import Plan, Progress, Rows
-from operations import OPERATIONS, Request
+from measure import Plan, Progress, Rows, check_size
+from operations import OPERATIONS, Request, WrongAnswer
 from seed import Seeded, seeded
-from servers import SYSTEMS, Server, running
+from servers import SYSTEMS, Server, running, size_of
 
 DOMAIN_SIZES = (20, 20_000)
 _CREATE = "mutation($i: CreateAPIKeyRequest!) { createApiKey(input: $i) { apiKeyId } }"
@@ -25,19 +25,22 @@ def compare_changes(plan: Plan, server_uri: str) -> Rows:
     rows: Rows = []
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gql-identity-bench-scripts-")))
-        measured: list[tuple[int, Server, Path]] = []
+        measured: list[tuple[int, Server, Path, float]] = []
         for size in DOMAIN_SIZES:
             data = stack.enter_context(seeded(server_uri, size, 1, progress.say))
             (server,) = stack.enter_context(running([SYSTEMS["ours"]], data, OPERATIONS["G"]))
-            script = write_script(folder / f"{size}.lua", _requests(server, data), _user_secret(data))
-            measured.append((size, server, script))
+            requests = _requests(server, data)
+            answer_bytes = sum(_answer_bytes(server, data, request) for request in requests) / len(requests)
+            script = write_script(folder / f"{size}.lua", requests, _user_secret(data))
+            measured.append((size, server, script, answer_bytes))
             load = run_load(server.url, script, 1, plan.warm_seconds)
             progress.step(f"{size:6,} keys  warm     {load.rate:9,.0f} changes/s")
         for number in range(1, plan.rounds + 1):
-            for size, server, script in measured:
+            for size, server, script, answer_bytes in measured:
                 cpu = server.cpu_seconds()
                 load = run_load(server.url, script, 1, plan.seconds)
                 cpu = (server.cpu_seconds() - cpu) / max(1, load.requests)
+                check_size(server, "changes", load, 1, answer_bytes)
                 row = {"keys": size, "round": number, "changes_per_second": round(load.rate, 1)}
                 rows.append(row | {"p50_ms": load.p50_ms, "p99_ms": load.p99_ms, "cpu_us": round(cpu * 1e6, 1)})
                 progress.step(f"{size:6,} keys  round {number}  {load.rate:9,.0f} changes/s  p99 {load.p99_ms:.1f} ms")
@@ -55,6 +58,14 @@ def _requests(server: Server, data: Seeded) -> list[Request]:
     key_id = answer.json()["data"]["createApiKey"]["apiKeyId"]
     variables = {"i": {"domainId": "domain-0000", "apiKeyId": key_id}}
     return [Request("/graphql", json.dumps({"query": change, "variables": variables})) for change in _CHANGES]
+
+
+def _answer_bytes(server: Server, data: Seeded, request: Request) -> int:
+    headers = request.headers(_user_secret(data))
+    answer = httpx.post(server.url + request.path, content=request.body, headers=headers, timeout=30, trust_env=False)
+    if "errors" in answer.json():
+        raise WrongAnswer(f"A change failed: {answer.text[:500]}")
+    return size_of(answer)
 
 
 def _user_secret(data: Seeded) -> str:

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 import httpx
 from load import run_load
-from measure import Plan, Progress, Rows, check_equal, scripts
+from measure import Plan, Progress, Rows, check_equal, measure, scripts
 from operations import OPERATIONS
 from report import text_table
 from seed import Seeded, add_owners, seeded
@@ -148,8 +148,11 @@ class _Subscribers:
     def finish(self) -> tuple[int, dict[str, int]]:
         """End it; returns how many were still subscribed, and how many of them each change reached."""
         self._input.close()
-        while "open" not in (line := self.next(_LAST_SECONDS)):
-            pass
+        try:
+            while "open" not in (line := self.next(_LAST_SECONDS)):
+                pass
+        except queue.Empty:
+            raise RuntimeError("The subscribers' process did not end.") from None
         return line["open"], line["received"]
 
     def _read_all(self) -> None:
@@ -245,17 +248,14 @@ def grow_workers(plan: Plan, server_uri: str) -> Rows:
         for workers in WORKERS:
             with running([replace(SYSTEMS["ours"], workers=workers)], data, OPERATIONS["G"]) as (server,):
                 for operation in plan.operations:
-                    check_equal([server], operation, data)
-                    file = script(server, operation)
-                    run_load(server.url, file, plan.clients, plan.warm_seconds)
-                    cpu = server.cpu_seconds()
-                    load = run_load(server.url, file, plan.clients, plan.seconds)
-                    cpu = (server.cpu_seconds() - cpu) / max(1, load.requests)
-                    row = {"operation": operation.name, "workers": workers, "clients": plan.clients}
-                    row |= {"requests_per_second": round(load.rate, 1), "p50_ms": load.p50_ms, "p99_ms": load.p99_ms}
-                    row |= {"cpu_us": round(cpu * 1e6, 1), "errors": load.errors}
+                    size = check_equal([server], operation, data)[server]
+                    run_load(server.url, script(server, operation), plan.clients, plan.warm_seconds)
+                    measured = measure(server, operation, script, plan.clients, plan.seconds, size)
+                    row = {"operation": operation.name, "workers": workers, "clients": plan.clients} | measured
                     rows.append(row | {"resident_mb": round(server.resident_bytes() / 1e6, 1)})
-                    progress.step(f"{operation.name:5}{workers} workers  {load.rate:9,.0f} requests/s")
+                    progress.step(
+                        f"{operation.name:5}{workers} workers  {measured['requests_per_second']:9,.0f} requests/s"
+                    )
     return rows
 
 

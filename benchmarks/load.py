@@ -69,10 +69,9 @@ def _lua(request: Request, secret: str) -> str:
     return f'{{ method = "{request.method}", path = "{request.path}", headers = {{ {headers} }}, body = {body} }}'
 
 
-def run_load(url: str, script: Path, clients: int, seconds: float) -> Load:
+def run_load(url: str, script: Path, clients: int, seconds: int) -> Load:
     """Run wrk for this many seconds. Raises subprocess.SubprocessError if it fails or does not end."""
-    whole = max(1, round(seconds))
-    command = ["wrk", "-t1", f"-c{clients}", f"-d{whole}s", f"--timeout={_PATIENCE_SECONDS}s", f"-s{script}", url]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=whole + _PATIENCE_SECONDS, check=True)
+    command = ["wrk", "-t1", f"-c{clients}", f"-d{seconds}s", f"--timeout={_PATIENCE_SECONDS}s", f"-s{script}", url]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=seconds + _PATIENCE_SECONDS, check=True)
     (line,) = [line for line in done.stdout.splitlines() if line.startswith("RESULT ")]
     return Load(**json.loads(line.removeprefix("RESULT ")))

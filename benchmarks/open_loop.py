@@ -21,7 +21,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 CONNECTIONS = 128  # where all of them wait for an answer, the next request waits too, and its time counts
-WARM_SECONDS = 1.0  # at the rate, before the first request that counts
+WARM_SECONDS = 1  # at the rate, before the first request that counts
 PATIENCE_SECONDS = 20.0  # after the last planned time; requests without an answer by then are errors
 _LONGEST_WAIT = 0.1
 _PER_MILLE = {"p50_ms": 500, "p99_ms": 990, "p999_ms": 999}

@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import httpx
 import report
 import targets
 from changes import changes_table, compare_changes
@@ -17,6 +18,7 @@ from growth import PARTS
 from machine import describe
 from measure import GROWING, Plan, compare, grow
 from operations import OPERATIONS, WrongAnswer
+from pymongo.errors import PyMongoError
 from seed import database_server
 from servers import SYSTEMS
 from tail import measure_tail, tail_table
@@ -40,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("Stopped; nothing was written.", file=sys.stderr)
         return 130
-    except (WrongAnswer, RuntimeError, subprocess.SubprocessError) as error:
+    except (WrongAnswer, RuntimeError, subprocess.SubprocessError, httpx.HTTPError, PyMongoError) as error:
         print(f"Stopped; nothing was written.\n{error}", file=sys.stderr)
         return 1
     _publish(options.output, results)
@@ -70,8 +72,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--documents", type=int, help="with --growth documents (10,000)")
     parser.add_argument("--clients", type=int, default=32, help="connections at once (32)")
     parser.add_argument("--rounds", type=int, help="rounds, whose median counts (5)")
-    parser.add_argument("--seconds", type=float, help="of each round (5)")
-    parser.add_argument("--warm-seconds", type=float, help="before the first round of an operation (6)")
+    parser.add_argument("--seconds", type=int, help="of each round (5)")
+    parser.add_argument("--warm-seconds", type=int, help="before the first round of an operation (6)")
     parser.add_argument("--output", type=Path, default=HERE / "results", help="where the files go (benchmarks/results)")
     return parser
 
@@ -105,8 +107,8 @@ def _plan(options: argparse.Namespace) -> Plan:
         domains=given(options.domains, 100, 10),
         clients=options.clients,
         rounds=given(options.rounds, 3 if options.tail else 5, 1),
-        seconds=given(options.seconds, 10.0 if options.tail else 5.0, 1.0),
-        warm_seconds=given(options.warm_seconds, 6.0, 1.0),
+        seconds=given(options.seconds, 10 if options.tail else 5, 1),
+        warm_seconds=given(options.warm_seconds, 6, 1),
         subscribers=given(options.subscribers, 5_000, 100),
         documents=given(options.documents, 10_000, 100),
     )
@@ -175,7 +177,7 @@ def _publish(directory: Path, results: dict[str, Any]) -> None:
         for one in results["systems"].values()
     ]
     print(f"\nStart, and memory at the end\n{report.text_table(systems)}")
-    if judged := targets.targets(results["medians"], results["systems"]):
+    if judged := targets.targets(results["medians"], results["systems"], results["parameters"]["clients"]):
         print(f"\nPromises\n{report.text_table(judged)}")
     drawn = report.plot(file.with_suffix(".svg"), results["medians"], where)
     print(f"\n{file}" + (f"\n{file.with_suffix('.svg')}" if drawn else "\nNo plot: matplotlib is not installed."))

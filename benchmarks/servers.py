@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -91,8 +91,7 @@ class Server:
             comparable = operation.comparable(self.system.interface, body)
         except WrongAnswer as error:
             raise WrongAnswer(f"{self.system.title}, {operation.name}: {error}") from None
-        head = sum(len(name) + len(value) + 4 for name, value in answer.headers.raw) + len("HTTP/1.1 200 OK\r\n\r\n")
-        return comparable, head + len(answer.content)
+        return comparable, size_of(answer)
 
     def cpu_seconds(self) -> float:
         """The CPU seconds that it and its children have used."""
@@ -148,20 +147,23 @@ class Server:
         return family
 
 
+def size_of(answer: httpx.Response) -> int:
+    """The bytes of a whole response with status 200."""
+    head = sum(len(name) + len(value) + 4 for name, value in answer.headers.raw) + len("HTTP/1.1 200 OK\r\n\r\n")
+    return head + len(answer.content)
+
+
 @contextmanager
 def running(systems: Sequence[System], data: Seeded, operation: Operation) -> Iterator[list[Server]]:
     """Run these systems on a database until the block ends. Each has responded to the operation once."""
     servers: list[Server] = []
-    with tempfile.TemporaryDirectory(prefix="gql-identity-bench-logs-") as logs:
-        try:
-            for system in systems:
-                # Start them one after the other, so that each start has the machine to itself.
-                servers.append(_start(system, data, Path(logs) / system.name))
-                servers[-1].wait_until_ready(data, operation)
-            yield servers
-        finally:
-            for server in servers:
-                server.stop()
+    with tempfile.TemporaryDirectory(prefix="gql-identity-bench-logs-") as logs, ExitStack() as stack:
+        for system in systems:
+            # Start them one after the other, so that each start has the machine to itself.
+            servers.append(_start(system, data, Path(logs) / system.name))
+            stack.callback(servers[-1].stop)  # also where Ctrl-C interrupts the stop of another
+            servers[-1].wait_until_ready(data, operation)
+        yield servers
 
 
 def _start(system: System, data: Seeded, log: Path) -> Server:

@@ -9,8 +9,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from load import run_load, write_script
-from measure import Plan, Progress, Rows, check_equal, measure, scripts, serves
+from load import Load, run_load, write_script
+from measure import Plan, Progress, Rows, check_equal, check_size, measure, scripts, serves
 from open_loop import WARM_SECONDS, run_at_rate
 from operations import OPERATIONS, PAGE_OF_1000, Operation, Request
 from report import text_table
@@ -61,7 +61,12 @@ def measure_tail(plan: Plan, server_uri: str) -> Rows:
 
 
 def _measure(
-    server: Server, operation: Operation, data: Seeded, rate: float, seconds: float, scan: Callable[..., Any] | None
+    server: Server,
+    operation: Operation,
+    data: Seeded,
+    rate: float,
+    seconds: int,
+    scan: Callable[[Server, int], Load] | None,
 ) -> dict[str, Any]:
     requests = [_as_bytes(one, data.caller_secret) for one in operation.requests(server.system.interface, data)]
     cpu = server.cpu_seconds()
@@ -84,20 +89,23 @@ def _as_bytes(request: Request, caller_secret: str) -> bytes:
 
 
 @contextmanager
-def _scanning(data: Seeded) -> Iterator[Callable[[Server, float], Any]]:
+def _scanning(data: Seeded) -> Iterator[Callable[[Server, int], Load]]:
     """Clients of one domain, which read pages of 1,000 and statistics by turns, each as soon as it has its answer."""
     domain = next(iter(data.keys))
     one_domain = replace(data, keys={domain: data.keys[domain]})
     secrets = add_owners(data, domain, SCANNERS)
     with tempfile.TemporaryDirectory(prefix="gql-identity-bench-scripts-") as directory:
 
-        def scan(server: Server, seconds: float) -> Any:
+        def scan(server: Server, seconds: int) -> Load:
             interface = server.system.interface
             (page,) = PAGE_OF_1000.requests(interface, one_domain)
             (states,) = OPERATIONS["S"].requests(interface, one_domain)
             requests: list[Request] = [replace(one, secret=text) for text in secrets for one in (page, states)]
             file = write_script(Path(directory) / f"{interface}.lua", requests, data.caller_secret)
-            return run_load(server.url, file, SCANNERS, seconds)
+            size = sum(server.ask(one, one_domain, 0)[1] for one in (PAGE_OF_1000, OPERATIONS["S"])) / 2
+            load = run_load(server.url, file, SCANNERS, seconds)
+            check_size(server, "scans", load, SCANNERS, size)
+            return load
 
         yield scan
 

@@ -37,7 +37,8 @@ async function page({ domainId, query }) {
 }
 
 async function count({ domainId }) {
-  const [row] = await keys.aggregate([{ $match: { domain_id: domainId } }, { $count: 'total' }]).toArray()
+  const group = { $group: { _id: null, total: { $sum: 1 } } } // as `$count` does, in fewer steps of the embedded engine
+  const [row] = await keys.aggregate([{ $match: { domain_id: domainId } }, group]).toArray()
   return row?.total ?? 0
 }
 
