@@ -57,7 +57,10 @@ class Executor:
         open_fields: frozenset[str] = NOTHING_OPEN,
         compiles: bool = True,
     ) -> None:
-        """`open_fields` are the root fields that need no key. Raises StartError where the manifest cannot be read."""
+        """`open_fields` are the root fields that need no credential.
+
+        Raises StartError where the manifest cannot be read.
+        """
         self._schema = schema._schema
         self._bounds = bounds
         self._cost_rules = cost_rules

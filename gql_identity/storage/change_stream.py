@@ -1,13 +1,15 @@
 """The change stream of the keys, as the driver gives it."""
 
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from contextlib import asynccontextmanager, suppress
 from typing import Any, NamedTuple
 
+import pymongo
 import structlog
 from pymongo.errors import OperationFailure, PyMongoError
 
 from ..errors import Unavailable
-from .database import Database, Document
+from .database import CLOSE_SECONDS, Database, Document
 from .failures import reason_of
 
 POLL_MS = 1000  # how long the database waits for a change before it returns none
@@ -26,6 +28,17 @@ class KeyEvent(NamedTuple):
     changed: frozenset[str]  # the watched fields that an update set or removed
 
 
+@asynccontextmanager
+async def changes_of_keys(database: Database, pipeline: list[Document], **options: Any) -> AsyncIterator[Any]:
+    """The driver's change stream of the keys; its end does not wait for a database that does not answer."""
+    stream = database.api_keys.watch(pipeline, **options)
+    try:
+        yield stream
+    finally:
+        with suppress(PyMongoError), pymongo.timeout(CLOSE_SECONDS):
+            await stream.close()
+
+
 async def watch_keys(
     database: Database, fields: Iterable[str], watched: Iterable[str]
 ) -> AsyncGenerator[KeyEvent | None, None]:
@@ -37,7 +50,8 @@ async def watch_keys(
     """
     watched = frozenset(watched)
     try:
-        async with database.api_keys.watch(
+        async with changes_of_keys(
+            database,
             _pipeline(fields, sorted(watched | {_CHANGED_AT})),
             full_document="whenAvailable",
             full_document_before_change="whenAvailable",

@@ -62,7 +62,9 @@ PRINTED_CODEC = CODEC.with_options(tz_aware=False)
 PRINTED_KEYS = "printed_api_keys"  # the collection of keys, read with that codec
 _COMPARED = frozenset({"expires_at", "secrets", "secret_uses"})  # hold instants that are compared with others
 CHECK_SCHEMA_SECONDS = 20.0
-CLOSE_SECONDS = 0.5  # the driver ends its sessions, and would wait for a server that does not answer
+CLOSE_SECONDS = (
+    0.5  # to tell the server that sessions and streams end: the driver would wait for one that does not answer
+)
 CONNECT_SECONDS = 5.0  # the driver seeks a server as long as a call may take: some commands allow hours
 EMBEDDED_SET = "secantus"  # the name of the replica set that the embedded engine says it is
 OLDEST_WIRE_VERSION = 17  # of MongoDB 6.0, the first with images in change streams and spilling to disk by default

@@ -8,6 +8,7 @@ from typing import Any
 from pymongo.errors import PyMongoError
 
 from ..errors import Unavailable
+from .change_stream import changes_of_keys
 from .database import Database
 
 POLL_MS = 100  # how long the database waits for a change before it returns none
@@ -64,7 +65,7 @@ class Changes:
         fields = {"$project": {"operationType": 1, "documentKey": 1, "clusterTime": 1, "updateDescription": 1}}
         loop = asyncio.get_running_loop()
         try:
-            async with self._database.api_keys.watch([fields], max_await_time_ms=POLL_MS) as stream:
+            async with changes_of_keys(self._database, [fields], max_await_time_ms=POLL_MS) as stream:
                 while True:
                     began = loop.time()
                     event = await stream.try_next()

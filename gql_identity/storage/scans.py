@@ -9,7 +9,6 @@ import asyncio
 import math
 import time
 from collections import Counter, deque
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from contextvars import ContextVar
 from typing import Any, NamedTuple
@@ -23,7 +22,7 @@ from .. import traces
 from ..errors import InvalidArgument, ResourceExhausted
 from ..metrics import LIMITS
 from ..timeouts import Timeout
-from .threads import run_in_thread
+from .threads import DaemonThreads, run_in_thread
 
 Document = dict[str, Any]
 
@@ -186,7 +185,7 @@ class Scans:
         self._raw = {name: _raw(one) for name, one in collections.items()}  # making one takes 12 µs
         self._max_answer_bytes = max_answer_bytes
         self._slots = Slots()
-        self._threads = ThreadPoolExecutor(SCANS_AT_ONCE, "scanner")
+        self._threads = DaemonThreads(SCANS_AT_ONCE, "scanner")
 
     @property
     def waiting(self) -> int:
@@ -195,7 +194,7 @@ class Scans:
 
     def close(self) -> None:
         """Start nothing more."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._threads.end()
 
     def note_point_read(self, seconds: float) -> None:
         """Note how long a read of named keys took: while those are slow, a domain has fewer slots."""

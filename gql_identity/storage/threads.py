@@ -1,21 +1,77 @@
 """Calls in threads, whose results come back to the event loop in one step."""
 
 import asyncio
+import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future
 from contextlib import suppress
+from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+_Task = tuple[Future[Any], Callable[[], Any]]
+
+
+class DaemonThreads:
+    """Up to `most` threads for calls, as ThreadPoolExecutor, but the end of the process does not wait for them.
+
+    They are for calls that may wait for a database that does not answer longer than a stop may take.
+    """
+
+    def __init__(self, most: int, name: str) -> None:
+        self._most, self._name = most, name
+        self._begun = 0
+        self._idle = threading.Semaphore(0)
+        self._tasks: SimpleQueue[_Task | None] = SimpleQueue()
+        self._has_ended = False
+
+    def submit(self, call: Callable[[], T]) -> Future[T]:
+        """Have a thread call it. Raises RuntimeError after the end, or where no thread can be started.
+
+        All calls of this method come from one thread.
+        """
+        if self._has_ended:
+            raise RuntimeError("the threads have ended")
+        if not self._idle.acquire(blocking=False) and self._begun < self._most:
+            threading.Thread(target=self._work, name=f"{self._name}_{self._begun}", daemon=True).start()
+            self._begun += 1
+        future: Future[T] = Future()
+        self._tasks.put((future, call))
+        return future
+
+    def end(self) -> None:
+        """Cancel the calls that wait, and end each thread after the call that it has begun; returns at once."""
+        self._has_ended = True
+        with suppress(Empty):
+            while (task := self._tasks.get_nowait()) is not None:
+                task[0].cancel()
+        for _ in range(self._begun):
+            self._tasks.put(None)
+
+    def _work(self) -> None:
+        while (task := self._next()) is not None:
+            future, call = task
+            try:
+                future.set_result(call())
+            except BaseException as error:
+                future.set_exception(error)
+            del task, future, call  # nothing stays in memory until the next call
+
+    def _next(self) -> _Task | None:
+        try:
+            return self._tasks.get_nowait()
+        except Empty:
+            self._idle.release()
+            return self._tasks.get()
 
 
 def run_in_thread(
-    threads: ThreadPoolExecutor, call: Callable[[], T], when_done: Callable[[], None] | None = None
+    threads: Executor | DaemonThreads, call: Callable[[], T], when_done: Callable[[], None] | None = None
 ) -> "asyncio.Future[T]":
     """The result of a call in one of these threads, as `run_in_executor`, whose result takes a turn of the loop more.
 
     `when_done` is called on the event loop when the call has returned, also if nobody waits for its result any more.
-    A call that has begun goes on when the future is cancelled. Raises RuntimeError after the pool's shutdown.
+    A call that has begun goes on when the future is cancelled. Raises RuntimeError after the end of the threads.
     """
     loop = asyncio.get_running_loop()
     waiting: asyncio.Future[T] = loop.create_future()

@@ -7,24 +7,30 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from pydantic import SecretStr
+from websockets.sync.client import connect as connect_websocket
+from websockets.typing import Subprotocol
 
 from gql_identity.settings import Settings
 from gql_identity.storage.cloudforet import CloudforetDatabase
 from gql_identity.storage.database import Database
 from gql_identity.storage.embedded import EmbeddedDatabase
+from gql_identity.web.websocket import PROTOCOL
 
 from ..conftest import PEPPER, running
 from ..processes import Process, Service, run, serving, wait_until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks at processes as Linux shows them")
 
+STATES = """{ apiKeyStats(input: {domainId: "d", query: {distinct: "state"}}) }"""
+FOLLOW = """subscription { apiKeyChanged(input: {domainId: "d"}) { __typename } }"""
 TYPE_NAME = "{ __typename }"  # asks the database for nothing but the caller
 AWAY = {"UNAVAILABLE", "DEADLINE_EXCEEDED"}
 DATABASE_SECONDS = 1.0
@@ -155,6 +161,38 @@ def test_a_wrong_pepper_found_out_late_is_in_the_log_and_never_serves(tmp_path: 
             wait_until(lambda: "GQL_IDENTITY_PEPPERS_RETIRED" in service.err, 20)
             assert service.status("/readyz") == 503
             assert service.stop() == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("under_way", ["statistic", "subscription"])
+def test_it_stops_while_the_users_database_stands_still(tmp_path: Path, under_way: str) -> None:
+    """The driver waits longer than a stop may take: for the database to run a command, and to end a stream."""
+    pepper: dict[str, Any] = {"GQL_IDENTITY_PEPPER": PEPPER}
+    with EmbeddedDatabase(tmp_path / "theirs") as database, ThreadPoolExecutor() as threads, ExitStack() as stack:
+        create = ("create-key", "--domain-id", "d", "--user-id", "u", "--role", "SYSTEM", "--json")
+        made = run(*create, "--mongo-uri", database.uri, **pepper)
+        secret = json.loads(made.stdout)["api_key"]
+        assert database.pid is not None
+        theirs = Process.of(database.pid)
+        service = stack.enter_context(serving(tmp_path / "data", GQL_IDENTITY_MONGO_URI=database.uri, **pepper))
+        service.data(STATES, by=secret)
+        if under_way == "subscription":
+            address = service.url.replace("http", "ws") + "/graphql"
+            websocket = stack.enter_context(connect_websocket(address, subprotocols=[Subprotocol(PROTOCOL)]))
+            credential = {"Authorization": f"Bearer {secret}"}
+            websocket.send(json.dumps({"type": "connection_init", "payload": credential}))
+            assert json.loads(websocket.recv(10)) == {"type": "connection_ack"}
+            websocket.send(json.dumps({"type": "subscribe", "id": "1", "payload": {"query": FOLLOW}}))
+            time.sleep(1)
+            service.create(by=secret)
+            assert json.loads(websocket.recv(10))["type"] == "next"
+        theirs.signal(signal.SIGSTOP)
+        stack.callback(theirs.signal, signal.SIGCONT)
+        answer = threads.submit(service.send, STATES, by=secret) if under_way == "statistic" else None
+        time.sleep(0.2)
+        assert service.stop() == 0
+        if answer is not None:
+            assert answer.result(10).json()["errors"][0]["extensions"]["code"] in AWAY
 
 
 async def test_a_connection_to_a_frozen_database_is_closed_at_once(tmp_path: Path) -> None:
