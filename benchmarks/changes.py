@@ -40,12 +40,12 @@ def compare_changes(plan: Plan, server_uri: str) -> Rows:
                 cpu = server.cpu_seconds()
                 load = run_load(server.url, script, 1, plan.seconds)
                 cpu = (server.cpu_seconds() - cpu) / max(1, load.requests)
-                check_size(server, "changes", load, 1, answer_bytes)
                 row = {"keys": size, "round": number, "changes_per_second": round(load.rate, 1)}
                 rows.append(row | {"p50_ms": load.p50_ms, "p99_ms": load.p99_ms, "cpu_us": round(cpu * 1e6, 1)})
                 progress.step(f"{size:6,} keys  round {number}  {load.rate:9,.0f} changes/s  p99 {load.p99_ms:.1f} ms")
                 if load.errors:
                     raise RuntimeError(f"{load.errors} changes failed. The log ends:\n{server.log_end()}")
+                check_size(server, "changes", load, 1, answer_bytes)
     return rows
 
 

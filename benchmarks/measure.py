@@ -212,13 +212,20 @@ def measure(
     }
 
 
-def check_size(server: Server, what: str, load: Load, clients: int, answer_bytes: float) -> None:
+def check_size(
+    server: Server, what: str, load: Load, clients: int, answer_bytes: float, *, are_equal: bool = True
+) -> None:
     """Raise WrongAnswer where the responses of a load have another mean size than those that were checked.
 
-    GraphQL reports errors with status 200, but such a response has another size.
+    GraphQL reports errors with status 200, but such a response has another size. `are_equal` is whether all responses
+    have about the same size.
     """
-    under_way = 2 * clients / load.requests  # those at the end, which count in part, and may be larger than the mean
-    if abs(load.answer_bytes / answer_bytes - 1) > _SIZE_TOLERANCE + under_way:
+    if not load.requests:
+        raise WrongAnswer(f"{server.system.title}, {what}: no response. Its log ends:\n{server.log_end()}")
+    # Responses that are under way at the end count in part, and large ones are more often among them.
+    under_way = 2 * clients / load.requests
+    larger = load.answer_bytes / answer_bytes - 1
+    if larger > _SIZE_TOLERANCE + under_way or larger < -_SIZE_TOLERANCE - (0 if are_equal else under_way):
         raise WrongAnswer(
             f"{server.system.title}, {what}: responses under load have {load.answer_bytes:.0f} bytes, "
             f"those that were checked {answer_bytes:.0f}. Its log ends:\n{server.log_end()}"

@@ -255,7 +255,8 @@ async def _no_route(request: Request, error: Exception) -> JSONResponse:
     message, code = ("There is nothing at this path.", "NOT_FOUND")
     if error.status_code != 404:
         allowed = (error.headers or {}).get("Allow")
-        message = f"Send this request by {allowed.replace(', ', ' or ')}." if allowed else f"{error.detail}."
+        methods = sorted({*allowed.split(", ")} - {"HEAD"}) if allowed else ()
+        message = f"Send this request by {' or '.join(methods)}." if methods else f"{error.detail}."
         code = "BAD_REQUEST"
     note_errors(request.scope, code)
     return JSONResponse(

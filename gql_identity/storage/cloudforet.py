@@ -34,7 +34,7 @@ class CloudforetDatabase:
             with reading(uri):
                 self._client: pymongo.MongoClient[Document] = pymongo.MongoClient(
                     uri,
-                    timeoutMS=READ_SECONDS * 1000,
+                    socketTimeoutMS=READ_SECONDS * 1000,
                     serverSelectionTimeoutMS=2000,
                     retryWrites=False,
                     appname="gql-identity-import",

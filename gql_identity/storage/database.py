@@ -5,19 +5,15 @@ may still be accepted rests on it.
 """
 
 import asyncio
-import os
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from functools import partial
 from importlib.util import find_spec
 from math import inf
 from typing import Any, Self, TypeVar
 
-# Motor's pool is 5 threads a CPU, and a change stream holds one: with few CPUs reads would wait for a thread.
-os.environ.setdefault("MOTOR_MAX_WORKERS", "64")
 # With pyOpenSSL and service-identity the driver uses them for TLS. Without service-identity it finds that out after it
 # has imported cryptography, which takes 8 MB of each process; told beforehand, it does the same as then.
 if find_spec("service_identity") is None:
@@ -49,7 +45,7 @@ from .indexes import INDEXES, lacking
 from .meta import MetaDocument
 from .scans import LONGEST_SCAN_SECONDS, SCANS_AT_ONCE, Scans, Share
 from .scans import Document as Document
-from .threads import run_in_thread
+from .threads import DaemonThreads, run_in_thread
 from .transactions import Write, run_transaction
 
 DEFAULT_NAME = "identity"
@@ -69,7 +65,12 @@ CONNECT_SECONDS = 5.0  # the driver seeks a server as long as a call may take: s
 EMBEDDED_SET = "secantus"  # the name of the replica set that the embedded engine says it is
 OLDEST_WIRE_VERSION = 17  # of MongoDB 6.0, the first with images in change streams and spilling to disk by default
 MORE_SECONDS = 1.0  # than the driver's own timeout, for a call that waits for a thread
-READS_AT_ONCE = 64  # as many as Motor's own calls
+READS_AT_ONCE = 64
+CALLS_OF_MOTOR_AT_ONCE = 64  # by default 5 a CPU, of which a change stream holds one
+
+# Motor's own threads would hold up the end of the process.
+_MOTOR = DaemonThreads(CALLS_OF_MOTOR_AT_ONCE, "driver")
+asyncio_framework._EXECUTOR = _MOTOR  # type: ignore[assignment]
 
 log = structlog.get_logger()
 
@@ -137,7 +138,7 @@ class Database:
         # Of OpenID Connect: the driver reads it from a file, or asks a cloud's server for it.
         self._needs_token = "MONGODB-OIDC" in uri
         self._not_ready = "The database is not ready yet. Try again."
-        self._readers = ThreadPoolExecutor(READS_AT_ONCE, "reader")
+        self._readers = DaemonThreads(READS_AT_ONCE, "reader")
         scanned = {name: self._scan_client[self.name].get_collection(name, **strict) for name in ("api_keys", "audit")}
         scanned[PRINTED_KEYS] = scanned["api_keys"].with_options(PRINTED_CODEC)
         self._scans = Scans(scanned, settings.max_answer_bytes)
@@ -146,7 +147,7 @@ class Database:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._readers.shutdown(wait=False, cancel_futures=True)
+        self._readers.end()
         self._scans.close()
         with pymongo.timeout(CLOSE_SECONDS):
             self._client.close()
@@ -158,9 +159,7 @@ class Database:
 
     def waiting(self) -> dict[str, int]:
         """How many calls wait for a thread, by the pool, and lists and statistics for a slot."""
-        pools = {"driver": asyncio_framework._EXECUTOR, "readers": self._readers}
-        threads = {name: pool._work_queue.qsize() for name, pool in pools.items()}
-        return {**threads, "scans": self._scans.waiting}
+        return {"driver": _MOTOR.waiting, "readers": self._readers.waiting, "scans": self._scans.waiting}
 
     async def run(self, call: Callable[[], Awaitable[T]]) -> T:
         """The result of a driver's call, within the database's timeout and the request's deadline.

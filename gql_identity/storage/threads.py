@@ -3,7 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Callable
-from concurrent.futures import Executor, Future
+from concurrent.futures import Future
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
@@ -21,20 +21,26 @@ class DaemonThreads:
     def __init__(self, most: int, name: str) -> None:
         self._most, self._name = most, name
         self._begun = 0
-        self._idle = threading.Semaphore(0)
+        self._starting = threading.Lock()
+        self._idle = threading.Semaphore(0)  # one for each thread that waits for a call that nobody has brought yet
         self._tasks: SimpleQueue[_Task | None] = SimpleQueue()
         self._has_ended = False
 
-    def submit(self, call: Callable[[], T]) -> Future[T]:
-        """Have a thread call it. Raises RuntimeError after the end, or where no thread can be started.
+    @property
+    def waiting(self) -> int:
+        """How many calls wait for a thread."""
+        return self._tasks.qsize()
 
-        All calls of this method come from one thread.
-        """
+    def submit(self, call: Callable[[], T]) -> Future[T]:
+        """Have a thread call it. Raises RuntimeError after the end, or where no thread can be started."""
         if self._has_ended:
             raise RuntimeError("the threads have ended")
-        if not self._idle.acquire(blocking=False) and self._begun < self._most:
-            threading.Thread(target=self._work, name=f"{self._name}_{self._begun}", daemon=True).start()
-            self._begun += 1
+        if not self._idle.acquire(blocking=False):
+            with self._starting:
+                if self._begun < self._most:
+                    name = f"{self._name}_{self._begun}"
+                    threading.Thread(target=self._work, name=name, daemon=True).start()
+                    self._begun += 1
         future: Future[T] = Future()
         self._tasks.put((future, call))
         return future
@@ -49,13 +55,16 @@ class DaemonThreads:
             self._tasks.put(None)
 
     def _work(self) -> None:
-        while (task := self._next()) is not None:
+        task = self._tasks.get()  # the one for which it was started
+        while task is not None:
             future, call = task
-            try:
-                future.set_result(call())
-            except BaseException as error:
-                future.set_exception(error)
+            if future.set_running_or_notify_cancel():
+                try:
+                    future.set_result(call())
+                except BaseException as error:
+                    future.set_exception(error)
             del task, future, call  # nothing stays in memory until the next call
+            task = self._next()
 
     def _next(self) -> _Task | None:
         try:
@@ -66,7 +75,7 @@ class DaemonThreads:
 
 
 def run_in_thread(
-    threads: Executor | DaemonThreads, call: Callable[[], T], when_done: Callable[[], None] | None = None
+    threads: DaemonThreads, call: Callable[[], T], when_done: Callable[[], None] | None = None
 ) -> "asyncio.Future[T]":
     """The result of a call in one of these threads, as `run_in_executor`, whose result takes a turn of the loop more.
 

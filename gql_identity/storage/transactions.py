@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Any, TypeVar
 
 import pymongo
@@ -35,7 +35,8 @@ def run_transaction(
         committing.close()
         if time.monotonic() > end:  # the driver repeats for two minutes
             # A first command ends what an attempt before left open, which would keep its keys locked.
-            audit.find_one({"_id": ""}, {"_id": 1}, session=session)
+            with suppress(driver.PyMongoError):  # after such an error the driver would repeat the attempt
+                audit.find_one({"_id": ""}, {"_id": 1}, session=session)
             raise driver.ExecutionTimeout("no time is left for another attempt")
         written = write(session)
         # Each command has the driver's timeout, and the driver repeats a commit for two minutes.

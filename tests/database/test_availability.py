@@ -25,11 +25,11 @@ from gql_identity.storage.embedded import EmbeddedDatabase
 from gql_identity.web.websocket import PROTOCOL
 
 from ..conftest import PEPPER, running
-from ..processes import Process, Service, run, serving, wait_until
+from ..processes import CREATE, Process, Service, run, serving, wait_until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks at processes as Linux shows them")
 
-STATES = """{ apiKeyStats(input: {domainId: "d", query: {distinct: "state"}}) }"""
+STATES = """query { apiKeyStats(input: {domainId: "d", query: {distinct: "state"}}) }"""
 FOLLOW = """subscription { apiKeyChanged(input: {domainId: "d"}) { __typename } }"""
 TYPE_NAME = "{ __typename }"  # asks the database for nothing but the caller
 AWAY = {"UNAVAILABLE", "DEADLINE_EXCEEDED"}
@@ -164,9 +164,9 @@ def test_a_wrong_pepper_found_out_late_is_in_the_log_and_never_serves(tmp_path: 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("under_way", ["statistic", "subscription"])
+@pytest.mark.parametrize("under_way", ["statistic", "create", "subscription"])
 def test_it_stops_while_the_users_database_stands_still(tmp_path: Path, under_way: str) -> None:
-    """The driver waits longer than a stop may take: for the database to run a command, and to end a stream."""
+    """The driver waits longer than a stop may take: for a command, for a transaction, and to end a stream."""
     pepper: dict[str, Any] = {"GQL_IDENTITY_PEPPER": PEPPER}
     with EmbeddedDatabase(tmp_path / "theirs") as database, ThreadPoolExecutor() as threads, ExitStack() as stack:
         create = ("create-key", "--domain-id", "d", "--user-id", "u", "--role", "SYSTEM", "--json")
@@ -188,11 +188,12 @@ def test_it_stops_while_the_users_database_stands_still(tmp_path: Path, under_wa
             assert json.loads(websocket.recv(10))["type"] == "next"
         theirs.signal(signal.SIGSTOP)
         stack.callback(theirs.signal, signal.SIGCONT)
-        answer = threads.submit(service.send, STATES, by=secret) if under_way == "statistic" else None
+        time.sleep(0.1)  # until all of its threads stand still
+        document = CREATE if under_way == "create" else STATES
+        answer = threads.submit(service.send, document, {"domainId": "d", "userId": "u"}, by=secret)
         time.sleep(0.2)
         assert service.stop() == 0
-        if answer is not None:
-            assert answer.result(10).json()["errors"][0]["extensions"]["code"] in AWAY
+        assert answer.result(10).json()["errors"][0]["extensions"]["code"] in AWAY
 
 
 async def test_a_connection_to_a_frozen_database_is_closed_at_once(tmp_path: Path) -> None:

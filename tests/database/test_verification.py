@@ -144,6 +144,8 @@ async def test_a_malformed_introspection_is_refused(api: Api) -> None:
     answer = await api.client.get("/introspect", headers=headers)
     assert (answer.status_code, answer.headers["Allow"]) == (405, "POST")
     assert answer.json()["errors"][0]["message"] == "Send this request by POST."
+    answer = await api.client.delete("/authz", headers=headers)
+    assert answer.json()["errors"][0]["message"] == "Send this request by GET."
 
 
 async def test_verifying_counts_as_a_use(api: Api) -> None:

@@ -5,7 +5,7 @@ import subprocess
 import sys
 import threading
 import weakref
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from functools import partial
 
 import pytest
@@ -23,112 +23,134 @@ threads.end()
 """
 
 
-async def test_results_and_errors_come_back() -> None:
+@pytest.fixture
+def threads() -> Iterator[DaemonThreads]:
+    made = DaemonThreads(1, "one")
+    yield made
+    made.end()
+
+
+class Held:
+    """A call that has begun, and goes on until it is told to end."""
+
+    def __init__(self) -> None:
+        self.begun, self.go_on = threading.Event(), threading.Event()
+
+    def __call__(self) -> bool:
+        self.begun.set()
+        return self.go_on.wait(10)
+
+
+async def test_results_and_errors_come_back(threads: DaemonThreads) -> None:
     def fail() -> None:
         raise ValueError("no")
 
-    with ThreadPoolExecutor(1) as threads:
-        assert await run_in_thread(threads, lambda: 7) == 7
-        with pytest.raises(ValueError, match="no"):
-            await run_in_thread(threads, fail)
+    assert await run_in_thread(threads, lambda: 7) == 7
+    with pytest.raises(ValueError, match="no"):
+        await run_in_thread(threads, fail)
+    assert await run_in_thread(threads, lambda: threading.current_thread().name) == "one_0"
 
 
-async def test_a_call_that_was_given_up_is_told_of_when_it_ends_and_one_that_has_not_begun_is_not_made() -> None:
-    go_on, told, made = threading.Event(), asyncio.Semaphore(0), list[str]()
-    with ThreadPoolExecutor(1) as threads:
-        running = run_in_thread(threads, go_on.wait, told.release)
-        waiting = run_in_thread(threads, lambda: made.append("waiting"), told.release)
-        await asyncio.sleep(0)
-        assert running.cancel()
-        assert waiting.cancel()
-        await asyncio.sleep(0.01)
-        assert told.locked()
-        go_on.set()
-        await told.acquire()
-        await told.acquire()
+async def test_a_call_that_was_given_up_is_told_of_when_it_ends_and_one_that_has_not_begun_is_not_made(
+    threads: DaemonThreads,
+) -> None:
+    held, told, made = Held(), asyncio.Semaphore(0), list[str]()
+    running = run_in_thread(threads, held, told.release)
+    waiting = run_in_thread(threads, lambda: made.append("waiting"), told.release)
+    assert held.begun.wait(5)
+    assert running.cancel()
+    assert waiting.cancel()
+    await asyncio.sleep(0.01)
+    assert told.locked()
+    assert threads.waiting == 1
+    held.go_on.set()
+    await told.acquire()
+    await told.acquire()
     assert made == []
 
 
-async def test_what_waits_for_a_thread_when_the_pool_ends_is_cancelled() -> None:
-    go_on = threading.Event()
-    threads = ThreadPoolExecutor(1)
-    running, waiting = run_in_thread(threads, go_on.wait), run_in_thread(threads, go_on.wait)
-    threads.shutdown(wait=False, cancel_futures=True)
+async def test_a_cancelled_call_of_an_event_loop_is_not_made_and_harms_no_thread(threads: DaemonThreads) -> None:
+    held, made = Held(), list[str]()
+    loop = asyncio.get_running_loop()
+    running = asyncio.wrap_future(threads.submit(held), loop=loop)
+    waiting = asyncio.wrap_future(threads.submit(lambda: made.append("waiting")), loop=loop)
+    assert held.begun.wait(5)
+    assert running.cancel()
+    assert waiting.cancel()
+    await asyncio.sleep(0)
+    held.go_on.set()
+    assert await run_in_thread(threads, lambda: 7) == 7
+    assert made == []
+
+
+async def test_what_waits_for_a_thread_at_the_end_is_cancelled_and_the_threads_end() -> None:
+    threads, held = DaemonThreads(1, "ending"), Held()
+    running = run_in_thread(threads, held)
+    assert held.begun.wait(5)
+    waiting = run_in_thread(threads, held)
+    (thread,) = (one for one in threading.enumerate() if one.name == "ending_0")
+    threads.end()
     with pytest.raises(asyncio.CancelledError):
         await waiting
-    go_on.set()
-    assert await running
-
-
-def test_a_call_that_ends_after_its_loop_is_closed_is_forgotten(caplog: pytest.LogCaptureFixture) -> None:
-    go_on = threading.Event()
-
-    async def begin() -> None:
-        run_in_thread(threads, go_on.wait)
-
-    with ThreadPoolExecutor(1) as threads:
-        asyncio.run(begin())
-        go_on.set()
-    assert not caplog.records
-
-
-async def test_daemon_threads_call_side_by_side_up_to_their_number_and_then_by_turns() -> None:
-    threads, go_on, begun = DaemonThreads(2, "two"), threading.Event(), threading.Semaphore(0)
-
-    def wait(number: int) -> int:
-        begun.release()
-        go_on.wait()
-        return number
-
-    def fail() -> None:
-        raise ValueError("no")
-
-    calls = [run_in_thread(threads, partial(wait, n)) for n in range(3)]
-    assert begun.acquire(timeout=5)
-    assert begun.acquire(timeout=5)
-    assert not begun.acquire(timeout=0.05)
-    go_on.set()
-    assert await asyncio.gather(*calls) == [0, 1, 2]
-    with pytest.raises(ValueError, match="no"):
-        await run_in_thread(threads, fail)
-    assert await run_in_thread(threads, lambda: threading.current_thread().daemon)
-    threads.end()
     with pytest.raises(RuntimeError):
-        threads.submit(fail)
-
-
-async def test_daemon_threads_end_and_cancel_what_waits() -> None:
-    threads, go_on, begun = DaemonThreads(1, "ending"), threading.Event(), threading.Event()
-
-    def wait() -> bool:
-        begun.set()
-        return go_on.wait()
-
-    running = run_in_thread(threads, wait)
-    assert begun.wait(5)
-    waiting = run_in_thread(threads, go_on.wait)
-    (thread,) = (one for one in threading.enumerate() if one.name.startswith("ending"))
-    threads.end()
-    with pytest.raises(asyncio.CancelledError):
-        await waiting
-    go_on.set()
+        threads.submit(held)
+    held.go_on.set()
     assert await running
     thread.join(5)
     assert not thread.is_alive()
 
 
-async def test_a_daemon_thread_keeps_nothing_of_its_last_call() -> None:
+def test_a_call_that_ends_after_its_loop_is_closed_is_forgotten(
+    threads: DaemonThreads, caplog: pytest.LogCaptureFixture
+) -> None:
+    held = Held()
+
+    async def begin() -> None:
+        run_in_thread(threads, held)
+        assert held.begun.wait(5)
+
+    asyncio.run(begin())
+    held.go_on.set()
+    assert threads.submit(lambda: 7).result(5) == 7
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("pause", [0.0, 0.005])
+async def test_calls_run_side_by_side_up_to_the_number_of_threads_and_then_by_turns(pause: float) -> None:
+    threads, held = DaemonThreads(3, "three"), [Held() for _ in range(4)]
+    calls = []
+    for one in held:
+        calls.append(run_in_thread(threads, one))
+        await asyncio.sleep(pause)  # a thread that has just begun is not free
+    assert all(one.begun.wait(5) for one in held[:3])
+    assert not held[3].begun.wait(0.05)
+    for one in held:
+        one.go_on.set()
+    assert all(await asyncio.gather(*calls))
+    threads.end()
+
+
+async def test_a_thread_that_is_free_is_used_before_another_is_started() -> None:
+    threads = DaemonThreads(3, "few")
+    names = set()
+    for _ in range(5):
+        names.add(await run_in_thread(threads, lambda: threading.current_thread().name))
+        await asyncio.sleep(0.005)
+    assert names == {"few_0"}
+    threads.end()
+
+
+async def test_a_thread_keeps_nothing_of_its_last_call(threads: DaemonThreads) -> None:
     class Kept:
         pass
 
-    threads, kept = DaemonThreads(1, "keeps"), Kept()
+    kept = Kept()
     gone = weakref.ref(kept)
     assert await run_in_thread(threads, partial(id, kept)) == id(kept)
     del kept
     await asyncio.sleep(0.05)
     assert gone() is None
-    threads.end()
 
 
-def test_the_end_of_a_process_does_not_wait_for_daemon_threads() -> None:
+def test_the_end_of_a_process_does_not_wait_for_its_threads() -> None:
     subprocess.run([sys.executable, "-c", WAITS_FOR_EVER], check=True, timeout=20)

@@ -13,12 +13,14 @@ export interface View extends Chosen {
   open: string;
 }
 
+const BACK_MS = 5_000;
 const NOTHING: View = { ...NO_FILTERS, domain: "", open: "" };
 const CHOICES: Partial<Record<keyof View, object>> = { state: STATES, role: ROLES, used: USES, order: ORDERS };
 const NAMES = Object.keys(NOTHING) as (keyof View)[];
 const listeners = new Set<() => void>();
 let current = { hash: "", view: NOTHING };
-let isGoingBack = false; // browsers go back later than they are told to: what is changed until then would be lost
+let changesAfterBack: Partial<View>[] | null = null; // browsers go back later than they are told to: null if they have
+let givingUp: ReturnType<typeof setTimeout>;
 
 // Each entry of the history bears the mark of the sign-in that made it, and is emptied when it is met after that sign-in has
 // ended: else "back" would show what another person looked for. An address without a mark is a link that somebody followed.
@@ -77,7 +79,7 @@ function read(): View {
 
 /** Show something else. "Back" returns to what is shown now, but not to each text on the way while somebody types. */
 export function show(change: Partial<View>) {
-  if (isGoingBack) return addEventListener("popstate", () => show(change), { once: true });
+  if (changesAfterBack) return void changesAfterBack.push(change);
   const before = read();
   const after = { ...before, ...change };
   const changed = NAMES.filter((name) => before[name] !== after[name]);
@@ -93,15 +95,24 @@ export function show(change: Partial<View>) {
 
 /** Close the open key: go back to before it was opened, if that is the page before this one. */
 export function closeKey() {
-  if (isGoingBack) return; // closed twice: back once
+  if (changesAfterBack) return; // closed twice: back once
   if (!(history.state as { opened?: boolean } | null)?.opened) return show({ open: "" });
-  isGoingBack = true;
-  addEventListener("popstate", () => (isGoingBack = false), { once: true });
+  changesAfterBack = [];
+  givingUp = setTimeout(showChanges, BACK_MS); // something else came instead, as another address
   history.back();
 }
 
+function showChanges() {
+  clearTimeout(givingUp);
+  const changes = changesAfterBack ?? [];
+  changesAfterBack = null;
+  changes.forEach(show);
+}
+addEventListener("popstate", showChanges);
+
 /** Forget what is shown, with the key that may see it. */
 export function showNothing() {
+  changesAfterBack &&= [];
   history.replaceState(null, "", location.pathname + location.search);
   for (const listener of listeners) listener();
 }
