@@ -32,18 +32,27 @@ class DaemonThreads:
         return self._tasks.qsize()
 
     def submit(self, call: Callable[[], T]) -> Future[T]:
-        """Have a thread call it. Raises RuntimeError after the end, or where no thread can be started."""
+        """Have a thread call it. Raises RuntimeError after the end, or where there is no thread and none can be started."""
         if self._has_ended:
             raise RuntimeError("the threads have ended")
         if not self._idle.acquire(blocking=False):
-            with self._starting:
-                if self._begun < self._most:
-                    name = f"{self._name}_{self._begun}"
-                    threading.Thread(target=self._work, name=name, daemon=True).start()
-                    self._begun += 1
+            self._start_another()
         future: Future[T] = Future()
         self._tasks.put((future, call))
         return future
+
+    def _start_another(self) -> None:
+        with self._starting:
+            if self._begun == self._most:
+                return
+            thread = threading.Thread(target=self._work, name=f"{self._name}_{self._begun}", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError:  # the system has no more of them
+                if not self._begun:
+                    raise
+            else:
+                self._begun += 1
 
     def end(self) -> None:
         """Cancel the calls that wait, and end each thread after the call that it has begun; returns at once."""

@@ -140,6 +140,26 @@ async def test_a_thread_that_is_free_is_used_before_another_is_started() -> None
     threads.end()
 
 
+async def test_where_no_other_thread_can_be_started_a_call_waits_for_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    threads, held = DaemonThreads(2, "scarce"), Held()
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", fail)
+        with pytest.raises(RuntimeError):
+            threads.submit(held)
+    running = run_in_thread(threads, held)
+    assert held.begun.wait(5)
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", fail)
+        waiting = run_in_thread(threads, lambda: 7)
+    held.go_on.set()
+    assert await running
+    assert await waiting == 7
+    threads.end()
+
+
 async def test_a_thread_keeps_nothing_of_its_last_call(threads: DaemonThreads) -> None:
     class Kept:
         pass
