@@ -32,7 +32,7 @@ class DaemonThreads:
         return self._tasks.qsize()
 
     def submit(self, call: Callable[[], T]) -> Future[T]:
-        """Have a thread call it. Raises RuntimeError after the end, or where there is no thread and none can be started."""
+        """Have a thread call it. Raises RuntimeError after the end, or where no first thread can be started."""
         if self._has_ended:
             raise RuntimeError("the threads have ended")
         if not self._idle.acquire(blocking=False):
