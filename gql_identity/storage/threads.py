@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
+from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
@@ -66,21 +67,29 @@ class DaemonThreads:
     def _work(self) -> None:
         task = self._tasks.get()  # the one for which it was started
         while task is not None:
-            future, call = task
-            if future.set_running_or_notify_cancel():
-                try:
-                    future.set_result(call())
-                except BaseException as error:
-                    future.set_exception(error)
-            del task, future, call  # nothing stays in memory until the next call
-            task = self._next()
+            tell = _outcome(*task)
+            del task  # nothing stays in memory until the next call
+            try:
+                task, is_idle = self._tasks.get_nowait(), False
+            except Empty:
+                self._idle.release()  # before the result is told: whoever waits for it brings the next call
+                is_idle = True
+            tell()
+            del tell
+            if is_idle:
+                task = self._tasks.get()
 
-    def _next(self) -> _Task | None:
-        try:
-            return self._tasks.get_nowait()
-        except Empty:
-            self._idle.release()
-            return self._tasks.get()
+
+def _outcome(future: Future[Any], call: Callable[[], Any]) -> Callable[[], None]:
+    """Make the call, unless it was cancelled; returns what tells its result or exception."""
+    if not future.set_running_or_notify_cancel():
+        return lambda: None
+    try:
+        return partial(future.set_result, call())
+    except BaseException as error:
+        return partial(future.set_exception, error)
+    finally:
+        del future, call  # the exception keeps this frame, which would keep the exception
 
 
 def run_in_thread(
