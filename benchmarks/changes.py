@@ -30,7 +30,7 @@ def compare_changes(plan: Plan, server_uri: str) -> Rows:
             data = stack.enter_context(seeded(server_uri, size, 1, progress.say))
             (server,) = stack.enter_context(running([SYSTEMS["ours"]], data, OPERATIONS["G"]))
             requests = _requests(server, data)
-            answer_bytes = sum(_answer_bytes(server, data, request) for request in requests) / len(requests)
+            answer_bytes = sum(size_of(_answer(server, data, request)) for request in requests) / len(requests)
             script = write_script(folder / f"{size}.lua", requests, _user_secret(data))
             measured.append((size, server, script, answer_bytes))
             load = run_load(server.url, script, 1, plan.warm_seconds)
@@ -52,20 +52,18 @@ def compare_changes(plan: Plan, server_uri: str) -> Rows:
 def _requests(server: Server, data: Seeded) -> list[Request]:
     """Disable and enable, by turns, a key that the caller has made for itself."""
     given = {"domainId": "domain-0000", "userId": "user-0000", "role": "USER"}
-    body = {"query": _CREATE, "variables": {"i": given}}
-    headers = {"Authorization": f"Bearer {_user_secret(data)}"}
-    answer = httpx.post(f"{server.url}/graphql", json=body, headers=headers, timeout=30, trust_env=False)
-    key_id = answer.json()["data"]["createApiKey"]["apiKeyId"]
+    create = Request("/graphql", json.dumps({"query": _CREATE, "variables": {"i": given}}))
+    key_id = _answer(server, data, create).json()["data"]["createApiKey"]["apiKeyId"]
     variables = {"i": {"domainId": "domain-0000", "apiKeyId": key_id}}
     return [Request("/graphql", json.dumps({"query": change, "variables": variables})) for change in _CHANGES]
 
 
-def _answer_bytes(server: Server, data: Seeded, request: Request) -> int:
+def _answer(server: Server, data: Seeded, request: Request) -> httpx.Response:
     headers = request.headers(_user_secret(data))
     answer = httpx.post(server.url + request.path, content=request.body, headers=headers, timeout=30, trust_env=False)
     if "errors" in answer.json():
         raise WrongAnswer(f"A change failed: {answer.text[:500]}")
-    return size_of(answer)
+    return answer
 
 
 def _user_secret(data: Seeded) -> str:

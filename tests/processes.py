@@ -1,5 +1,6 @@
 """Real processes: the service as its users start it, its commands, and proof that nothing of them is left."""
 
+import json
 import os
 import re
 import signal
@@ -14,6 +15,10 @@ from pathlib import Path
 from typing import IO, Any
 
 import httpx
+from websockets.sync.client import ClientConnection, connect
+from websockets.typing import Subprotocol
+
+from gql_identity.web.websocket import PROTOCOL
 
 ROOT = Path(__file__).parent.parent
 COMMAND = [sys.executable, "-c", "from gql_identity.cli import main; main()"]
@@ -162,6 +167,16 @@ class Service:
 
     def get(self, api_key_id: str, domain_id: str = "d", by: str | None = None) -> Any:
         return self.data(GET, {"domainId": domain_id, "apiKeyId": api_key_id}, by)["apiKey"]
+
+    @contextmanager
+    def websocket(self, by: str | None = None) -> Iterator[ClientConnection]:
+        """A WebSocket that has said who it is, by default the holder of the first key."""
+        address = self.url.replace("http", "ws") + "/graphql"
+        with connect(address, subprotocols=[Subprotocol(PROTOCOL)], proxy=None) as websocket:
+            credential = {"Authorization": f"Bearer {by or self.admin_key}"}
+            websocket.send(json.dumps({"type": "connection_init", "payload": credential}))
+            assert json.loads(websocket.recv(10)) == {"type": "connection_ack"}
+            yield websocket
 
     def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run another command on the same data, with the same environment."""

@@ -11,9 +11,9 @@ from tests.conftest import missing_tool
 from tests.processes import ROOT, Service, serving
 
 from .chromium import launched, new_context, new_tab
+from .console import DELETE
 
 KEYS = """{ apiKeysConnection(domainId: "default", first: 100) { nodes { apiKeyId name } } }"""
-DELETE = """mutation($input: APIKeyRequest!) { deleteApiKey(input: $input) { id } }"""
 
 # Playwright's objects belong to the event loop in which they were made.
 ONE_LOOP = pytest.mark.asyncio(loop_scope="session")

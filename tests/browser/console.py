@@ -8,6 +8,8 @@ from tests.processes import Service
 
 from .chromium import lose_first_response
 
+DELETE = """mutation($input: APIKeyRequest!) { deleteApiKey(input: $input) { id } }"""
+
 
 async def opened(page: Any, service: Service, secret: str | None = None) -> None:
     await page.goto(f"{service.url}/console#key={secret or service.admin_key}")

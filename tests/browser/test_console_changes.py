@@ -19,7 +19,6 @@ CREATE = "mutation($input: CreateAPIKeyRequest!) { createApiKey(input: $input) {
 DISABLE = "mutation($input: APIKeyRequest!) { disableApiKey(input: $input) { state } }"
 ENABLE = DISABLE.replace("disableApiKey", "enableApiKey")
 STATE = "query($input: GetAPIKeyRequest!) { apiKey(input: $input) { state } }"
-DELETE = "mutation($input: APIKeyRequest!) { deleteApiKey(input: $input) { id } }"
 UPDATE = "mutation($input: UpdateAPIKeyRequest!) { updateApiKey(input: $input) { name } }"
 GET = "query($input: GetAPIKeyRequest!) { apiKey(input: $input) { scopes tags { name value } } }"
 

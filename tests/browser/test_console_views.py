@@ -11,14 +11,13 @@ from tests.processes import Service, serving
 
 from .axe import faults
 from .chromium import new_page
-from .console import opened, operations, row
+from .console import DELETE, opened, operations, row
 
 pytestmark = pytest.mark.slow
 
 LONG = "a name without any place to break it " + "x" * 200
 DISABLE = """mutation($input: APIKeyRequest!) { disableApiKey(input: $input) { state } }"""
 ENABLE = DISABLE.replace("disableApiKey", "enableApiKey")
-DELETE = """mutation($input: APIKeyRequest!) { deleteApiKey(input: $input) { id } }"""
 
 
 async def expect_fit(page: Any, looks: Sequence[tuple[int, str]]) -> None:

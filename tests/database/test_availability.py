@@ -15,14 +15,11 @@ from typing import Any
 import httpx
 import pytest
 from pydantic import SecretStr
-from websockets.sync.client import connect as connect_websocket
-from websockets.typing import Subprotocol
 
 from gql_identity.settings import Settings
 from gql_identity.storage.cloudforet import CloudforetDatabase
 from gql_identity.storage.database import Database
 from gql_identity.storage.embedded import EmbeddedDatabase
-from gql_identity.web.websocket import PROTOCOL
 
 from ..conftest import PEPPER, running
 from ..processes import CREATE, Process, Service, run, serving, wait_until
@@ -177,11 +174,7 @@ def test_it_stops_while_the_users_database_stands_still(tmp_path: Path, under_wa
         service = stack.enter_context(serving(tmp_path / "data", GQL_IDENTITY_MONGO_URI=database.uri, **pepper))
         service.data(STATES, by=secret)
         if under_way == "subscription":
-            address = service.url.replace("http", "ws") + "/graphql"
-            websocket = stack.enter_context(connect_websocket(address, subprotocols=[Subprotocol(PROTOCOL)]))
-            credential = {"Authorization": f"Bearer {secret}"}
-            websocket.send(json.dumps({"type": "connection_init", "payload": credential}))
-            assert json.loads(websocket.recv(10)) == {"type": "connection_ack"}
+            websocket = stack.enter_context(service.websocket(secret))
             websocket.send(json.dumps({"type": "subscribe", "id": "1", "payload": {"query": FOLLOW}}))
             time.sleep(1)
             service.create(by=secret)

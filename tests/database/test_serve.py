@@ -23,14 +23,11 @@ import httpx
 import pymongo
 import pytest
 from websockets.exceptions import ConnectionClosed
-from websockets.sync.client import connect as connect_websocket
-from websockets.typing import Subprotocol
 
 from gql_identity.cli import main
 from gql_identity.cli.arguments import agrees
 from gql_identity.secret import PREFIX, is_well_formed, pepper_fingerprint
 from gql_identity.settings import Settings
-from gql_identity.web.websocket import PROTOCOL
 
 from ..processes import COMMAND, CREATE, ROOT, WHO, Service, refused, run, serving, surroundings, wait_until
 from .conftest import Run
@@ -232,11 +229,7 @@ class TestTheStop:
 
     def test_a_mutation_over_websocket_has_its_response(self, tmp_path: Path) -> None:
         with serving(tmp_path / "data") as service:
-            address = service.url.replace("http", "ws") + "/graphql"
-            with connect_websocket(address, subprotocols=[Subprotocol(PROTOCOL)]) as websocket:
-                credential = {"Authorization": f"Bearer {service.admin_key}"}
-                websocket.send(json.dumps({"type": "connection_init", "payload": credential}))
-                assert json.loads(websocket.recv(10)) == {"type": "connection_ack"}
+            with service.websocket() as websocket:
                 database = service.database
                 database.signal(signal.SIGSTOP)
                 payload = {"query": CREATE, "variables": {"domainId": "d", "userId": "late"}}
