@@ -22,8 +22,8 @@ class DaemonThreads:
     def __init__(self, most: int, name: str) -> None:
         self._most, self._name = most, name
         self._begun = 0
-        self._starting = threading.Lock()
-        self._idle = threading.Semaphore(0)  # one for each thread that waits for a call that nobody has brought yet
+        self._calls = 0  # that wait or are being made
+        self._counting = threading.Lock()
         self._tasks: SimpleQueue[_Task | None] = SimpleQueue()
         self._has_ended = False
 
@@ -34,30 +34,30 @@ class DaemonThreads:
 
     def submit(self, call: Callable[[], T]) -> Future[T]:
         """Have a thread call it. Raises RuntimeError after the end, or where no first thread can be started."""
-        if self._has_ended:
-            raise RuntimeError("the threads have ended")
-        if not self._idle.acquire(blocking=False):
-            self._start_another()
         future: Future[T] = Future()
-        self._tasks.put((future, call))
+        with self._counting:
+            if self._has_ended:
+                raise RuntimeError("the threads have ended")
+            if self._begun <= self._calls and self._begun < self._most:
+                self._start_another()
+            self._calls += 1
+            self._tasks.put((future, call))
         return future
 
     def _start_another(self) -> None:
-        with self._starting:
-            if self._begun == self._most:
-                return
-            thread = threading.Thread(target=self._work, name=f"{self._name}_{self._begun}", daemon=True)
-            try:
-                thread.start()
-            except RuntimeError:  # the system has no more of them
-                if not self._begun:
-                    raise
-            else:
-                self._begun += 1
+        thread = threading.Thread(target=self._work, name=f"{self._name}_{self._begun}", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:  # the system has no more of them
+            if not self._begun:
+                raise
+        else:
+            self._begun += 1
 
     def end(self) -> None:
         """Cancel the calls that wait, and end each thread after the call that it has begun; returns at once."""
-        self._has_ended = True
+        with self._counting:
+            self._has_ended = True
         with suppress(Empty):
             while (task := self._tasks.get_nowait()) is not None:
                 task[0].cancel()
@@ -65,19 +65,13 @@ class DaemonThreads:
             self._tasks.put(None)
 
     def _work(self) -> None:
-        task = self._tasks.get()  # the one for which it was started
-        while task is not None:
+        while (task := self._tasks.get()) is not None:
             tell = _outcome(*task)
             del task  # nothing stays in memory until the next call
-            try:
-                task, is_idle = self._tasks.get_nowait(), False
-            except Empty:
-                self._idle.release()  # before the result is told: whoever waits for it brings the next call
-                is_idle = True
+            with self._counting:  # before the result is told: whoever waits for it brings the next call
+                self._calls -= 1
             tell()
             del tell
-            if is_idle:
-                task = self._tasks.get()
 
 
 def _outcome(future: Future[Any], call: Callable[[], Any]) -> Callable[[], None]:

@@ -130,13 +130,16 @@ async def test_calls_run_side_by_side_up_to_the_number_of_threads_and_then_by_tu
     threads.end()
 
 
-async def test_a_thread_that_is_free_is_used_before_another_is_started() -> None:
-    threads = DaemonThreads(3, "few")
-    names = set()
-    for _ in range(5):
-        names.add(await run_in_thread(threads, lambda: threading.current_thread().name))
-        await asyncio.sleep(0.005)
-    assert names == {"few_0"}
+@pytest.mark.parametrize("callers", [1, 2])
+async def test_no_more_threads_are_started_than_there_are_calls_at_once(callers: int) -> None:
+    threads, names = DaemonThreads(8, "few"), set[str]()
+
+    async def call_by_turns() -> None:
+        for _ in range(300):
+            names.add(await run_in_thread(threads, lambda: threading.current_thread().name))
+
+    await asyncio.gather(*(call_by_turns() for _ in range(callers)))
+    assert names <= {f"few_{number}" for number in range(callers)}
     threads.end()
 
 
