@@ -77,11 +77,15 @@ help: ## show this list
 
 .PHONY: bench
 bench: .venv/bench.stamp ## benchmark it beside a baseline and peers: half an hour, with wrk, node and npm; or ARGS=--growth, ARGS=--tail
+	@$(BIN)/python -m compileall -q gql_identity  # as pip does where it is installed
 	$(BIN)/python benchmarks/run.py $(ARGS)
 
 .venv/bench.stamp: .venv/dev.stamp
 	@$(PIP) install --require-hashes --requirement constraints-bench.txt
 	@$(PIP) install --no-deps --editable .
+	@$(BIN)/python -m venv .venv/service
+	@$(PIP) --python .venv/service/bin/python install --require-hashes --requirement constraints-image.txt
+	@$(PIP) --python .venv/service/bin/python install --no-deps --editable .
 	@touch $@
 
 .PHONY: pictures

@@ -20,7 +20,7 @@ from measure import GROWING, Plan, compare, grow
 from operations import OPERATIONS, WrongAnswer
 from pymongo.errors import PyMongoError
 from seed import database_server
-from servers import SYSTEMS
+from servers import HAS_OWN_PYTHON, SYSTEMS
 from tail import measure_tail, tail_table
 
 HERE = Path(__file__).parent
@@ -136,6 +136,7 @@ def _results(options: argparse.Namespace, plan: Plan, uri: str, database: str) -
         "quick": options.quick,
         "date": datetime.now().astimezone().isoformat(timespec="seconds"),
         "machine": describe(database),
+        "dependencies_of_service": "constraints-image.txt" if HAS_OWN_PYTHON else "constraints-bench.txt",
         "parameters": plan.parameters(),
     }
     if options.growth in PARTS:
