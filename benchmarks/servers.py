@@ -23,7 +23,7 @@ START_SECONDS = 60.0
 STOP_SECONDS = 10.0
 _TICKS = os.sysconf("SC_CLK_TCK")
 
-# `make bench` gives the service a Python of its own: with other packages beside it, it takes more memory and starts later.
+# `make bench` gives the service a Python of its own: packages beside it take memory and time to start.
 _OWN_PYTHON = Path(sys.prefix) / "service" / "bin" / "python"
 HAS_OWN_PYTHON = _OWN_PYTHON.exists()
 

@@ -128,7 +128,7 @@ async def _is_untold(
     if of_key.is_deleted or (of_key.last is not None and _may_have_ended(None, [of_key.last.at], shortest, at)):
         return False
     where = {"domain_id": domain_id, "_id": key_id}  # it may have been made after the keys were read
-    return await database.run(lambda: database.api_keys.find_one(where, {"_id": 1})) is None
+    return await database.find_one(where, frozenset({"_id"})) is None
 
 
 def _may_have_ended(ends_at: datetime | None, not_before: list[datetime], kept_for: timedelta, at: datetime) -> bool:

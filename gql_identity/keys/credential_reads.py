@@ -21,11 +21,8 @@ Parent = tuple[str, str, int]  # what a token names: the domain and the id of it
 async def find_by_digests(database: Database, digests: Sequence[bytes]) -> list[Found]:
     """The keys in any state that have these digests, without those whose secret is forgotten."""
     read = partial(_found_by, frozenset(digests))
-    if len(digests) == 1:
-        document = await database.run(lambda: database.api_keys.find_one({"digest": digests[0]}))
-        return [] if document is None else read_apart(document, read) or []
-    where = {"digest": {"$in": digests}}
-    documents = await database.to_list(lambda keys: keys.find(where, batch_size=len(digests) + 1))
+    where = {"digest": digests[0] if len(digests) == 1 else {"$in": digests}}
+    documents = await database.find(where, len(digests))
     turns, found = turns_of_this_loop(), list[Found]()
     for document in documents:
         # Each may have many networks. Requests of many clients wait for this read.
@@ -39,7 +36,7 @@ async def find_parents(database: Database, parents: Sequence[Parent]) -> list[AP
     """The keys that tokens name, in any state and in this order; None for one that is gone, or its secret."""
     domains, ids = sorted({domain for domain, *_ in parents}), sorted({key_id for _, key_id, _ in parents})
     where = condition(domains, ids, is_sharded=database.is_sharded)
-    documents = await database.to_list(lambda keys: keys.find(where, batch_size=len(ids) + 1))
+    documents = await database.find(where, len(ids))
     # A domain that is a list, which something else stored, matches too: it is the domain of no key.
     by_place = {
         (document["domain_id"], document["_id"]): document

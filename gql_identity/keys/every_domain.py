@@ -14,7 +14,7 @@ UNKNOWN = "unknown"  # the pepper of digests that have no fingerprint beside the
 
 async def get_key(database: Database, key_id: str, domain_id: str | None, user_id: str | None = None) -> APIKeyInfo:
     """A key by its id alone; raises NotFound, also for one of another domain or user where these are given."""
-    found: Document | None = await database.run(lambda: database.api_keys.find_one({"_id": key_id}))
+    found = await database.find_one({"_id": key_id})
     if found is None or any(found.get(field) != value for field, value in _owner(domain_id, user_id).items()):
         raise not_found()
     return _read(found, database.meta_document.accepted_peppers)

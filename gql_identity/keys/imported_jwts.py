@@ -66,7 +66,7 @@ class ImportedJwts:
         made, hint = stored_secret(text, self._peppers[0]), secret.hint(text)
         where = {"domain_id": claims.domain_id, "_id": claims.key_id}
         for _ in range(ATTEMPTS):
-            document = await self._database.run(lambda: self._database.api_keys.find_one(where))
+            document = await self._database.find_one(where)
             if document is None or document.get("user_id") != claims.user_id:
                 return None
             if names := unreadable(document, DECISIVE):

@@ -99,8 +99,9 @@ class Import:
     async def _here(self, key_ids: list[str]) -> dict[str, Document]:
         if not key_ids:
             return {}
-        where, fields = {"_id": {"$in": key_ids}}, {"domain_id": 1, "digest": 1}
-        found = await self.database.to_list(lambda keys: keys.find(where, fields, batch_size=len(key_ids) + 1))
+        found = await self.database.find(
+            {"_id": {"$in": key_ids}}, len(key_ids), frozenset({"_id", "domain_id", "digest"})
+        )
         return {document["_id"]: document for document in found}
 
 

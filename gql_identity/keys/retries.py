@@ -76,7 +76,7 @@ class Retries:
                 "it was sent with another input within the last ten minutes. Give another one.", at="request_id"
             )
         where = {"domain_id": record["domain_id"], "_id": record["api_key_id"]}
-        document = await self._database.run(lambda: self._database.api_keys.find_one(where))
+        document = await self._database.find_one(where)
         if document is None:
             raise FailedPrecondition("The key that this request created was deleted. Give another `request_id`.")
         if document["_id"] != caller.key_id:

@@ -74,7 +74,7 @@ class StaleSecrets:
     async def _write(self, key_id: str, use: _Use) -> None:
         where = {"domain_id": use.domain_id, "_id": key_id}
         for _ in range(ATTEMPTS):
-            document: Document | None = await self._database.run(lambda: self._database.api_keys.find_one(where))
+            document = await self._database.find_one(where)
             at = now()
             if document is None or unreadable(document, CHANGEABLE) or _was_told(document, at):
                 return

@@ -105,8 +105,7 @@ class SystemKeys:
 
     async def _may_go_on(self, caller: Caller) -> bool:
         where = {"domain_id": caller.domain_id, "_id": caller.key_id}
-        wanted = dict.fromkeys(sorted(VALIDITY_FIELDS), 1)
-        document = await self._database.run(lambda: self._database.api_keys.find_one(where, wanted))
+        document = await self._database.find_one(where, VALIDITY_FIELDS)
         return document is not None and _may_change_keys(document)
 
 

@@ -161,7 +161,7 @@ class Writes:
         check_text("domain_id", domain_id := domain_of(request, caller))
         access = access_to(caller, domain_id, scope)
         where = {"domain_id": domain_id, "_id": request.api_key_id}
-        document: Document | None = await self._database.run(lambda: self._database.api_keys.find_one(where))
+        document = await self._database.find_one(where)
         if document is None or not access.includes_document(document):
             raise not_found()
         return document

@@ -26,6 +26,7 @@ from bson.codec_options import CodecOptions, DatetimeConversion
 from motor.frameworks import asyncio as asyncio_framework
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorCollection
 from pymongo import ReadPreference, WriteConcern
+from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.collection import Collection
 from pymongo.command_cursor import CommandCursor
 from pymongo.cursor import Cursor
@@ -57,6 +58,9 @@ CODEC: CodecOptions[dict[str, Any]] = CodecOptions(
 PRINTED_CODEC = CODEC.with_options(tz_aware=False)
 PRINTED_KEYS = "printed_api_keys"  # the collection of keys, read with that codec
 _COMPARED = frozenset({"expires_at", "secrets", "secret_uses"})  # hold instants that are compared with others
+# May be of kilobytes each: more keys with these than so many are decoded in a thread, and not on the event loop.
+_LONG = frozenset({"allowed_addresses", "digest", "makers", "pepper", "scopes", "secrets", "secret_uses", "tags"})
+LONG_ON_LOOP = 16
 CHECK_SCHEMA_SECONDS = 20.0
 CLOSE_SECONDS = (
     0.5  # to tell the server that sessions and streams end: the driver would wait for one that does not answer
@@ -91,25 +95,23 @@ class Database:
         self._settings = settings
         self._timeout_seconds = settings.database_timeout_seconds
         uri = settings.mongo_uri.get_secret_value()
+        watched: dict[str, Any] = {"tz_aware": True, "serverSelectionTimeoutMS": 1000, "event_listeners": listeners()}
+        limited = watched | {"timeoutMS": int(settings.database_timeout_seconds * 1000)}
         with reading(uri):
             self._client: AsyncIOMotorClient[Document] = AsyncIOMotorClient(
-                uri,
-                tz_aware=True,
-                timeoutMS=int(settings.database_timeout_seconds * 1000),
-                serverSelectionTimeoutMS=1000,
-                appname=f"gql-identity/{version()}",
-                event_listeners=listeners(),
+                uri, appname=f"gql-identity/{version()}", **limited
+            )
+            self._read_client: pymongo.AsyncMongoClient[Document] = pymongo.AsyncMongoClient(
+                uri, appname=f"gql-identity-reads/{version()}", **limited
             )
             self._scan_client: pymongo.MongoClient[Document] = pymongo.MongoClient(
                 uri,
-                tz_aware=True,
                 connect=False,
                 maxPoolSize=SCANS_AT_ONCE,
                 socketTimeoutMS=int(LONGEST_SCAN_SECONDS * 1000),
-                serverSelectionTimeoutMS=1000,
                 retryReads=False,
                 appname=f"gql-identity-scans/{version()}",
-                event_listeners=listeners(),
+                **watched,
             )
             database = self._client.get_default_database(DEFAULT_NAME)
         strict: dict[str, Any] = {
@@ -127,6 +129,11 @@ class Database:
         printed = strict | {"codec_options": PRINTED_CODEC}
         read_from = self._indexed | {PRINTED_KEYS: database.get_collection("api_keys", **printed)}
         self._read_from: dict[str, Collection[Document]] = {name: one.delegate for name, one in read_from.items()}
+        on_loop = self._read_client[self.name]
+        self._read_on_loop: dict[str, AsyncCollection[Document]] = {
+            name: on_loop.get_collection(one.name, **strict | {"codec_options": one.codec_options})
+            for name, one in read_from.items()
+        }
         self.meta: AsyncIOMotorCollection[Document] = database.get_collection("meta", **strict)
         self.jwt_issuers: AsyncIOMotorCollection[Document] = database.get_collection("jwt_issuers", **strict)
         self.signing_keys: AsyncIOMotorCollection[Document] = database.get_collection("signing_keys", **strict)
@@ -150,6 +157,7 @@ class Database:
         self._readers.end()
         self._scans.close()
         with pymongo.timeout(CLOSE_SECONDS):
+            await self._read_client.close()
             self._client.close()
             self._scan_client.close()
 
@@ -172,6 +180,25 @@ class Database:
             raise error
         return await self._run(call)
 
+    async def find(
+        self, where: Document, most: int, fields: frozenset[str] | None = None, collection: str = "api_keys"
+    ) -> list[Document]:
+        """The documents that match, with these fields or all, in one round trip; raises what `run` does.
+
+        Only for conditions that name documents one by one, at most so many: they are read and decoded on the event
+        loop (docs/decisions.md, "Named documents are read on the event loop"), unless they may be many and long.
+        """
+        wanted = None if fields is None else dict.fromkeys(sorted(fields), 1)
+        in_one_batch = most + 1
+        if most > LONG_ON_LOOP and (fields is None or not _LONG.isdisjoint(fields)):
+            return await self.to_list(lambda read: read.find(where, wanted, batch_size=in_one_batch), collection)
+        found = self._read_on_loop[collection].find(where, wanted, batch_size=in_one_batch)
+        return await self.run(found.to_list)
+
+    async def find_one(self, where: Document, fields: frozenset[str] | None = None) -> Document | None:
+        """The key that a condition names, with these stored fields or all, as `find`; None where there is none."""
+        return next(iter(await self.find(where, 1, fields)), None)
+
     async def to_list(
         self,
         find: Callable[[Collection[Document]], Cursor[Document] | CommandCursor[Document]],
@@ -180,8 +207,8 @@ class Database:
         """All documents of a cursor on a collection; raises what `run` does.
 
         The cursor is PyMongo's, which Motor wraps, opened and read to its end in one thread (docs/decisions.md,
-        "PyMongo reads cursors"). Only for reads whose size has a bound: documents that are named one by one, or a page
-        of a command. Lists and statistics of callers use `aggregate`, which waits for a slot of the caller's share.
+        "PyMongo reads cursors"). Only for reads whose size has a bound, such as a page of a command. Lists and
+        statistics of callers use `aggregate`, which waits for a slot of the caller's share.
         """
         return await self._run_in_thread(lambda: find(self._read_from[collection]).to_list())
 

@@ -34,8 +34,7 @@ async def pages(database: Database, where: Document, collection: str = "api_keys
 
 async def keys_by_ids(database: Database, key_ids: Sequence[str]) -> list[Document]:
     """The keys of these ids, of any domain, those that exist. Raises what `Database.run` does."""
-    where = {"_id": {"$in": list(key_ids)}}
-    return await database.to_list(lambda keys: keys.find(where, batch_size=len(key_ids) + 1))
+    return await database.find({"_id": {"$in": list(key_ids)}}, len(key_ids))
 
 
 async def deleted_key_ids(database: Database, keys: Sequence[Document]) -> set[str]:

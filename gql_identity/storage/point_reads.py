@@ -42,16 +42,12 @@ class PointReads:
     async def _read(self, lookups: "list[_Lookup]") -> dict[Reference, Document]:
         references = {reference for one in lookups for reference in one.references}
         fields = frozenset({"_id", "domain_id"}).union(*(one.fields for one in lookups))
-        wanted = dict.fromkeys(sorted(fields), 1)
         domains, ids = sorted({domain for domain, _ in references}), sorted(key_id for _, key_id in references)
         if len(references) == 1:
             where: Document = {"domain_id": domains[0], "_id": ids[0]}
         else:
             where = condition(domains, ids, is_sharded=self._database.is_sharded)
-        in_one_batch = len(ids) + 1
-        documents = await self._database.to_list(
-            lambda keys: keys.find(where, wanted, batch_size=in_one_batch), keys_for(fields)
-        )
+        documents = await self._database.find(where, len(ids), fields, keys_for(fields))
         # It may also hold a key that was named under another domain: no lookup takes that one.
         # A domain that is a list, which something else stored, matches too: it is the domain of no key.
         return {

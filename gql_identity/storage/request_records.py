@@ -26,8 +26,7 @@ async def find_record(database: Database, ids: Sequence[bytes], at: datetime) ->
 async def find_records(database: Database, ids: Sequence[bytes], at: datetime) -> list[Document]:
     """As `find_record`, all those that there are."""
     # By the ids alone: with a condition on the end, too, the embedded engine would read all records.
-    where = {"_id": {"$in": list(ids)}}
-    found = await database.to_list(lambda requests: requests.find(where, batch_size=len(ids) + 1), "requests")
+    found = await database.find({"_id": {"$in": list(ids)}}, len(ids), collection="requests")
     return [record for record in found if not _has_ended(record, at)]
 
 
