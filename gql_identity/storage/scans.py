@@ -33,13 +33,13 @@ SCANS_OF_A_DOMAIN = 4
 SCANS_OF_A_USER = 2
 SCANS_OF_A_SERVICE = 6  # a user with the role SYSTEM: a backend that asks for many people
 # While reads of named keys are slow, a domain has fewer slots: each slow one halves them, and each second adds one.
-# With half of a slot it has one for half of the time, and rests after each scan.
+# With a quarter of a slot it has one for a quarter of the time, and rests after each scan.
 SLOW_SECONDS = 0.005  # a read is slow that takes so much longer than SLOW_TIMES the time of the quickest ones
 SLOW_TIMES = 3
 FEWER_SECONDS = 0.05  # from one halving to the next
 MORE_SECONDS = 1.0
-LEAST_SLOTS = 0.5
-LONGEST_REST = 0.1  # seconds
+LEAST_SLOTS = 0.25
+LONGEST_REST = 0.2  # seconds
 WAITING_OF_A_USER = 200  # a request of 20 lists with their totals has 40
 LONGEST_SCAN_SECONDS = 60.0  # after this the connection is closed, and the slot is free whatever the database does
 FIRST_BATCH = 100  # rows; later ones are bounded by the database itself, to 16 MB

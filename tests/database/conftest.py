@@ -4,6 +4,7 @@ import asyncio
 import os
 import secrets
 import subprocess
+import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from typing import Any
 
@@ -80,6 +81,7 @@ class Reads(Listener):
         self.collection = "api_keys"
         self.under_way: set[int] = set()
         self.most_at_once = 0
+        self.on_loop: list[bool] = []
 
     def started(self, event: monitoring.CommandStartedEvent) -> None:
         reads = event.command_name in ("find", "aggregate", "getMore", "count", "distinct")
@@ -91,6 +93,7 @@ class Reads(Listener):
         if reads and is_asked_for and is_there:
             self.commands.append(event.command_name)
             self.sent.append(dict(event.command))
+            self.on_loop.append(threading.current_thread() is threading.main_thread())
             self.under_way.add(event.request_id)
             self.most_at_once = max(self.most_at_once, len(self.under_way))
 
@@ -111,6 +114,7 @@ def reads(settings: Any) -> Iterator[list[str]]:
     READS.database = pymongo.uri_parser.parse_uri(settings.mongo_uri.get_secret_value())["database"]
     READS.commands.clear()
     READS.sent.clear()
+    READS.on_loop.clear()
     READS.most_at_once = 0
     yield READS.commands
     READS.database = None

@@ -3,6 +3,8 @@
 import asyncio
 from typing import Any
 
+import pytest
+
 from gql_identity.settings import Settings
 from gql_identity.storage.database import Database
 from gql_identity.storage.point_reads import MAX_BATCH_KEYS, PointReads, condition
@@ -63,6 +65,25 @@ async def test_a_key_asked_for_under_another_domain_is_not_there(api: Api) -> No
     right = {"domainId": "d2", "apiKeyId": other.key_id}
     answers = await asyncio.gather(*(api.data(KEY, {"i": one}, system) for one in [wrong, right] * 5))
     assert [answer["apiKey"] is not None for answer in answers] == [False, True] * 5
+
+
+@pytest.mark.usefixtures("reads")
+@pytest.mark.parametrize(
+    ("number", "fields", "is_on_loop"),
+    [(1, "name tags { name }", True), (1, "scopes", True), (18, "name hint", True), (18, "name scopes", False)],
+)
+async def test_many_long_documents_are_decoded_in_a_thread_and_others_on_the_event_loop(
+    api: Api, number: int, fields: str, is_on_loop: bool
+) -> None:
+    system = await api.make()
+    asked = " ".join(
+        f'k{n}: apiKey(input: {{domainId: "d1", apiKeyId: "api-key-{n:032x}"}}) {{ {fields} }}' for n in range(number)
+    )
+    await known(api, system)
+    READS.on_loop.clear()
+    data = await api.data(f"{{ {asked} }}", by=system)
+    assert data == {f"k{n}": None for n in range(number)}
+    assert is_on_loop in READS.on_loop  # on a busy machine the keys may be several reads, the last of few
 
 
 async def test_who_gives_up_takes_no_answer_from_who_shares_its_read(api: Api, settings: Settings) -> None:

@@ -118,9 +118,9 @@ async def test_a_domain_rests_after_each_list_while_reads_of_named_keys_stay_slo
     began = time.monotonic()
     async with asyncio.timeout(5):
         await slots.take(share)
-        assert time.monotonic() - began > 0.04  # as long as the list took
+        assert time.monotonic() - began > 0.13  # three times as long as the list took
         slots.free(share, 60.0)
-        await slots.take(share)  # it rests for a tenth of a second at most
+        await slots.take(share)  # it rests for a fifth of a second at most
 
 
 async def test_reads_that_are_always_slow_leave_the_slots_as_they_are() -> None:
