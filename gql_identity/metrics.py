@@ -213,7 +213,11 @@ DATABASE_FAILURES = Counter(
     "code",
 )
 DATABASE_PREPARED = Gauge("gql_identity_database_prepared", "Workers whose database is prepared: all, if all is well.")
-THREADS_WAITING = Gauge("gql_identity_database_threads_waiting", "Database calls that wait for a thread.", "pool")
+THREADS_WAITING = Gauge(
+    "gql_identity_database_threads_waiting",
+    "Database calls that wait for a thread, or for a connection of a pool.",
+    "pool",
+)
 SCANS_WAITING = Gauge("gql_identity_scans_waiting", "Lists, counts and statistics that wait for a slot.")
 USES_UNWRITTEN = Gauge("gql_identity_uses_unwritten", "Last uses of keys that are not written yet.")
 

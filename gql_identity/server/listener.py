@@ -12,7 +12,7 @@ if sys.platform != "win32":
     import resource
 
 MAX_FILES = 65_536
-RESERVED_FILES = 200  # of a process, for the database, its files and connections that are not counted yet
+RESERVED_FILES = 320  # of a process, for the database, its files and connections that are not counted yet
 BACKLOG = 2_048
 
 

@@ -27,6 +27,7 @@ from motor.frameworks import asyncio as asyncio_framework
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorCollection
 from pymongo import ReadPreference, WriteConcern
 from pymongo.asynchronous.collection import AsyncCollection
+from pymongo.asynchronous.cursor import AsyncCursor
 from pymongo.collection import Collection
 from pymongo.command_cursor import CommandCursor
 from pymongo.cursor import Cursor
@@ -59,7 +60,7 @@ PRINTED_CODEC = CODEC.with_options(tz_aware=False)
 PRINTED_KEYS = "printed_api_keys"  # the collection of keys, read with that codec
 _COMPARED = frozenset({"expires_at", "secrets", "secret_uses"})  # hold instants that are compared with others
 # May be of kilobytes each: more keys with these than so many are decoded in a thread, and not on the event loop.
-_LONG = frozenset({"allowed_addresses", "digest", "makers", "pepper", "scopes", "secrets", "secret_uses", "tags"})
+LONG = frozenset({"allowed_addresses", "digest", "makers", "pepper", "scopes", "secrets", "secret_uses", "tags"})
 LONG_ON_LOOP = 16
 CHECK_SCHEMA_SECONDS = 20.0
 CLOSE_SECONDS = (
@@ -146,6 +147,7 @@ class Database:
         self._needs_token = "MONGODB-OIDC" in uri
         self._not_ready = "The database is not ready yet. Try again."
         self._readers = DaemonThreads(READS_AT_ONCE, "reader")
+        self._reads = 0  # under way on the event loop
         scanned = {name: self._scan_client[self.name].get_collection(name, **strict) for name in ("api_keys", "audit")}
         scanned[PRINTED_KEYS] = scanned["api_keys"].with_options(PRINTED_CODEC)
         self._scans = Scans(scanned, settings.max_answer_bytes)
@@ -157,17 +159,25 @@ class Database:
         self._readers.end()
         self._scans.close()
         with pymongo.timeout(CLOSE_SECONDS):
-            await self._read_client.close()
-            self._client.close()
-            self._scan_client.close()
+            try:
+                await self._read_client.close()
+            finally:
+                self._client.close()
+                self._scan_client.close()
 
     def note_point_read(self, seconds: float) -> None:
         """Note how long a read of keys that are named one by one took: lists and statistics give way to these."""
         self._scans.note_point_read(seconds)
 
     def waiting(self) -> dict[str, int]:
-        """How many calls wait for a thread, by the pool, and lists and statistics for a slot."""
-        return {"driver": _MOTOR.waiting, "readers": self._readers.waiting, "scans": self._scans.waiting}
+        """How many calls wait for a thread or a connection, by the pool, and lists and statistics for a slot."""
+        connections = self._read_client.options.pool_options.max_pool_size or inf
+        return {
+            "driver": _MOTOR.waiting,
+            "readers": self._readers.waiting,
+            "reads": int(max(0, self._reads - connections)),
+            "scans": self._scans.waiting,
+        }
 
     async def run(self, call: Callable[[], Awaitable[T]]) -> T:
         """The result of a driver's call, within the database's timeout and the request's deadline.
@@ -190,10 +200,21 @@ class Database:
         """
         wanted = None if fields is None else dict.fromkeys(sorted(fields), 1)
         in_one_batch = most + 1
-        if most > LONG_ON_LOOP and (fields is None or not _LONG.isdisjoint(fields)):
+        if most > LONG_ON_LOOP and (fields is None or not LONG.isdisjoint(fields)):
             return await self.to_list(lambda read: read.find(where, wanted, batch_size=in_one_batch), collection)
-        found = self._read_on_loop[collection].find(where, wanted, batch_size=in_one_batch)
-        return await self.run(found.to_list)
+        # As `find_one`, one document at most where one is named: other programs may have written several.
+        found = self._read_on_loop[collection].find(
+            where, wanted, limit=-1 if most == 1 else 0, batch_size=in_one_batch
+        )
+        # The driver closes the connection of a read that is cancelled.
+        return await self.run(lambda: asyncio.shield(self._counted(found)))
+
+    async def _counted(self, found: AsyncCursor[Document]) -> list[Document]:
+        self._reads += 1
+        try:
+            return await found.to_list()
+        finally:
+            self._reads -= 1
 
     async def find_one(self, where: Document, fields: frozenset[str] | None = None) -> Document | None:
         """The key that a condition names, with these stored fields or all, as `find`; None where there is none."""
@@ -311,6 +332,7 @@ class Database:
         elif missing := await self.missing_indexes():
             raise lacking(missing)
         await self.meta_document.upgrade()
+        await self._run(self._read_client.aconnect)  # first reads at the same time would each look for the servers
         self.prepared = True
 
     async def _is_empty(self) -> bool:

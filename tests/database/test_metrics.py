@@ -1,5 +1,6 @@
 """The metrics: what Prometheus reads, each series raised by what it tells of, and right sums over workers that end."""
 
+import asyncio
 import itertools
 import re
 import signal
@@ -210,10 +211,21 @@ async def test_verifications_are_counted_by_their_code_and_where_they_came_in(co
         assert seen.of("gql_identity_verifications_total", code=code, door=door) == 1
 
 
+async def test_reads_that_wait_for_a_connection_are_counted(settings: Settings) -> None:
+    async with Database(settings) as database:
+        await database.prepare()
+        reads = [asyncio.create_task(database.find_one({"_id": f"api-key-{number}"})) for number in range(103)]
+        for _ in range(5):  # until each has begun
+            await asyncio.sleep(0)
+        assert database.waiting()["reads"] == 3
+        assert await asyncio.gather(*reads) == [None] * 103
+        assert database.waiting()["reads"] == 0
+
+
 async def test_calls_that_wait_for_a_thread_are_counted(settings: Settings) -> None:
     async with Database(settings) as database:
         await database.prepare()
-        assert database.waiting() == {"driver": 0, "readers": 0, "scans": 0}
+        assert database.waiting() == {"driver": 0, "readers": 0, "reads": 0, "scans": 0}
         release = threading.Event()
         for _ in range(READS_AT_ONCE + 3):
             database._readers.submit(release.wait)

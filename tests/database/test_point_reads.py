@@ -70,20 +70,39 @@ async def test_a_key_asked_for_under_another_domain_is_not_there(api: Api) -> No
 @pytest.mark.usefixtures("reads")
 @pytest.mark.parametrize(
     ("number", "fields", "is_on_loop"),
-    [(1, "name tags { name }", True), (1, "scopes", True), (18, "name hint", True), (18, "name scopes", False)],
+    [
+        (1, None, True),
+        (1, {"scopes"}, True),
+        (17, {"name", "hint"}, True),
+        (17, {"name", "tags"}, False),
+        (17, None, False),
+    ],
 )
 async def test_many_long_documents_are_decoded_in_a_thread_and_others_on_the_event_loop(
-    api: Api, number: int, fields: str, is_on_loop: bool
+    settings: Settings, number: int, fields: set[str] | None, is_on_loop: bool
 ) -> None:
-    system = await api.make()
-    asked = " ".join(
-        f'k{n}: apiKey(input: {{domainId: "d1", apiKeyId: "api-key-{n:032x}"}}) {{ {fields} }}' for n in range(number)
-    )
-    await known(api, system)
-    READS.on_loop.clear()
-    data = await api.data(f"{{ {asked} }}", by=system)
-    assert data == {f"k{n}": None for n in range(number)}
-    assert is_on_loop in READS.on_loop  # on a busy machine the keys may be several reads, the last of few
+    async with Database(settings) as database:
+        await database.prepare()
+        READS.on_loop.clear()
+        named = {"_id": {"$in": [f"api-key-{n}" for n in range(number)]}}
+        assert await database.find(named, number, None if fields is None else frozenset(fields)) == []
+        assert READS.on_loop == [is_on_loop]
+
+
+@pytest.mark.usefixtures("reads")
+async def test_a_read_that_is_given_up_goes_on_to_its_end(settings: Settings) -> None:
+    async with Database(settings) as database:
+        await database.prepare()
+        for number in range(50):
+            reading = asyncio.create_task(database.find_one({"_id": f"api-key-{number}"}))
+            await asyncio.sleep(0.0001 * (number % 10))
+            reading.cancel()
+        assert await database.find_one({"_id": "api-key-51"}) is None
+        for _ in range(500):
+            if READS.under_way:
+                await asyncio.sleep(0.01)
+        assert not READS.under_way  # the driver closes the connection of a read that is cancelled, and tells of no end
+        assert len(READS.sent) > 1
 
 
 async def test_who_gives_up_takes_no_answer_from_who_shares_its_read(api: Api, settings: Settings) -> None:

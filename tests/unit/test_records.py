@@ -2,8 +2,10 @@ from dataclasses import fields
 from datetime import UTC, datetime
 from typing import Any
 
+from gql_identity.keys.documents import STORED_FIELDS
 from gql_identity.keys.records import projection, read_key, read_row, read_rows
 from gql_identity.messages.keys import APIKeyInfo
+from gql_identity.storage.database import LONG
 
 MADE = {"id", "api_key_id", "api_key", "user", "domain", "expired", "secrets", "tags", "usage"}  # made of others
 STORED = {field.name for field in fields(APIKeyInfo)} - MADE
@@ -17,6 +19,11 @@ def test_every_field_of_a_key_is_read_from_the_document_that_stores_it() -> None
     document = {"_id": "api-key-1", **{name: f"a {name}" for name in STORED}, **VALUES}
     key = read_key(document)
     assert {name for name in STORED if getattr(key, name) is None} == set()
+
+
+def test_stored_fields_that_have_parts_may_be_long() -> None:
+    with_parts = {name for name, field in STORED_FIELDS.items() if {list, dict}.intersection(field.types)}
+    assert with_parts == LONG
 
 
 def test_every_stored_field_can_be_projected() -> None:
