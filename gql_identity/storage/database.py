@@ -103,7 +103,11 @@ class Database:
                 uri, appname=f"gql-identity/{version()}", **limited
             )
             self._read_client: pymongo.AsyncMongoClient[Document] = pymongo.AsyncMongoClient(
-                uri, appname=f"gql-identity-reads/{version()}", **limited
+                uri,
+                # A close while it connects leaves the socket to the garbage collector, and streams have another one.
+                serverMonitoringMode="poll",
+                appname=f"gql-identity-reads/{version()}",
+                **limited,
             )
             self._scan_client: pymongo.MongoClient[Document] = pymongo.MongoClient(
                 uri,
@@ -327,16 +331,17 @@ class Database:
         """
         await self.check_server()
         await self.meta_document.check()
-        if own_indexes or await self._is_empty():
+        if await self._is_empty() or own_indexes:
             await self.create_indexes()
         elif missing := await self.missing_indexes():
             raise lacking(missing)
         await self.meta_document.upgrade()
-        await self._run(self._read_client.aconnect)  # first reads at the same time would each look for the servers
         self.prepared = True
 
     async def _is_empty(self) -> bool:
-        return await self._run(lambda: self.api_keys.find_one({}, {"_id": 1})) is None
+        # The first read of its client, made alone: several at once would each begin to watch the servers.
+        keys = self._read_on_loop["api_keys"]
+        return await self._run(lambda: keys.find_one({}, {"_id": 1})) is None
 
     async def check_server(self) -> None:
         """Raise StartError for a server that the service cannot use, Unavailable for one that is not reached in 5 s."""
