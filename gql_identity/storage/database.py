@@ -63,9 +63,9 @@ _COMPARED = frozenset({"expires_at", "secrets", "secret_uses"})  # hold instants
 LONG = frozenset({"allowed_addresses", "digest", "makers", "pepper", "scopes", "secrets", "secret_uses", "tags"})
 LONG_ON_LOOP = 16
 CHECK_SCHEMA_SECONDS = 20.0
-CLOSE_SECONDS = (
-    0.5  # to tell the server that sessions and streams end: the driver would wait for one that does not answer
-)
+# At the end: for reads that were given up, and to tell the server that sessions and streams end. The driver would wait
+# for a server that does not answer.
+CLOSE_SECONDS = 0.5
 CONNECT_SECONDS = 5.0  # the driver seeks a server as long as a call may take: some commands allow hours
 EMBEDDED_SET = "secantus"  # the name of the replica set that the embedded engine says it is
 OLDEST_WIRE_VERSION = 17  # of MongoDB 6.0, the first with images in change streams and spilling to disk by default
@@ -151,7 +151,7 @@ class Database:
         self._needs_token = "MONGODB-OIDC" in uri
         self._not_ready = "The database is not ready yet. Try again."
         self._readers = DaemonThreads(READS_AT_ONCE, "reader")
-        self._reads = 0  # under way on the event loop
+        self._reading: set[asyncio.Task[list[Document]]] = set()  # under way on the event loop
         scanned = {name: self._scan_client[self.name].get_collection(name, **strict) for name in ("api_keys", "audit")}
         scanned[PRINTED_KEYS] = scanned["api_keys"].with_options(PRINTED_CODEC)
         self._scans = Scans(scanned, settings.max_answer_bytes)
@@ -164,10 +164,20 @@ class Database:
         self._scans.close()
         with pymongo.timeout(CLOSE_SECONDS):
             try:
+                await self._end_reads()
                 await self._read_client.close()
             finally:
                 self._client.close()
                 self._scan_client.close()
+
+    async def _end_reads(self) -> None:
+        """Wait for reads that were given up, and cancel those that the database does not answer soon."""
+        if self._reading:
+            _, unanswered = await asyncio.wait(self._reading, timeout=CLOSE_SECONDS)
+            for reading in unanswered:
+                reading.cancel()
+            if unanswered:
+                await asyncio.wait(unanswered, timeout=CLOSE_SECONDS)
 
     def note_point_read(self, seconds: float) -> None:
         """Note how long a read of keys that are named one by one took: lists and statistics give way to these."""
@@ -179,7 +189,7 @@ class Database:
         return {
             "driver": _MOTOR.waiting,
             "readers": self._readers.waiting,
-            "reads": int(max(0, self._reads - connections)),
+            "reads": int(max(0, len(self._reading) - connections)),
             "scans": self._scans.waiting,
         }
 
@@ -210,15 +220,19 @@ class Database:
         found = self._read_on_loop[collection].find(
             where, wanted, limit=-1 if most == 1 else 0, batch_size=in_one_batch
         )
-        # The driver closes the connection of a read that is cancelled.
-        return await self.run(lambda: asyncio.shield(self._counted(found)))
+        return await self.run(lambda: self._to_its_end(found))
 
-    async def _counted(self, found: AsyncCursor[Document]) -> list[Document]:
-        self._reads += 1
-        try:
-            return await found.to_list()
-        finally:
-            self._reads -= 1
+    def _to_its_end(self, found: AsyncCursor[Document]) -> "asyncio.Future[list[Document]]":
+        """What a cursor finds. It goes on when the future is cancelled: the driver would close its connection."""
+        reading = asyncio.create_task(found.to_list())
+        self._reading.add(reading)
+        reading.add_done_callback(self._end_reading)
+        return asyncio.shield(reading)
+
+    def _end_reading(self, reading: "asyncio.Task[list[Document]]") -> None:
+        self._reading.discard(reading)
+        if not reading.cancelled():
+            reading.exception()  # nobody waits for a read that was given up
 
     async def find_one(self, where: Document, fields: frozenset[str] | None = None) -> Document | None:
         """The key that a condition names, with these stored fields or all, as `find`; None where there is none."""
