@@ -1,6 +1,7 @@
 """Keys that are asked for at one moment are one read, and each caller gets its own and nothing else."""
 
 import asyncio
+import gc
 from typing import Any
 
 import pytest
@@ -103,6 +104,21 @@ async def test_a_read_that_is_given_up_goes_on_to_its_end(settings: Settings) ->
                 await asyncio.sleep(0.01)
         assert not READS.under_way  # the driver closes the connection of a read that is cancelled, and tells of no end
         assert len(READS.sent) > 1
+
+
+async def test_nothing_is_said_of_reads_that_are_given_up_before_the_end(
+    settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with Database(settings) as database:
+        await database.prepare()
+        reads = [asyncio.create_task(database.find_one({"_id": f"api-key-{number}"})) for number in range(20)]
+        for _ in range(5):  # until each has begun
+            await asyncio.sleep(0)
+        for reading in reads:
+            reading.cancel()
+    gc.collect()
+    await asyncio.sleep(0)
+    assert not caplog.records  # "Task exception was never retrieved"
 
 
 async def test_who_gives_up_takes_no_answer_from_who_shares_its_read(api: Api, settings: Settings) -> None:
