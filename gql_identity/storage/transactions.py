@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import pymongo
 import pymongo.errors as driver
-from pymongo import MongoClient, WriteConcern
+from pymongo import MongoClient, ReadPreference, WriteConcern
 from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
 
@@ -46,7 +46,9 @@ def run_transaction(
         return written
 
     with client.start_session() as session, committing:
-        result, entry = session.with_transaction(write_in_time, write_concern=WriteConcern("majority"))
+        result, entry = session.with_transaction(
+            write_in_time, write_concern=WriteConcern("majority"), read_preference=ReadPreference.PRIMARY
+        )
     if entry is not None and is_embedded:
         _check_stored(audit, entry)
     return result
