@@ -63,6 +63,15 @@ def configure_logs(level: str, style: Literal["auto", "console", "json"]) -> Non
         )
     )
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    logging.getLogger("pymongo.client").addFilter(_with_reason_alone)
+
+
+def _with_reason_alone(record: logging.LogRecord) -> bool:
+    """Say why a background task of the driver failed, such as the end of a cursor, without a traceback."""
+    if record.exc_info and record.exc_info[1] is not None:
+        record.msg = f"{record.msg} {type(record.exc_info[1]).__name__}"
+        record.exc_info = None
+    return True
 
 
 def are_json() -> bool:
