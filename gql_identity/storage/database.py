@@ -345,6 +345,7 @@ class Database:
         """
         await self.check_server()
         await self.meta_document.check()
+        # Asked in any case, as the first read of its client: several at once would each begin to watch the servers.
         if await self._is_empty() or own_indexes:
             await self.create_indexes()
         elif missing := await self.missing_indexes():
@@ -353,7 +354,6 @@ class Database:
         self.prepared = True
 
     async def _is_empty(self) -> bool:
-        # The first read of its client, made alone: several at once would each begin to watch the servers.
         keys = self._read_on_loop["api_keys"]
         return await self._run(lambda: keys.find_one({}, {"_id": 1})) is None
 
